@@ -26,8 +26,8 @@ UDFVM_SCALAR(burn, i64, (i64, i))
 {
     if (i >= 12) {
         volatile unsigned long *reply = (void *)UDFVM_STREAM_REPLY;
-        volatile unsigned long *request = (void *)(UDFVM_INPUT_BASE + 128);
-        volatile unsigned *value = (void *)UDFVM_OUTPUT_BASE;
+        volatile unsigned long *request = (void *)(UDFVM_SHORT_PAYLOAD - 24);
+        volatile unsigned *value = (void *)(reply + 3);
         for (;;) {
             value[0] = 1;
             ((volatile unsigned long *)value)[1] = 777;

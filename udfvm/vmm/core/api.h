@@ -266,6 +266,16 @@ int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint
                          const struct udfvm_limits *limits, struct udfvm_reply *reply,
                          struct udfvm_error *error);
 
+/* The two halves of udfvm_vm_stream_call, for a caller that does something else while the guest
+ * works. Sends the next request of a call that has had a reply; UDFVM_E_BUSY where it is not
+ * streamed (there is no processor for it, or nothing but exits was asked for): the VM is as before,
+ * for udfvm_vm_call. Till the reply is received the VM may only be restored, given back or closed,
+ * and nothing be written to the input window. A streamed reply of before stays valid till then. */
+int udfvm_vm_stream_send(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                         const struct udfvm_limits *limits, struct udfvm_error *error);
+/* Waits for its reply. What the guest did in time counts, however late this is asked for. */
+int udfvm_vm_stream_receive(udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error);
+
 /* While a call runs, `watch` is called about every 50 ms on the thread that made it; non-zero
  * abandons the call with UDFVM_E_INTERRUPTED. It must not use the VM. NULL for none. Stays set
  * until the VM is given back to its pool. */

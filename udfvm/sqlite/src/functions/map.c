@@ -20,13 +20,21 @@
 #define FIRST_ROWS         256u
 #define MAX_ROWS           16384u
 #define MAX_BYTES          (4u << 20)
+#define MIN_ROWS_AHEAD     4096u /* of a batch beside which the next is gathered */
 #define MAX_MAP_PARAMETERS 32
+
+#define KEY_USED  1u     /* of sqlite3_index_info.colUsed */
+#define WITH_KEYS 0x1000 /* in the number of the plan */
 
 struct map_cursor {
     struct function_cursor cursor; /* its statement has at most one session */
     sqlite3_stmt *query;
-    struct map_keys keys;
-    uint64_t rows; /* the most rows to gather next */
+    struct map_keys keys;      /* of the rows that have results, then of the rows gathered */
+    struct map_keys sent_keys; /* of the rows that the function runs on */
+    bool has_keys;             /* the statement reads them */
+    uint32_t given;            /* columns of the query behind the key */
+    bool sent;                 /* it runs on rows, and was not waited for */
+    uint64_t rows;             /* the most rows to gather next */
     int64_t rows_before;
     bool query_done;
 };
@@ -99,6 +107,7 @@ static int prepare(struct map_cursor *map, const struct sql_function *function, 
                             function->name, function->parameter_count,
                             function->parameter_count == 1 ? "" : "s",
                             function->parameter_count + 1, columns));
+    map->given = (uint32_t)columns - 1;
     return SQLITE_OK;
 }
 
@@ -122,14 +131,15 @@ static int take_row(struct map_cursor *map)
     struct batch *batch = map->cursor.batch;
     struct session *session = map->cursor.results.session;
     sqlite3_value *values[MAX_ARGUMENTS];
-    const uint32_t count = session->function->parameter_count,
-                   given = (uint32_t)sqlite3_column_count(map->query) - 1;
+    const uint32_t count = session->function->parameter_count, given = map->given;
     char *error = NULL;
     session->row = map->rows_before + (int64_t)batch->rows;
     for (uint32_t i = 0; i < count; i++)
         values[i] = i < given ? sqlite3_column_value(map->query, (int)i + 1)
                               : session->function->parameters[i].fallback;
-    int code = map_keys_add(sqlite3_api, &map->keys, sqlite3_column_value(map->query, 0));
+    int code = SQLITE_OK;
+    if (map->has_keys)
+        code = map_keys_add(sqlite3_api, &map->keys, sqlite3_column_value(map->query, 0));
     if (code == SQLITE_OK)
         code = batch_put_row(session, batch, 0, values, &error);
     if (code != SQLITE_OK)
@@ -168,23 +178,79 @@ static int gather(struct map_cursor *map)
     return SQLITE_OK;
 }
 
-/* Gathers rows and runs the function until there is a result, or no row is left. */
-static int run(struct map_cursor *map)
+/* ---- The function. While it runs on rows, the next ones are gathered, and their results are read
+ * while it runs on those. The query must have begun, and be long enough: what a statement with
+ * LIMIT does not read is not computed, and whatever the query calls finds a processor first. ----
+ */
+
+static void swap_keys(struct map_cursor *map)
+{
+    const struct map_keys keys = map->keys;
+    map->keys = map->sent_keys;
+    map->sent_keys = keys;
+}
+
+/* Runs the function on the rows gathered. SQLITE_BUSY: it cannot run beside the query. */
+static int send(struct map_cursor *map)
 {
     struct function_cursor *cursor = &map->cursor;
-    while (results_done(&cursor->results)) {
-        char *error = NULL;
-        cursor->done = map->query_done;
-        if (cursor->done)
+    char *error = NULL;
+    const int code = results_send(&cursor->results, cursor->batch, map->rows_before, &error);
+    map->sent = code == SQLITE_OK;
+    return map->sent || code == SQLITE_BUSY ? code : map_fail(map, code, error);
+}
+
+/* Gathers rows, and runs the function on them. */
+static int begin(struct map_cursor *map)
+{
+    struct function_cursor *cursor = &map->cursor;
+    char *error = NULL;
+    SQL_TRY(gather(map));
+    if (cursor->batch->rows == 0)
+        return SQLITE_OK;
+    int code = map->query_done || cursor->batch->rows < MIN_ROWS_AHEAD ? SQLITE_BUSY : send(map);
+    if (code == SQLITE_OK)
+        swap_keys(map);
+    if (code != SQLITE_BUSY)
+        return code;
+    code = results_begin(&cursor->results, cursor->batch, map->rows_before, &error);
+    return code == SQLITE_OK ? code : map_fail(map, code, error);
+}
+
+/* Gathers the rows after those that the function runs on, waits for the results of those, and runs
+ * it on the next. */
+static int go_on(struct map_cursor *map)
+{
+    struct function_cursor *cursor = &map->cursor;
+    char *error = NULL;
+    SQL_TRY(gather(map));
+    map->sent = false;
+    const int code = results_receive(&cursor->results, &error);
+    if (code != SQLITE_OK)
+        return map_fail(map, code, error);
+    swap_keys(map);
+    return cursor->batch->rows ? send(map) : SQLITE_OK;
+}
+
+/* Goes on until there is a result, or no row is left. */
+static int run(struct map_cursor *map)
+{
+    while (results_done(&map->cursor.results)) {
+        map->cursor.done = map->query_done && !map->sent;
+        if (map->cursor.done)
             return SQLITE_OK;
-        SQL_TRY(gather(map));
-        if (cursor->batch->rows == 0)
-            continue;
-        const int code = results_begin(&cursor->results, cursor->batch, map->rows_before, &error);
-        if (code != SQLITE_OK)
-            return map_fail(map, code, error);
+        SQL_TRY(map->sent ? go_on(map) : begin(map));
     }
     return SQLITE_OK;
+}
+
+/* What the function does for rows that nobody asks for any more is waited for: its state stays. */
+static int drop_sent(struct map_cursor *map)
+{
+    char *error = NULL;
+    const int code = map->sent ? results_discard(&map->cursor.results, &error) : SQLITE_OK;
+    map->sent = false;
+    return code == SQLITE_OK ? code : map_fail(map, code, error);
 }
 
 /* ---- The module ---- */
@@ -210,7 +276,10 @@ static int map_connect(sqlite3 *connection, void *data, int count, const char *c
 
 static int map_plan(sqlite3_vtab *table, sqlite3_index_info *plan)
 {
-    return arguments_plan(plan, 1 + (int)((struct function_table *)table)->width);
+    const int code = arguments_plan(plan, 1 + (int)((struct function_table *)table)->width);
+    if (plan->colUsed & KEY_USED)
+        plan->idxNum |= WITH_KEYS;
+    return code;
 }
 
 static int map_open(sqlite3_vtab *table, sqlite3_vtab_cursor **opened)
@@ -225,6 +294,8 @@ static void stop(struct map_cursor *map)
     map->query = NULL;
     function_cursor_stop(&map->cursor);
     map_keys_clear(&map->keys);
+    map_keys_clear(&map->sent_keys);
+    map->sent = false;
     map->rows_before = 0;
     map->rows = FIRST_ROWS;
     map->query_done = false;
@@ -236,6 +307,7 @@ static int map_close(sqlite3_vtab_cursor *base)
     stop(map);
     function_cursor_close(&map->cursor);
     map_keys_free(&map->keys);
+    map_keys_free(&map->sent_keys);
     free(map);
     return SQLITE_OK;
 }
@@ -261,10 +333,12 @@ static int find_function(struct map_cursor *map, int count, sqlite3_value **valu
 static int map_filter(sqlite3_vtab_cursor *base, int plan, const char *text, int count,
                       sqlite3_value **values)
 {
-    (void)plan, (void)text;
+    (void)text;
     struct map_cursor *map = (struct map_cursor *)base;
     struct sql_function *function = NULL;
+    SQL_TRY(drop_sent(map));
     stop(map);
+    map->has_keys = plan & WITH_KEYS;
     SQL_TRY(arguments_keep(library_of(map), &map->cursor.arguments, count, values));
     SQL_TRY(find_function(map, count, values, &function));
     SQL_TRY(function_cursor_begin(&map->cursor, function));
@@ -291,7 +365,11 @@ static int map_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int i
     const int code = results_ready(&map->cursor.results, &error);
     if (code != SQLITE_OK)
         return map_fail(map, code, error);
-    map_keys_result(library_of(map), &map->keys, results_source(&map->cursor.results), context);
+    sqlite_library *sqlite3_api = library_of(map);
+    if (!map->has_keys)
+        return map_fail(map, SQLITE_INTERNAL,
+                        sqlite3_mprintf("vm_map: a key is read that was not asked for"));
+    map_keys_result(sqlite3_api, &map->keys, results_source(&map->cursor.results), context);
     return SQLITE_OK;
 }
 

@@ -58,19 +58,30 @@ static const char *check_sources(const struct function_results *results)
     return NULL;
 }
 
-static int receive(struct function_results *results, const struct batch_exchange *exchange,
-                   uint64_t max_rows, char **error)
+static int view_reply(struct function_results *results, const struct udfvm_reply *reply,
+                      uint64_t max_rows, char **error)
 {
-    struct udfvm_reply reply;
-    view_close(&results->view);
-    results->at = 0;
-    SQL_TRY(session_exchange(results->session, exchange, &reply, error));
-    const char *wrong = view_open(&results->view, &reply, results->types, results->count, max_rows);
+    const char *wrong = view_open(&results->view, reply, results->types, results->count, max_rows);
     if (!wrong)
         wrong = is_table(results)                ? check_sources(results)
                 : results->view.rows != max_rows ? "not a value for each row"
                                                  : NULL;
     return wrong ? bad_reply(results, wrong, error) : SQLITE_OK;
+}
+
+static void drop_reply(struct function_results *results)
+{
+    view_close(&results->view);
+    results->at = 0;
+}
+
+static int exchange_rows(struct function_results *results, const struct batch_exchange *exchange,
+                         uint64_t max_rows, char **error)
+{
+    struct udfvm_reply reply;
+    drop_reply(results);
+    SQL_TRY(session_exchange(results->session, exchange, &reply, error));
+    return view_reply(results, &reply, max_rows, error);
 }
 
 static int fetch(struct function_results *results, const struct batch *batch, char **error)
@@ -83,7 +94,7 @@ static int fetch(struct function_results *results, const struct batch *batch, ch
                                              .first_row = results->first_row,
                                              .rows = results->sources };
     results->limit = rows * 2 < MAX_FETCH ? rows * 2 : MAX_FETCH;
-    return receive(results, &exchange, rows, error);
+    return exchange_rows(results, &exchange, rows, error);
 }
 
 /* A reply without rows may still announce more. */
@@ -94,20 +105,48 @@ static int fetch_until_rows(struct function_results *results, char **error)
     return SQLITE_OK;
 }
 
+static struct batch_exchange exchange_of(const struct batch *batch, int64_t first_row)
+{
+    return (struct batch_exchange){ .request = UDFVM_REQUEST_COLUMNS,
+                                    .batch = batch,
+                                    .first_row = first_row,
+                                    .rows = batch->rows };
+}
+
 int results_begin(struct function_results *results, const struct batch *batch, int64_t first_row,
                   char **error)
 {
     results->sources = batch->rows;
     results->first_row = first_row;
     if (!is_table(results)) {
-        const struct batch_exchange exchange = { .request = UDFVM_REQUEST_COLUMNS,
-                                                 .batch = batch,
-                                                 .first_row = first_row,
-                                                 .rows = batch->rows };
-        return receive(results, &exchange, batch->rows, error);
+        const struct batch_exchange exchange = exchange_of(batch, first_row);
+        return exchange_rows(results, &exchange, batch->rows, error);
     }
     SQL_TRY(fetch(results, batch, error));
     return fetch_until_rows(results, error);
+}
+
+int results_send(struct function_results *results, const struct batch *batch, int64_t first_row,
+                 char **error)
+{
+    if (is_table(results)) /* whose rows are fetched one reply after the other */
+        return SQLITE_BUSY;
+    results->sent = exchange_of(batch, first_row);
+    return session_send(results->session, &results->sent, error);
+}
+
+int results_receive(struct function_results *results, char **error)
+{
+    struct udfvm_reply reply;
+    drop_reply(results);
+    SQL_TRY(session_receive(results->session, &results->sent, &reply, error));
+    return view_reply(results, &reply, results->sent.rows, error);
+}
+
+int results_discard(struct function_results *results, char **error)
+{
+    drop_reply(results);
+    return session_discard(results->session, &results->sent, error);
 }
 
 int results_ready(const struct function_results *results, char **error)
@@ -123,11 +162,6 @@ int results_next(struct function_results *results, char **error)
     int code = results_ready(results, error);
     results->at++;
     return code == SQLITE_OK ? fetch_until_rows(results, error) : code;
-}
-
-bool results_done(const struct function_results *results)
-{
-    return results->at >= results->view.rows;
 }
 
 uint64_t results_source(const struct function_results *results)

@@ -10,11 +10,12 @@ struct function_results {
     struct session *session;
     uint32_t *types; /* types of a reply's columns; a table function's begin with the source */
     size_t count;
-    struct column_view view; /* the current reply */
-    uint64_t at;             /* the current row of it */
-    uint64_t limit;          /* the most rows to fetch next */
-    uint64_t sources;        /* rows of arguments */
-    int64_t first_row;       /* index of the first of them in the whole input */
+    struct column_view view;    /* the current reply */
+    uint64_t at;                /* the current row of it */
+    uint64_t limit;             /* the most rows to fetch next */
+    uint64_t sources;           /* rows of arguments */
+    int64_t first_row;          /* index of the first of them in the whole input */
+    struct batch_exchange sent; /* of results_send() */
 };
 
 int results_create(struct function_results *results,
@@ -25,12 +26,22 @@ void results_free(struct function_results *results);
  * session_exchange() returns. */
 int results_begin(struct function_results *results, const struct batch *batch, int64_t first_row,
                   char **error);
+/* The two halves of results_begin(), to gather rows while the function runs. Between the two the
+ * results of before stay. results_send() returns SQLITE_BUSY, without an error, if only
+ * results_begin() can run the function; the batch may change after it. */
+int results_send(struct function_results *results, const struct batch *batch, int64_t first_row,
+                 char **error);
+int results_receive(struct function_results *results, char **error);
+int results_discard(struct function_results *results, char **error); /* see session_discard() */
 /* Call this before reading the current row: in a forked child the reply does not exist. Returns
  * what session_exchange() returns. */
 int results_ready(const struct function_results *results, char **error);
 /* Moves to the next row. results_done() tells whether there is one. */
 int results_next(struct function_results *results, char **error);
-bool results_done(const struct function_results *results);
+static inline bool results_done(const struct function_results *results)
+{
+    return results->at >= results->view.rows;
+}
 
 /* Returns the index of the arguments' row that the current row belongs to. */
 uint64_t results_source(const struct function_results *results);

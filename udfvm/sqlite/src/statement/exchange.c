@@ -86,26 +86,39 @@ static int64_t row_of(const struct batch_exchange *exchange, int64_t row)
     return exchange->rows_of ? exchange->rows_of[row] : exchange->first_row + row;
 }
 
+static int fail(struct session *session, const struct batch_exchange *exchange,
+                const struct udfvm_error *failure, char **error)
+{
+    session->row = exchange->rows == 1 && !exchange->rows_of ? row_of(exchange, 0) : -1;
+    return explain_core_error(session, failure, error);
+}
+
+/* After a call, which ended with `code`. */
+static int take_reply(struct session *session, const struct batch_exchange *exchange, int code,
+                      const struct udfvm_error *failure, const struct udfvm_reply *reply,
+                      char **error)
+{
+    watch_end(session);
+    if (code != UDFVM_OK)
+        return fail(session, exchange, failure, error);
+    if (reply->status == UDFVM_STATUS_OK)
+        return SQLITE_OK;
+    session->row = row_of(exchange, guest_row(reply));
+    return out_of(describe_guest_error(session, reply), error);
+}
+
 static int call(struct session *session, const struct batch_exchange *exchange, uint64_t length,
                 struct udfvm_reply *reply, char **error)
 {
     const struct udfvm_limits *limits = &session->function->limits;
     struct udfvm_error failure;
     session->watched = WATCH_NOTHING;
-    const int code = exchange->streaming
+    const int code = exchange->streaming || session->streams
                          ? udfvm_vm_stream_call(session->vm, exchange->request, NULL, length,
                                                 limits, reply, &failure)
                          : udfvm_vm_call(session->vm, exchange->request, NULL, length, limits,
                                          reply, &failure);
-    watch_end(session);
-    if (code != UDFVM_OK) {
-        session->row = exchange->rows == 1 && !exchange->rows_of ? row_of(exchange, 0) : -1;
-        return explain_core_error(session, &failure, error);
-    }
-    if (reply->status == UDFVM_STATUS_OK)
-        return SQLITE_OK;
-    session->row = row_of(exchange, guest_row(reply));
-    return out_of(describe_guest_error(session, reply), error);
+    return take_reply(session, exchange, code, &failure, reply, error);
 }
 
 static int exchange_once(struct session *session, const struct batch_exchange *exchange,
@@ -126,6 +139,52 @@ int session_exchange(struct session *session, const struct batch_exchange *excha
     return code;
 }
 
+static int send_once(struct session *session, const struct batch_exchange *exchange, char **error)
+{
+    const uint64_t length = request_length(exchange);
+    struct udfvm_error failure;
+    SQL_TRY(begin(session, length, error));
+    SQL_TRY(write_request(session, exchange, length, error));
+    const int code = udfvm_vm_stream_send(session->vm, exchange->request, NULL, length,
+                                          &session->function->limits, &failure);
+    if (code == UDFVM_E_BUSY)
+        return SQLITE_BUSY;
+    session->streams = true;
+    return code == UDFVM_OK ? SQLITE_OK : fail(session, exchange, &failure, error);
+}
+
+int session_send(struct session *session, const struct batch_exchange *exchange, char **error)
+{
+    *error = NULL;
+    const int code = send_once(session, exchange, error);
+    session->failed = session->failed || (code != SQLITE_OK && code != SQLITE_BUSY);
+    return code;
+}
+
+int session_receive(struct session *session, const struct batch_exchange *exchange,
+                    struct udfvm_reply *reply, char **error)
+{
+    struct udfvm_error failure;
+    *error = NULL;
+    session->watched = WATCH_NOTHING;
+    int code = udfvm_vm_stream_receive(session->vm, reply, &failure);
+    code = take_reply(session, exchange, code, &failure, reply, error);
+    session->failed = session->failed || code != SQLITE_OK;
+    return code;
+}
+
+int session_discard(struct session *session, const struct batch_exchange *exchange, char **error)
+{
+    struct udfvm_reply reply;
+    struct udfvm_error failure;
+    *error = NULL;
+    session->watched = WATCH_NOTHING;
+    const int code = udfvm_vm_stream_receive(session->vm, &reply, &failure);
+    watch_end(session);
+    session->failed = session->failed || code != UDFVM_OK;
+    return code == UDFVM_OK ? SQLITE_OK : fail(session, exchange, &failure, error);
+}
+
 static bool put(const struct session *session, struct batch *batch, size_t column, uint32_t index,
                 sqlite3_value *value)
 {
@@ -133,6 +192,25 @@ static bool put(const struct session *session, struct batch *batch, size_t colum
     return batch->columns[column].type == UDFVM_TYPE_FLOAT64
                ? batch_put_real(batch, column, sqlite3_value_double(value))
                : batch_put_integer(batch, column, value_integer(session, index, value));
+}
+
+/* Most values are numbers of the very type. */
+static bool put_at_once(sqlite_library *library, struct batch *batch, size_t column,
+                        const struct sql_parameter *parameter, sqlite3_value *value)
+{
+    sqlite_library *sqlite3_api = library;
+    const int found = sqlite3_value_type(value);
+    if (parameter->times.form != UDFVM_SQLITE_AS_DECLARED)
+        return false;
+    if (found == SQLITE_FLOAT && parameter->type == UDFVM_TYPE_FLOAT64) {
+        const double real = sqlite3_value_double(value);
+        return batch_put_word(batch, column, &real);
+    }
+    if (found == SQLITE_INTEGER && parameter->type == UDFVM_TYPE_INT64) {
+        const int64_t integer = sqlite3_value_int64(value);
+        return batch_put_word(batch, column, &integer);
+    }
+    return false;
 }
 
 static int put_bytes(const struct session *session, struct batch *batch, size_t column,
@@ -149,7 +227,10 @@ static int put_bytes(const struct session *session, struct batch *batch, size_t 
 static int put_value(const struct session *session, struct batch *batch, size_t column,
                      uint32_t index, sqlite3_value *value, char **error)
 {
-    const uint32_t type = session->function->parameters[index].type;
+    const struct sql_parameter *parameter = &session->function->parameters[index];
+    const uint32_t type = parameter->type;
+    if (put_at_once(session->function->registry->library, batch, column, parameter, value))
+        return SQLITE_OK;
     switch (value_check(session, index, value, error)) {
     case ROW_NULL:
         SQL_TRY_MEMORY(batch_put_null(batch, column));

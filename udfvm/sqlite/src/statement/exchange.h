@@ -22,6 +22,16 @@ struct batch_exchange {
 int session_exchange(struct session *session, const struct batch_exchange *exchange,
                      struct udfvm_reply *reply, char **error);
 
+/* The two halves of an exchange, for a caller that does something else while the guest works: see
+ * udfvm_vm_stream_send(). session_send() returns SQLITE_BUSY if the exchange must be made as a
+ * whole; otherwise both return what session_exchange() does. */
+int session_send(struct session *session, const struct batch_exchange *exchange, char **error);
+int session_receive(struct session *session, const struct batch_exchange *exchange,
+                    struct udfvm_reply *reply, char **error);
+/* Waits for a reply that nobody needs, be it that the function failed: only the end of its guest is
+ * a failure. */
+int session_discard(struct session *session, const struct batch_exchange *exchange, char **error);
+
 /* Adds a row of arguments to a batch from column `first` on, and checks their types. NULL is
  * accepted for every parameter. Returns SQLITE_OK, SQLITE_NOMEM, or SQLITE_ERROR with a text. */
 int batch_put_row(const struct session *session, struct batch *batch, size_t first,

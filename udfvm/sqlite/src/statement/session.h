@@ -26,6 +26,7 @@ struct session {
     int64_t *
         batch_rows; /* aggregates: their indices in the statement; -1: a row that leaves a window */
     int64_t rows_seen;    /* aggregates: rows that entered, including those left out for a NULL */
+    bool streams;         /* its VM streams, by session_send() */
     bool failed;          /* the guest is not used any more */
     struct session *next; /* of this statement */
     struct session *next_of_registry, **link_of_registry;

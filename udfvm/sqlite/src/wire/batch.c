@@ -159,11 +159,6 @@ bool batch_put_bytes(struct batch *batch, size_t index, const void *bytes, size_
            put_end(column);
 }
 
-void batch_end_row(struct batch *batch)
-{
-    batch->rows++;
-}
-
 /* ---- The layout ---- */
 
 static size_t padded(size_t bytes)

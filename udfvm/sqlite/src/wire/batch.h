@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "udfvm_abi.h"
 
@@ -37,7 +38,24 @@ bool batch_put_null(struct batch *batch, size_t column);
 bool batch_put_integer(struct batch *batch, size_t column, int64_t integer); /* INT64, BOOL */
 bool batch_put_real(struct batch *batch, size_t column, double real);
 bool batch_put_bytes(struct batch *batch, size_t column, const void *bytes, size_t length);
-void batch_end_row(struct batch *batch);
+static inline void batch_end_row(struct batch *batch)
+{
+    batch->rows++;
+}
+/* Adds a number of 8 bytes if that takes no memory, as mostly. Returns false where one of the
+ * functions above must. */
+static inline bool batch_put_word(struct batch *batch, size_t index, const void *word)
+{
+    struct batch_column *column = &batch->columns[index];
+    struct batch_buffer *data = &column->data;
+    if (data->capacity - data->length < sizeof(uint64_t) || (column->nulls && batch->rows % 8 == 0))
+        return false;
+    if (column->nulls)
+        column->validity.data[batch->rows / 8] |= (uint8_t)(1u << (batch->rows % 8));
+    memcpy(data->data + data->length, word, sizeof(uint64_t));
+    data->length += sizeof(uint64_t);
+    return true;
+}
 
 size_t batch_size(const struct batch *batch);
 void batch_write(const struct batch *batch, uint8_t *to); /* batch_size() bytes */

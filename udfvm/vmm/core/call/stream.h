@@ -31,6 +31,14 @@ struct stream {
     uint8_t *buffer; /* the last reply, for the caller */
     uint64_t capacity;
 };
+
+/* A request was posted, and its reply not accepted: by the caller's thread. */
+static inline bool stream_owes_reply(const struct stream *stream)
+{
+    return atomic_load_explicit(&stream->posted, memory_order_relaxed) !=
+           atomic_load_explicit(&stream->accepted, memory_order_relaxed);
+}
+
 static inline uint64_t stream_ticks(const struct udfvm_vm *vm, uint64_t microseconds)
 {
     return microseconds * vm->tsc_khz / 1000;

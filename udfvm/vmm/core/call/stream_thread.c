@@ -67,10 +67,13 @@ uint64_t udfvm_stream_timeout_ticks(const struct udfvm_vm *vm)
                : stream_ticks(vm, microseconds + 1);
 }
 
+/* Where the guest has answered, the caller may do something else before it takes the reply. */
 static bool nothing_to_do(const struct stream *stream)
 {
+    const unsigned long posted = atomic_load(&stream->posted);
     return !atomic_load(&stream->stop) &&
-           atomic_load(&stream->posted) == atomic_load(&stream->accepted);
+           (posted == atomic_load(&stream->accepted) ||
+            posted == __atomic_load_n(&stream->reply->number, __ATOMIC_ACQUIRE));
 }
 
 /* The guest had nothing to do at an earlier look already, for longer than it may wait for a

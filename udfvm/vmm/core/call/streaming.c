@@ -6,8 +6,8 @@
  * waited for long exits, and its thread sleeps until the next request. Replies are copied while the
  * guest runs, so the header is copied first, then checked, and what it says is copied once.
  *
- * Here is the caller's part. What the caller does between two exchanges is not known, so the vCPU's
- * thread (stream_thread.c) keeps deadlines itself.
+ * Here is the caller's part. What the caller does between two exchanges, or between a request and
+ * its reply, is not known, so the vCPU's thread (stream_thread.c) keeps deadlines itself.
  */
 #include "call/streaming.h"
 
@@ -225,19 +225,32 @@ static int accept_reply(struct stream *stream, struct udfvm_reply *reply, struct
     return UDFVM_OK;
 }
 
-static int receive(struct stream *stream, struct udfvm_reply *reply, struct udfvm_error *error)
+/* Waits for the reply to the request that was posted last. */
+static int receive(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error)
 {
-    UDFVM_TRY(wait_for_reply(stream, error));
-    return accept_reply(stream, reply, error);
+    struct stream *stream = vm->stream;
+    *reply = (struct udfvm_reply){ .sealed = 0 };
+    int code = wait_for_reply(stream, error);
+    if (code == UDFVM_OK)
+        code = accept_reply(stream, reply, error);
+    if (code != UDFVM_OK)
+        udfvm_stream_end(vm);
+    return udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, error);
 }
 
-/* Whether the next exchange of a call by exits begins a stream. */
-static bool begins_stream(struct udfvm_vm *vm, const struct udfvm_limits *limits)
+/* Whether the next exchange of a call by exits can begin a stream. */
+static bool may_stream(const struct udfvm_vm *vm, const struct udfvm_limits *limits)
 {
     const bool by_exits = limits &&
                           limits->host_functions; /* their calls are made on this thread */
-    return !by_exits && vm->state == VM_STOPPED && vm->idle_spin_us != 0 &&
-           ++vm->exchanges >= STREAM_AFTER && udfvm_stream_take_processor();
+    return !by_exits && vm->state == VM_STOPPED && vm->idle_spin_us != 0;
+}
+
+/* Whether it does. */
+static bool begins_stream(struct udfvm_vm *vm, const struct udfvm_limits *limits)
+{
+    return may_stream(vm, limits) && ++vm->exchanges >= STREAM_AFTER &&
+           udfvm_stream_take_processor();
 }
 
 static int begin_stream(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
@@ -255,6 +268,9 @@ static int begin_stream(struct udfvm_vm *vm, uint32_t request, const void *input
 static int go_on(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                  struct udfvm_error *error)
 {
+    if (stream_owes_reply(vm->stream))
+        return udfvm_fail(error, UDFVM_E_ARGUMENT,
+                          "the reply to the request before must be received first");
     UDFVM_TRY(udfvm_vm_place_request(vm, request, input, length, error));
     const int code = post(vm->stream, error);
     if (code != UDFVM_OK)
@@ -274,9 +290,26 @@ int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint
         UDFVM_TRY(begin_stream(vm, request, input, length, limits, error));
     else
         return udfvm_vm_call(vm, request, input, length, limits, reply, error);
-    *reply = (struct udfvm_reply){ .sealed = 0 };
-    const int code = receive(vm->stream, reply, error);
-    if (code != UDFVM_OK)
-        udfvm_stream_end(vm);
-    return udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, error);
+    return receive(vm, reply, error);
+}
+
+int udfvm_vm_stream_send(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                         const struct udfvm_limits *limits, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    UDFVM_TRY(udfvm_vm_check(vm, error));
+    if (vm->stream)
+        return go_on(vm, request, input, length, error);
+    if (!may_stream(vm, limits) || !udfvm_stream_take_processor())
+        return udfvm_fail(error, UDFVM_E_BUSY, "this call goes on by exits");
+    return begin_stream(vm, request, input, length, limits, error);
+}
+
+int udfvm_vm_stream_receive(udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    UDFVM_TRY(udfvm_vm_check(vm, error));
+    if (!vm->stream || !stream_owes_reply(vm->stream))
+        return udfvm_fail(error, UDFVM_E_ARGUMENT, "no request was sent");
+    return receive(vm, reply, error);
 }
