@@ -129,6 +129,7 @@ static raw_command *const commands[RAW_COMMANDS] = {
     [RAW_DISTURB] = disturb,
     [RAW_BYTES] = run_bytes,
     [RAW_POISON] = tell_poison,
+    [RAW_STREAM] = stream,
 };
 
 void obey(void)

@@ -29,8 +29,11 @@ enum {
     RAW_BYTES,   /* 16 bytes of code that ends in the reply RAW_EXECUTED unless it faults; RBX:
                     program memory, ECX EDX: 0 */
     RAW_POISON,  /* reply: the address of code for ring 0 */
+    RAW_STREAM,  /* words, enum raw_stream, words of any kind, also in a streaming call; reply: so
+                    many words of the request, but the first is the sum of the bytes behind it */
     RAW_COMMANDS
 };
+enum raw_stream { RAW_ANSWER, RAW_NO_ANSWER, RAW_RUN_ON /* after the answer */ };
 enum raw_privileged {
     RAW_MOV_TO_CR3,
     RAW_MOV_FROM_CR0,

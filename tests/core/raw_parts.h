@@ -55,6 +55,8 @@ void end_after_fault(void);
 
 /* raw_state.c */
 raw_command report_state, dirty_state, observe;
+/* raw_stream.c */
+raw_command stream;
 /* raw_disturb.c */
 raw_command disturb;
 /* raw_forbidden.c */

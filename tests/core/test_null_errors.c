@@ -38,6 +38,10 @@ static void test_errors_that_nobody_asks_for_of_vms(void)
     check_number(udfvm_vm_stream_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) ==
                      UDFVM_E_ARGUMENT,
                  "not restored", 0);
+    check_number(udfvm_vm_stream_send(vm, UDFVM_REQUEST_ROW, count, 8, NULL, NULL) ==
+                         UDFVM_E_BUSY &&
+                     udfvm_vm_stream_receive(vm, &reply, NULL) == UDFVM_E_ARGUMENT,
+                 "nothing to stream", 0);
     check_number(udfvm_vm_bind(vm, image, NULL) == UDFVM_E_ARGUMENT, "bound without being restored",
                  0);
     check_number(udfvm_vm_restore(vm, NULL) == UDFVM_OK &&

@@ -170,6 +170,11 @@ def test_each_function_with_an_error_is_called_without_one() -> None:
     assert set(functions) <= set(called)
 
 
+@pytest.mark.parametrize("sanitizers", SANITIZERS)
+def test_streaming_calls(raw_guest: Path, programs: Programs, sanitizers: str) -> None:
+    assert run(programs.build("test_streaming", sanitizers), raw_guest).count("holds") == 4
+
+
 @pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
 def test_layers_are_bound_to_their_base_and_name(
     raw_guest: Path, programs: Programs, sanitizers: str
