@@ -23,10 +23,10 @@ SELECT name, port, typeof(port) FROM ports ORDER BY port;
 
 -- Types are checked before anything runs; NULL is not an error.
 SELECT parse_port(443);
--- expect error: UDF 'parse_port', row 0: argument 1 (text): expected TEXT, got INTEGER
+-- expect error: UDF 'parse_port', row 0: argument 'text' (position 1) takes TEXT; got INTEGER
 SELECT parse_port(NULL) IS NULL;
 -- expect: 1
 SELECT vm_udf('parse_prot', '22');
 -- expect error: vm_udf: no UDF named 'parse_prot' is registered on this connection
 SELECT vm_udf('parse_port', '22', '23');
--- expect error: UDF 'parse_port': takes 1 argument (text), got 2
+-- expect error: UDF 'parse_port': it takes 1 argument (text); got 2

@@ -53,7 +53,7 @@ def test_plain_text_stays_as_it_is(text: str) -> None:
 def test_the_head_and_the_tail_are_kept() -> None:
     text = visible(b"head" + b"\x00" * (50 << 20) + "…tail".encode())
     assert text.startswith("head\\x00") and text.endswith("\\x00…tail")
-    assert f"the whole has {(50 << 20) + 11} bytes" in text
+    assert "the whole has 50 MiB ..." in text
     assert MAX_LENGTH - 8 < len(text.encode()) <= MAX_LENGTH
 
 

@@ -394,6 +394,13 @@ class CallTimeoutError(CallError, TimeoutError):
     udfvm.errors.CallTimeoutError: UDF 'endless': the call did not end within 0.1 s; ...
     """
 
+    def of_rows(self, rows: int) -> None:
+        """Says that the call had so many rows, whose results are lost."""
+        if rows > 1:
+            message = self._message.removesuffix(_TIMEOUT_ADVICE)
+            self._message = f"{message}: none of its {rows} rows has a result{_TIMEOUT_ADVICE}"
+            self.locate(self.row)
+
 
 class OutputLimitError(CallError):
     """The result is larger than ``max_output=``, or than the function's memory allows.
@@ -562,8 +569,9 @@ _NESTED_ADVICE: Final = (
     "; a host function that calls a UDF needs one more VM: bind the functions to a larger pool"
     " (udfvm.Pool(size=...)), or to different ones"
 )
+_TIMEOUT_ADVICE: Final = "; raise timeout= if it needs longer"
 _OF_CALL: Final[dict[Code, tuple[type[CallError], str]]] = {
-    Code.TIMEOUT: (CallTimeoutError, "; raise timeout= if it needs longer"),
+    Code.TIMEOUT: (CallTimeoutError, _TIMEOUT_ADVICE),
     Code.DEADLOCK: (GuestDeadlockError, ""),
     Code.PROTOCOL: (ProtocolError, ""),
     Code.LOG: (LogLimitError, "; raise max_log= or print less"),

@@ -18,6 +18,7 @@ from udfvm.checks import (
 )
 from udfvm.errors import OptionError
 from udfvm.log import Log, check_log
+from udfvm.texts import format_size
 
 MEBIBYTE: Final = 1 << 20
 MEMORY_UNIT: Final = 2 * MEBIBYTE
@@ -71,21 +72,6 @@ def _in_range(option: str, size: int | str, found: int, minimum: int, maximum: i
     else:
         wanted = f"at least {format_size(minimum)}, and below 2**60 bytes"
     raise OptionError(f"{option}={shown(size)} must be {wanted}")
-
-
-def format_size(size: int) -> str:
-    """Returns bytes as text, in units that are powers of 1024, as ``udfvm_format_size`` of the core
-    does.
-
-    >>> format_size(512 << 20), format_size(8 << 30), format_size(1_500_000), format_size(100)
-    ('512 MiB', '8 GiB', '1.4 MiB', '100 bytes')
-    """
-    amount, unit = float(size), "byte" if size == 1 else "bytes"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if round(amount, 1) < 1024:
-            break
-        amount, unit = amount / 1024, larger
-    return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
 
 
 def _nanoseconds(option: str, seconds: float | None) -> int:

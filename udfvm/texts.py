@@ -1,4 +1,4 @@
-"""Words of texts: counts with their nouns, and lists of names. Guests have a copy."""
+"""Words of texts: counts with their nouns, lists of names, sizes. Guests have a copy."""
 
 from __future__ import annotations
 
@@ -33,3 +33,18 @@ def listed(words: Iterable[object], last: str = "or") -> str:
     """
     *others, final = map(str, words)
     return f"{', '.join(others)} {last} {final}" if others else final
+
+
+def format_size(size: int) -> str:
+    """Returns bytes as text, in units that are powers of 1024, as ``udfvm_format_size`` of the core
+    does.
+
+    >>> format_size(512 << 20), format_size(8 << 30), format_size(1_500_000), format_size(100)
+    ('512 MiB', '8 GiB', '1.4 MiB', '100 bytes')
+    """
+    amount, unit = float(size), "byte" if size == 1 else "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if round(amount, 1) < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.1f}".removesuffix(".0") + f" {unit}"

@@ -6,8 +6,13 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import apsw
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 import udfvm
@@ -237,3 +242,35 @@ def test_rows_are_in_time_however_busy_the_processors_are() -> None:
     for thread in threads:
         thread.join()
     assert sums == [10_000 * 10_003 // 2] * 6
+
+
+@udfvm.udf(timeout=0.5, input_types=["int64"], output_type="int64")
+def until_three(x):  # type: ignore[no-untyped-def]
+    while x > 2:
+        pass
+    return x
+
+
+COLUMNS: dict[str, Callable[[int], Any]] = {
+    "numpy": np.arange,
+    "pyarrow": lambda rows: pa.array(range(rows)),
+    "chunks": lambda rows: pa.chunked_array([range(rows)]),
+    "nulls": lambda rows: pa.array([None, *range(1, rows)]),
+    "pandas": lambda rows: pd.Series(range(rows)),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
+def test_rows_of_a_call_that_did_not_end(column: Callable[[int], Any]) -> None:
+    until_three(column(3))  # small arrays of numbers take another way from the second call on
+    for rows in (4, 500):
+        with pytest.raises(udfvm.CallTimeoutError) as caught:
+            until_three(column(rows))
+        assert str(caught.value) == (
+            f"UDF 'until_three': the call did not end within 0.5 s: none of its {rows} rows has a"
+            " result; raise timeout= if it needs longer"
+        )
+    assert len(until_three(column(3))) == 3
+    with pytest.raises(udfvm.CallTimeoutError) as caught:
+        until_three(column(4)[3:])
+    assert "rows" not in str(caught.value)

@@ -17,7 +17,7 @@ import pytest
 from printing_functions import Capture, prints
 
 import udfvm
-from udfvm.limits import format_size
+from udfvm.texts import format_size
 
 
 def test_it_appears_on_the_streams_of_the_program(capsys: Capture) -> None:

@@ -297,9 +297,7 @@ def test_a_query_that_the_memory_does_not_allow_is_refused(connection: apsw.Conn
     text = "SELECT i, printf(''%.2000c'', ''x'') FROM t WHERE i <= 200000"
     with pytest.raises(
         apsw.SQLError,
-        match=(
-            r"do not fit into the input window of 268431360 bytes: raise memory=.*elementwise=True"
-        ),
+        match=(r"do not fit into the input window of 256 MiB: raise memory=.*elementwise=True"),
     ):
         connection.execute(f"SELECT count(*) FROM vm_map('whole_text', '{text}')").fetchall()
     assert connection.execute(

@@ -13,7 +13,7 @@ KERNEL = GUEST / "kernel"
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', flags=re.MULTILINE)
 # A folder uses those before it. guest/kernel/README.md says what they are.
 ORDER = ("lib", "arch", "host", "mm", "sched", "signal", "rewrite", "vfs", "syscall", "boot")
-SHARED = {"kernel.h", "udfvm_abi.h", "elf_format.h", "initial_stack.h"}  # for every folder
+SHARED = {"kernel.h", "udfvm_abi.h", "elf_format.h", "initial_stack.h", "size_text.h"}  # for all
 ENTRY = Path("arch/entry.S")  # hands control to every part
 # The linker script's symbols, and what the compiler may call on its own.
 LINKER = {"system_calls_start", "system_calls_end"}

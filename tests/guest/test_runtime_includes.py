@@ -25,7 +25,14 @@ BELOW = {
     "wasm": {"arrow", "shared", "shared/compiled"},
 }
 # Of guest/include.
-PUBLIC = {"udfvm_abi.h", "column_format.h", "elf_format.h", "initial_stack.h", "utf8.h"}
+PUBLIC = {
+    "udfvm_abi.h",
+    "column_format.h",
+    "elf_format.h",
+    "initial_stack.h",
+    "size_text.h",
+    "utf8.h",
+}
 
 
 def sources(root: Path) -> list[Path]:

@@ -20,7 +20,8 @@ import pytest
 import udfvm
 from udfvm import limits as policy
 from udfvm.functions import native, wasm
-from udfvm.limits import Limits, format_size, parse_size
+from udfvm.limits import Limits, parse_size
+from udfvm.texts import format_size
 from udfvm.types.arrow_types import Kind
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,12 +15,13 @@ from sources import ROOT, check, name, sources
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<][^">]+[">])', re.MULTILINE)
 ABI = ROOT / "guest" / "include" / "udfvm_abi.h"
 FORMATS = {ABI.with_name("utf8.h"), ABI.with_name("column_format.h")}  # checks of the ABI's data
+SIZES = ABI.with_name("size_text.h")  # how both sides write sizes
 CORE = ROOT / "udfvm" / "vmm" / "core"
 API = CORE / "api.h"
 GENERATED = {"sql_type_names.h"}  # by the build, from files of this layer
 # What the files of a folder may include besides each other.
 LAYERS = {
-    "udfvm/vmm/core": {ABI},
+    "udfvm/vmm/core": {ABI, SIZES},
     "udfvm/sqlite/src": {ABI, API, *FORMATS},
     "udfvm/call": {ABI, API},
     "udfvm/load": set(),
@@ -138,7 +139,7 @@ def test_folders_of_the_core_point_one_way() -> None:
     assert {path.name for path in CORE.glob("*.[hc]")} == CORE_HEADERS
     for path in sources(".c", ".h", ".S", folders=["udfvm/vmm/core"]):
         folder = path.relative_to(CORE).parts[0]
-        for header in included(path, CORE, {ABI}):
+        for header in included(path, CORE, {ABI, SIZES}):
             if header.is_relative_to(CORE) and header.parent != CORE:
                 inner = header.relative_to(CORE).parts[0]
                 assert inner in [folder, *CORE_FOLDERS.get(folder, [])], (

@@ -73,7 +73,9 @@ def test_defaults_in_sql(isolation: Any) -> None:
     assert connection.execute("SELECT several(1, 1, 'a', x'00', 0, 7)").fetchall() == [
         (repr((1, 1.0, "a", b"\0", False, 7)),)
     ]
-    with pytest.raises(apsw.SQLError, match=r"takes 6 arguments \(a, b=, c=, d=, e=, f=\), got 0"):
+    with pytest.raises(
+        apsw.SQLError, match=r"it takes 6 arguments \(a, b=, c=, d=, e=, f=\); got 0"
+    ):
         connection.execute("SELECT vm_udf('several')")
     with pytest.raises(apsw.SQLError, match="wrong number of arguments"):
         connection.execute("SELECT several()")

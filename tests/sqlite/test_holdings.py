@@ -101,7 +101,7 @@ def test_release_lets_all_go(connection: apsw.Connection) -> None:
     assert connection.execute("SELECT vm_release()").fetchall() == [(0,)]
     assert layers() <= before
     assert call(connection, "f7") == 7  # loaded again
-    with pytest.raises(apsw.SQLError, match="vm_release: takes no arguments"):
+    with pytest.raises(apsw.SQLError, match="vm_release takes no arguments"):
         connection.execute("SELECT vm_release(1)")
 
 

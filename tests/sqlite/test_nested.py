@@ -159,7 +159,7 @@ def test_isolation(isolation: Any) -> None:
         ("'{}'", r"argument 'xs' \(position 1\): expected a list, got dict"),
         ("'[\"a\"]'", 'item 0: expected a number in JSON, got "a"'),
         ("'[true]'", "item 0: expected a number in JSON, got true"),
-        ("3", "expected TEXT, got INTEGER"),
+        ("3", "takes TEXT; got INTEGER"),
     ],
 )
 def test_json_of_other_types(argument: str, message: str) -> None:

@@ -167,14 +167,14 @@ def test_forms_of_moments(text: apsw.Connection, given_text: str, result: str) -
     + [("seconds", "2026-01-01 12:00:00.5"), ("nanoseconds", "2300-01-01 00:00:00")],
 )
 def test_other_texts_are_errors(text: apsw.Connection, function: str, value: str) -> None:
-    with pytest.raises(apsw.SQLError, match=r"argument 1 \(.*expected TEXT with a date") as caught:
+    with pytest.raises(apsw.SQLError, match=r"\(position 1\) takes TEXT with a date") as caught:
         one(text, f"SELECT {function}(?)", value)
     assert isinstance(caught.value.__cause__, udfvm.TypeMappingError)
 
 
 @pytest.mark.parametrize("value", [20_000, 1.5, b"2026-01-01"])
 def test_other_types_are_errors(text: apsw.Connection, value: object) -> None:
-    with pytest.raises(apsw.SQLError, match="expected TEXT with a date, such as '2026-01-31'"):
+    with pytest.raises(apsw.SQLError, match="takes TEXT with a date, such as '2026-01-31'"):
         one(text, "SELECT next_day(?)", value)
 
 
@@ -216,7 +216,7 @@ def test_counts_of_times_of_day(integer: apsw.Connection) -> None:
     assert one(integer, "SELECT nanoseconds(1000)") == 1000
     assert one(integer, "SELECT same_date(1)") == 1
     for wrong in (-1, 86_400_000_000, "12:00:00", 1.0):
-        with pytest.raises(apsw.SQLError, match="expected INTEGER, a time since midnight"):
+        with pytest.raises(apsw.SQLError, match="takes INTEGER, a time since midnight"):
             one(integer, "SELECT same_time(?)", wrong)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from udfvm.codec.window import TooLargeForWindowError
-from udfvm.errors import OutputLimitError
+from udfvm.errors import CallTimeoutError, OutputLimitError
 
 if TYPE_CHECKING:
     from udfvm.call.runtime import RuntimeKeeper
@@ -62,6 +62,9 @@ def call_in_chunks(
         rows = whole.slice(start, count)
         try:
             results.append(call(rows, start, None))
+        except CallTimeoutError as error:
+            error.of_rows(whole.num_rows)
+            raise
         except TooLargeForWindowError as error:
             if not cut or count == 1:
                 results.append(call(rows, start, error))

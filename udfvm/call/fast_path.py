@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from udfvm.call._fast_path import SmallCalls
 from udfvm.codec.containers import to_numpy
-from udfvm.errors import CallError, ForkedError
+from udfvm.errors import CallError, CallTimeoutError, ForkedError
 from udfvm.limits import WINDOW
 from udfvm.types.numpy_conversions import numpy_type
 from udfvm.vmm import exception_at
@@ -144,6 +144,8 @@ class SmallBatches:
         failure = exception_at(error, self._name)
         if isinstance(failure, ForkedError):
             return self._call_again(failure, self._runtime, arguments)
+        if isinstance(failure, CallTimeoutError):
+            failure.of_rows(len(arguments[0]))
         raise failure
 
     # ---- The same for Arrow's kernels ----

@@ -234,4 +234,5 @@ class _Spread:
         failure = from_core(Code.TIMEOUT, text, udf=error.udf)
         if isinstance(failure, CallTimeoutError):
             failure.output = error.output
+            failure.of_rows(self._whole.num_rows)
         return failure

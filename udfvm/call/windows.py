@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from udfvm.errors import InputTooLargeError, OutputLimitError
-from udfvm.limits import MEMORY_UNIT, SCRATCH, WINDOW, Limits, format_size
+from udfvm.limits import MEMORY_UNIT, SCRATCH, WINDOW, Limits
 from udfvm.protocol import MAX_WINDOW, PAGE_SIZE
+from udfvm.texts import format_size
 from udfvm.vmm.windows import Windows
 
 _Result = TypeVar("_Result")

@@ -12,7 +12,7 @@ from udfvm.images import cache as images
 from udfvm.images.cache import CacheEntry
 from udfvm.images.cache_files import cache_directory, cache_size
 from udfvm.images.cache_listing import stored_bytes
-from udfvm.limits import format_size
+from udfvm.texts import format_size
 
 
 @click.group()

@@ -21,7 +21,7 @@ from udfvm.images.cache_files import cache_directory, cache_size, check_writable
 from udfvm.images.cache_listing import stored_bytes
 from udfvm.images.spec import wasmtime_library
 from udfvm.installation import GUEST
-from udfvm.limits import format_size
+from udfvm.texts import format_size
 
 _ROUNDS = 2000
 _VENDORS = {

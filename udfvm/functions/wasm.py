@@ -19,6 +19,7 @@ from udfvm.keywords import checks_options
 from udfvm.limits import Limits
 from udfvm.load.compiled_code import MAX_CODE, read_code
 from udfvm.load.declaration import Column
+from udfvm.texts import format_size
 from udfvm.types.arrow_types import Kind, ResultType, named
 from udfvm.types.nested import take_apart
 from udfvm.types.signature_text import parse_signature
@@ -88,8 +89,8 @@ def from_wasm(
     if len(code) + len(settings) > MAX_CODE:
         size = len(code) + len(settings)
         raise SignatureError(
-            f"UDF {function!r}: the module with its files has {size} bytes, more than {MAX_CODE}:"
-            " strip it"
+            f"UDF {function!r}: the module with its files has {format_size(size)}, more than"
+            f" {format_size(MAX_CODE)}: strip it"
         )
     parsed = parsed_options(function, {"memory": _MEMORY, **options}, Limits(files=False))
     program = WasmProgram(code, function, settings, signature=signature)

@@ -14,7 +14,8 @@ from udfvm.images.cache_files import cache_directory
 from udfvm.images.host import host_files
 from udfvm.images.spec import LEAST_MEMORY, BaseSpec, base_key, boot_payload
 from udfvm.installation import GUEST
-from udfvm.limits import SCRATCH, Limits, format_size
+from udfvm.limits import SCRATCH, Limits
+from udfvm.texts import format_size
 
 
 class _OpenBases(ForkLock):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from udfvm.errors import CodeFileError, CodeFileNotFoundError, SignatureError
+from udfvm.texts import format_size
 
 MAX_CODE: Final = 48 << 20  # bytes of code: it is sent through the input window
 
@@ -32,8 +33,8 @@ def read_code(udf: str, path: str | os.PathLike[str]) -> bytes:
             code = file.read(MAX_CODE + 1)
         if len(code) > MAX_CODE:
             raise SignatureError(
-                f"UDF {udf!r}: {Path(path)} has {status.st_size} bytes, more than"
-                f" {MAX_CODE}: strip it"
+                f"UDF {udf!r}: {Path(path)} has {format_size(status.st_size)}, more than"
+                f" {format_size(MAX_CODE)}: strip it"
             )
         return code
     except OSError as error:

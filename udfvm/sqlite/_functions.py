@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from udfvm.errors import TypeMappingError
 from udfvm.functions.integration import calls_of, declaration_of, encoded_defaults
@@ -15,9 +15,6 @@ from udfvm.types.arrow_types import JSON, RowType, Type
 if TYPE_CHECKING:
     from udfvm.call.runtime import Runtime
     from udfvm.functions.function import Function
-
-# How long a row waits for a micro-VM if the UDF has no timeout.
-_WAIT_NS: Final = 60 * 10**9
 
 
 def _row_type(udf: Function, what: str, declared: Type) -> RowType:
@@ -75,7 +72,7 @@ def offered_function(
         flags=_flags(udf, in_schema),
         limits=udf.limits,
         host_functions=bound.address if bound else 0,
-        wait_ns=udf.limits.timeout_ns or _WAIT_NS,
+        wait_ns=min(pool.wait_ns, udf.limits.timeout_ns or pool.wait_ns),
         pool_limit=pool.limit,
         form=Form[udf.form.upper()],
         columns=columns,

@@ -1,6 +1,7 @@
 #include "mm/report.h"
 #include "lib/string.h"
 #include "mm/regions.h"
+#include "size_text.h"
 
 void memory_statistics(struct memory_statistics *statistics)
 {
@@ -61,12 +62,10 @@ void memory_note_refusal(uint64_t length)
 void memory_describe_refusal(char *text, size_t size)
 {
     const struct udfvm_refused_memory *last = refused();
-    const uint64_t kib = 1024;
     text[0] = 0;
     if (last->length)
         format(text, size,
-               "out of memory: %llu KiB were asked for where %llu of %llu KiB are used; "
-               "raise memory=",
-               (unsigned long long)(last->length / kib), (unsigned long long)(last->used / kib),
-               (unsigned long long)(last->total / kib));
+               "out of memory: %s more were asked for where %s of %s are used; raise memory=",
+               size_text(last->length).text, size_text(last->used).text,
+               size_text(last->total).text);
 }

@@ -17,6 +17,7 @@ from _udfvm_agent import (
     STATUS_ERROR,
 )
 from _udfvm_layouts import GUEST_ERROR
+from _udfvm_texts import format_size
 
 RUNTIME_DIRECTORY: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120 - compared with file names of code
 
@@ -43,7 +44,7 @@ def _cut(encoded: bytes, limit: int) -> bytes:
     """Returns head and tail of UTF-8 text, cut between characters, with a mark between them."""
     if len(encoded) <= limit:
         return encoded
-    mark = b"\n[... cut: the whole has %d bytes ...]\n" % len(encoded)
+    mark = f"\n[... cut: the whole has {format_size(len(encoded))} ...]\n".encode()
     half = max(0, limit - len(mark)) // 2
     head, tail = (
         part.decode("utf-8", "ignore").encode()

@@ -1,3 +1,4 @@
 """The host's udfvm/texts.py. The build copies it beside the agent."""
 
 from udfvm.texts import counted as counted
+from udfvm.texts import format_size as format_size

@@ -8,6 +8,7 @@
 #include "wasm/wasmtime_failure.h"
 #include "wasm/standard_error.h"
 #include "utf8.h"
+#include "size_text.h"
 
 #define SLICE     8    /* bytes of a slice: a 32-bit address and a 32-bit length */
 #define MAX_SHOWN 1800 /* bytes of a message */
@@ -53,8 +54,8 @@ static uint8_t *memory_at(const struct arrow_module *arrow, uint32_t address, ui
     const size_t size = wasmtime.wasmtime_memory_data_size(arrow->module.context, &arrow->memory);
     if (address <= size && length <= size - address)
         return wasmtime.wasmtime_memory_data(arrow->module.context, &arrow->memory) + address;
-    failure_set("RuntimeError", "the module named %llu bytes at 0x%x, which lie outside its memory",
-                (unsigned long long)length, address);
+    failure_set("RuntimeError", "the module named %s at 0x%x, which lie outside of its memory",
+                size_text(length).text, address);
     return NULL;
 }
 
@@ -65,14 +66,15 @@ static bool put_request(const struct arrow_module *arrow, const struct column *c
     const size_t count = arrow->signature->count;
     const uint64_t needed = SLICE + file_length(&arrow->format, columns, count, rows);
     if (needed > INT32_MAX)
-        return failure_set("MemoryError", "the batch has %llu bytes, too many for the module",
-                           (unsigned long long)needed);
+        return failure_set("MemoryError",
+                           "the batch has %s, more than a module can take: pass fewer rows",
+                           size_text(needed).text);
     const uint32_t numbers[] = { (uint32_t)needed, 4 };
     if (!arrow_call(arrow, &arrow->alloc, numbers, 2, &request->address))
         return false;
     if (request->address == 0)
-        return failure_set("MemoryError", "the module could not allocate a batch of %llu bytes",
-                           (unsigned long long)needed);
+        return failure_set("MemoryError", "the module could not allocate a batch of %s",
+                           size_text(needed).text);
     uint8_t *memory = memory_at(arrow, request->address, needed);
     if (!memory)
         return false;

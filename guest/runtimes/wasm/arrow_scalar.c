@@ -6,6 +6,7 @@
 
 #include "shared/compiled/failure.h"
 #include "utf8.h"
+#include "size_text.h"
 
 /* Returns the row with an error, or `rows`. The error of a row that was null before is ignored. */
 static int64_t failed_row(const struct column *errors, const uint8_t *valid, int64_t rows)
@@ -26,11 +27,10 @@ static int64_t read_results(const struct arrow_module *arrow, const uint8_t *fil
     size_t count;
     int64_t found;
     if (!file_read(file, length, columns, 2, &count, &found) || count == 0 || found != rows) {
-        failure_set(
-            "RuntimeError",
-            "the module returned %u bytes, which are not an Arrow IPC file of %lld rows with "
-            "the declared result",
-            length, (long long)rows);
+        failure_set("RuntimeError",
+                    "the module returned %s, which are not an Arrow IPC file of %lld row%s with "
+                    "the declared result",
+                    size_text(length).text, (long long)rows, &"s"[rows == 1]);
         return -1;
     }
     *result = columns[0];

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "shared/compiled/failure.h"
+#include "size_text.h"
 
 struct arrow_table {
     struct arrow_module arrow;
@@ -93,11 +94,10 @@ static bool read_batch(struct arrow_table *table)
     int64_t rows;
     if (!file_read(table->batch.bytes, table->batch.length, columns, 3, &count, &rows) ||
         count < 2 || columns[0].validity)
-        return failure_set(
-            "RuntimeError",
-            "the module returned %u bytes, which are not an Arrow IPC file of a table "
-            "function's rows with the declared result",
-            table->batch.length);
+        return failure_set("RuntimeError",
+                           "the module returned %s, which are not an Arrow IPC file of a table "
+                           "function's rows with the declared result",
+                           size_text(table->batch.length).text);
     if (!arrow_texts_valid(&columns[1], rows))
         return false;
     table->errors = count == 3 ? columns[2] : (struct column){ .validity = NULL, .all_null = true };

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "shared/compiled/failure.h"
+#include "size_text.h"
 
 #define MAX_PATH_BYTES 4096
 
@@ -71,9 +72,9 @@ static bool write_file(const uint8_t *name, size_t name_length, const uint8_t *c
     const bool written = descriptor >= 0 && write_all(descriptor, content, length);
     if (!written)
         failure_set("OSError",
-                    "the file %s, %zu bytes, cannot be written in the micro-VM: %s; raise memory= "
+                    "the file %s, %s, cannot be written in the micro-VM: %s; raise memory= "
                     "if it is large",
-                    path + sizeof SETTINGS_FOLDER, length, strerror(errno));
+                    path + sizeof SETTINGS_FOLDER, size_text(length).text, strerror(errno));
     if (descriptor >= 0)
         close(descriptor);
     return written;

@@ -145,12 +145,12 @@ def test_failing_aggregates(query: Query) -> None:
     )
     message = query.error(NUMBERS.format(4) + "SELECT i % 2 AS g, fails(i) FROM n GROUP BY g")
     assert message.startswith("UDF 'fails': LookupError: no value")
-    assert "expected INTEGER, got TEXT" in query.error("SELECT fails('x')")
+    assert "takes INTEGER; got TEXT" in query.error("SELECT fails('x')")
     assert "vm_agg: no UDF named 'nobody' is registered" in query.error(
         "SELECT vm_agg('nobody', 1)"
     )
-    assert "use vm_udf and vm_map" in query.error("SELECT vm_agg('ratio', 1, 2)")
-    assert "takes 1 argument (value), got 2" in query.error("SELECT vm_agg('gini', 1, 2)")
+    assert "use vm_udf or vm_map" in query.error("SELECT vm_agg('ratio', 1, 2)")
+    assert "it takes 1 argument (value); got 2" in query.error("SELECT vm_agg('gini', 1, 2)")
     assert "the first argument must be the name" in query.error("SELECT vm_agg()")
     assert query("SELECT gini(a) FROM t WHERE id = 1") == [(0.0,)]
 

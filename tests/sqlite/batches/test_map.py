@@ -76,8 +76,8 @@ def test_map_is_lazy(query: Query) -> None:
 def test_map_refuses(query: Query) -> None:
     cases = {
         "'nobody', 'SELECT 1, 2'": "vm_map: no UDF named 'nobody' is registered",
-        "'gini', 'SELECT 1, 2'": "UDF 'gini': an aggregate, which vm_map does not run: use vm_agg",
-        "'echo_text'": "vm_map: takes the name of a UDF, a query",
+        "'gini', 'SELECT 1, 2'": "UDF 'gini' is an aggregate, which vm_map does not run: use",
+        "'echo_text'": "vm_map takes the name of a UDF, a query",
         "'echo_text', 5": "the second argument must be a query",
         "'echo_text', 'DELETE FROM t'": "vm_map: the query must be a SELECT",
         "'echo_text', 'DELETE FROM t RETURNING id, a'": "vm_map: the query must be a SELECT",
@@ -91,14 +91,14 @@ def test_map_refuses(query: Query) -> None:
             "UDF 'echo_text' takes 1 argument, so the query must have 2 columns, a key first; it"
             " has 1"
         ),
-        "'echo_text', 'SELECT 1, ?'": "vm_map: the query has 1 parameter, got 0",
-        "'echo_text', 'SELECT 1, ''a''', 3": "vm_map: the query has 0 parameters, got 1",
+        "'echo_text', 'SELECT 1, ?'": "vm_map: the query has 1 parameter; got 0",
+        "'echo_text', 'SELECT 1, ''a''', 3": "vm_map: the query has 0 parameters; got 1",
         "'echo_text', 'SELECT 1, missing'": "vm_map: in the query: no such column: missing",
         "'echo_text', 'SELECT 1, 2'": (
-            "UDF 'echo_text', row 0: argument 1 (text): expected TEXT, got INTEGER"
+            "UDF 'echo_text', row 0: argument 'text' (position 1) takes TEXT; got INTEGER"
         ),
         "'echo_text', 'SELECT 1, CAST(x''ff'' AS TEXT)'": (
-            "argument 1 (text): TEXT that is not valid UTF-8"
+            "argument 'text' (position 1) is TEXT that is not valid UTF-8"
         ),
     }
     for arguments, expected in cases.items():
@@ -112,7 +112,9 @@ def test_map_refuses(query: Query) -> None:
 
 def test_map_timeout_leaves_the_connection_usable(query: Query) -> None:
     source = NUMBERS.format(5) + "SELECT i, i FROM n"
-    assert "did not end within 0.5 s" in query.error(f"SELECT * FROM vm_map('stuck', '{source}')")
+    assert (
+        "the call did not end within 0.5 s: none of its 5 rows has a result; raise timeout= if"
+    ) in query.error(f"SELECT * FROM vm_map('stuck', '{source}')")
     assert query("SELECT value FROM vm_map('stuck', 'SELECT 1, 1')") == [(1,)]
 
 

@@ -60,11 +60,11 @@ def test_rows_of_any_form(query: Query) -> None:
         "raises": "ZeroDivisionError",
     }.items():
         assert expected in query.error("SELECT value FROM odd_rows(?)", kind)
-    assert "UDF 'words': takes 1 argument (text), got 2" in query.error(
+    assert "UDF 'words': it takes 1 argument (text); got 2" in query.error(
         "SELECT * FROM vm_table('words', 'a', 'b')"
     )
-    assert "expected TEXT, got INTEGER" in query.error("SELECT * FROM words(1)")
-    assert "use vm_udf and vm_map" in query.error("SELECT * FROM vm_table('ratio', 1, 2)")
+    assert "takes TEXT; got INTEGER" in query.error("SELECT * FROM words(1)")
+    assert "use vm_udf or vm_map" in query.error("SELECT * FROM vm_table('ratio', 1, 2)")
     assert "no UDF named 'nobody'" in query.error("SELECT * FROM vm_table('nobody')")
 
 

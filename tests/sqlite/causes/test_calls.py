@@ -113,6 +113,30 @@ def test_a_wait_past_the_statements_timeout_has_a_cause() -> None:
     other.close(True)
 
 
+def test_a_statement_waits_for_a_vm_as_long_as_the_pool_says() -> None:
+    @udfvm.udf(pool=udfvm.Pool(size=1, wait=0.01), timeout=None)
+    def only(x: int) -> int:
+        return x
+
+    connection, other = apsw.Connection(":memory:"), apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, only)
+    udfvm.sqlite.register(other, only)
+    holds = other.execute("SELECT only(value) FROM json_each('[1, 2, 3]')")
+    next(holds)
+    with pytest.raises(apsw.SQLError) as raised:
+        connection.execute("SELECT only(1)").fetchall()
+    assert str(raised.value) == (
+        "UDF 'only', row 0: the only VM of the pool is busy; finish or close statements, call from"
+        " fewer threads at once, or bind the function to a larger pool (udfvm.Pool(size=...)), or"
+        " to one that waits longer (wait=...)"
+    )
+    assert type(raised.value.__cause__) is udfvm.BusyError
+    with pytest.raises(apsw.SQLError, match=r"busy; running statements of this connection hold 1,"):
+        other.execute("SELECT only(1)").fetchall()
+    connection.close()
+    other.close(True)
+
+
 MOVES = "(ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)"
 
 

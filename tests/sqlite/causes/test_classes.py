@@ -38,7 +38,7 @@ def _connection() -> Iterator[apsw.Connection]:
 
 
 OPTIONS = (
-    "the options are replace, deterministic, isolation=row, isolation=statement,"
+    "they are replace, deterministic, isolation=row, isolation=statement,"
     " row_timeout=SECONDS, entry=NAME"
 )
 KNOWN = "(known: int, double, text, blob, bool, json)"
@@ -55,7 +55,7 @@ F = "vm_create('f', 'python', 'def f(x): return x', "
         (
             "vm_create('one', 'python', '', '(int) -> int')",
             udfvm.TypeMappingError,
-            "vm_create: takes name, language, source, signature",
+            "vm_create takes name, language, source, signature",
         ),
         (
             "vm_create('one', 'python', ' ', '(int) -> int')",
@@ -70,7 +70,7 @@ F = "vm_create('f', 'python', 'def f(x): return x', "
             udfvm.PolicyError,
             "its source has 200 bytes",
         ),
-        (G + "'(int) -> int', 'bogus')", udfvm.OptionError, f"'bogus' is not one: {OPTIONS}"),
+        (G + "'(int) -> int', 'bogus')", udfvm.OptionError, f"'bogus' is not an option: {OPTIONS}"),
         (G + "'(int) -> int', 'row_timeout=x')", udfvm.OptionError, "a positive number of seconds"),
         (G + "'(foo) -> int')", udfvm.SignatureError, f"unknown type 'foo' at byte 2 {KNOWN}"),
         (
@@ -86,13 +86,13 @@ F = "vm_create('f', 'python', 'def f(x): return x', "
         (G + "'(int) -> foo')", udfvm.SignatureError, f"unknown type 'foo' at byte 10 {KNOWN}"),
         (G + "'(int) -> ')", udfvm.SignatureError, "expected a type of the result (int, double"),
         ("vm_drop('g')", udfvm.UnknownUDFError, "vm_drop: there is no function 'g'"),
-        ("vm_drop()", udfvm.TypeMappingError, "vm_drop: takes the name"),
+        ("vm_drop()", udfvm.TypeMappingError, "vm_drop takes the name"),
         ("vm_policy('log', 'drop')", udfvm.PolicyError, "SQL cannot change it"),
         ("vm_policy('bogus')", udfvm.OptionError, "vm_policy: the settings are allow_create"),
-        ("vm_policy()", udfvm.TypeMappingError, "vm_policy: takes a name"),
+        ("vm_policy()", udfvm.TypeMappingError, "vm_policy takes a name"),
         ("vm_attach('one')", udfvm.PolicyError, "vm_attach: 'one': the program that opened"),
-        ("vm_attach()", udfvm.TypeMappingError, "vm_attach: takes the name or file"),
-        ("vm_release(1)", udfvm.TypeMappingError, "vm_release: takes no arguments"),
+        ("vm_attach()", udfvm.TypeMappingError, "vm_attach takes the name or file"),
+        ("vm_release(1)", udfvm.TypeMappingError, "vm_release takes no arguments"),
         (
             "vm_create('g', 'python', 'def g(x) return', '(int) -> int')",
             udfvm.UDFError,

@@ -153,7 +153,8 @@ def test_loading_does_not_wait_for_what_its_own_statement_holds() -> None:
         ).fetchall()
     calls = ", ".join(f"vm_udf('f{i}', 1)" for i in range(70))
     with pytest.raises(
-        apsw.SQLError, match="no micro-VM became free: the pool's limit is 64, 64 held"
+        apsw.SQLError,
+        match="all 64 VMs of the pool are busy; running statements of this connection hold 64, one",
     ) as raised:
         connection.execute(f"SELECT {calls}").fetchall()
     assert isinstance(raised.value.__cause__, udfvm.BusyError)

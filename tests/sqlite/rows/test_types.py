@@ -64,42 +64,39 @@ def test_no_arguments(query: Query) -> None:
     assert query("SELECT constant(), vm_udf('constant')") == [(42, 42)]
 
 
+VALUE = "argument 'value' (position 1)"
+
+
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
-        ("same_int('1')", "UDF 'same_int', row 0: argument 1 (value): expected INTEGER, got TEXT"),
-        ("same_int(1.5)", "UDF 'same_int', row 0: argument 1 (value): expected INTEGER, got REAL"),
+        ("same_int('1')", f"UDF 'same_int', row 0: {VALUE} takes INTEGER; got TEXT"),
+        ("same_int(1.5)", f"UDF 'same_int', row 0: {VALUE} takes INTEGER; got REAL"),
         (
             "same_float('1')",
-            "UDF 'same_float', row 0: argument 1 (value): expected REAL or INTEGER, got TEXT",
+            f"UDF 'same_float', row 0: {VALUE} takes REAL or INTEGER; got TEXT",
         ),
         (
             "score(1, x'00')",
-            "UDF 'score', row 0: argument 2 (distance): expected REAL or INTEGER, got BLOB",
+            "UDF 'score', row 0: argument 'distance' (position 2) takes REAL or INTEGER; got BLOB",
         ),
-        ("same_text(1)", "UDF 'same_text', row 0: argument 1 (value): expected TEXT, got INTEGER"),
-        ("same_text(x'61')", "UDF 'same_text', row 0: argument 1 (value): expected TEXT, got BLOB"),
-        ("same_blob('a')", "UDF 'same_blob', row 0: argument 1 (value): expected BLOB, got TEXT"),
+        ("same_text(1)", f"UDF 'same_text', row 0: {VALUE} takes TEXT; got INTEGER"),
+        ("same_text(x'61')", f"UDF 'same_text', row 0: {VALUE} takes TEXT; got BLOB"),
+        ("same_blob('a')", f"UDF 'same_blob', row 0: {VALUE} takes BLOB; got TEXT"),
         (
             "same_bool(2)",
-            (
-                "UDF 'same_bool', row 0: argument 1 (value): expected INTEGER 0 or 1 (a bool), got"
-                " INTEGER 2"
-            ),
+            (f"UDF 'same_bool', row 0: {VALUE} takes INTEGER 0 or 1 (a bool); got INTEGER 2"),
         ),
         (
             "same_bool('1')",
-            (
-                "UDF 'same_bool', row 0: argument 1 (value): expected INTEGER 0 or 1 (a bool), got"
-                " TEXT"
-            ),
+            (f"UDF 'same_bool', row 0: {VALUE} takes INTEGER 0 or 1 (a bool); got TEXT"),
         ),
         (
             "same_text(CAST(x'ff' AS TEXT))",
-            "UDF 'same_text', row 0: argument 1 (value): TEXT that is not valid UTF-8",
+            f"UDF 'same_text', row 0: {VALUE} is TEXT that is not valid UTF-8",
         ),
-        ("vm_udf('same_int')", "UDF 'same_int': takes 1 argument (value), got 0"),
-        ("vm_udf('score', 1)", "UDF 'score': takes 2 arguments (dep_delay, distance), got 1"),
+        ("vm_udf('same_int')", "UDF 'same_int': it takes 1 argument (value); got 0"),
+        ("vm_udf('score', 1)", "UDF 'score': it takes 2 arguments (dep_delay, distance); got 1"),
         (
             "vm_udf('nobody', 1)",
             (

@@ -66,7 +66,7 @@ def test_errors(shell: Shell) -> None:
     text = shell(NUMBERS + "SELECT vm_udf('picky', i) FROM n;", fails=True)
     assert "UDF 'picky', row 49: ValueError: fifty" in text and 'raise ValueError("fifty")' in text
     assert "did not end within 0.3 s" in shell("SELECT vm_udf('endless', 1);", fails=True)
-    assert "expected INTEGER, got TEXT" in shell("SELECT vm_udf('picky', 'x');", fails=True)
+    assert "takes INTEGER; got TEXT" in shell("SELECT vm_udf('picky', 'x');", fails=True)
     assert "no UDF named 'nobody'" in shell("SELECT vm_udf('nobody');", fails=True)
 
 

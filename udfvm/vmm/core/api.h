@@ -470,6 +470,12 @@ void udfvm_copy(void *to, const void *from, size_t length);
 size_t udfvm_visible_text(const void *text, size_t length, const char *keep, char *out,
                           size_t capacity);
 
+/* A number of bytes as text, in units that are powers of 1024: "1.4 MiB". */
+struct udfvm_size {
+    char text[32];
+};
+struct udfvm_size udfvm_format_size(uint64_t bytes);
+
 /* ---- SHA-256 of bytes that come in parts. ---- */
 
 /* SHA-256 (FIPS 180-4), incrementally. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "udfvm_abi.h"
+#include "size_text.h"
 
 static struct {
     const char *type;
@@ -38,11 +39,9 @@ void failure_add_refusal(void)
     const size_t used = strlen(failure.message);
     if (refused->length)
         snprintf(failure.message + used, sizeof failure.message - used,
-                 "%sthe micro-VM refused %llu KiB of memory where %llu of %llu KiB are used: raise "
-                 "memory=",
-                 used ? "; " : "", (unsigned long long)(refused->length >> 10),
-                 (unsigned long long)(refused->used >> 10),
-                 (unsigned long long)(refused->total >> 10));
+                 "%sthe micro-VM refused %s of memory where %s of %s are used: raise memory=",
+                 used ? "; " : "", size_text(refused->length).text, size_text(refused->used).text,
+                 size_text(refused->total).text);
 }
 
 void failure_trace(const char *format, ...)

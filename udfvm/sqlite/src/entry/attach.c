@@ -128,7 +128,7 @@ void sql_attach(sqlite_library *library, sqlite3_context *context, int count,
     const char *name = take_arguments(library, count, arguments, &in_schema);
     if (!name) {
         fail_because(registry, context, UDFVM_SQLITE_TYPE,
-                     sqlite3_mprintf("vm_attach: takes the name or file of a sealed function, as "
+                     sqlite3_mprintf("vm_attach takes the name or file of a sealed function, as "
                                      "TEXT, then optionally 'in_schema'"));
         return;
     }

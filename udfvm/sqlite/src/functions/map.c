@@ -103,10 +103,11 @@ static int prepare(struct map_cursor *map, const struct sql_function *function, 
         return map_fail(
             map, SQLITE_ERROR,
             sqlite3_mprintf("vm_map: UDF '%s' takes %u argument%s, so the query must have "
-                            "%u columns, a key first; it has %d",
+                            "%u column%s, a key first; it has %d",
                             function->name, function->parameter_count,
                             function->parameter_count == 1 ? "" : "s",
-                            function->parameter_count + 1, columns));
+                            function->parameter_count + 1, &"s"[function->parameter_count == 0],
+                            columns));
     map->given = (uint32_t)columns - 1;
     return SQLITE_OK;
 }
@@ -117,7 +118,7 @@ static int bind(struct map_cursor *map, int count, sqlite3_value **values)
     const int wanted = sqlite3_bind_parameter_count(map->query);
     if (wanted != count)
         return map_fail(map, SQLITE_ERROR,
-                        sqlite3_mprintf("vm_map: the query has %d parameter%s, got %d", wanted,
+                        sqlite3_mprintf("vm_map: the query has %d parameter%s; got %d", wanted,
                                         wanted == 1 ? "" : "s", count));
     for (int i = 0; i < count; i++)
         SQL_TRY(sqlite3_bind_value(map->query, i + 1, values[i]));
@@ -319,14 +320,14 @@ static int find_function(struct map_cursor *map, int count, sqlite3_value **valu
     if (count < 2 || sqlite3_value_type(values[0]) != SQLITE_TEXT)
         return map_fail(
             map, SQLITE_ERROR,
-            sqlite3_mprintf(
-                "vm_map: takes the name of a UDF, a query, and the query's parameters"));
+            sqlite3_mprintf("vm_map takes the name of a UDF, a query, and the query's parameters"));
     SQL_TRY(function_cursor_find(&map->cursor, "vm_map", values[0], ~FORM(UDFVM_SQLITE_AGGREGATE),
                                  function));
     return (*function)->parameter_count > MAX_ARGUMENTS
                ? map_fail(
                      map, SQLITE_ERROR,
-                     sqlite3_mprintf("vm_map: UDF '%s' has too many parameters", (*function)->name))
+                     sqlite3_mprintf("vm_map: UDF '%s' has too many parameters: there may be %d",
+                                     (*function)->name, MAX_ARGUMENTS))
                : SQLITE_OK;
 }
 

@@ -115,7 +115,7 @@ static int find_by_name(struct function_cursor *cursor, int count, sqlite3_value
         return function_cursor_fail(
             cursor, SQLITE_ERROR,
             sqlite3_mprintf(
-                "vm_table: takes the name of a table function, as TEXT, and its arguments"));
+                "vm_table takes the name of a table function, as TEXT, and its arguments"));
     return function_cursor_find(cursor, "vm_table", values[0], FORM(UDFVM_SQLITE_TABLE), function);
 }
 

@@ -231,7 +231,7 @@ void sql_create(sqlite_library *library, sqlite3_context *context, int count,
         !take_source(library, arguments[2], &definition)) {
         fail_because(
             registry, context, UDFVM_SQLITE_TYPE,
-            sqlite3_mprintf("vm_create: takes name, language, source, signature, as TEXT, then "
+            sqlite3_mprintf("vm_create takes name, language, source, signature, as TEXT, then "
                             "options; the source may be a BLOB"));
         return;
     }
@@ -299,7 +299,7 @@ void sql_drop(sqlite_library *library, sqlite3_context *context, int count,
     }
     if (!name) {
         fail_because(registry, context, UDFVM_SQLITE_TYPE,
-                     sqlite3_mprintf("vm_drop: takes the name of a function in the database"));
+                     sqlite3_mprintf("vm_drop takes the name of a function in the database"));
         return;
     }
     if (delete(registry, name, &deleted) != SQLITE_OK) {

@@ -51,14 +51,14 @@ static const char *take_option(const char *word, size_t length, struct stored_op
     } else if (strncmp(text, "row_timeout=", 12) == 0) {
         options->row_timeout_ns = take_seconds(text + 12);
         if (options->row_timeout_ns == 0)
-            return "row_timeout= takes a positive number of seconds";
+            return "row_timeout= takes a positive number of seconds, such as 1.5";
     } else if (strncmp(text, "entry=", 6) == 0 && name_valid(text + 6, length - 6) &&
                length - 6 < sizeof options->entry) {
         memcpy(options->entry, text + 6, length - 6 + 1);
     } else {
         static _Thread_local char unknown[288];
         snprintf(unknown, sizeof unknown,
-                 "'%s' is not one: the options are replace, deterministic, isolation=row, "
+                 "'%s' is not an option: they are replace, deterministic, isolation=row, "
                  "isolation=statement, row_timeout=SECONDS, entry=NAME",
                  text);
         return unknown;
@@ -122,7 +122,8 @@ static char *describe_load(const struct function_registry *registry,
                                (double)registry->policy.load_timeout_ns / 1e9);
     if (error->code == UDFVM_E_EXIT)
         return sqlite3_mprintf("%.*s; the function was not ready by then", length, error->message);
-    return sqlite3_mprintf("%.*s", length, error->message);
+    return sqlite3_mprintf("%.*s%s", length, error->message,
+                           error->code == UDFVM_E_BUSY ? ": finish or close statements" : "");
 }
 
 static uint32_t cause_of(const struct udfvm_error *error, const struct session *session)
@@ -266,7 +267,8 @@ static bool find_language(struct function_registry *registry, const char *name, 
             "unknown language '%.32s': the languages are python, wasm and native", name);
     else if (!(registry->policy.languages >> *language & 1))
         *message = sqlite3_mprintf(
-            "the policy of this connection does not allow functions of language '%s'", name);
+            "the policy of this connection does not allow functions of language '%s' (languages)",
+            name);
     return !*message;
 }
 
@@ -285,8 +287,9 @@ struct sql_function *load_function(struct function_registry *registry,
     }
     if (definition->source_length > registry->policy.max_source) {
         *message = sqlite3_mprintf(
-            "its source has %lld bytes, the policy of this connection allows %lld",
-            (long long)definition->source_length, (long long)registry->policy.max_source);
+            "its source has %s, and the policy of this connection allows %s (max_source)",
+            udfvm_format_size((uint64_t)definition->source_length).text,
+            udfvm_format_size((uint64_t)registry->policy.max_source).text);
         fail(registry, definition, *message,
              (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_POLICY });
         return NULL;

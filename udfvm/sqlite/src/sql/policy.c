@@ -204,7 +204,7 @@ void sql_policy(sqlite_library *library, sqlite3_context *context, int count,
     const char *name = count >= 1 ? (const char *)sqlite3_value_text(arguments[0]) : NULL;
     if (!name || count > 2) {
         fail_because(registry, context, UDFVM_SQLITE_TYPE,
-                     sqlite3_mprintf("vm_policy: takes a name, and a value to set"));
+                     sqlite3_mprintf("vm_policy takes a name, and a value to set"));
         return;
     }
     if (count == 2 && registry->embedded) {

@@ -217,7 +217,7 @@ void sql_release(sqlite_library *library, sqlite3_context *context, int count,
     (void)arguments;
     if (count != 0) {
         fail_because(registry, context, UDFVM_SQLITE_TYPE,
-                     sqlite3_mprintf("vm_release: takes no arguments"));
+                     sqlite3_mprintf("vm_release takes no arguments"));
         return;
     }
     for (; registry->stored; released++)

@@ -5,6 +5,7 @@
 #include "statement/report.h"
 #include "statement/row.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int out_of(char *text, char **error)
@@ -21,7 +22,8 @@ static int begin(struct session *session, uint64_t length, char **error)
     if (connection_interrupted(library, connection))
         return SQLITE_INTERRUPT;
     if (exception_pending(session))
-        return out_of(describe(session, UDFVM_SQLITE_OTHER, "this statement has failed already"),
+        return out_of(describe(session, UDFVM_SQLITE_OTHER,
+                               "the statement has failed already: reset it, or begin another"),
                       error);
     if (session->end_ns != UINT64_MAX && udfvm_monotonic_ns() >= session->end_ns)
         return out_of(describe_statement_timeout(session), error);
@@ -52,10 +54,9 @@ static int write_request(struct session *session, const struct batch_exchange *e
     if (length > capacity)
         return out_of(
             describe(session, UDFVM_SQLITE_INPUT,
-                     "%llu bytes of arguments do not fit into the input window of %llu bytes: "
-                     "raise memory=, which limits the window, or "
-                     "pass fewer rows%s",
-                     (unsigned long long)length, (unsigned long long)capacity,
+                     "the arguments, %s, do not fit into the input window of %s: raise memory=, "
+                     "which limits the window, or pass fewer rows%s",
+                     udfvm_format_size(length).text, udfvm_format_size(capacity).text,
                      session->function->flags & UDFVM_SQLITE_WHOLE
                          ? "; or declare elementwise=True, if the function works row by row"
                          : ""),
@@ -86,11 +87,23 @@ static int64_t row_of(const struct batch_exchange *exchange, int64_t row)
     return exchange->rows_of ? exchange->rows_of[row] : exchange->first_row + row;
 }
 
+/* Says that the call had several rows, whose results are lost. */
+static void add_rows(const struct batch_exchange *exchange, struct udfvm_error *error)
+{
+    const size_t used = strlen(error->message);
+    if (exchange->request == UDFVM_REQUEST_COLUMNS && exchange->rows > 1)
+        snprintf(error->message + used, sizeof error->message - used,
+                 ": none of its %llu rows has a result", (unsigned long long)exchange->rows);
+}
+
 static int fail(struct session *session, const struct batch_exchange *exchange,
                 const struct udfvm_error *failure, char **error)
 {
     session->row = exchange->rows == 1 && !exchange->rows_of ? row_of(exchange, 0) : -1;
-    return explain_core_error(session, failure, error);
+    struct udfvm_error whole = *failure;
+    if (failure->code == UDFVM_E_TIMEOUT)
+        add_rows(exchange, &whole);
+    return explain_core_error(session, &whole, error);
 }
 
 /* After a call, which ended with `code`. */

@@ -81,7 +81,8 @@ char *describe_argument(const struct session *session, uint32_t index, const cha
 {
     const char *name = session->function->parameters[index].name;
     char detail[640];
-    const int used = snprintf(detail, sizeof detail, "argument %u (%.128s): ", index + 1, name);
+    const int used = snprintf(detail, sizeof detail, "argument '%.128s' (position %u) ", name,
+                              index + 1);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(detail + used, sizeof detail - (size_t)used, format, arguments);
@@ -149,6 +150,10 @@ static const char *advice(const struct sql_function *function, int code)
         return "; raise host_calls= if it needs more";
     case UDFVM_E_INPUT:
         return "; pass fewer or smaller values";
+    case UDFVM_E_BUSY:
+        return "; finish or close statements, call from fewer threads at once, or bind the "
+               "function to a larger pool (udfvm.Pool(size=...)), or to one that waits longer "
+               "(wait=...)";
     case UDFVM_E_CLOSED:
         return ": bind the function to another, or call before the pool is closed";
     case UDFVM_E_FORKED:
@@ -209,7 +214,7 @@ int explain_core_error(const struct session *session, const struct udfvm_error *
         *text = describe_statement_timeout(
             session); /* as the watch reported, or the thread of a streaming call */
     } else {
-        char detail[sizeof error->message + 128];
+        char detail[sizeof error->message + 256];
         snprintf(detail, sizeof detail, "%.*s%s", (int)sizeof error->message, error->message,
                  advice(session->function, error->code));
         *text = failing(session, detail, (struct udfvm_sqlite_failure){ .error = error });
@@ -276,19 +281,20 @@ char *describe_count(const struct sql_function *function, int found)
 {
     sqlite_library *sqlite3_api = function->registry->library;
     sqlite3_str *text = sqlite3_str_new(function->registry->connection);
-    sqlite3_str_appendf(text, "UDF '%s': takes %u argument%s (", function->name,
-                        function->parameter_count, function->parameter_count == 1 ? "" : "s");
+    sqlite3_str_appendf(text, "UDF '%s': it takes %u argument%s%s", function->name,
+                        function->parameter_count, &"s"[function->parameter_count == 1],
+                        function->parameter_count ? " (" : "");
     for (uint32_t i = 0; i < function->parameter_count; i++)
         sqlite3_str_appendf(text, "%s%s%s", i ? ", " : "", function->parameters[i].name,
                             i < required_count(function) ? "" : "=");
-    sqlite3_str_appendf(text, "), got %d", found);
+    sqlite3_str_appendf(text, "%s; got %d", function->parameter_count ? ")" : "", found);
     return failing_function(function->registry, function->name, UDFVM_SQLITE_TYPE,
                             sqlite3_str_finish(text));
 }
 
-static const char *const homes[] = { [UDFVM_SQLITE_SCALAR] = "vm_udf and vm_map",
+static const char *const homes[] = { [UDFVM_SQLITE_SCALAR] = "vm_udf or vm_map",
                                      [UDFVM_SQLITE_VECTORIZED] = "vm_map",
-                                     [UDFVM_SQLITE_TABLE] = "vm_table and vm_map",
+                                     [UDFVM_SQLITE_TABLE] = "vm_table or vm_map",
                                      [UDFVM_SQLITE_AGGREGATE] = "vm_agg" };
 static const char *const forms_named[] = { [UDFVM_SQLITE_SCALAR] = "a scalar function",
                                            [UDFVM_SQLITE_VECTORIZED] = "a vectorised function",
@@ -298,7 +304,7 @@ static const char *const forms_named[] = { [UDFVM_SQLITE_SCALAR] = "a scalar fun
 char *describe_form(const struct sql_function *function, const char *caller)
 {
     sqlite_library *sqlite3_api = function->registry->library;
-    char *text = sqlite3_mprintf("UDF '%s': %s, which %s does not run: use %s", function->name,
+    char *text = sqlite3_mprintf("UDF '%s' is %s, which %s does not run: use %s", function->name,
                                  forms_named[function->form], caller, homes[function->form]);
     return failing_function(function->registry, function->name, UDFVM_SQLITE_SIGNATURE, text);
 }

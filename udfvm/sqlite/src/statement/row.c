@@ -103,13 +103,14 @@ static char *describe_wrong_type(const struct session *session, uint32_t index,
     sqlite_library *sqlite3_api = function->registry->library;
     const int found = sqlite3_value_type(value);
     if (parameter->type == UDFVM_TYPE_FLOAT64 && found == SQLITE_INTEGER)
-        return describe_argument(session, index, "INTEGER %lld cannot be represented exactly as %s",
+        return describe_argument(session, index,
+                                 "is INTEGER %lld, which cannot be represented exactly as %s",
                                  (long long)sqlite3_value_int64(value),
-                                 parameter->single ? "float of 32 bits" : "REAL");
+                                 parameter->single ? "a float of 32 bits" : "REAL");
     if (parameter->type == UDFVM_TYPE_BOOL && found == SQLITE_INTEGER)
-        return describe_argument(session, index, "expected %s, got INTEGER %lld",
+        return describe_argument(session, index, "takes %s; got INTEGER %lld",
                                  expected_name(parameter), (long long)sqlite3_value_int64(value));
-    return describe_argument(session, index, "expected %s, got %s", expected_name(parameter),
+    return describe_argument(session, index, "takes %s; got %s", expected_name(parameter),
                              sql_type_name(found));
 }
 
@@ -168,7 +169,7 @@ int value_bytes(const struct session *session, uint32_t index, sqlite3_value *va
     SQL_TRY_MEMORY(*bytes || (!is_text && *length == 0));
     if (!is_text || utf8_is_valid(*bytes, *length))
         return SQLITE_OK;
-    *wrong = describe_argument(session, index, "TEXT that is not valid UTF-8");
+    *wrong = describe_argument(session, index, "is TEXT that is not valid UTF-8");
     return *wrong ? SQLITE_ERROR : SQLITE_NOMEM;
 }
 
@@ -211,10 +212,10 @@ static bool encode_bytes(const struct session *session, sqlite3_context *context
     if (length > capacity - request->length) {
         fail_with(library, context,
                   describe(session, UDFVM_SQLITE_INPUT,
-                           "argument %u (%.128s), %zu bytes, does not fit into the input window "
-                           "of %llu bytes",
-                           index + 1, function->parameters[index].name, length,
-                           (unsigned long long)capacity));
+                           "argument '%.128s' (position %u) of %s does not fit into the input "
+                           "window of %s; pass fewer or smaller values",
+                           function->parameters[index].name, index + 1,
+                           udfvm_format_size(length).text, udfvm_format_size(capacity).text));
         return false;
     }
     if (!reserve(session, context, request, request->length + length))
@@ -235,9 +236,12 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
     struct udfvm_row row = { .count = function->parameter_count };
     const uint64_t fixed = sizeof row + (uint64_t)row.count * sizeof(struct udfvm_value);
     if (fixed > udfvm_vm_input_capacity(session->vm)) {
-        fail_with(sqlite3_api, context,
-                  describe(session, UDFVM_SQLITE_INPUT,
-                           "%u arguments do not fit into the input window", row.count));
+        fail_with(
+            sqlite3_api, context,
+            describe(session, UDFVM_SQLITE_INPUT,
+                     "%u arguments do not fit into the input window of %s: raise memory=, which "
+                     "limits the window",
+                     row.count, udfvm_format_size(udfvm_vm_input_capacity(session->vm)).text));
         return false;
     }
     request->bytes = (uint8_t *)request->here;

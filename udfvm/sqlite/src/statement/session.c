@@ -121,16 +121,16 @@ static unsigned vms_held(const struct function_registry *registry, const udfvm_p
 static void describe_busy(const struct sql_function *function, unsigned held,
                           struct udfvm_error *error)
 {
-    int length = snprintf(error->message, sizeof error->message, "no micro-VM became free");
-    size_t used = (size_t)length;
-    if (function->pool_limit)
-        used += (size_t)snprintf(error->message + used, sizeof error->message - used,
-                                 ": the pool's limit is %u", function->pool_limit);
-    snprintf(error->message + used, sizeof error->message - used,
-             "%s%u held by running statements of this connection. Each function in a running "
-             "statement holds one: finish or close "
-             "statements, or give the pool a higher limit",
-             function->pool_limit ? ", " : ": ", held);
+    char vms[48] = "no VM of the pool became free";
+    if (function->pool_limit == 1)
+        snprintf(vms, sizeof vms, "the only VM of the pool is busy");
+    else if (function->pool_limit)
+        snprintf(vms, sizeof vms, "all %u VMs of the pool are busy", function->pool_limit);
+    const int used = snprintf(error->message, sizeof error->message, "%s", vms);
+    if (held > 0)
+        snprintf(error->message + used, sizeof error->message - (size_t)used,
+                 "; running statements of this connection hold %u, one for each function in them",
+                 held);
 }
 
 static uint64_t between(uint64_t smallest, uint64_t bytes, uint64_t largest)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "size_text.h"
 
 void udfvm_error_clear(struct udfvm_error *error)
 {
@@ -18,19 +19,10 @@ void udfvm_error_clear(struct udfvm_error *error)
 
 struct udfvm_size udfvm_format_size(uint64_t bytes)
 {
-    static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
     struct udfvm_size made;
-    double amount = (double)bytes;
-    size_t unit = 0;
-    if (bytes < 1024) {
-        snprintf(made.text, sizeof made.text, "%u byte%s", (unsigned)bytes, &"s"[bytes == 1]);
-        return made;
-    }
-    for (amount /= 1024; amount >= 1023.95 && unit + 1 < sizeof units / sizeof *units; unit++)
-        amount /= 1024;
-    const int length = snprintf(made.text, sizeof made.text, "%.1f", amount);
-    const int whole = made.text[length - 1] == '0' ? length - 2 : length;
-    snprintf(made.text + whole, sizeof made.text - (size_t)whole, " %s", units[unit]);
+    const struct size_text text = size_text(bytes);
+    _Static_assert(sizeof text == sizeof made, "both have room for the longest text");
+    memcpy(made.text, text.text, sizeof made.text);
     return made;
 }
 

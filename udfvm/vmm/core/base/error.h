@@ -11,11 +11,6 @@ int udfvm_fail(struct udfvm_error *error, int code, const char *format, ...)
 /* As udfvm_fail with UDFVM_E_SYSTEM and the present errno, whose text is appended. */
 int udfvm_fail_errno(struct udfvm_error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* A number of bytes as text, in units that are powers of 1024: "1.4 MiB". */
-struct udfvm_size {
-    char text[32];
-};
-struct udfvm_size udfvm_format_size(uint64_t bytes);
 void udfvm_error_clear(struct udfvm_error *error);
 
 /* Returns the code of an expression that failed: for functions with nothing to clean up. */

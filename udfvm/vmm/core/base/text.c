@@ -113,8 +113,9 @@ size_t udfvm_visible_text(const void *text, size_t length, const char *keep, cha
     if (taken < length && usable > 2 * MAX_MARK) { /* keep the head and the tail */
         char mark[MAX_MARK];
         const char *apart = strchr(keep, '\n') ? "\n" : " ";
-        const size_t size = (size_t)snprintf(
-            mark, sizeof mark, "%s[... cut: the whole has %zu bytes ...]%s", apart, length, apart);
+        const size_t size = (size_t)snprintf(mark, sizeof mark,
+                                             "%s[... cut: the whole has %s ...]%s", apart,
+                                             udfvm_format_size(length).text, apart);
         const size_t head = (usable - size) / 2;
         used = write_forms(bytes, length, keep, out, head, &taken);
         memcpy(out + used, mark, size);

@@ -19,8 +19,7 @@ static int map_anonymous(const uint8_t **mapped, uint64_t bytes, struct udfvm_er
     void *mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapping == MAP_FAILED)
-        return udfvm_fail_errno(error, "mapping %llu bytes of guest memory",
-                                (unsigned long long)bytes);
+        return udfvm_fail_errno(error, "mapping %s of guest memory", udfvm_format_size(bytes).text);
     *mapped = mapping;
     return UDFVM_OK;
 }

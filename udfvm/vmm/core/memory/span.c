@@ -83,10 +83,9 @@ int udfvm_span_send(struct guest_memory *memory, const void *input, uint64_t len
     if (input && input != payload_of(memory))
         udfvm_copy(mark_input(memory, length), input, length);
     else if (length > spans->asked) /* behind that lies what earlier requests left */
-        return udfvm_fail(
-            error, UDFVM_E_ARGUMENT,
-            "a request of %llu bytes where %llu bytes of the input window were asked for",
-            (unsigned long long)length, (unsigned long long)spans->asked);
+        return udfvm_fail(error, UDFVM_E_ARGUMENT,
+                          "a request of %s where %s of the input window were asked for",
+                          udfvm_format_size(length).text, udfvm_format_size(spans->asked).text);
     UDFVM_TRY(zero_input(memory, length, error));
     spans->input = spans->sent = length;
     spans->asked = 0;
