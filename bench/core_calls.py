@@ -44,12 +44,16 @@ class CoreSampler:
 
 def compiled(directory: Path) -> Path:
     """Returns the library made of ``fresh_calls.c``."""
-    target = directory / "fresh_calls.so"
+    return built("fresh_calls.c", directory / "fresh_calls.so", "-shared", "-fPIC")
+
+
+def built(source: str, target: Path, *options: str) -> Path:
+    """Returns what was made of a file in C that uses the core, where it is not made yet."""
     if not target.exists():
         core = Path(vmm.__file__).parent
-        options = ["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+        warnings = ["-O2", "-Wall", "-Wextra", "-Werror"]
         headers = [f"-I{HERE.parent / 'guest' / 'include'}", f"-I{core / 'core'}"]
         library = [f"-L{core}", "-ludfvm", f"-Wl,-rpath,{core}"]
-        source = [str(HERE / "fresh_calls.c"), "-o", str(target)]
-        subprocess.run(["gcc", *options, *headers, *source, *library], check=True)
+        files = [str(HERE / source), "-o", str(target)]
+        subprocess.run(["gcc", *warnings, *options, *headers, *files, *library], check=True)
     return target

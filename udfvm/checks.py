@@ -7,7 +7,6 @@ and infinity are out of range.
 from __future__ import annotations
 
 import datetime
-import numbers
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -52,7 +51,20 @@ def shown(value: object) -> str:
 
 def is_whole(value: object) -> bool:
     """Returns True for a whole number: an int, or a type that is registered as one, as numpy's."""
+    if type(value) is int:
+        return True
+    import numbers  # few programs need it
+
     return isinstance(value, numbers.Integral) and not _is_switch(value)
+
+
+def is_real(value: object) -> bool:
+    """Returns True for a real number: a float or int, or a type that is registered as one."""
+    if isinstance(value, (float, int)):
+        return True
+    import numbers
+
+    return isinstance(value, numbers.Real)
 
 
 def check_count(option: str, count: Any, minimum: int = 0, maximum: int = MAX_COUNT) -> int:
@@ -83,7 +95,7 @@ def check_seconds(
     Traceback (most recent call last):
     udfvm.errors.OptionError: timeout= takes seconds as a number, such as 1.5; got '1s'
     """
-    if not isinstance(seconds, numbers.Real) or _is_switch(seconds):
+    if not is_real(seconds) or _is_switch(seconds):
         advice = ": pass its .total_seconds()" if isinstance(seconds, datetime.timedelta) else ""
         raise OptionError(
             f"{option}= takes seconds as a number, such as 1.5; got {shown(seconds)}{advice}"

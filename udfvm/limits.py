@@ -33,9 +33,7 @@ DEFAULT_BUILD_TIMEOUT: Final = 300.0
 DEFAULT_LOG: Final = 64 * 1024
 DEFAULT_HOST_CALLS: Final = 10_000
 
-_SIZE: Final = re.compile(
-    r"\s*(\d{1,30})(?:\.(\d{1,30}))?\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE | re.ASCII
-)
+_SIZE: Final = r"\s*(\d{1,30})(?:\.(\d{1,30}))?\s*([KMGT]?)(i?)B?\s*"
 
 
 def parse_size(
@@ -51,7 +49,7 @@ def parse_size(
     """
     if is_whole(size):
         return _in_range(option, size, int(size), minimum, maximum)
-    match = _SIZE.fullmatch(size) if isinstance(size, str) else None
+    match = re.fullmatch(_SIZE, size, re.I | re.A) if isinstance(size, str) else None
     if match is None:
         raise OptionError(
             f"{option}={shown(size)} is not a size; write a whole number of bytes, or text such as"

@@ -109,6 +109,8 @@ def test_coldstart() -> None:
     figures = json.loads(_run("coldstart.py", "--json", "--rounds", "2"))
     assert figures["times_host"] == round(figures["first_result"] / figures["host_imports"], 2)
     assert set(figures["parts"]) == {"import", "open", "call", "second_call"}
+    assert set(figures["core_parts"]) == {"open", "call", "second_call"}
+    assert figures["core_parts"]["call"] < figures["core"]
 
 
 def test_layers() -> None:

@@ -8,12 +8,12 @@ guest/runtimes/python/_udfvm_value_types.py.
 from __future__ import annotations
 
 import datetime
-import numbers
 import operator
 import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from udfvm.checks import is_real
 from udfvm.codec.argument_errors import argument_error, wrong_type, wrong_value
 from udfvm.codec.json_values import json_value
 from udfvm.codec.text_codecs import (
@@ -161,7 +161,7 @@ def _int_decoder(type_: Type) -> Decoder:
 def _encode_float(function: str, parameter: Parameter, value: object) -> float:
     if type(value) is float and parameter.type.name == "double":
         return value
-    if not isinstance(value, numbers.Real):
+    if not is_real(value):
         raise wrong_value(function, parameter, value)
     try:
         return exact_float(value, parameter.type.name)

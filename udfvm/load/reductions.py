@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import importlib
 import operator
-import random
 import sys
 import types
 import typing
@@ -144,7 +143,9 @@ def reduced_random(obj: Any) -> Reduced | None:
     """Returns the reduction of ``random.random`` and the like: they are methods, bound to this
     process's generator, which would be copied with them.
     """
-    if _GLOBAL_RANDOM is None or getattr(obj, "__self__", None) is not _GLOBAL_RANDOM:
+    random: Any = sys.modules.get("random")  # importing it takes a millisecond
+    generator = getattr(getattr(random, "random", None), "__self__", None)
+    if generator is None or getattr(obj, "__self__", None) is not generator:
         return None
     return getattr, (random, obj.__name__)
 
@@ -217,4 +218,3 @@ def _of_own(path: str) -> Reduced:
 
 _PARTS: Final = 6  # of a reduction with a function that sets the state
 _OF_THIS_PROCESS: Final = frozenset({"__builtins__", "__cached__", "__loader__", "__spec__"})
-_GLOBAL_RANDOM: Final[object] = getattr(random.random, "__self__", None)

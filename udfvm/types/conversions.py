@@ -55,7 +55,7 @@ class Conversion(NamedTuple):
 INTERVAL: Final = "month_day_nano_interval"
 FLOAT32: Final = struct.Struct("<f")  # packs the nearest; OverflowError where that is infinite
 _PACKED: Final = {"halffloat": struct.Struct("<e"), "float": FLOAT32}
-_INTEGER: Final = re.compile(r"(u?)int(8|16|32|64)")
+_INTEGER: Final = r"(u?)int(8|16|32|64)"
 TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")  # unit and time zone
 FIXED_BINARY: Final = re.compile(r"fixed_size_binary\[(\d{1,9})\]")  # its size
 # Bits of the integers that a float represents exactly.
@@ -79,15 +79,15 @@ _FAMILIES: Final = {
     "date64[ms]": "date",
     INTERVAL: "interval",
 }
-_PATTERNS: Final = (
-    ("integer", re.compile(_INTEGER.pattern + r"\Z")),
-    ("bytes", FIXED_BINARY),
-    ("decimal", re.compile(r"decimal\d+\(")),
-    ("time of day", re.compile(r"time(32|64)\[")),
-    ("duration", re.compile(r"duration\[")),
-    ("list", re.compile("(large_)?list(_view)?<|fixed_size_list<")),
-    ("struct", re.compile("struct<")),
-    ("map", re.compile("map<")),
+_PATTERNS: Final = (  # of the names of types; compiled when they are first used
+    ("integer", _INTEGER + r"\Z"),
+    ("bytes", FIXED_BINARY.pattern + r"\Z"),
+    ("decimal", r"decimal\d+\("),
+    ("time of day", r"time(32|64)\["),
+    ("duration", r"duration\["),
+    ("list", "(large_)?list(_view)?<|fixed_size_list<"),
+    ("struct", "struct<"),
+    ("map", "map<"),
 )
 
 _DECLARED: Final = (
@@ -118,12 +118,12 @@ def family(name: str) -> str:
         return _FAMILIES[name]
     if match := TIMESTAMP.fullmatch(name):
         return "time with a zone" if match[2] else "time"
-    return next((each for each, names in _PATTERNS if names.match(name)), "other")
+    return next((each for each, names in _PATTERNS if re.match(names, name)), "other")
 
 
 def integer_range(name: str) -> tuple[int, int]:
     """Returns the smallest and largest value of an integer type."""
-    match = _INTEGER.fullmatch(name)
+    match = re.fullmatch(_INTEGER, name)
     if match is None:
         raise ValueError(f"{name} is not an integer type")
     bits = int(match[2])

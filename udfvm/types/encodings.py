@@ -18,9 +18,8 @@ from udfvm.types.nested import at_colon, split_at_commas
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_FORM: Final = re.compile(
-    r"(dictionary|run_end_encoded|list_view|large_list_view|extension)<(.*)>", re.DOTALL
-)
+# A pattern, which is compiled when it is first used; so ``.*`` is any text.
+_FORM: Final = r"(?s)(dictionary|run_end_encoded|list_view|large_list_view|extension)<(.*)>"
 _VIEWS: Final = {"string_view": "large_string", "binary_view": "large_binary"}
 _EXTENSIONS: Final = {
     "arrow.uuid": "fixed_size_binary[16]",
@@ -73,7 +72,7 @@ def encoding_of(name: str) -> Encoding | None:
     """
     if name in _VIEWS:
         return Encoding(name, _VIEWS[name])
-    match = _FORM.fullmatch(name)
+    match = re.fullmatch(_FORM, name)
     if match is None:
         return None
     form, inner = match.groups()

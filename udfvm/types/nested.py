@@ -13,13 +13,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-_FORM: Final = re.compile(
-    r"(list|large_list|fixed_size_list|struct|map)<(.*)>(?:\[(\d{1,9})\])?", re.DOTALL
-)
-_FIELD_NAME: Final = re.compile(r'[^<>\[\]:,"\s](?:[^<>\[\]:,"]*[^<>\[\]:,"\s])?')
-_QUOTED_NAME: Final = re.compile(r'"(?:[^"]|"")*"')
+# Patterns, which are compiled when they are first used.
+_FORM: Final = r"(?s)(list|large_list|fixed_size_list|struct|map)<(.*)>(?:\[(\d{1,9})\])?"
+_FIELD_NAME: Final = r'[^<>\[\]:,"\s](?:[^<>\[\]:,"]*[^<>\[\]:,"\s])?'
+_QUOTED_NAME: Final = r'"(?:[^"]|"")*"'
 # Text in which commas, colons and brackets are not those of a type.
-_OPAQUE: Final = re.compile(rf"{_QUOTED_NAME.pattern}|decimal\d+\(\d+, ?-?\d+\)")
+_OPAQUE: Final = rf"{_QUOTED_NAME}|decimal\d+\(\d+, ?-?\d+\)"
 ITEM: Final = "item"
 KEY, VALUE = "key", "value"
 _KEYS_SORTED: Final = "keys_sorted"
@@ -77,7 +76,7 @@ def quoted(name: str) -> str:
     >>> print(quoted("x"), quoted('an "odd" name, or: not'), quoted(""))
     x "an ""odd"" name, or: not" ""
     """
-    return name if _FIELD_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+    return name if re.fullmatch(_FIELD_NAME, name) else '"' + name.replace('"', '""') + '"'
 
 
 def values_in_pairs(value: Any, names: list[str]) -> list[Any]:
@@ -125,7 +124,7 @@ def take_apart(name: str) -> Nested | None:
     >>> str(take_apart("fixed_size_list<float not null>[3]"))
     'fixed_size_list<item: float not null>[3]'
     """
-    match = _FORM.fullmatch(name)
+    match = re.fullmatch(_FORM, name)
     if match is None:
         return None
     container, inner, size = match.groups()
@@ -175,9 +174,9 @@ def _field(whole: str, part: str, usual_name: str | None) -> Field:
 
 
 def _unquoted(name: str) -> str:
-    if _QUOTED_NAME.fullmatch(name):
+    if re.fullmatch(_QUOTED_NAME, name):
         return name[1:-1].replace('""', '"')
-    if not _FIELD_NAME.fullmatch(name):
+    if not re.fullmatch(_FIELD_NAME, name):
         raise ValueError(f"{name!r} as the name of a field is written in quotes: {quoted(name)}")
     return name
 
@@ -218,7 +217,7 @@ def _readable(text: str) -> str:
     """Returns text of the same length in which all commas, colons and brackets are those of
     types.
     """
-    return _OPAQUE.sub(lambda match: "_" * len(match[0]), text)
+    return re.sub(_OPAQUE, lambda match: "_" * len(match[0]), text)
 
 
 def _depth(name: str) -> int:

@@ -18,11 +18,17 @@ EPOCH_DAYS: Final = EPOCH.toordinal()  # days from year 1 on, as Python counts t
 DAY_MILLISECONDS: Final = 86_400_000  # of ``date64[ms]``
 MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}  # of a unit; nanoseconds are finer
 _MICROSECOND: Final = datetime.timedelta(microseconds=1)
-_TIME: Final = re.compile(r"time(?:32\[(s|ms)|64\[(us|ns))\]")
-_DURATION: Final = re.compile(r"duration\[(s|ms|us|ns)\]")
-_TIME_TEXT: Final = re.compile(r"(\d\d:\d\d(?::\d\d(?:\.(\d{1,6})(\d{0,3}))?)?)", re.ASCII)
+# Patterns, which are compiled when they are first used.
+_TIME: Final = r"time(?:32\[(s|ms)|64\[(us|ns))\]"
+_DURATION: Final = r"duration\[(s|ms|us|ns)\]"
+_TIME_TEXT: Final = r"(\d\d:\d\d(?::\d\d(?:\.(\d{1,6})(\d{0,3}))?)?)"
 _TIMESPECS: Final = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
-_DURATION_TEXT: Final = re.compile(r"(-?)PT(\d{1,14})(?:\.(\d{1,6}))?S", re.ASCII)
+_DURATION_TEXT: Final = r"(-?)PT(\d{1,14})(?:\.(\d{1,6}))?S"
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.ASCII)
 
 
 @functools.cache
@@ -116,7 +122,7 @@ def time_unit(name: str) -> str | None:
     >>> time_unit("time32[ms]")
     'ms'
     """
-    match = _TIME.fullmatch(name)
+    match = re.fullmatch(_TIME, name)
     return (match[1] or match[2]) if match else None
 
 
@@ -139,7 +145,7 @@ def time_from_text(text: str, unit: str) -> datetime.time:
     """Returns the time of day that text stands for. Raises ValueError; Loss where it has more
     digits than the unit, or than microseconds.
     """
-    match = _TIME_TEXT.fullmatch(text)
+    match = _compiled(_TIME_TEXT).fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:40]!r} where a time such as 12:30:00 is declared")
     time = datetime.time.fromisoformat(text)
@@ -158,7 +164,7 @@ def duration_unit(name: str) -> str | None:
     >>> duration_unit("duration[ns]")
     'ns'
     """
-    match = _DURATION.fullmatch(name)
+    match = re.fullmatch(_DURATION, name)
     return match[1] if match else None
 
 
@@ -204,7 +210,7 @@ def text_from_duration(duration: datetime.timedelta) -> str:
 
 def duration_from_text(text: str) -> datetime.timedelta:
     """Returns the duration that text in seconds stands for. Raises ValueError or OverflowError."""
-    match = _DURATION_TEXT.fullmatch(text)
+    match = _compiled(_DURATION_TEXT).fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:40]!r} where a duration such as PT90.5S is declared")
     microseconds = int(match[2]) * 1_000_000 + int((match[3] or "0").ljust(6, "0"))

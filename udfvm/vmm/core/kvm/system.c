@@ -1,6 +1,7 @@
 /* /dev/kvm: opening it, and what it can do. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -66,8 +67,7 @@ static void note_features(struct processor_features *features, const struct kvm_
     }
 }
 
-int udfvm_processor_features(int kvm, struct processor_features *features,
-                             struct udfvm_error *error)
+static int read_features(int kvm, struct processor_features *features, struct udfvm_error *error)
 {
     memset(features, 0, sizeof *features);
     features->cpuid.head.nent = sizeof features->cpuid.entries / sizeof features->cpuid.entries[0];
@@ -85,6 +85,25 @@ int udfvm_processor_features(int kvm, struct processor_features *features,
     if ((features->xcr0 & 3) != 3)
         return udfvm_fail(error, UDFVM_E_NO_KVM, "KVM offers guests no SSE state (XCR0 %#llx)",
                           (unsigned long long)features->xcr0);
+    return UDFVM_OK;
+}
+
+int udfvm_processor_features(int kvm, struct processor_features *features,
+                             struct udfvm_error *error)
+{
+    enum { UNKNOWN, BEING_WRITTEN, KNOWN };
+    static atomic_int state; /* asking KVM takes as long as some 30 calls */
+    static struct processor_features known;
+    if (atomic_load(&state) == KNOWN) {
+        *features = known;
+        return UDFVM_OK;
+    }
+    UDFVM_TRY(read_features(kvm, features, error));
+    int unknown = UNKNOWN;
+    if (atomic_compare_exchange_strong(&state, &unknown, BEING_WRITTEN)) {
+        known = *features;
+        atomic_store(&state, KNOWN);
+    }
     return UDFVM_OK;
 }
 
