@@ -9,7 +9,7 @@
 #include "python/aggregate.h"
 #include "python/constants.h"
 #include "python/generators.h"
-#include "python/numpy_function.h"
+#include "python/numbers_function.h"
 #include "shared/exchange.h"
 #include "shared/host_call.h"
 
@@ -49,7 +49,7 @@ static void settle_allocator(void)
 
 struct server {
     struct scalar_function *function; /* of these three at most one is not NULL */
-    struct numpy_function *numpy_function;
+    struct numbers_function *numbers_function;
     struct aggregate *aggregate;
     struct stream_object *stream;
     PyObject *handler;
@@ -110,28 +110,29 @@ static bool begin_call(const struct server *server)
     return done != NULL;
 }
 
-/* As answer_in_c(), for a batch of a NumpyFunction. */
-static int answer_numpy_batch(const struct server *server, struct answer *answer)
+/* As answer_in_c(), for a batch of a NumbersFunction. */
+static int answer_numbers_batch(const struct server *server, struct answer *answer)
 {
     const struct udfvm_call *call = exchange_call();
     PyObject *finished = NULL;
     int code = -1;
-    switch (numpy_function_batch(server->numpy_function, server->stream, call->length,
-                                 output_window(), call->output_size, &answer->length, &finished)) {
-    case NUMPY_WRITTEN:
+    switch (numbers_function_batch(server->numbers_function, server->stream, call->length,
+                                   output_window(), call->output_size, &answer->length,
+                                   &finished)) {
+    case NUMBERS_WRITTEN:
         code = 1;
         break;
-    case NUMPY_IN_PLACE:
+    case NUMBERS_IN_PLACE:
         answer->status = UDFVM_STATUS_IN_PLACE;
         code = 1;
         break;
-    case NUMPY_FINISHED:
+    case NUMBERS_FINISHED:
         code = answer_from_object(finished, answer) < 0 ? -1 : 1;
         break;
-    case NUMPY_NOT_CALLED:
+    case NUMBERS_NOT_CALLED:
         code = 0;
         break;
-    case NUMPY_RAISED:
+    case NUMBERS_RAISED:
         break;
     }
     Py_XDECREF(finished);
@@ -154,8 +155,8 @@ static int answer_in_c(const struct server *server, struct answer *answer, int64
     else if (server->aggregate && call->request == UDFVM_REQUEST_AGGREGATE)
         return aggregate_answer(server->aggregate, &answer->length, row);
     else
-        return server->numpy_function && call->request == UDFVM_REQUEST_BATCH
-                   ? answer_numpy_batch(server, answer)
+        return server->numbers_function && call->request == UDFVM_REQUEST_BATCH
+                   ? answer_numbers_batch(server, answer)
                    : 0;
     return code < 0 ? -1 : 1;
 }
@@ -182,13 +183,14 @@ static struct answer answer_request(const struct server *server, bool first)
     return answer;
 }
 
-PyDoc_STRVAR(serve_doc,
-             "serve(function, stream, handler, failure, begin)\n\n"
-             "Seals, then answers requests for ever. What `function` (a Function, a NumpyFunction, "
-             "an Aggregate, or None) with its Stream (None: rows only) does not\n"
-             "answer goes to handler(request, length), which returns (status, length of the "
-             "reply). failure(exception, row) writes the report of an exception and\n"
-             "returns the same. begin(), if not None, runs first in each call.");
+PyDoc_STRVAR(
+    serve_doc,
+    "serve(function, stream, handler, failure, begin)\n\n"
+    "Seals, then answers requests for ever. What `function` (a Function, a NumbersFunction, "
+    "an Aggregate, or None) with its Stream (None: rows only) does not\n"
+    "answer goes to handler(request, length), which returns (status, length of the "
+    "reply). failure(exception, row) writes the report of an exception and\n"
+    "returns the same. begin(), if not None, runs first in each call.");
 
 /* Returns the object if it has the module's type of that name; otherwise NULL, perhaps with an
  * exception. */
@@ -210,7 +212,8 @@ static PyObject *agent_serve(PyObject *module, PyObject *arguments)
     server.stream = if_of_type(module, stream, "Stream");
     server.function = if_of_type(module, function, "ScalarFunction");
     server.aggregate = if_of_type(module, function, "Aggregate");
-    server.numpy_function = server.stream ? if_of_type(module, function, "NumpyFunction") : NULL;
+    server.numbers_function = server.stream ? if_of_type(module, function, "NumbersFunction")
+                                            : NULL;
     if (PyErr_Occurred())
         return NULL;
     settle_allocator();
@@ -356,7 +359,7 @@ static int agent_exec(PyObject *module)
     tune_allocator();
     setvbuf(stdout, NULL, _IONBF, 0); /* whatever is printed belongs to its call */
     if (add_type(module, &scalar_function_type_spec) < 0 ||
-        add_type(module, &numpy_function_type_spec) < 0 ||
+        add_type(module, &numbers_function_type_spec) < 0 ||
         add_type(module, &stream_type_spec) < 0 || add_type(module, &column_batch_type_spec) < 0 ||
         add_type(module, &aggregate_type_spec) < 0)
         return -1;

@@ -52,17 +52,17 @@ class ScalarFunction:
         cls, callable: Callable[..., object], parameters: tuple[_Slot, ...], result: _Slot
     ) -> ScalarFunction: ...
 
-class NumpyFunction:
+class NumbersFunction:
     def __new__(
         cls,
         callable: Callable[..., object],
-        columns: tuple[tuple[int, object], ...],
+        columns: tuple[tuple[int, object, bool], ...],
         result_format: str,
         result_storage: int,
-        frombuffer: Callable[..., object],
-        array_type: type,
+        numpy: tuple[object, object],
+        arrow: tuple[object, object, object],
         finish: Callable[[object, int], tuple[int, int]],
-    ) -> NumpyFunction: ...
+    ) -> NumbersFunction: ...
 
 class Stream:
     def __new__(cls, request_schema: bytes, reply_schema: bytes, template: bytes) -> Stream: ...
@@ -87,7 +87,7 @@ class Aggregate:
     ) -> Aggregate: ...
 
 def serve(
-    function: ScalarFunction | NumpyFunction | Aggregate | None,
+    function: ScalarFunction | NumbersFunction | Aggregate | None,
     stream: Stream | None,
     handler: Callable[[int, int], tuple[int, int]],
     failure: Callable[[BaseException, int], tuple[int, int]],

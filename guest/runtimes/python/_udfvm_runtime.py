@@ -44,7 +44,7 @@ GC_THRESHOLD: Final = 50_000
 Answer = tuple[int, int]
 Handler = Callable[[int, int], Answer]
 Loaded = tuple[
-    _udfvm_agent.ScalarFunction | _udfvm_agent.NumpyFunction | _udfvm_agent.Aggregate | None,
+    _udfvm_agent.ScalarFunction | _udfvm_agent.NumbersFunction | _udfvm_agent.Aggregate | None,
     _udfvm_agent.Stream | None,
     Handler,
 ]

@@ -59,31 +59,32 @@ class VectorizedFunction:
         """Writes the returned column for a number of rows."""
         return self._stream.write(_column(value, self._stream.type, rows))
 
-    def native(self) -> _udfvm_agent.NumpyFunction | None:
-        """Returns the same in C, for numpy arrays of numbers; None if a column is something
-        else.
+    def native(self) -> _udfvm_agent.NumbersFunction | None:
+        """Returns the same in C, for arrays of numbers, of numpy or pyarrow; None if a column is
+        something else.
         """
-        numpy = sys.modules.get("numpy")
-        if (
-            self._stream.native is None
-            or numpy is None
-            or not all(container is _to_numpy for container in self._containers)
-        ):
+        if self._stream.native is None:
             return None
-        types = self._stream.schema.types
-        names = [numpy_type(type_) for type_ in types]
-        if not all(names):
-            return None
-        return _udfvm_agent.NumpyFunction(
+        numpy: Any = sys.modules.get("numpy")
+        columns = []
+        for container, type_ in zip(self._containers, self._stream.schema.types, strict=True):
+            column = _number_column(container, type_, numpy)
+            if column is None:
+                return None
+            columns.append((storage_of(str(type_)), *column))
+        result = self._stream.type
+        format_ = _FORMATS.get(str(result))
+        return _udfvm_agent.NumbersFunction(
             self._function,
-            tuple(
-                (storage_of(str(type_)), numpy.dtype(name))
-                for type_, name in zip(types, names, strict=True)
-            ),
-            _FORMATS.get(str(self._stream.type), "\0"),
+            tuple(columns),
+            format_ or "\0",
             self._stream.storage,
-            numpy.frombuffer,
-            numpy.ndarray,
+            (None, None) if numpy is None else (numpy.frombuffer, numpy.ndarray),
+            (
+                pa.Array._import_from_c,
+                pa.Array._export_to_c,
+                type(pa.nulls(0, result)) if format_ else None,
+            ),
             self.finish,
         )
 
@@ -104,6 +105,16 @@ class VectorizedFunction:
         values = self._call([column.filter(valid) for column in columns], valid.true_count)
         indices = pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1)
         return values.take(pc.if_else(valid, indices, None))
+
+
+def _number_column(container: Container, type_: pa.DataType, numpy: Any) -> tuple[Any, bool] | None:
+    """Returns the type of the arrays that a function gets of a column, and whether they are
+    pyarrow's; None for columns that are not of numbers.
+    """
+    if container is _as_it_is and str(type_) in _FORMATS:
+        return type_, True
+    name = numpy_type(type_) if numpy is not None and container is _to_numpy else None
+    return (numpy.dtype(name), False) if name else None
 
 
 # Formats of numbers in the struct module.
