@@ -16,6 +16,9 @@ from pathlib import Path
 
 import apsw
 import pytest
+from click.testing import CliRunner
+
+from udfvm.cli import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 CALL = """
@@ -101,15 +104,43 @@ def test_what_is_listed_to_a_pipe_is_whole(tmp_path: Path) -> None:
     assert run(sys.executable, "-c", textwrap.dedent(program), cache=tmp_path).stdout == ""
     for columns in ("40", "80"):
         environment = {**os.environ, "UDFVM_CACHE": str(tmp_path), "COLUMNS": columns}
-        command = (sys.executable, "-c", "from udfvm.cli import main; main()", "cache", "list")
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-        (line,) = [line for line in done.stdout.splitlines() if " layer " in line]
-        assert re.fullmatch(
-            rf" *[0-9a-f]{{12}} +layer +\S+ [KMG]iB +[-0-9]+ [:0-9]+ +{name} +[0-9.]+ s +[0-9]+,"
-            r" [0-9]+ trapped *.*",
-            line,
-        )
-        assert len(done.stdout.splitlines()) == 4 and "…" not in done.stdout
+        for options, wanted in (
+            ((), rf" *[0-9a-f]{{12}} +layer +\S+ [KMG]iB +[-0-9]+ [:0-9]+ +{name} *"),
+            (
+                ("--builds",),
+                rf" *[0-9a-f]{{12}} +{name} +[0-9.]+ s +[0-9]+, [0-9]+ trapped *.*",
+            ),
+        ):
+            command = (sys.executable, "-c", "from udfvm.cli import main; main()", "cache", "list")
+            done = subprocess.run(
+                (*command, *options), capture_output=True, text=True, timeout=300, env=environment
+            )
+            (line,) = [line for line in done.stdout.splitlines() if name in line]
+            assert re.fullmatch(wanted, line)
+            assert len(done.stdout.splitlines()) == 4 and "…" not in done.stdout
+
+
+def test_lists_fit_a_terminal_of_80_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UDFVM_CACHE", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, for rich
+    program = CALL.replace("one()", "one_with_a_name()")
+    assert run(sys.executable, "-c", textwrap.dedent(program), cache=tmp_path).stdout == ""
+    for options in ([], ["--builds"]):
+        done = CliRunner().invoke(commands, ["cache", "list", *options])
+        assert done.exit_code == 0, done.output
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", done.output).splitlines()
+        table = [line.rstrip() for line in lines if not line.startswith("/")]
+        assert max(map(len, table)) <= 80 and any("one_with_a_name" in line for line in table)
+
+
+@pytest.mark.parametrize("command", [[], ["cache"]], ids=" ".join)
+def test_help_has_whole_lines(command: list[str]) -> None:
+    done = CliRunner().invoke(commands, [*command, "--help"], terminal_width=80)
+    assert done.exit_code == 0 and "Commands:" in done.output
+    assert "..." not in done.output.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize(

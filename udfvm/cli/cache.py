@@ -12,12 +12,12 @@ from udfvm.images import cache as images
 from udfvm.images.cache import CacheEntry
 from udfvm.images.cache_files import cache_directory, cache_size
 from udfvm.images.cache_listing import stored_bytes
-from udfvm.texts import format_size
+from udfvm.texts import counted, format_size
 
 
 @click.group()
 def cache() -> None:
-    """Lists the sealed images on disk, or removes them."""
+    """Lists the images on disk, or removes them."""
 
 
 def _content(entry: CacheEntry) -> str:
@@ -37,41 +37,43 @@ def _system_calls(entry: CacheEntry) -> str:
     )
 
 
+def _use(entry: CacheEntry) -> dict[str, str]:
+    return {
+        "image": entry.path.name[:12],
+        "kind": entry.kind,
+        "size": format_size(entry.stored_bytes),
+        "last used": time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)),
+        "content": _content(entry),
+    }
+
+
+def _build(entry: CacheEntry) -> dict[str, str]:
+    unknown = entry.report.get("unknown_syscalls", {})
+    return {
+        "image": entry.path.name[:12],
+        "content": _content(entry),
+        "built in": f"{entry.report.get('seconds', 0):.2f} s",
+        "system calls": _system_calls(entry),
+        "not implemented": ", ".join(f"{name} x{count}" for name, count in unknown.items()),
+    }
+
+
 @cache.command(name="list")
-def list_images() -> None:
-    """Shows every image: kind, size on disk, last use, content, and what its build took."""
+@click.option("--builds", is_flag=True, help="Show what each build took: time, system calls.")
+def list_images(builds: bool) -> None:
+    """Shows each image: kind, size on disk, last use, content."""
     entries = images.cache_entries()
+    rows = [(_build if builds else _use)(entry) for entry in entries]
     table = Table(box=None)
-    for heading in (
-        "image",
-        "kind",
-        "size",
-        "last used",
-        "content",
-        "built in",
-        "system calls",
-        "not implemented",
-    ):
+    for heading in rows[0] if rows else ():
         table.add_column(heading, overflow="fold")
-    for entry in entries:
-        unknown = ", ".join(
-            f"{name} x{count}" for name, count in entry.report.get("unknown_syscalls", {}).items()
-        )
-        table.add_row(
-            entry.path.name[:12],
-            entry.kind,
-            format_size(entry.stored_bytes),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)),
-            _content(entry),
-            f"{entry.report.get('seconds', 0):.2f} s",
-            _system_calls(entry),
-            unknown,
-        )
+    for row in rows:
+        table.add_row(*row.values())
     out = console()
     out.print(table if entries else "no images", markup=False)
     total = stored_bytes() if entries else 0
     out.print(
-        f"{cache_directory()}: {len(entries)} images, {format_size(total)} of at most"
+        f"{cache_directory()}: {counted(len(entries), 'image')}, {format_size(total)} of at most"
         f" {format_size(cache_size())}"
     )
 
@@ -83,14 +85,16 @@ def list_images() -> None:
     help="The size to reach, such as 2GiB. Default: UDFVM_CACHE_SIZE, or 8GiB.",
 )
 def prune(size: int | None) -> None:
-    """Removes leftovers of killed builds, and the least recently used images until the cache has
-    its size.
+    """Removes images until the cache has its size.
 
-    Images that a process uses stay, and so do those of sealed functions and prepared runtimes.
+    It removes what killed builds left, and then the images that were used longest ago. Images that
+    a process uses stay, and so do those of sealed functions and prepared runtimes.
     """
     done = images.prune(size)
     removed, left = format_size(done.removed_bytes), format_size(done.left_bytes)
-    click.echo(f"{done.files} files removed, {removed}; {left} are left in {cache_directory()}")
+    click.echo(
+        f"{counted(done.files, 'file')} removed, {removed}; {left} are left in {cache_directory()}"
+    )
 
 
 @cache.command()
@@ -98,10 +102,10 @@ def prune(size: int | None) -> None:
     "--all", "everything", is_flag=True, help="Also remove sealed functions and prepared runtimes."
 )
 def clear(everything: bool) -> None:
-    """Removes all images but those of sealed functions and prepared runtimes.
+    """Removes images that can be built again.
 
     An image is rebuilt when it is next needed. Those of sealed functions and prepared runtimes
-    cannot be: no program without Python can build them. `--all` removes these too.
+    stay: no program without Python can build them. `--all` removes these too.
     """
     done = images.clear_cache(everything=everything)
     kept = (
@@ -109,4 +113,4 @@ def clear(everything: bool) -> None:
         if done.kept
         else ""
     )
-    click.echo(f"{done.removed} images removed from {cache_directory()}{kept}")
+    click.echo(f"{counted(done.removed, 'image')} removed from {cache_directory()}{kept}")

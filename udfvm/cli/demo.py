@@ -92,7 +92,10 @@ def _latency(out: Console) -> None:
 
 @click.command()
 def demo() -> None:
-    """Runs a function over 336,776 flights, from SQL and from Arrow, and measures fresh calls."""
+    """Runs a function over 336,776 flights.
+
+    It does so from SQL and from Arrow, and measures fresh calls.
+    """
     out = console()
     with tempfile.TemporaryDirectory(prefix="udfvm-demo-") as directory:
         database, parquet = Path(directory) / "flights.db", Path(directory) / "flights.parquet"

@@ -21,7 +21,7 @@ from udfvm.images.cache_files import cache_directory, cache_size, check_writable
 from udfvm.images.cache_listing import stored_bytes
 from udfvm.images.spec import wasmtime_library
 from udfvm.installation import GUEST
-from udfvm.texts import format_size
+from udfvm.texts import counted, format_size
 
 _ROUNDS = 2000
 _VENDORS = {
@@ -48,7 +48,7 @@ def _huge_pages() -> str:
 def _processor() -> str:
     with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else 'unknown'}, {os.cpu_count()} processors"
+    return f"{names[0] if names else 'unknown'}, {counted(os.cpu_count() or 1, 'processor')}"
 
 
 def _cache() -> tuple[str, bool]:
@@ -57,7 +57,7 @@ def _cache() -> tuple[str, bool]:
     try:
         check_writable(cache_directory())
         found = (
-            f"{len(cache_entries())} images, {format_size(stored_bytes())} of at most"
+            f"{counted(len(cache_entries()), 'image')}, {format_size(stored_bytes())} of at most"
             f" {format_size(cache_size())}"
         )
     except CacheError as error:
@@ -157,7 +157,11 @@ def _found(table: Table) -> bool:
 
 @click.command()
 def doctor() -> None:
-    """Shows what this machine offers for micro-VMs, and what is missing."""
+    """Shows whether this machine can run micro-VMs.
+
+    It lists what was found, and what is missing. The exit status is 1 if VMs cannot run or the
+    image cache cannot be used.
+    """
     table = Table(show_header=False, box=None)
     table.add_row("udfvm", __version__)
     table.add_row("Python", f"{sys.version.split()[0]} at {os.path.realpath(sys.executable)}")

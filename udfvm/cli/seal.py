@@ -31,9 +31,10 @@ from udfvm.load.libraries import checked_packages
 def seal(
     file: Path, names: tuple[str, ...], namespace: str, output: Path | None, replace: bool
 ) -> None:
-    """Seals the UDFs of a Python FILE, or only those NAMES, for programs without Python.
+    """Seals the UDFs of a file for programs without Python.
 
-    The sqlite3 shell with the extension loaded can call them, for example.
+    FILE is a Python file. With NAMES, only these of its UDFs are sealed. The sqlite3 shell with the
+    extension loaded can call them, for example.
 
     The command imports FILE: all of its code except the bodies of UDFs runs on this host, outside
     of any micro-VM, with your rights. Seal only files that you would run.
@@ -77,7 +78,11 @@ def seal(
     help="Guest memory, from 16MiB to 64GiB. Default: 512MiB.",
 )
 def prepare(packages: tuple[str, ...], memory: int) -> None:
-    """Builds the images that load functions stored in databases, for programs without Python."""
+    """Builds what loads functions stored in databases.
+
+    Programs without Python, such as the sqlite3 shell, need these images to call functions that
+    `vm_create` stored.
+    """
     from udfvm.sqlite import sealed
 
     for path in sealed.prepare(checked_packages(packages), Limits.parse(memory=memory).memory):
@@ -86,7 +91,10 @@ def prepare(packages: tuple[str, ...], memory: int) -> None:
 
 @click.command()
 def extension() -> None:
-    """Prints the path of the loadable extension, for `.load` of the sqlite3 shell."""
+    """Prints the path of the SQLite extension.
+
+    The sqlite3 shell takes it by `.load`.
+    """
     from udfvm.sqlite import EXTENSION
 
     click.echo(EXTENSION)
