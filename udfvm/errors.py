@@ -1,11 +1,12 @@
 """Exceptions: one for each failure that a user can cause. All derive from ``Error``.
 
 The text of each says what happened, to which UDF, at which row if that is known, and what to do.
-Long because each has an example.
 
 >>> issubclass(CallTimeoutError, CallError) and issubclass(CallError, Error)
 True
 """
+
+# Long because each class has an example.
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 
 import udfvm
 from udfvm import errors
+from udfvm.limits import Limits
 from udfvm.sqlite import Policy
+from udfvm.texts import format_size
 
 
 def test_options_that_do_not_exist() -> None:
@@ -110,3 +113,25 @@ def test_host_functions_of_table_functions_and_aggregates() -> None:
     assert connection.execute("SELECT bill(name) FROM prices('tea coffee')").fetchall() == [(5.0,)]
     with pytest.raises(errors.HostCallLimitError, match="host_calls="):
         list(prices("tea tea tea tea"))
+
+
+def test_defaults_in_the_docstring_are_those_of_calls() -> None:
+    described = dict(
+        re.findall(
+            r"^    {4}(\w+): (.*?)(?=^    {4}\w+: |^$)", udfvm.udf.__doc__ or "", re.M | re.S
+        )
+    )
+    limits = Limits()
+    for option, default in (
+        ("memory", format_size(limits.memory)),
+        ("timeout", f"{limits.timeout_ns / 1e9:g}"),
+        ("max_output", None if limits.max_output == 0 else limits.max_output),
+        ("max_log", format_size(limits.max_log)),
+        ("log", f'"{limits.log}"'),
+        ("files", limits.files),
+        ("deterministic", limits.deterministic),
+        ("isolation", '"statement"'),
+        ("host_calls", limits.host_calls),
+        ("build_timeout", f"{limits.build_timeout_ns / 1e9:g}"),
+    ):
+        assert f"Default: {default}" in " ".join(described[option].split()), option

@@ -308,36 +308,39 @@ def udf(
             that the image has what the function sets up on first use. What it raises then, building
             the image raises.
         name: the UDF's name. Default: the function's.
-        memory: guest memory, interpreter and packages included: bytes, or text such as "512MiB".
-        timeout: wall-clock seconds that a call may take; None for no limit.
+        memory: guest memory, interpreter and packages included: bytes, or text such as "1GiB".
+            Default: 512 MiB.
+        timeout: wall-clock seconds that a call may take; None for no limit. Default: 10.
         max_output: bytes that the result of a call may have; None for as many as the memory.
+            Default: None.
         max_log: bytes that a call may write to its standard output and error. The rest is cut, and
-            a note takes its place.
-        log: what happens to that output when the call ends (in SQL, after every row). "forward"
-            writes it to this program's ``sys.stdout`` and ``sys.stderr``. "drop" drops it. A
-            ``logging.Logger`` gets lines of standard output as INFO and of standard error as
-            WARNING. A callable gets each chunk of text and "stdout" or "stderr". "strict" is
-            "forward", but more than ``max_log`` bytes end the call with ``LogLimitError``. Control
-            characters except newlines and tabs are written out. ``error.output`` of a failed call
-            has the output, too.
+            a note takes its place. Default: 64 KiB.
+        log: what happens to that output when the call ends (in SQL, after every row). Default:
+            "forward", which writes it to this program's ``sys.stdout`` and ``sys.stderr``. "drop"
+            drops it. A ``logging.Logger`` gets lines of standard output as INFO and of standard
+            error as WARNING. A callable gets each chunk of text and "stdout" or "stderr". "strict"
+            is "forward", but more than ``max_log`` bytes end the call with ``LogLimitError``.
+            Control characters except newlines and tabs are written out. ``error.output`` of a
+            failed call has the output, too.
         files: True if a call may read files of the interpreter and of packages, as imports in the
-            function's body do.
+            function's body do. Default: True.
         deterministic: True if the same arguments must give the same result: clock and randomness
-            are fixed, and SQLite may reuse results.
+            are fixed, and SQLite may reuse results. Default: False.
         isolation: what one call is in SQL: "statement", an execution of a statement, whose rows
-            share state; or "row".
+            share state; or "row". Default: "statement".
         packages: modules to import into the base image, besides those that the function is seen to
-            use.
+            use. Default: none.
         pool: the pool that VMs come from. Default: the default pool.
         host_functions: functions of this process that the function may call by their names. Each
             such call leaves the micro-VM. Their parameters and results are annotated bool, int,
             float, str or bytes, or one of these ``| None``. The function can call nothing else, so
             what they do for any arguments of their types is what you allow. One that raises ends
-            the call with ``HostFunctionError``.
+            the call with ``HostFunctionError``. Default: none.
         host_calls: how many host functions a call may call; more end it with
-            ``HostCallLimitError``.
+            ``HostCallLimitError``. Default: 10000.
         build_timeout: wall-clock seconds that each step of building the image (the base image, and
-            loading the function) may take; None for no limit. More raise ``BuildError``.
+            loading the function) may take; None for no limit. More raise ``BuildError``. Default:
+            300.
 
     Returns:
         The UDF; without ``function``, a decorator that makes one.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from udfvm.checks import shown
 from udfvm.errors import OptionError, SignatureError
 from udfvm.load.declaration import Column
+from udfvm.texts import counted_between
 from udfvm.types.annotations import annotation_of
 from udfvm.types.arrow_types import declared
 from udfvm.types.signatures import hints_of
@@ -35,7 +36,8 @@ def declared_columns(
         columns = _annotated_columns(name, hints_of(function, name).get("return"))
     if not columns or len(columns) > _MAX_COLUMNS:
         raise SignatureError(
-            f"UDF {name!r}: a table function has 1 to {_MAX_COLUMNS} columns, not {len(columns)}"
+            f"UDF {name!r}: a table function has {counted_between(1, _MAX_COLUMNS, 'column')}; got"
+            f" {len(columns)}"
         )
     lowered = [column.name.lower() for column in columns]
     doubled = next((column for column in lowered if lowered.count(column) > 1), None)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from udfvm.codec.arguments import columns_of
 from udfvm.errors import OptionError
+from udfvm.texts import counted
 from udfvm.types.arrow_types import Parameter
 
 _MAX_NAMES: Final = 20  # shown in an error
@@ -153,7 +154,8 @@ def _by_parameter(
     listed = [columns] if isinstance(columns, str) else list(columns)
     if len(listed) > len(names):
         raise OptionError(
-            f"UDF {function!r}: columns= names {len(listed)} columns for {len(names)} parameters"
+            f"UDF {function!r}: columns= names {counted(len(listed), 'column')} for"
+            f" {counted(len(names), 'parameter')}"
         )
     return dict(zip(names, listed, strict=False))
 

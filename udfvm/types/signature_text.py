@@ -163,8 +163,8 @@ def made_signature(
     """
     if len(parameters) > MAX_PARAMETERS:
         raise SignatureError(
-            f"UDF {name!r}: {len(parameters)} parameters; compiled code has at most"
-            f" {MAX_PARAMETERS}"
+            f"UDF {name!r}: its signature has {len(parameters)} parameters; compiled code has at"
+            f" most {MAX_PARAMETERS}: pass some of them as one struct"
         )
     if not all(label for label, _, _ in parameters):
         raise SignatureError(f"UDF {name!r}: a parameter has an empty name")

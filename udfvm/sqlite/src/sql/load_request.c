@@ -98,7 +98,8 @@ uint8_t *compiled_request(sqlite_library *library, const struct stored_definitio
 {
     sqlite_library *sqlite3_api = library;
     if (signature->count > MAX_COMPILED_PARAMETERS) {
-        *message = sqlite3_mprintf("its signature has %u parameters; compiled code has at most %d",
+        *message = sqlite3_mprintf("its signature has %u parameters; compiled code has at most %d: "
+                                   "pass some of them as one struct",
                                    signature->count, MAX_COMPILED_PARAMETERS);
         return NULL;
     }
