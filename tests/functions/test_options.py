@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -116,11 +117,8 @@ def test_host_functions_of_table_functions_and_aggregates() -> None:
 
 
 def test_defaults_in_the_docstring_are_those_of_calls() -> None:
-    described = dict(
-        re.findall(
-            r"^    {4}(\w+): (.*?)(?=^    {4}\w+: |^$)", udfvm.udf.__doc__ or "", re.M | re.S
-        )
-    )
+    text = inspect.getdoc(udfvm.udf) or ""
+    described = dict(re.findall(r"(?ms)^ {4}(\w+): (.*?)(?=^ {4}\w+: |^$)", text))
     limits = Limits()
     for option, default in (
         ("memory", format_size(limits.memory)),
