@@ -6,7 +6,10 @@ import gc
 import os
 import sys
 import threading
+import tracemalloc
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -54,6 +57,28 @@ def test_sizes(rows: int) -> None:
     assert result.dtype == np.float64
     result[0] = 5.0  # it is the caller's own
     assert np.array_equal(weighted(x, weight), x * weight + 1)
+
+
+@pytest.mark.parametrize("make", [np.asarray, pa.array], ids=["numpy", "arrow"])
+def test_results_that_are_much_wider(make: Callable[[np.ndarray], Any]) -> None:
+    """The guest leaves them where they are. What lies before them is not copied."""
+
+    @udfvm.udf(vectorized=True, input_types=["int8"], output_type="double")
+    def halved(x: np.ndarray) -> np.ndarray:
+        return x.astype(np.float64) / 2
+
+    assert halved(np.array([1], np.int8)) == 0.5
+    x = np.arange(200_000).astype(np.int8)
+    given = {rows: make(x[:rows]) for rows in (10, 100_000, 200_000)}
+    tracemalloc.start()
+    try:
+        for rows, column in given.items():
+            result = halved._calls._small.call((column,))
+            assert np.array_equal(result, np.asarray(halved(column)))
+            assert np.array_equal(result, np.asarray(column) / 2), rows
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_other_arguments_take_the_general_path() -> None:

@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "number_replies.h"
 #include "small_calls.h"
 #include "udfvm_abi.h"
-
-enum { MAX_HEAD = 4096 }; /* bytes of what replies begin with; a longer one is left to Python */
 
 /* ---- The end of the interpreter: see udfvm/functions/arrow_calls.py ---- */
 
@@ -64,7 +63,8 @@ static PyObject *calls_under_way(PyObject *Py_UNUSED(module), PyObject *Py_UNUSE
 struct exchange {
     const struct small_calls *calls;
     PyObject *layout;
-    uint64_t request_length, reply_data, reply_length, body_field, offset_field;
+    uint64_t request_length;
+    struct reply_layout expected;
     struct column_call *call;
     struct udfvm_held *held;
     struct udfvm_reply reply;
@@ -124,36 +124,13 @@ static int send(struct exchange *exchange)
                          error);
 }
 
-/* Whether a reply begins as one does whose body is so long and has its numbers at this offset. */
-static bool begins_so(const struct exchange *exchange, uint64_t body, uint64_t offset)
-{
-    PyObject *head = field(exchange, LAYOUT_REPLY_HEAD);
-    const size_t length = (size_t)PyBytes_GET_SIZE(head);
-    char expected[MAX_HEAD];
-    if (length > sizeof expected)
-        return false;
-    memcpy(expected, PyBytes_AS_STRING(head), length);
-    memcpy(expected + exchange->body_field, &body, sizeof body);
-    memcpy(expected + exchange->offset_field, &offset, sizeof offset);
-    return memcmp(exchange->reply.data, expected, length) == 0;
-}
-
-/* Where the numbers are in a reply that has nothing else: at the usual place, or at its end. See
- * udfvm.codec.number_streams.NumberReplies. The guest does not run. */
+/* The guest does not run. */
 static bool find_numbers(const struct exchange *exchange, uint64_t *begin)
 {
-    const uint64_t length = exchange->reply.length, size = exchange->call->result_size,
-                   usual = exchange->reply_length;
-    PyObject *head = field(exchange, LAYOUT_REPLY_HEAD);
-    const uint64_t start = (uint64_t)PyBytes_GET_SIZE(head);
-    if (exchange->reply.status != UDFVM_STATUS_OK || length < usual)
-        return false;
-    *begin = exchange->reply_data;
-    if (length == usual && memcmp(exchange->reply.data, PyBytes_AS_STRING(head), start) == 0)
-        return true;
-    *begin = length - size;
-    return *begin >= usual && *begin % 8 == 0 &&
-           begins_so(exchange, length - start, *begin - start);
+    const struct udfvm_reply *reply = &exchange->reply;
+    return reply->status == UDFVM_STATUS_OK &&
+           exchange->expected.size == exchange->call->result_size &&
+           reply_has_numbers(&exchange->expected, reply->data, reply->length, begin);
 }
 
 static enum column_call_outcome take_numbers(struct exchange *exchange, uint64_t begin)
@@ -263,22 +240,15 @@ static void give_up(struct column_call *call)
     Py_CLEAR(call->other);
 }
 
-static uint64_t number(PyObject *layout, Py_ssize_t index)
-{
-    return (uint64_t)PyLong_AsSsize_t(PyTuple_GET_ITEM(layout, index));
-}
-
 static enum column_call_outcome make(struct small_calls *calls, PyObject *layout,
                                      struct column_call *call)
 {
     struct exchange exchange = {
         .calls = calls,
         .layout = layout,
-        .request_length = number(layout, LAYOUT_REQUEST_LENGTH),
-        .reply_data = number(layout, LAYOUT_REPLY_DATA),
-        .reply_length = number(layout, LAYOUT_REPLY_LENGTH),
-        .body_field = number(layout, LAYOUT_REPLY_BODY_FIELD),
-        .offset_field = number(layout, LAYOUT_REPLY_OFFSET_FIELD),
+        .request_length = (uint64_t)PyLong_AsSsize_t(
+            PyTuple_GET_ITEM(layout, LAYOUT_REQUEST_LENGTH)),
+        .expected = reply_layout_of(layout),
         .call = call,
     };
     enum column_call_outcome outcome;

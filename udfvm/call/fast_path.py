@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CallAgain = Callable[[ForkedError, "Runtime", tuple[Any, ...]], Any]
 
 # Bytes of a request: 32 Ki rows of 8 bytes, which Arrow cuts batches into, and their head. Above,
-# what is saved here does not matter.
+# what is saved here does not matter, and the request would be memory that is new in each call.
 MAX_REQUEST: Final = (1 << 18) + (1 << 12)
 
 

@@ -41,6 +41,7 @@ class NumberLayout(NamedTuple):
     reply_head: bytes  # what the stream of such a result begins with
     reply_data: int  # offset of its data
     reply_length: int
+    reply_size: int  # bytes of its data
     # Where such a reply says how long its body is, and where in it the data are.
     reply_body_field: int
     reply_offset_field: int
@@ -109,6 +110,7 @@ class _ReplyLayout(NamedTuple):
     head: bytes
     data: int  # offset of the data
     length: int
+    size: int
     body_field: int
     offset_field: int
 
@@ -135,6 +137,7 @@ class NumberReplies:
             head,
             start + data,
             start + body + len(END_OF_STREAM),
+            rows * self._width,
             self._template.body_length,
             self._template.offset_of_data,
         )
