@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nested_rows import last, last_of_columns, twice
 from nested_types import TYPES, checked, values
@@ -38,6 +38,8 @@ FLAT: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
     (pa.binary(3), st.none() | st.binary(min_size=3, max_size=3)),
 ]
 ALL = [*((each, values(each)) for each in TYPES), *FLAT]
+# An example takes several calls; test_nested.py has more of them.
+few = settings(checked, max_examples=10)
 every_type = pytest.mark.parametrize(("type_", "found"), ALL, ids=[str(each) for each, _ in ALL])
 
 
@@ -45,7 +47,7 @@ every_type = pytest.mark.parametrize(("type_", "found"), ALL, ids=[str(each) for
 def test_rows_of_table_functions(type_: pa.DataType, found: st.SearchStrategy[Any]) -> None:
     function = twice(type_)
 
-    @checked
+    @few
     @given(found)
     def check(value: Any) -> None:
         (expected,) = pa.array([value], type_).to_pylist()
@@ -60,7 +62,7 @@ def test_rows_of_table_functions(type_: pa.DataType, found: st.SearchStrategy[An
 def test_columns_of_table_functions(type_: pa.DataType, found: st.SearchStrategy[Any]) -> None:
     function = twice(type_)
 
-    @checked
+    @few
     @given(st.lists(found, max_size=5))
     def check(items: list[Any]) -> None:
         column = pa.array(items, type_)
@@ -77,7 +79,7 @@ def test_columns_of_table_functions(type_: pa.DataType, found: st.SearchStrategy
 def test_aggregates(type_: pa.DataType, found: st.SearchStrategy[Any]) -> None:
     functions = [last(type_), last_of_columns(type_)]
 
-    @checked
+    @few
     @given(st.lists(found, max_size=5))
     def check(items: list[Any]) -> None:
         column = pa.array([None, *items], type_)

@@ -120,7 +120,9 @@ def test_errors_in_batches_name_their_column() -> None:
         yield pa.table({"i": [6], "x": [[number]]}) if number else (7, ["x"])
 
     assert list(batches(5))[3] == (6, [5])
-    with pytest.raises(udfvm.UDFError, match=r"column .x. of a batch.*row 0: \[300\] cannot be"):
+    with pytest.raises(
+        udfvm.UDFError, match=r"column .x. of a batch.*row 0 is \[300\], which cannot"
+    ):
         list(batches(300))
     with pytest.raises(
         udfvm.UDFError, match=r"row 3 that the function yielded, column .x.: item 0"
