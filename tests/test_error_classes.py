@@ -93,7 +93,7 @@ def test_a_missing_file_of_code_is_named_with_its_udf(tmp_path: Path) -> None:
 
 
 def test_an_object_as_bytes(tmp_path: Path) -> None:
-    with pytest.raises(udfvm.SignatureError, match="UDF 'half': ImportError: the file is not an"):
+    with pytest.raises(udfvm.SignatureError, match="UDF 'half': the file is not an"):
         udfvm.from_elf(b"no ELF file", "half", signature="(x: f64) -> f64")
 
 

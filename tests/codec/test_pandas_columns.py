@@ -135,8 +135,14 @@ def test_frames() -> None:
     frame = pd.DataFrame({"b": [0.5, 1.5], "a": [1, 2]}, index=["x", "y"])
     made = total(frame)
     assert made.index.tolist() == ["x", "y"] and made.tolist() == [1.5, 3.5]
+    assert made.name is None
     assert twice(frame[["a"]]).tolist() == [2.0, 4.0]
-    assert twice(frame[["a"]].rename(columns={"a": 0})).tolist() == [2.0, 4.0]
+    for name in ("a", 0, "name"):
+        one = twice(frame[["a"]].rename(columns={"a": name}))
+        assert one.tolist() == [2.0, 4.0] and one.name == name
+        assert added(one.to_frame(), one).name == name
+    assert twice(pl.DataFrame({"a": [1, 2]})).name == "a"
+    assert total(pl.from_pandas(frame)).name == ""
     assert total(pl.from_pandas(frame)).to_list() == [1.5, 3.5]
     assert total(pa.table({"b": [0.5, 1.5], "a": [1, 2]})).to_pylist() == [1.5, 3.5]
     assert total(duckdb.sql("SELECT 1::BIGINT AS a, 2::DOUBLE AS b")).to_pylist() == [3.0]

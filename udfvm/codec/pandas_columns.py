@@ -187,7 +187,7 @@ def giving_back(
     _check_indexes(function, columns)
     _, first = next(iter(columns or indexes or given))
     backend = backend_of(first.dtypes.iloc[0] if hasattr(first, "columns") else first.dtype)
-    names = [value.name for _, value in columns or indexes if hasattr(value, "name")]
+    names = [_name_of(value) for _, value in columns or indexes]
     # As pandas does it: columns that have different names make one without a name.
     name = names[0] if names and all(each == names[0] for each in names) else None
     as_objects = json and backend is not Backend.ARROW
@@ -200,6 +200,13 @@ def giving_back(
         return pandas.Index(made, name=name) if indexes else made.array
 
     return Container.NUMPY if as_objects else Container.ARRAY, back
+
+
+def _name_of(value: Any) -> Any:
+    """Returns the name of a Series or Index, or of the only column of a DataFrame."""
+    if not hasattr(value, "columns"):
+        return value.name
+    return value.columns[0] if len(value.columns) == 1 else None
 
 
 def _check_indexes(function: str, columns: Sequence[tuple[str, Any]]) -> None:

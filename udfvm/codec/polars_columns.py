@@ -70,7 +70,7 @@ def giving_back(function: str, given: Sequence[Any]) -> tuple[Container, Callabl
     """Returns what to ask for as a result, and what makes a Series of it, with the name of the
     first that was given.
     """
-    name = next((value.name for value in given if not hasattr(value, "to_struct")), "")
+    name = next((name for name in map(_name_of, given) if name is not None), "")
     polars: Any = sys.modules["polars"]
 
     def series(result: Any) -> Any:
@@ -87,6 +87,13 @@ def giving_back(function: str, given: Sequence[Any]) -> tuple[Container, Callabl
         )
 
     return Container.ARRAY, series
+
+
+def _name_of(value: Any) -> str | None:
+    """Returns the name of a Series, or of the only column of a DataFrame."""
+    if not hasattr(value, "to_struct"):
+        return str(value.name)
+    return str(value.columns[0]) if len(value.columns) == 1 else None
 
 
 def _failures() -> tuple[type[Exception], ...]:

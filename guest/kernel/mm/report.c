@@ -65,7 +65,7 @@ void memory_describe_refusal(char *text, size_t size)
     text[0] = 0;
     if (last->length)
         format(text, size,
-               "out of memory: %s more were asked for where %s of %s are used; raise memory=",
+               "out of memory: %s do not fit where %s of %s are used; raise memory=",
                size_text(last->length).text, size_text(last->used).text,
                size_text(last->total).text);
 }
