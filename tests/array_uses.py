@@ -13,13 +13,20 @@ import pyarrow.parquet
 
 from udfvm.codec.containers import to_masked
 from udfvm.codec.pandas_columns import Backend, series_of
+from udfvm.types.nested_conversions import columns_of
+from udfvm.types.unions import has_unions, parts_of
 
 
 def _flat(array: pa.Array) -> Any:
     while array.type.num_fields:
         if pa.types.is_map(array.type):
             array = array.values
-        array = array.flatten()[0] if pa.types.is_struct(array.type) else array.flatten()
+        if pa.types.is_union(array.type):
+            array = parts_of(array)[-1][1]
+        elif pa.types.is_struct(array.type):
+            array = columns_of(array)[0]  # pyarrow ends the process, where they hold unions
+        else:
+            array = array.flatten()
     return array.to_pylist()
 
 
@@ -31,6 +38,8 @@ def _wider(type_: pa.DataType) -> pa.DataType:
                 for field in (type_.field(index) for index in range(type_.num_fields))
             ]
         )
+    if pa.types.is_union(type_):
+        return type_
     if pa.types.is_map(type_):
         return pa.map_(_wider(type_.key_type), _wider(type_.item_type))
     if type_.num_fields:
@@ -111,6 +120,13 @@ LACKING: dict[str, tuple[str, ...]] = {
     "polars": ("decimal256(40, 3)", "month_day_nano_interval"),
     "parquet": ("month_day_nano_interval",),
 }
+NO_UNIONS = ("to_numpy", "to_pandas", "parquet", "polars", "duckdb")
+
+
+def _lacks(use_name: str, type_: pa.DataType) -> bool:
+    if has_unions(type_):
+        return use_name in NO_UNIONS
+    return str(type_) in LACKING.get(use_name, ())
 
 
 def use(array: pa.Array, name: str, *, honest: bool = False) -> None:
@@ -122,7 +138,7 @@ def use(array: pa.Array, name: str, *, honest: bool = False) -> None:
         try:
             function(array)
         except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - a value may be none of that library's
-            if honest and str(array.type) not in LACKING.get(use_name, ()):
+            if honest and not _lacks(use_name, array.type):
                 raise
 
 

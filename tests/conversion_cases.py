@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from udfvm.codec.arguments import columns_of
+from udfvm.types import unions
 from udfvm.types.arrow_types import Parameter, RowType, declared, named
 from udfvm.types.conversions import (
     family,
@@ -68,6 +69,7 @@ SOURCES: dict[pa.DataType, list[Any]] = {
     pa.struct([("a", pa.int8())]): [{"a": 1}],
     pa.map_(pa.string(), pa.int8()): [{"a": 1}],
     pa.map_(pa.string(), pa.int8()): [[("a", 1)]],
+    pa.dense_union([pa.field("a", pa.int8())]): [unions.Chosen(0, 1)],
 }
 DECLARED = [
     "null",
@@ -111,9 +113,9 @@ def array_of(type_: pa.DataType, values: list[Any]) -> pa.Array:
     """An array of values as they are stored, which may be no valid dates."""
     if pa.types.is_temporal(type_) and not pa.types.is_interval(type_):
         return pa.array(values, pa.int32() if type_.bit_width == 32 else pa.int64()).view(type_)
-    return pa.array(
-        [np.float16(value) for value in values] if pa.types.is_float16(type_) else values, type_
-    )
+    if pa.types.is_float16(type_):
+        values = [np.float16(value) for value in values]
+    return unions.array_of(values, type_)
 
 
 def stored_values(array: pa.Array) -> list[Any]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from udfvm.codec.flatbuffers import Table, unsigned_at
 from udfvm.codec.record_batches import BatchCodec
 from udfvm.types.arrow_types import Parameter, ResultType, declared
+from udfvm.types.unions import Chosen, array_of
 
 TYPES = [
     pa.list_(pa.list_(pa.int64())),
@@ -44,6 +45,17 @@ TYPES = [
     pa.list_(pa.struct([("p", pa.decimal128(18, 2)), ("k", pa.list_(pa.time32("s"), 2))])),
     pa.map_(pa.string(), pa.int16()),
     pa.list_(pa.map_(pa.int8(), pa.map_(pa.string(), pa.struct([("n", pa.int8())])))),
+    pa.sparse_union([pa.field("a", pa.int8()), pa.field("b", pa.string())], [5, 7]),
+    pa.dense_union([pa.field("a", pa.int64()), pa.field("b", pa.string())], [1, 0]),
+    pa.list_(
+        pa.dense_union(
+            [
+                pa.field("n", pa.null()),
+                pa.field("s", pa.struct([("u", pa.sparse_union([pa.field("x", pa.int32())]))])),
+                pa.field("l", pa.list_(pa.string())),
+            ]
+        )
+    ),
 ]
 NUMBERS = [
     0,
@@ -75,6 +87,9 @@ def value(type_: pa.DataType, chance: random.Random) -> Any:
     """A value of a type, None now and then."""
     if chance.random() < 0.2:
         return None
+    if pa.types.is_union(type_):
+        index = chance.randrange(type_.num_fields)
+        return Chosen(index, value(type_.field(index).type, chance))
     if pa.types.is_struct(type_):
         return {
             field.name: value(field.type, chance)
@@ -82,7 +97,8 @@ def value(type_: pa.DataType, chance: random.Random) -> Any:
         }
     if pa.types.is_map(type_):
         keys = [value(type_.key_type, chance) for _ in range(chance.randrange(4))]
-        return {key: value(type_.item_type, chance) for key in keys if key is not None}
+        pairs = {key: value(type_.item_type, chance) for key in keys if key is not None}
+        return list(pairs.items())
     if type_.num_fields:
         count = type_.list_size if pa.types.is_fixed_size_list(type_) else chance.randrange(4)
         return [value(type_.value_type, chance) for _ in range(count)]
@@ -128,10 +144,10 @@ class Mutations:
             "f", [Parameter("x", declared("int64"), False)], ResultType(declared(type_), True)
         )
         self.arrays = {
-            rows: pa.array([value(type_, random.Random(rows * 7 + i)) for i in range(rows)], type_)
+            rows: array_of([value(type_, random.Random(rows * 7 + i)) for i in range(rows)], type_)
             for rows in (1, 9)
         }
-        self.arrays[2] = pa.array(
+        self.arrays[2] = array_of(
             [[] if str(type_).startswith(("list", "large_list")) else None] * 2, type_
         )
         self._replies = {rows: self._stream(array) for rows, array in self.arrays.items()}

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from nested_rows import last
 from nested_types import identity
 
 import udfvm
@@ -226,6 +227,21 @@ def test_intervals_everywhere(vectorized: bool) -> None:
         assert result.tolist()[::2] == array.to_pylist()[::2]
     with pytest.raises(ValueError, match=r"month_interval.*cast it to month_day_nano_interval"):
         declared("month_interval")
+
+
+def test_functions_refer_to_intervals_and_keep_them_in_states() -> None:
+    one = pa.MonthDayNano([1, 0, 0])
+    class_ = pa.MonthDayNano
+
+    @udfvm.udf
+    def later(x: pa.MonthDayNano) -> pa.MonthDayNano:
+        return class_([x.months + one.months, x.days, x.nanoseconds])
+
+    assert later(pa.MonthDayNano([1, 2, 3])) == pa.MonthDayNano([2, 2, 3])
+    interval = pa.month_day_nano_interval()
+    column = pa.array([pa.MonthDayNano([index, 0, 0]) for index in range(9)], interval)
+    table = pa.table({"x": pa.chunked_array([column.slice(0, 4), column.slice(4)])})
+    assert last(interval).map(table, threads=2) == pa.MonthDayNano([8, 0, 0])
 
 
 def test_numpy_functions_get_intervals_as_they_are() -> None:

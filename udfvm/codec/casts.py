@@ -11,6 +11,7 @@ from udfvm.types.array_conversions import convert
 from udfvm.types.conversions import Loss, Refused
 from udfvm.types.nested_conversions import difference
 from udfvm.types.numpy_conversions import from_numpy
+from udfvm.types.unions import is_hollow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,8 @@ def cast_argument(function: str, parameter: Parameter, array: Any) -> Any:
         chunks.append(_cast_chunk(function, parameter, chunk, start))
         start += len(chunk)
     if not chunks:
+        if is_hollow(array.type):  # pyarrow ends the process where it makes arrays of it
+            raise wrong_type(function, parameter, f"a chunked array of {array.type}")
         chunks = [_cast_chunk(function, parameter, pa.nulls(0, array.type), 0)]
     return pa.chunked_array(chunks, type=parameter.type.arrow)
 

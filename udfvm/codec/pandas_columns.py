@@ -22,6 +22,7 @@ from udfvm.codec.struct_columns import chosen_columns, too_many
 from udfvm.errors import TypeMappingError
 from udfvm.types.arrow_types import Kind, named
 from udfvm.types.nested import type_name
+from udfvm.types.unions import has_unions
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter
@@ -243,7 +244,7 @@ def series_of(function: str, array: pa.Array, backend: Backend) -> Any:
     """
     pandas: Any = sys.modules["pandas"]
     type_ = array.type
-    if backend is Backend.ARROW:
+    if backend is Backend.ARROW and not has_unions(type_):  # of which pandas can show none
         return pandas.Series(pandas.array(array, dtype=pandas.ArrowDtype(type_)))
     is_whole = pa.types.is_integer(type_) or pa.types.is_boolean(type_)
     if backend is Backend.MASKED or (is_whole and array.null_count):

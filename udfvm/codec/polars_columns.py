@@ -12,6 +12,7 @@ from udfvm.codec.argument_errors import wrong_type
 from udfvm.codec.containers import Container
 from udfvm.codec.struct_columns import chosen_columns, imported
 from udfvm.errors import TypeMappingError
+from udfvm.types.unions import has_unions
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter
@@ -77,7 +78,7 @@ def giving_back(function: str, given: Sequence[Any]) -> tuple[Container, Callabl
         type_ = result.type
         reason: object = "it has no such type"
         try:
-            if not pa.types.is_decimal256(type_):  # it would panic
+            if not (pa.types.is_decimal256(type_) or has_unions(type_)):  # it would panic
                 return polars.Series(name, result)
         except _failures() as error:
             reason = error

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow as pa
@@ -12,8 +13,9 @@ import pyarrow as pa
 from udfvm.codec.argument_errors import argument_error
 from udfvm.codec.value_codecs import WHOLE_MICROSECONDS
 from udfvm.types.nested import KEY, VALUE
-from udfvm.types.nested_conversions import map_as_lists
+from udfvm.types.nested_conversions import columns_of, map_as_lists
 from udfvm.types.temporal import DAY_MILLISECONDS, EPOCH, MICROSECONDS, time_zone
+from udfvm.types.unions import parts_of
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter
@@ -54,9 +56,8 @@ def check_python_dates(
 
 def _first_fault(array: pa.Array) -> _Fault | None:
     type_ = array.type
-    if pa.types.is_struct(type_):
-        faults = map(_first_fault, array.flatten())
-        return min((fault for fault in faults if fault is not None), default=None)
+    if pa.types.is_struct(type_) or pa.types.is_union(type_):
+        return min(_faults_in_fields(array), default=None)
     if pa.types.is_map(type_):
         return _fault_in_lists(map_as_lists(array, KEY, VALUE))
     if type_.num_fields:
@@ -66,6 +67,17 @@ def _first_fault(array: pa.Array) -> _Fault | None:
     if pa.types.is_duration(type_) or type_ == pa.time64("ns"):
         return _fault_in_durations(array)
     return None
+
+
+def _faults_in_fields(array: pa.Array) -> Iterator[_Fault]:
+    """The first fault in each field of structs or unions."""
+    if pa.types.is_struct(array.type):
+        yield from filter(None, map(_first_fault, columns_of(array)))
+        return
+    for rows, values in parts_of(array):
+        fault = _first_fault(values)
+        if fault is not None:
+            yield fault._replace(row=rows[fault.row].as_py())
 
 
 def _fault_in_lists(array: pa.Array) -> _Fault | None:

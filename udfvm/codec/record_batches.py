@@ -26,6 +26,7 @@ from udfvm.codec.reply_columns import column_of
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import ProtocolError
 from udfvm.types.nested import holds_others
+from udfvm.types.unions import Chosen, array_of
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter, ResultType
@@ -186,7 +187,7 @@ def _zeros(type_: pa.DataType, rows: int, *, null_first: bool = False) -> pa.Arr
         return pa.nulls(rows)
     if holds_others(type_):
         zero = _zero_value(type_)
-        return pa.array([None, zero] if null_first else [zero] * rows, type_)
+        return array_of([None, zero] if null_first else [zero] * rows, type_)
     size = 64  # two of the widest decimals, and more than those of all other types but one
     if pa.types.is_fixed_size_binary(type_):
         size += rows * type_.byte_width
@@ -199,6 +200,8 @@ def _zero_value(type_: pa.DataType) -> object:
     if pa.types.is_struct(type_):
         fields = [type_.field(index) for index in range(type_.num_fields)]
         return [(field.name, _zero_value(field.type)) for field in fields] or {}
+    if pa.types.is_union(type_):
+        return Chosen(0, _zero_value(type_.field(0).type))
     if pa.types.is_fixed_size_list(type_):
         return [_zero_value(type_.value_type)] * type_.list_size
     if pa.types.is_null(type_):

@@ -62,7 +62,7 @@ def checked(array: pa.Array) -> pa.Array:
 
 def empty(type_: pa.DataType) -> pa.Array:
     """Returns a column without rows."""
-    return pa.array([], type_)
+    return pa.nulls(0, type_)
 
 
 def _is_compact(array: pa.Array) -> bool:
@@ -107,12 +107,16 @@ def _offsets(array: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(offset_type, len(array) + 1, [None, array.buffers()[1]], 0)
 
 
+def _is_dense(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_union(type_) and type_.mode == "dense")
+
+
 def _is_empty_struct(type_: pa.DataType) -> bool:
     return bool(pa.types.is_struct(type_) and not type_.num_fields)
 
 
 def _child_arrays(array: pa.Array) -> list[pa.Array]:
-    if pa.types.is_struct(array.type):
+    if pa.types.is_struct(array.type) or pa.types.is_union(array.type):
         return [array.field(index) for index in range(array.type.num_fields)]
     return [array.values] if array.type.num_fields else []
 
@@ -129,7 +133,7 @@ def _count(type_: pa.DataType) -> tuple[int, int]:
 def _buffer_count(type_: pa.DataType) -> int:
     if pa.types.is_null(type_):
         return 0
-    return int(type_.num_buffers)
+    return int(type_.num_buffers) - pa.types.is_union(type_)  # which has no bitmap
 
 
 def _children(type_: pa.DataType) -> Sequence[pa.DataType]:
@@ -159,7 +163,7 @@ def _array(
     if pa.types.is_null(type_):
         return pa.nulls(rows, type_)
     found = [next(slices) for _ in range(_buffer_count(type_))]
-    within_lists = free or _has_offsets(type_)
+    within_lists = free or _has_offsets(type_) or _is_dense(type_)
     children = [_array(child, nodes, slices, bound, within_lists) for child in _children(type_)]
     if not rows:
         if _has_offsets(type_) and found[1].size:
@@ -167,19 +171,26 @@ def _array(
         return empty(type_)  # whatever its children hold
     if pa.types.is_map(type_):
         _check_entries(children[0])
-    wanted = (
-        rows
-        if pa.types.is_struct(type_)
-        else rows * type_.list_size
-        if pa.types.is_fixed_size_list(type_)
-        else None
-    )
-    if wanted is not None and any(len(child) != wanted for child in children):
-        raise ValueError(f"a column in a {type_} has not the {wanted} rows that go with it")
-    buffers = _buffers(type_, rows, found, children)
+    _check_lengths(type_, rows, children)
+    if pa.types.is_union(type_):  # whose codes and offsets are validated with the whole column
+        buffers = [None, _cut(found[0], rows), *(_cut(each, 4 * rows) for each in found[1:])]
+    else:
+        buffers = _buffers(type_, rows, found, children)
     return pa.Array.from_buffers(
         type_, rows, buffers, 0 if buffers[0] is None else -1, 0, children or None
     )
+
+
+def _check_lengths(type_: pa.DataType, rows: int, children: Sequence[pa.Array]) -> None:
+    """Raises ValueError where children have not as many rows as those of their parent need."""
+    if pa.types.is_fixed_size_list(type_):
+        wanted = rows * type_.list_size
+    elif _has_offsets(type_) or _is_dense(type_):
+        return
+    else:
+        wanted = rows
+    if any(len(child) != wanted for child in children):
+        raise ValueError(f"a column in a {type_} has not the {wanted} rows that go with it")
 
 
 def _check_entries(entries: pa.Array) -> None:

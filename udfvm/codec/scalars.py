@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -18,9 +18,10 @@ from udfvm.codec.python_dates import check_python_dates
 from udfvm.codec.value_codecs import PYTHON_CLASSES, check_value
 from udfvm.errors import TypeMappingError
 from udfvm.types.arrow_types import Kind, named
-from udfvm.types.conversions import is_missing
+from udfvm.types.conversions import exact_float, is_missing, short
 from udfvm.types.nested import holds_others, pairs_of, type_name, values_in_pairs
 from udfvm.types.records import as_mapping
+from udfvm.types.unions import Chosen, array_of, choose
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter
@@ -66,7 +67,7 @@ def scalar_of(function: str, parameter: Parameter, value: Any) -> pa.Scalar:
         return cast_argument(function, parameter, pa.repeat(value, 1))[0]
     value = _from_numpy_scalar(value)
     if value is None or _is_null(parameter, value):
-        return pa.scalar(None, declared)
+        return pa.nulls(1, declared)[0] if parameter.type.is_nested else pa.scalar(None, declared)
     if _is_numpy_time(value):
         array = arrow_array(function, parameter, value.reshape(1))
         return cast_argument(function, parameter, array)[0]
@@ -138,7 +139,7 @@ def _leaf(function: str, parameter: Parameter, value: Any) -> Any:
     """Returns a checked value that holds no other as pyarrow takes it. Raises TypeMappingError."""
     check_value(function, parameter, value)
     if parameter.type.kind is Kind.FLOAT:
-        return float(value)
+        return exact_float(value, parameter.type.name)
     if parameter.type.kind is Kind.INT:
         return int(operator.index(value))
     if parameter.type.kind is Kind.DECIMAL:
@@ -170,7 +171,7 @@ def _nested_scalar(function: str, parameter: Parameter, value: object) -> pa.Sca
     """Returns a list or tuple for a list, a mapping for a struct; what they hold likewise."""
     declared = parameter.type.arrow
     try:
-        made = pa.array([_held(function, parameter, declared, value)], declared)[0]
+        made = array_of([_held(function, parameter, declared, value)], declared)[0]
         if parameter.type.exact is None:
             return made
         return cast_argument(function, parameter, pa.repeat(made, 1))[0]
@@ -193,6 +194,8 @@ def _held(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -
         return None
     if pa.types.is_struct(type_):
         return _held_struct(function, parameter, type_, value)
+    if pa.types.is_union(type_):
+        return _held_in_union(function, parameter, type_, value)
     if pa.types.is_map(type_):
         return _held_map(function, parameter, type_, value)
     if holds_others(type_):
@@ -229,6 +232,17 @@ def _held_map(
     except _Misfit as misfit:
         raise misfit.inside(f"entry {len(held)}") from None
     return held
+
+
+def _held_in_union(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -> Chosen:
+    def check_of(index: int) -> Callable[[Any], Any]:
+        return lambda each: _held(function, parameter, type_.field(index).type, each)
+
+    value = _from_numpy_scalar(value)
+    chosen = choose(value, map(check_of, range(type_.num_fields)), (_Misfit,))
+    if chosen is None:
+        raise _Misfit(f"is declared {type_}, none of whose types takes {short(value)}")
+    return chosen
 
 
 def _held_struct(

@@ -21,6 +21,7 @@ from udfvm.functions.python import PythonProgram, check_init, check_method
 from udfvm.functions.samples import checked_group
 from udfvm.keywords import checks_options
 from udfvm.types.signatures import signature_of
+from udfvm.types.unions import null_count
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -211,7 +212,7 @@ class AggregateFunction(Function):
         table = pa.table(columns, names=[str(index) for index in range(len(columns))])
         valid: Any = None
         for column, parameter in zip(table.columns, self.parameters, strict=True):
-            if not parameter.nullable and column.null_count:
+            if not parameter.nullable and null_count(column):
                 valid = column.is_valid() if valid is None else pc.and_(valid, column.is_valid())
         return (table, None) if valid is None else (table.filter(valid), valid)
 

@@ -31,6 +31,7 @@ from udfvm.load.reductions import (
     GuestModule,
     Reduced,
     reduced_callable,
+    reduced_interval,
     reduced_module,
     reduced_own,
     reduced_random,
@@ -142,6 +143,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             or _reduced_declared(obj)
             or reduced_callable(obj, "_udfvm_callables", is_user_module)
             or reduced_random(obj)
+            or reduced_interval(obj)
             or reduced_own(obj)
             or self._reduced_and_noted(obj)
         )

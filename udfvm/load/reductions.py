@@ -71,6 +71,19 @@ def _reduction_of(obj: object) -> Callable[[Any, str], Reduced] | None:
     return next((reduce for cls, reduce in _REDUCTIONS if isinstance(obj, cls)), None)
 
 
+def reduced_interval(obj: Any) -> Reduced | None:
+    """Returns the reduction of ``pyarrow.MonthDayNano``, which says that it is a builtin, and of
+    its instances; None for everything else.
+    """
+    pyarrow: Any = sys.modules.get("pyarrow")
+    class_ = getattr(pyarrow, "MonthDayNano", None)
+    if class_ is None:
+        return None
+    if obj is class_:
+        return getattr, (pyarrow, "MonthDayNano")
+    return (class_, (tuple(obj),)) if type(obj) is class_ else None
+
+
 def _made(maker: str, function: str, *arguments: object) -> Reduced:
     """Returns the reduction that calls a function of ``_udfvm_callables``."""
     return operator.methodcaller(function, *arguments), (GuestModule(maker),)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from udfvm.errors import CallError, TypeMappingError
 from udfvm.pipelines.columns import Arguments
 from udfvm.pipelines.failures import OnError, located
+from udfvm.types.unions import null_count
 
 Fetch = Callable[[Sequence[pa.Array]], Iterable[pa.RecordBatch]]
 
@@ -84,7 +85,7 @@ class TableMapping:
         else:
             columns = [column.slice(row, 1) for column in cast]
         for parameter, column in zip(arguments.parameters, columns, strict=True):
-            if column.null_count and not parameter.nullable:
+            if not parameter.nullable and null_count(column):
                 return ()
         return self._fetch(columns)
 

@@ -15,6 +15,7 @@ from udfvm.types.nested_conversions import (
     converted_list,
     converted_map,
     converted_struct,
+    converted_union,
 )
 
 # Types for which any bytes are values, by their numbers in Arrow (``Type::type``): booleans,
@@ -119,6 +120,8 @@ def _unencoded(array: Any, declared: Any) -> Any:
         return converted_struct(array, declared, _HELD)
     if pa.types.is_map(declared):
         return converted_map(array, declared, _HELD)
+    if pa.types.is_union(declared):
+        return converted_union(array, declared, _HELD)
     if declared.num_fields:
         return converted_list(array, declared, _HELD)
     return _leaf(array, declared)

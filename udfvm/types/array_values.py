@@ -14,6 +14,7 @@ from typing import Any
 
 from udfvm.types.conversions import short
 from udfvm.types.nested import Nested, holds_others, take_apart, type_name
+from udfvm.types.unions import parts_of
 
 #: Returns the values of an array.
 Reader = Callable[[Any], list[Any]]
@@ -57,6 +58,8 @@ def _reader(name: str) -> Reader:
         keys, values = held
         return _map_reader(keys, values, dictionary_of if has_hashed_keys(nested) else list)
     is_struct = nested.container == "struct"
+    if nested.mode is not None:
+        return _plain if all(each is _plain for each in held) else _union_reader(held)
     if all(each is _plain for each in held) and not (is_struct and nested.has_equal_names):
         return _plain
     if not is_struct:
@@ -109,6 +112,17 @@ def _map_reader(keys: Reader, values: Reader, make: Callable[[Any], Any]) -> Rea
             make(pairs[offsets[row] - start : offsets[row + 1] - start]) if valid else None
             for row, valid in enumerate(array.is_valid().to_pylist())
         ]
+
+    return read
+
+
+def _union_reader(held: list[Reader]) -> Reader:
+    def read(array: Any) -> list[Any]:
+        made: list[Any] = [None] * len(array)
+        for each, (rows, values) in zip(held, parts_of(array), strict=True):
+            for row, value in zip(rows.to_pylist(), each(values), strict=True):
+                made[row] = value
+        return made
 
     return read
 

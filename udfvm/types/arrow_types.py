@@ -15,10 +15,10 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from udfvm import protocol
-from udfvm.types.array_conversions import flat_type
+from udfvm.types.arrow_names import JSON_NAME, arrow_type
 from udfvm.types.column_types import is_stream
 from udfvm.types.conversions import FIXED_BINARY, INTERVAL, integer_range
-from udfvm.types.encodings import decoded, encoded_type, encoding_of
+from udfvm.types.encodings import decoded, encoding_of
 from udfvm.types.nested import ITEM, KEY, VALUE, Field, Nested, take_apart, type_name
 from udfvm.types.records import Shape
 from udfvm.types.temporal import duration_unit, time_unit, timestamp_parts
@@ -45,6 +45,7 @@ class Kind(enum.Enum):
     LIST = "list"
     STRUCT = "dict"
     MAP = "dict[K, V]"
+    UNION = "a value of one of its types"
 
 
 class RowType(enum.IntEnum):
@@ -79,7 +80,7 @@ class Type(NamedTuple):
     timestamp since 1970; durations are INT64 too, their number of units. Times of day, intervals
     and decimals are TEXT. Lists and structs are TEXT in the rows of SQL: JSON that the guest makes
     and parses. Calls with Python values send them as batches of one row. Elements of lists and
-    fields of structs may always be null in the guest.
+    fields of structs and unions may always be null in the guest.
 
     Attributes:
         name: the type as pyarrow prints it (``double``, ``timestamp[us, tz=UTC]``).
@@ -97,7 +98,7 @@ class Type(NamedTuple):
     @property
     def arrow(self) -> pa.DataType:
         """The pyarrow type."""
-        return _arrow_type(self.name)
+        return arrow_type(self.name)
 
     @property
     def as_declared(self) -> pa.DataType:
@@ -137,7 +138,7 @@ class Type(NamedTuple):
     @property
     def is_nested(self) -> bool:
         """True if it holds values of other types."""
-        return self.kind in (Kind.LIST, Kind.STRUCT, Kind.MAP)
+        return self.kind in (Kind.LIST, Kind.STRUCT, Kind.MAP, Kind.UNION)
 
     @property
     def needs_pyarrow(self) -> bool:
@@ -160,7 +161,7 @@ class Type(NamedTuple):
 
 #: The type of results that are dictionaries or lists: JSON text. The guest makes it, and the host
 #: does not parse it in SQL.
-JSON: Final = Type("json", Kind.TEXT, RowType.TEXT)
+JSON: Final = Type(JSON_NAME, Kind.TEXT, RowType.TEXT)
 
 
 class Parameter(NamedTuple):
@@ -263,34 +264,6 @@ def unsupported(given: object) -> ValueError:
 
 
 @functools.cache
-def _arrow_type(name: str) -> pa.DataType:
-    import pyarrow as pa
-
-    if name == JSON.name:
-        return pa.string()
-    if (encoding := encoding_of(name)) is not None:
-        return encoded_type(encoding, _arrow_type)
-    if (nested := take_apart(name)) is not None:
-        return _nested_arrow_type(nested)
-    return flat_type(name)
-
-
-def _nested_arrow_type(nested: Nested) -> pa.DataType:
-    import pyarrow as pa
-
-    fields = [
-        pa.field(field.name, _arrow_type(field.type), field.nullable) for field in nested.fields
-    ]
-    if nested.container == "struct":
-        return pa.struct(fields)
-    if nested.container == "map":
-        return pa.map_(*fields, keys_sorted=nested.keys_sorted)
-    if nested.size is not None:
-        return pa.list_(fields[0], nested.size)
-    return pa.large_list(fields[0]) if nested.container == "large_list" else pa.list_(fields[0])
-
-
-@functools.cache
 def named(name: str) -> Type:
     """Returns the type of a name or of one of its aliases: ``"double"``, ``"float64"``,
     ``"timestamp[ms, tz=UTC]"``, ``"list<float64>"``. It is the type that travels: what lists hold
@@ -303,18 +276,7 @@ def named(name: str) -> Type:
     if (encoding := encoding_of(name)) is not None:
         return named(encoding.decoded)
     if (nested := take_apart(name)) is not None:
-        names = {
-            "struct": [field.name for field in nested.fields],
-            "map": [KEY, VALUE],
-        }.get(nested.container, [ITEM])
-        fields = tuple(
-            Field(name, named(field.type).name)
-            for name, field in zip(names, nested.fields, strict=True)
-        )
-        if nested.container == "map" and fields[0].type == "null":
-            raise ValueError(f"{name!r} is not a type: the keys of a map are never null")
-        kind = {"struct": Kind.STRUCT, "map": Kind.MAP}.get(nested.container, Kind.LIST)
-        return Type(str(nested._replace(fields=fields, keys_sorted=False)), kind, RowType.TEXT)
+        return _named_nested(nested)
     if timestamp_parts(name):
         return Type(name, Kind.DATETIME, RowType.INT64)
     if FIXED_BINARY.fullmatch(name):
@@ -332,6 +294,35 @@ def named(name: str) -> Type:
     if name not in _KINDS:
         raise unsupported(name)
     return Type(name, *_KINDS[name])
+
+
+_NESTED_KINDS: Final = {
+    "struct": Kind.STRUCT,
+    "map": Kind.MAP,
+    "sparse_union": Kind.UNION,
+    "dense_union": Kind.UNION,
+}
+
+
+def _named_nested(nested: Nested) -> Type:
+    if nested.mode is not None or nested.container == "struct":
+        names = [field.name for field in nested.fields]
+    else:
+        names = [KEY, VALUE] if nested.container == "map" else [ITEM]
+    fields = tuple(
+        Field(name, named(field.type).name)
+        for name, field in zip(names, nested.fields, strict=True)
+    )
+    if nested.container == "map":
+        held = take_apart(fields[0].type)
+        if fields[0].type == "null" or (held is not None and held.mode is not None):
+            raise ValueError(
+                f"{str(nested)!r} is not a supported type: the keys of a map are never null, which"
+                f" a {fields[0].type} may be"
+            )
+    kind = _NESTED_KINDS.get(nested.container, Kind.LIST)
+    made = nested._replace(fields=fields, keys_sorted=False)
+    return Type(str(made), kind, RowType.TEXT)
 
 
 def declared(specification: object) -> Type:
@@ -362,7 +353,7 @@ def declared(specification: object) -> Type:
 
 def _declared_by_name(name: str) -> Type:
     type_, written = named(name), _as_written(name)
-    return type_ if written == type_.name else type_._replace(exact=_arrow_type(written))
+    return type_ if written == type_.name else type_._replace(exact=arrow_type(written))
 
 
 def _as_written(name: str) -> str:

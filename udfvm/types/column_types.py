@@ -22,6 +22,7 @@ _COLUMN_TYPES: Final = {
     "list": "large_string",
     "struct": "large_string",
     "map": "large_string",
+    "union": "large_string",
     "bytes": "large_binary",
     "time of day": "large_string",
     "interval": "large_string",

@@ -88,6 +88,7 @@ _PATTERNS: Final = (  # of the names of types; compiled when they are first used
     ("list", "(large_)?list(_view)?<|fixed_size_list<"),
     ("struct", "struct<"),
     ("map", "map<"),
+    ("union", "(sparse|dense)_union<"),
 )
 
 _DECLARED: Final = (
@@ -107,6 +108,7 @@ _DECLARED: Final = (
     "list",
     "struct",
     "map",
+    "union",
 )
 
 
@@ -199,6 +201,12 @@ CONVERSIONS: Final = (
         "as for their fields, which must have the same names in the same order",
     ),
     Conversion("map", "map", _each, "as for their keys and values"),
+    Conversion(
+        "union",
+        "union",
+        _each,
+        "as for their types, which must have the same names in the same order",
+    ),
 )
 _TABLE: Final = {(each.found, each.declared): each for each in CONVERSIONS}
 

@@ -7,6 +7,7 @@ where there is an interval.
 
 from __future__ import annotations
 
+import copyreg
 import re
 from typing import Any, Final
 
@@ -30,6 +31,20 @@ def is_interval(value: object) -> bool:
     (True, False)
     """
     return type(value).__name__ == "MonthDayNano" and isinstance(value, tuple)
+
+
+def interval_of(*parts: int) -> Any:
+    """Returns the interval of months, days and nanoseconds."""
+    import pyarrow as pa
+
+    return pa.MonthDayNano(parts)
+
+
+def pickle_intervals() -> None:
+    """Lets pickle take intervals, whose class says that it is a builtin."""
+    import pyarrow as pa
+
+    copyreg.pickle(pa.MonthDayNano, lambda value: (interval_of, tuple(value)))
 
 
 def checked_interval(value: Any) -> Any:
@@ -65,8 +80,6 @@ def interval_from_text(text: str) -> Any:
     match = _TEXT.fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:40]!r} where an interval such as P1M2DT3.5S is declared")
-    import pyarrow as pa
-
     *parts_of_date, hours, minutes, sign, seconds, fraction = match.groups(default="0")
     years, months, weeks, days = map(int, parts_of_date)
     length = int(seconds) * _SECOND + int(fraction.ljust(9, "0"))
@@ -74,5 +87,4 @@ def interval_from_text(text: str) -> Any:
         -length if sign == "-" else length
     )
     parts = years * 12 + months, weeks * 7 + days, nanoseconds
-    checked_interval(parts)
-    return pa.MonthDayNano(parts)
+    return interval_of(*checked_interval(parts))

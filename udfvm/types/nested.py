@@ -1,5 +1,5 @@
-"""Names of lists, structs and maps: ``list<item: double>``, ``struct<x: double, "": string>``,
-``map<string, double>``.
+"""Names of lists, structs, maps and unions: ``list<item: double>``,
+``struct<x: double, "": string>``, ``map<string, double>``, ``dense_union<a: int8=0, b: string=1>``.
 
 They are written as pyarrow prints them, but that a name of a field which has brackets, commas,
 colons, quotes or outer spaces, or is empty, is in double quotes, and each quote in it is doubled.
@@ -14,7 +14,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 # Patterns, which are compiled when they are first used.
-_FORM: Final = r"(?s)(list|large_list|fixed_size_list|struct|map)<(.*)>(?:\[(\d{1,9})\])?"
+_FORM: Final = (
+    r"(?s)(list|large_list|fixed_size_list|struct|map|sparse_union|dense_union)<(.*)>"
+    r"(?:\[(\d{1,9})\])?"
+)
 _FIELD_NAME: Final = r'[^<>\[\]:,"\s](?:[^<>\[\]:,"]*[^<>\[\]:,"\s])?'
 _QUOTED_NAME: Final = r'"(?:[^"]|"")*"'
 # Text in which commas, colons and brackets are not those of a type.
@@ -22,9 +25,12 @@ _OPAQUE: Final = rf"{_QUOTED_NAME}|decimal\d+\(\d+, ?-?\d+\)"
 ITEM: Final = "item"
 KEY, VALUE = "key", "value"
 _KEYS_SORTED: Final = "keys_sorted"
+_UNIONS: Final = {"sparse_union": "sparse", "dense_union": "dense"}
+_CODE: Final = r"(?s)(.*)=\s*(\d{1,3})\s*"
+_MAX_CODE: Final = 127
 _NOT_NULL: Final = " not null"
 _DEEPEST: Final = 32
-_STRUCT, _MAP = 26, 30  # of pyarrow's types (``Type::type``)
+_STRUCT, _SPARSE_UNION, _DENSE_UNION, _MAP = 26, 27, 28, 30  # of pyarrow's types (``Type::type``)
 
 
 class Field(NamedTuple):
@@ -41,12 +47,19 @@ class Field(NamedTuple):
 class Nested(NamedTuple):
     """A type that holds others, parsed by one level. ``size`` is the length of lists of a fixed
     one. A map has two fields, of which the key is never null; ``keys_sorted`` is what it says.
+    ``codes`` are the type codes of the fields of a union.
     """
 
     container: str
     fields: tuple[Field, ...]
     size: int | None = None
     keys_sorted: bool = False
+    codes: tuple[int, ...] = ()
+
+    @property
+    def mode(self) -> str | None:
+        """``sparse`` or ``dense``; None for what is no union."""
+        return _UNIONS.get(self.container)
 
     @property
     def has_equal_names(self) -> bool:
@@ -56,7 +69,8 @@ class Nested(NamedTuple):
     def __str__(self) -> str:
         if self.container == "map":
             return f"map<{', '.join(_parts_of_map(self))}>"
-        fields = ", ".join(map(str, self.fields))
+        codes = [f"={code}" for code in self.codes] or [""] * len(self.fields)
+        fields = ", ".join(f"{field}{code}" for field, code in zip(self.fields, codes, strict=True))
         return f"{self.container}<{fields}>" + (f"[{self.size}]" if self.size is not None else "")
 
 
@@ -111,10 +125,11 @@ def _is_pair(value: object) -> bool:
 
 
 def take_apart(name: str) -> Nested | None:
-    """Parses the name of a type by one level; returns None unless it is a list, struct or map.
+    """Parses the name of a type by one level; returns None unless it is a list, struct, map
+    or union.
 
     The element of a list is ``item`` where it has no name (``list<double>``); what a map holds is
-    ``key`` and ``value``.
+    ``key`` and ``value``. The codes of a union may be left out: they are 0, 1 and so on.
 
     Raises ValueError for a name with unbalanced brackets, and for fields whose name is missing, or
     is not in quotes and has any of ``<>[]:,"``.
@@ -140,6 +155,8 @@ def take_apart(name: str) -> Nested | None:
     parts = split_at_commas(inner)
     if container == "map":
         return _map_of(name, [part.strip() for part in parts])
+    if container in _UNIONS:
+        return _union_of(name, container, parts)
     fields = tuple(_field(name, part, None if container == "struct" else ITEM) for part in parts)
     if container != "struct" and len(fields) != 1:
         raise ValueError(f"{name!r} is not a type: the values of a list have one type")
@@ -157,6 +174,28 @@ def _map_of(whole: str, parts: list[str]) -> Nested:
         _field(whole, part, name) for part, name in zip(parts, (KEY, VALUE), strict=False)
     )
     return Nested("map", (key._replace(nullable=False), value), None, keys_sorted)
+
+
+def _union_of(whole: str, container: str, parts: list[str]) -> Nested:
+    found = [re.fullmatch(_CODE, part) for part in parts]
+    codes = [int(match[2]) for match in found if match]
+    if not codes:
+        codes = list(range(len(parts)))
+    elif len(codes) == len(parts):
+        parts = [match[1] for match in found if match]
+    if (
+        len(codes) != len(parts)
+        or len(set(codes)) < len(codes)
+        or max(codes, default=0) > _MAX_CODE
+    ):
+        raise ValueError(
+            f"{whole!r} is not a type: each field of a union has a code of its own, 0 to"
+            f" {_MAX_CODE}, or none of them has one"
+        )
+    if not parts:  # pyarrow ends the process where it makes arrays of it
+        raise ValueError(f"{whole!r} is not a type: a union has at least one field")
+    fields = tuple(_field(whole, part, None) for part in parts)
+    return Nested(container, fields, codes=tuple(codes))
 
 
 def _field(whole: str, part: str, usual_name: str | None) -> Field:
@@ -248,9 +287,10 @@ def type_name(type_: Any) -> str:
         else (type_.field(index) for index in range(type_.num_fields))
     )
     fields = tuple(Field(field.name, type_name(field.type), field.nullable) for field in held)
-    return str(Nested(container, fields, getattr(type_, "list_size", None), keys_sorted))
+    codes = tuple(type_.type_codes) if type_.id in (_SPARSE_UNION, _DENSE_UNION) else ()
+    return str(Nested(container, fields, getattr(type_, "list_size", None), keys_sorted, codes))
 
 
 def holds_others(type_: Any) -> bool:
-    """Returns True for pyarrow's lists, structs and maps, those without fields too."""
+    """Returns True for pyarrow's lists, structs, maps and unions, those without fields too."""
     return bool(type_.num_fields > 0 or type_.id == _STRUCT)

@@ -1,5 +1,5 @@
-"""Conversions of pyarrow's lists and structs to declared types: for ``array_conversions``, whose
-functions convert what they hold.
+"""Conversions of pyarrow's lists, structs, maps and unions to declared types: for
+``array_conversions``, whose functions convert what they hold.
 
 The build copies this module beside ``conversions`` into the guest, so it imports nothing else of
 udfvm, and pyarrow only when it converts arrays.
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from udfvm.types.conversions import Loss, Refused, Rule, family, rule
+from udfvm.types.unions import has_unions, null_count, parts_of, union_of
 
 
 class Conversions(NamedTuple):
@@ -61,19 +62,16 @@ def converted_struct(array: Any, declared: Any, conversions: Conversions) -> Any
     fields = [declared.field(index) for index in range(declared.num_fields)]
     columns = [
         conversions.array(column, field.type)
-        for column, field in zip(array.flatten(), fields, strict=True)
+        for column, field in zip(columns_of(array), fields, strict=True)
     ]
     if any(
-        not field.nullable and column.null_count > array.null_count
+        not field.nullable and null_count(column) > array.null_count
         for column, field in zip(columns, fields, strict=True)
     ):
         raise Loss(f"holds a null where there is none: {declared}")
     if array.null_count:  # the fields of a null struct are null, whatever their validity says
-        fields = [field.with_nullable(True) for field in fields]
-        made = pa.StructArray.from_arrays(columns, fields=fields, mask=array.is_null())
-        return pa.Array.from_buffers(
-            declared, len(made), made.buffers()[:1], made.null_count, 0, columns
-        )
+        bitmap = array.is_valid().buffers()[1]
+        return pa.Array.from_buffers(declared, len(array), [bitmap], array.null_count, 0, columns)
     return pa.StructArray.from_arrays(columns, fields=fields)
 
 
@@ -99,7 +97,7 @@ def _difference(found: Any, declared: Any) -> tuple[str, str]:
     if pa.types.is_dictionary(found) or pa.types.is_run_end_encoded(found):
         return _difference(found.value_type, declared)
     families = family(str(found)), family(str(declared))
-    if families == ("struct", "struct"):
+    if families in (("struct", "struct"), ("union", "union")):
         return _difference_of_structs(found, declared)
     if families == ("map", "map"):
         held = [
@@ -138,6 +136,81 @@ def _difference_of_structs(found: Any, declared: Any) -> tuple[str, str]:
             for one, other in zip(found, declared, strict=True)
         ]
     )
+
+
+def columns_of(array: Any) -> list[Any]:
+    """Returns the fields of structs, null where the struct is."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if array.buffers()[0] is None or not has_unions(array.type):
+        columns: list[Any] = array.flatten()
+        return columns
+    # pyarrow ends the process where it flattens structs of unions that have a bitmap
+    columns = [array.field(index) for index in range(array.type.num_fields)]
+    if not array.null_count:
+        return columns
+    rows = pc.if_else(array.is_valid(), pa.array(range(len(array)), pa.int64()), None)
+    return [column.take(rows) for column in columns]
+
+
+def converted_union(array: Any, declared: Any, conversions: Conversions) -> Any:
+    """Returns unions, made anew, as a type with the same names of fields. Raises Refused or
+    Loss.
+    """
+    found = array.type
+    fields = [declared.field(index) for index in range(declared.num_fields)]
+    names = [field.name for field in fields]
+    if [found.field(index).name for index in range(found.num_fields)] != names:
+        raise Refused(f"{found} where {declared} is declared")
+    parts = parts_of(array)
+    children = [
+        conversions.array(values, field.type)
+        for (_, values), field in zip(parts, fields, strict=True)
+    ]
+    if found == declared and all(
+        child is values for child, (_, values) in zip(children, parts, strict=True)
+    ):
+        return array  # nothing had to be checked, or the check passed
+    indices = [0] * len(array)
+    for index, (rows, _) in enumerate(parts):
+        for row in rows.to_pylist():
+            indices[row] = index
+    _move_nulls(indices, children, declared)
+    return union_of(indices, children, declared)
+
+
+def _move_nulls(indices: list[int], children: list[Any], declared: Any) -> None:
+    """Makes nulls of children that may not be null such of the first that may be. Raises Loss where
+    there is none.
+    """
+    import pyarrow as pa
+
+    nullable = [declared.field(index).nullable for index in range(declared.num_fields)]
+    strict = [
+        index for index, child in enumerate(children) if not nullable[index] and null_count(child)
+    ]
+    if not strict:
+        return
+    if not any(nullable):
+        raise Loss(f"holds a null where there is none: {declared}")
+    other = nullable.index(True)
+    valid = [iter(child.is_valid().to_pylist()) for child in children]
+    own, places = (
+        0,
+        list[int | None](),
+    )  # of the rows of the other child among its values; None for a new null
+    for row, index in enumerate(indices):
+        is_valid = next(valid[index])
+        if index == other:
+            places.append(own)
+            own += 1
+        elif index in strict and not is_valid:
+            places.append(None)
+            indices[row] = other
+    children[other] = children[other].take(pa.array(places, pa.int64()))
+    for index in strict:
+        children[index] = children[index].filter(children[index].is_valid())
 
 
 def converted_list(array: Any, declared: Any, conversions: Conversions) -> Any:
@@ -202,7 +275,7 @@ def map_as_lists(array: Any, key: str, value: str) -> Any:
 
 def _items(array: Any, declared: Any, conversions: Conversions) -> Any:
     items = _flat(array, declared.value_type, conversions)
-    if items.null_count and not declared.value_field.nullable:
+    if not declared.value_field.nullable and null_count(items):
         raise Loss(f"holds a null where there is none: {declared}")
     return items
 

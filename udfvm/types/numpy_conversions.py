@@ -154,7 +154,7 @@ def _hold_unambiguous(values: list[Any], classes: set[str], type_: Any) -> bool:
     """As ``_are_unambiguous`` for what lists and structs of some classes hold."""
     import pyarrow as pa
 
-    if pa.types.is_map(type_):
+    if pa.types.is_map(type_) or pa.types.is_union(type_):
         return False
     held = [value for value in values if value is not None]
     if not pa.types.is_struct(type_):
@@ -203,6 +203,7 @@ def _of_arrays(values: list[Any], declared: Any) -> Any:
         or not declared.num_fields
         or pa.types.is_struct(declared)
         or pa.types.is_map(declared)
+        or pa.types.is_union(declared)
         or any(type(value) is not type(held[0]) for value in held)
     ):
         return None

@@ -10,10 +10,11 @@ from typing import Any
 import _udfvm_agent
 import pyarrow as pa
 import pyarrow.ipc
-from _udfvm_nested_batch import array_of, values_of
+from _udfvm_nested_batch import values_of
 from _udfvm_nested_values import value_check
 from _udfvm_slots import refuse_none
 from _udfvm_stream import Stream
+from _udfvm_unions import array_of
 
 
 class StreamColumns:

@@ -11,10 +11,11 @@ import _udfvm_agent
 import pyarrow as pa
 from _udfvm_array_values import to_values
 from _udfvm_nested import type_name
-from _udfvm_nested_values import json_reader, json_writer, value_check
+from _udfvm_nested_values import json_checked, json_writer, value_check
 from _udfvm_report import report
 from _udfvm_slots import refuse_none
 from _udfvm_stream import Stream
+from _udfvm_unions import array_of
 from _udfvm_value_types import in_pyarrow, value_type
 
 _STORED: Final = {"date32[day]": pa.int32()}  # other dates and times are stored as int64
@@ -62,11 +63,6 @@ class NestedBatches:
         return self._stream.write(array_of(results, self._stream.type))
 
 
-def array_of(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
-    """Returns checked values as an array."""
-    return pa.array(values, type_)
-
-
 def values_of(column: pa.Array, name: str) -> list[Any]:
     """Returns the values of a column as a scalar function gets them."""
     decode = None if in_pyarrow(name) else value_type(name).decode
@@ -78,8 +74,9 @@ def values_of(column: pa.Array, name: str) -> list[Any]:
 
 def from_json(texts: pa.Array, declared: pa.DataType) -> pa.Array:
     """Parses a column of JSON to lists or structs."""
-    read = json_reader(type_name(declared))
-    return pa.array([None if text is None else read(text) for text in texts.to_pylist()], declared)
+    read = json_checked(type_name(declared))
+    values = [None if text is None else read(text) for text in texts.to_pylist()]
+    return array_of(values, declared)
 
 
 def to_json(column: pa.Array) -> pa.Array:

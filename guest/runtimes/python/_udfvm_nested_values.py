@@ -1,5 +1,5 @@
-"""Lists and structs: checking their values, and reading and writing them as JSON, which represents
-them in rows.
+"""Lists, structs, maps and unions: checking their values, and reading and writing them as JSON,
+which represents them in rows.
 
 Names of types are as the host writes them: ``struct<x: double, at: list<item: timestamp[us]>>``.
 """
@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from _udfvm_array_values import dictionary_of, has_hashed_keys
 from _udfvm_conversions import family
 from _udfvm_json import from_json_text, to_json_text
 from _udfvm_json_text import stand_in
 from _udfvm_nested import Nested, pairs_of, quoted, take_apart, values_in_pairs
+from _udfvm_unions import Chosen, choose
 from _udfvm_value_type import inside
 from _udfvm_value_types import value_type
 
@@ -26,27 +27,46 @@ def value_check(name: str) -> Check:
     """Returns a function that turns a value, which may be None, into plain Python values of the
     type. It raises TypeError, ValueError or OverflowError.
     """
-    return _checked(name, lambda leaf: value_type(leaf).check, lambda nested: list)
+    return _checked(name, _Forms(lambda leaf: value_type(leaf).check))
 
 
-#: Returns what makes of checked pairs what stands for a map of a type.
-_MapMaker = Callable[[Nested], Callable[[list[tuple[Any, Any]]], Any]]
+def _as_chosen(chosen: Chosen) -> Any:
+    return chosen
 
 
-def _checked(name: str, check_of: Callable[[str], Check], maps: _MapMaker) -> Check:
-    """Returns a function that checks a value, which may be None, and all that it holds.
-    ``check_of`` makes such a function for a type that holds no other type. It is not called with
-    None.
+def _as_value(chosen: Chosen) -> Any:
+    return chosen.value
+
+
+class _Forms(NamedTuple):
+    """What the checks of a type make of values.
+
+    Attributes:
+        check_of: makes the check of a type that holds no other type. It is not called with None.
+        maps: makes, for a type of maps, what makes of checked pairs what stands for a map.
+        union: makes of a chosen value what stands for a value of a union.
+        in_json: the values are those of JSON, in which text stands for other types.
     """
+
+    check_of: Callable[[str], Check]
+    maps: Callable[[Nested], Callable[[list[tuple[Any, Any]]], Any]] = lambda nested: list
+    union: Callable[[Chosen], Any] = _as_chosen
+    in_json: bool = False
+
+
+def _checked(name: str, forms: _Forms) -> Check:
+    """Returns a function that checks a value, which may be None, and all that it holds."""
     nested = take_apart(name)
     if nested is None:
-        check = check_of(name)
+        check = forms.check_of(name)
         return lambda value: None if value is None else check(value)
     names = [field.name for field in nested.fields]
-    checks = [_checked(field.type, check_of, maps) for field in nested.fields]
+    checks = [_checked(field.type, forms) for field in nested.fields]
+    if nested.mode is not None:
+        return _checked_union(nested, checks, forms)
     if nested.container == "map":
         key, value = checks
-        return _checked_map(key, value, maps(nested))
+        return _checked_map(key, value, forms.maps(nested))
     if nested.container != "struct":
         (check,) = checks
         return _checked_list(check, nested.size)
@@ -92,6 +112,22 @@ def _checked_map(
         return make(checked)
 
     return check_map
+
+
+def _checked_union(nested: Nested, checks: list[Check], forms: _Forms) -> Check:
+    failures = TypeError, ValueError, OverflowError
+
+    def check_union(value: Any) -> Any:
+        if value is None:
+            return None
+        chosen = choose(value, checks, failures, in_json=forms.in_json)
+        if chosen is None:
+            raise TypeError(
+                f"expected a value of a type of {nested}, got {type(value).__name__}: {value!r:.40}"
+            )
+        return forms.union(chosen)
+
+    return check_union
 
 
 def _array_as_list(value: Any) -> list[Any]:
@@ -164,7 +200,17 @@ def json_reader(name: str) -> Callable[[str], Any]:
     """Returns a function that turns JSON text into a list or struct. It raises TypeError or
     ValueError for other JSON.
     """
-    check = _checked(name, lambda leaf: value_type(leaf).from_json, _map_value)
+    return _json_reader(name, _as_value)
+
+
+def json_checked(name: str) -> Callable[[str], Any]:
+    """As ``json_reader``, for what becomes an array."""
+    return _json_reader(name, _as_chosen)
+
+
+def _json_reader(name: str, union: Callable[[Chosen], Any]) -> Callable[[str], Any]:
+    forms = _Forms(lambda leaf: value_type(leaf).from_json, _map_value, union, in_json=True)
+    check = _checked(name, forms)
     return lambda text: check(from_json_text(text))
 
 
@@ -173,7 +219,7 @@ def json_writer(name: str) -> Callable[[Any], str]:
     """Returns a function that turns a list or struct into JSON text. It raises the errors of
     value_check().
     """
-    check = _checked(name, _check_for_json, _map_in_json)
+    check = _checked(name, _Forms(_check_for_json, _map_in_json, _as_value))
     return lambda value: to_json_text(check(value), stand_in)
 
 

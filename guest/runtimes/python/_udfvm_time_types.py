@@ -168,8 +168,11 @@ def interval_type(name: str) -> ValueType:
         checked_interval,
         interval_from_text,
         is_interval,
+        pickle_intervals,
         text_from_interval,
     )
+
+    pickle_intervals()  # in states of aggregates
 
     def check(value: object) -> object:
         if not is_interval(value):

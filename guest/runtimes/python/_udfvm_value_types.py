@@ -68,12 +68,13 @@ _ROW_STORAGES: Final = {
     "list": STORAGES["json"],
     "struct": STORAGES["json"],
     "map": STORAGES["json"],
+    "union": STORAGES["json"],
 }
 
 
 def is_nested(name: str) -> bool:
-    """Returns True for lists, structs and maps."""
-    return family(name) in ("list", "struct", "map")
+    """Returns True for lists, structs, maps and unions."""
+    return family(name) in ("list", "struct", "map", "union")
 
 
 def in_pyarrow(name: str) -> bool:

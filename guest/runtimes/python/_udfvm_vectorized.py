@@ -22,6 +22,7 @@ from _udfvm_nested import type_name
 from _udfvm_nested_values import value_check
 from _udfvm_numpy_conversions import from_numpy, from_objects, numpy_type
 from _udfvm_stream import Stream, strict_cast
+from _udfvm_unions import array_of, null_count
 from _udfvm_value_types import storage_of
 from _udfvm_warmup import repeat, repeat_sample
 
@@ -46,6 +47,7 @@ class VectorizedFunction:
         self._nullable = tuple(nullable)
         self._containers = tuple(containers)
         self._stream = stream
+        self._has_unions = any(map(pa.types.is_union, stream.schema.types))
 
     def __call__(self, batch: pa.RecordBatch) -> pa.Array:
         """Returns the result column for a batch."""
@@ -53,6 +55,11 @@ class VectorizedFunction:
         for column, nullable in zip(columns, self._nullable, strict=True):
             if not nullable and column.null_count:
                 return self._call_without_nulls(columns, batch.num_rows)
+        if self._has_unions and any(
+            not nullable and null_count(column)
+            for column, nullable in zip(columns, self._nullable, strict=True)
+        ):
+            return self._call_without_nulls(columns, batch.num_rows)
         return self._call(columns, batch.num_rows)
 
     def finish(self, value: object, rows: int) -> tuple[int, int]:
@@ -296,6 +303,6 @@ def _from_objects(values: list[Any], declared: pa.DataType) -> pa.Array:
         except (TypeError, ValueError, OverflowError) as error:
             raise type(error)(f"row {row}: {error}") from None
     try:
-        return pa.array(made, declared)
+        return array_of(made, declared)
     except UnicodeEncodeError as error:
         raise ValueError(f"the function returned text that {surrogate_of(error)}") from None

@@ -1,0 +1,125 @@
+"""The child of a union that a value or null belongs to, and conversions between unions."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from nested_rows import last_of_columns
+from nested_types import identity
+
+import udfvm
+from udfvm.errors import TypeMappingError, UDFError
+from udfvm.types.arrow_types import declared
+from udfvm.types.unions import Chosen, array_of, parts_of
+
+NUMBER, TEXT = pa.field("number", pa.int64()), pa.field("a text", pa.string())
+SPARSE = pa.sparse_union([NUMBER, TEXT], [5, 7])
+DENSE = pa.dense_union([NUMBER, TEXT])
+
+
+@pytest.mark.parametrize(
+    ("types", "value", "child"),
+    [
+        (["bool", "int64", "double"], 1, 1),
+        (["double", "int64", "bool"], True, 2),
+        (["double", "int64"], True, 0),
+        (["int8", "int64"], 300, 1),
+        (["float", "double"], 0.1, 1),
+        (["string", "binary"], b"a", 1),
+        (["date32", "timestamp[us]"], datetime.datetime(2020, 1, 1), 1),
+        (["duration[s]", "duration[us]"], datetime.timedelta(microseconds=1), 1),
+        (["decimal128(5, 2)", "int64"], 3, 1),
+        (["decimal128(5, 2)", "string"], Decimal("1.50"), 0),
+        (["list<double>", "list<int64>"], [1, 2], 1),
+        (["list<double>", "list<int64>"], [1, 2.5], 0),
+        (["struct<x: double>", "map<string, int64>"], {"x": 1.0}, 0),
+        (["struct<x: double>", "map<string, int64>"], {"y": 1}, 1),
+        (["struct<x: double, y: double>", "struct<x: double>"], {"x": 1.0}, 1),
+        (["month_day_nano_interval", "list<int64>"], pa.MonthDayNano([1, 2, 3]), 0),
+    ],
+)
+def test_the_child_that_takes_a_value(types: list[str], value: Any, child: int) -> None:
+    fields = [pa.field(str(index), declared(name).arrow) for index, name in enumerate(types)]
+    for mode in ("sparse", "dense"):
+        type_ = pa.union(fields, mode)
+        made = udfvm.udf(lambda x: value, name="made", input_types=["int64"], output_type=type_)
+        assert made(1) == value
+        of_result = [len(rows) for rows, _ in parts_of(made(pa.array([1])))]
+        asked = udfvm.udf(
+            lambda x: pa.array([x.buffers()[1].to_pybytes()[0]], pa.int64()),
+            name="asked",
+            vectorized=True,
+            input_types=[type_],
+            output_type="int64",
+        )
+        assert of_result.index(1) == child and asked(value) == child
+
+
+def test_no_child_takes_a_value() -> None:
+    with pytest.raises(TypeMappingError, match=r"none of whose types takes 1\.5"):
+        identity(SPARSE, False)(1.5)
+    with pytest.raises(TypeMappingError, match=r"item 1 is declared .*, none of whose types"):
+        identity(pa.list_(SPARSE), False)([1, b"a"])
+    wrong = udfvm.udf(lambda x: b"a", name="wrong", input_types=["int64"], output_type=SPARSE)
+    for argument in (1, pa.array([1])):
+        with pytest.raises(UDFError, match="expected a value of a type of sparse_union"):
+            wrong(argument)
+    strict = pa.dense_union([pa.field("a", pa.int64(), nullable=False)])
+    nothing = udfvm.udf(lambda x: None, name="nothing", input_types=["int64"], output_type=strict)
+    with pytest.raises(TypeMappingError, match="holds a null where there is none"):
+        nothing(pa.array([1]))
+
+
+def test_nulls() -> None:
+    """A null is one of the first child that may be null; arguments that are null skip the call."""
+    strict = pa.dense_union([pa.field("a", pa.int64(), nullable=False), TEXT])
+    assert identity(strict, False)(None) is None
+    array = array_of([Chosen(0, 1), Chosen(1, None), Chosen(1, "x"), Chosen(1, None)], strict)
+    for vectorized in (False, True):
+        result = identity(strict, vectorized)(array)
+        assert result.to_pylist() == [1, None, "x", None]
+        assert [rows.to_pylist() for rows, _ in parts_of(result)] == [[0], [1, 2, 3]]
+
+    def count(x: pa.Array) -> pa.Array:
+        return pa.array([len(x)] * len(x))
+
+    assert last_of_columns(SPARSE)(array_of([None, Chosen(1, "x"), None], SPARSE)) == "x"
+    counted = udfvm.udf(vectorized=True, input_types=[strict], output_type="int64")(count)
+    assert counted(array).to_pylist() == [2, None, 2, None]
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (array_of([Chosen(0, 1)], DENSE).cast(DENSE), None),
+        (array_of([Chosen(0, 1)], pa.dense_union([NUMBER])), "an array of dense_union"),
+        (pa.array([1]), "an array of int64"),
+        (pa.chunked_array([], pa.sparse_union([])), "a chunked array of sparse_union"),
+        (
+            array_of([Chosen(0, 2**62)], pa.sparse_union([pa.field("number", pa.uint64()), TEXT])),
+            None,
+        ),
+    ],
+)
+def test_columns_of_other_unions(array: Any, message: str | None) -> None:
+    if message is None:  # other codes, the other mode, other types that convert
+        assert identity(SPARSE, True)(array).to_pylist() == array.to_pylist()
+        return
+    with pytest.raises(TypeMappingError, match=message):
+        identity(SPARSE, True)(array)
+
+
+def test_a_loss_has_its_row() -> None:
+    array = array_of(
+        [Chosen(1, "a"), Chosen(0, 2**63)], pa.sparse_union([pa.field("number", pa.uint64()), TEXT])
+    )
+    with pytest.raises(TypeMappingError, match="row 1"):
+        identity(SPARSE, True)(array)
+    late = pa.dense_union([pa.field("at", pa.timestamp("ns"))])
+    array = array_of([Chosen(0, None), Chosen(0, 1)], late)
+    with pytest.raises(TypeMappingError, match=r"row 1.*vectorised"):
+        identity(late, False)(array)
