@@ -203,13 +203,11 @@ class AggregateFunction(Function):
             return group.state()
 
     def _table(self, columns: Sequence[Any]) -> tuple[pa.Table, Any]:
-        """Returns the rows that count, without those that have a null in a parameter that does not
-        allow None, and a mask of them; None instead of a mask means all rows.
-        """
+        """Returns the rows without a null where none may be, and a mask of them, None for all."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        table = pa.table(columns, names=[str(index) for index in range(len(columns))])
+        table = pa.table(columns, names=list(map(str, range(len(columns)))))
         valid: Any = None
         for column, parameter in zip(table.columns, self.parameters, strict=True):
             if not parameter.nullable and null_count(column):
