@@ -74,9 +74,13 @@ def test_defaults_in_sql(isolation: Any) -> None:
         (repr((1, 1.0, "a", b"\0", False, 7)),)
     ]
     with pytest.raises(
-        apsw.SQLError, match=r"it takes 6 arguments \(a, b=, c=, d=, e=, f=\); got 0"
+        apsw.SQLError, match=r"it takes 1 to 6 arguments \(a, b=, c=, d=, e=, f=\); got 0"
     ):
         connection.execute("SELECT vm_udf('several')")
+    with pytest.raises(
+        apsw.SQLError, match=r"takes 1 to 6 arguments, so the query must have 2 to 7 columns, .* 1$"
+    ):
+        connection.execute("SELECT value FROM vm_map('several', 'SELECT 0')").fetchall()
     with pytest.raises(apsw.SQLError, match="wrong number of arguments"):
         connection.execute("SELECT several()")
 

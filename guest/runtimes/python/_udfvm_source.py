@@ -5,7 +5,8 @@ from __future__ import annotations
 import linecache
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from types import FunctionType
+from typing import Any, Final
 
 import _udfvm_agent
 import _udfvm_scalar
@@ -13,8 +14,11 @@ from _udfvm_agent import TYPE_BLOB, TYPE_TEXT
 from _udfvm_column_batch import scalar_columns
 from _udfvm_layouts import ROW, VALUE
 from _udfvm_signature import Signature
+from _udfvm_texts import counted, counted_between
 from _udfvm_value_types import value_type
 from _udfvm_warmup import repeat
+
+_VARARGS: Final = 0x04  # co_flags of functions with *args
 
 
 def load(
@@ -35,6 +39,7 @@ def load(
     function = _entry(namespace, metadata["name"], metadata["entry"], filename)
     signature = Signature.of(metadata)
     types = signature.parameters.types
+    _check_count(function, len(types))
     row = _zero_row(types)
     internal = _udfvm_scalar.of_rows(lambda *_: None, signature.with_nulls())
     if "json" not in types:  # an empty text is not JSON
@@ -66,6 +71,21 @@ def _entry(
         )
     last: Callable[..., object] = defined[-1]
     return last
+
+
+def _check_count(function: Callable[..., object], count: int) -> None:
+    """Raises TypeError if a function does not take as many arguments as the signature has
+    parameters. What is not an ordinary function shows that in its first call.
+    """
+    if not isinstance(function, FunctionType) or function.__code__.co_flags & _VARARGS:
+        return
+    most = function.__code__.co_argcount
+    least = most - len(function.__defaults__ or ())
+    if not least <= count <= most:
+        raise TypeError(
+            f"{function.__name__}() takes {counted_between(least, most, 'argument')}, and its"
+            f" signature has {counted(count, 'parameter')}: make the two agree"
+        )
 
 
 def _zero_row(types: Sequence[str]) -> bytes:

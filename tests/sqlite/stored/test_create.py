@@ -319,3 +319,28 @@ def test_what_cannot_be_created(arguments: tuple[object, ...], expected: str) ->
 )
 def test_signatures(connection: apsw.Connection, signature: str) -> None:
     created(connection, "s", "def s(*_): return None", signature, "replace")
+
+
+@pytest.mark.parametrize(
+    ("source", "signature", "message"),
+    [
+        ("def f(x): ...", "(int, int) -> int", "takes 1 argument, and its signature has 2 para"),
+        ("def f(x, y, z=1): ...", "(int) -> int", "takes 2 to 3 arguments, .* has 1 parameter: "),
+        ("def f(): ...", "(int) -> int", "takes 0 arguments, and its signature has 1 parameter: "),
+        ("f = lambda x: x", "() -> int", r"<lambda>\(\) takes 1 argument, .* has 0 parameters: "),
+    ],
+)
+def test_a_function_and_its_signature_have_as_many_parameters(
+    source: str, signature: str, message: str
+) -> None:
+    connection = opened(":memory:")
+    with pytest.raises(apsw.SQLError, match=f"vm_create: 'f': TypeError: .*{message}"):
+        created(connection, "f", source, signature)
+    assert connection.execute("SELECT count(*) FROM vm_functions").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("source", ["def f(x, y=2, *, z=3): return x", "def f(*x): return x[0]"])
+def test_a_function_may_take_more_than_its_signature_has(source: str) -> None:
+    connection = opened(":memory:")
+    created(connection, "f", source, "(int) -> int")
+    assert connection.execute("SELECT vm_udf('f', 5)").fetchall() == [(5,)]

@@ -102,11 +102,13 @@ static int prepare(struct map_cursor *map, const struct sql_function *function, 
     if (!takes_count(function, columns - 1))
         return map_fail(
             map, SQLITE_ERROR,
-            sqlite3_mprintf("vm_map: UDF '%s' takes %u argument%s, so the query must have "
-                            "%u column%s, a key first; it has %d",
-                            function->name, function->parameter_count,
-                            function->parameter_count == 1 ? "" : "s",
-                            function->parameter_count + 1, &"s"[function->parameter_count == 0],
+            sqlite3_mprintf("vm_map: UDF '%s' takes %z, so the query must have %z, a key first; it "
+                            "has %d",
+                            function->name,
+                            counted(library_of(map), required_count(function),
+                                    function->parameter_count, "argument"),
+                            counted(library_of(map), required_count(function) + 1,
+                                    function->parameter_count + 1, "column"),
                             columns));
     map->given = (uint32_t)columns - 1;
     return SQLITE_OK;

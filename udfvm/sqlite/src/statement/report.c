@@ -277,12 +277,21 @@ void fail_because(struct function_registry *registry, sqlite3_context *context, 
     fail_with(registry->library, context, failing_function(registry, "", cause, text));
 }
 
+char *counted(sqlite_library *library, uint32_t minimum, uint32_t maximum, const char *noun)
+{
+    sqlite_library *sqlite3_api = library;
+    const char *ending = maximum == 1 ? "" : "s";
+    return minimum == maximum ? sqlite3_mprintf("%u %s%s", maximum, noun, ending)
+                              : sqlite3_mprintf("%u to %u %s%s", minimum, maximum, noun, ending);
+}
+
 char *describe_count(const struct sql_function *function, int found)
 {
     sqlite_library *sqlite3_api = function->registry->library;
     sqlite3_str *text = sqlite3_str_new(function->registry->connection);
-    sqlite3_str_appendf(text, "UDF '%s': it takes %u argument%s%s", function->name,
-                        function->parameter_count, &"s"[function->parameter_count == 1],
+    sqlite3_str_appendf(text, "UDF '%s': it takes %z%s", function->name,
+                        counted(function->registry->library, required_count(function),
+                                function->parameter_count, "argument"),
                         function->parameter_count ? " (" : "");
     for (uint32_t i = 0; i < function->parameter_count; i++)
         sqlite3_str_appendf(text, "%s%s%s", i ? ", " : "", function->parameters[i].name,

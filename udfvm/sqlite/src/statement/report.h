@@ -30,6 +30,8 @@ char *failing_function(struct function_registry *registry, const char *name, uin
 /* Ends an SQL function with a text, which it frees, and reports the failure to the program. */
 void fail_because(struct function_registry *registry, sqlite3_context *context, uint32_t cause,
                   char *text);
+/* Returns how many there may be, with their noun: "1 to 2 arguments". NULL: out of memory. */
+char *counted(sqlite_library *library, uint32_t minimum, uint32_t maximum, const char *noun);
 char *describe_count(const struct sql_function *function, int found);
 char *describe_form(const struct sql_function *function, const char *caller);
 void report_guest_error(const struct session *session, sqlite3_context *context,
