@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -102,6 +103,74 @@ def test_aggregates_of_several_columns_and_of_text(name: str) -> None:
     pool = pa.proxy_memory_pool(pa.default_memory_pool())
     value = pc.call_function(name, [TABLE["t"], TABLE["n"]], memory_pool=pool)
     assert value.as_py() == "--- p qq rrrr sssss" and pool.max_memory() > 0
+
+
+NUMBERS = pa.array([1, 2, 4, None, None])
+
+
+@pytest.mark.parametrize("threads", [False, True])
+@pytest.mark.parametrize(
+    "column",
+    [
+        NUMBERS.cast(pa.int8()),
+        NUMBERS.cast(pa.uint32()),
+        NUMBERS.cast(pa.float32()),
+        NUMBERS.cast(pa.float16()),
+        NUMBERS.cast(pa.float64()).dictionary_encode(),
+        NUMBERS.cast(pa.int16()).dictionary_encode(),
+        pa.chunked_array([NUMBERS.cast(pa.int8())[:3], NUMBERS.cast(pa.int8())[3:]]),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_aggregates_cast_columns_of_groups(name: str, threads: bool, column: Any) -> None:
+    udfvm.arrow.register(None, udfvm.aggregate(_Spread, name=name))
+    table = pa.table({"k": TABLE["k"], "x": column})
+    grouped = table.group_by("k", use_threads=threads).aggregate([("x", name)]).sort_by("k")
+    assert grouped.to_pydict() == {"k": ["a", "b", "c"], f"x_{name}": [3.0, 0.0, None]}
+    whole = table.group_by([], use_threads=threads).aggregate([("x", name), ("x", name)])
+    assert whole[0].to_pylist() == whole[1].to_pylist() == [3.0]
+
+
+@pytest.mark.parametrize("type_", [pa.large_string(), pa.string_view()])
+def test_aggregates_cast_text_and_numbers_of_groups(name: str, type_: pa.DataType) -> None:
+    udfvm.arrow.register(None, udfvm.aggregate(_Joined, name=name))
+    table = TABLE.set_column(2, "t", TABLE["t"].cast(type_))
+    table = table.set_column(3, "n", table["n"].cast(pa.int8()))
+    for each in (table, table.set_column(2, "t", table["t"].cast(pa.string()).dictionary_encode())):
+        grouped = each.group_by("k").aggregate([(["t", "n"], name)]).sort_by("k")
+        assert grouped[f"t_n_{name}"].to_pylist() == ["--- p", "qq rrrr", "sssss"]
+
+
+def test_aggregates_widen_decimals_of_groups(name: str) -> None:
+    class Largest:
+        found = None
+
+        def step(self, x: decimal.Decimal) -> None:
+            self.found = x if self.found is None else max(x, self.found)
+
+        def finish(self) -> decimal.Decimal | None:
+            return self.found
+
+    digits = pa.decimal128(20, 4)
+    udfvm.arrow.register(
+        None, udfvm.aggregate(Largest, name=name, input_types=[digits], output_type=digits)
+    )
+    for type_ in (pa.decimal128(5, 2), pa.decimal64(9, 4), pa.int8()):
+        table = pa.table({"k": TABLE["k"], "x": pa.array(NUMBERS.to_pylist(), type_)})
+        grouped = table.group_by("k").aggregate([("x", name)]).sort_by("k")
+        assert grouped[f"x_{name}"].type == digits
+        assert grouped[f"x_{name}"].to_pylist() == [4, 2, None]
+
+
+def test_aggregates_refuse_columns_that_would_lose_something(name: str) -> None:
+    udfvm.arrow.register(None, udfvm.aggregate(_Joined, name=name))
+    table = TABLE.set_column(3, "n", TABLE["n"].cast(pa.uint64()))
+    large = table.set_column(3, "n", pa.array([1 << 63] * 5, pa.uint64()))
+    assert table.group_by("k").aggregate([(["t", "n"], name)]).num_rows == 3
+    with pytest.raises(pa.ArrowInvalid, match="not in range"):
+        large.group_by("k").aggregate([(["t", "n"], name)])
+    with pytest.raises(pa.ArrowNotImplementedError, match="no kernel matching input types"):
+        TABLE.group_by("k").aggregate([(["t", "x"], name)])
 
 
 @pytest.mark.parametrize("threads", [False, True])

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +28,7 @@
 #include <arrow/type.h>
 #include <arrow/type_traits.h>
 
+#include "arrow_aggregates.h"
 #include "arrow_numbers.h"
 
 namespace compute = arrow::compute;
@@ -122,6 +124,51 @@ template <class Base> class Casting : public Base
     }
 };
 
+// An aggregate of which the same holds, for Acero as well, which asks for the types that columns
+// have.
+template <class Base, class Kernel> class CastingAggregate : public Casting<Base>
+{
+  public:
+    using Casting<Base>::Casting;
+
+    Result<const compute::Kernel *> DispatchExact(
+        const std::vector<TypeHolder> &types) const override
+    {
+        auto exact = Base::DispatchExact(types);
+        if (exact.ok())
+            return exact;
+        for (const auto *kernel : this->kernels())
+            if (takes(*kernel, types))
+                return cast_kernel(*kernel, types);
+        return exact;
+    }
+
+  private:
+    static bool takes(const Kernel &kernel, const std::vector<TypeHolder> &types)
+    {
+        const auto &declared = kernel.signature->in_types();
+        bool fit = declared.size() == types.size();
+        for (size_t i = 0; fit && i < types.size(); ++i)
+            fit = *types[i].type == *declared[i].type() ||
+                  is_cast(*types[i].type, *declared[i].type());
+        return fit;
+    }
+
+    // Callers keep the kernel as long as the function, so there is one for all of them.
+    const Kernel *cast_kernel(const Kernel &kernel, const std::vector<TypeHolder> &types) const
+    {
+        std::lock_guard guard(lock_);
+        for (const auto &known : cast_kernels_)
+            if (known->signature->MatchesInputs(types))
+                return known.get();
+        cast_kernels_.push_back(udfvm::casting(kernel, types));
+        return cast_kernels_.back().get();
+    }
+
+    mutable std::mutex lock_;
+    mutable std::vector<std::unique_ptr<Kernel>> cast_kernels_;
+};
+
 // A vector function sees a column as a whole, whatever its chunks are.
 Status execute_whole(compute::KernelContext *context, const compute::ExecBatch &batch,
                      arrow::Datum *out)
@@ -166,12 +213,12 @@ template <class Kernel> Kernel adapted(const Kernel &kernel, PyObject *)
     return kernel;
 }
 
-template <class Base, class... Flags>
+template <class Base, class Function = Casting<Base>, class... Flags>
 Result<std::shared_ptr<compute::Function>> made(std::string name, const compute::Function &source,
                                                 PyObject *registration, Flags... flags)
 {
-    auto function = std::make_shared<Casting<Base>>(std::move(name), source.arity(), source.doc(),
-                                                    source.default_options(), flags...);
+    auto function = std::make_shared<Function>(std::move(name), source.arity(), source.doc(),
+                                               source.default_options(), flags...);
     for (const auto *each : static_cast<const Base &>(source).kernels()) {
         auto kernel = adapted(*each, registration);
         function->numbers = udfvm::numbers_of(kernel);
@@ -190,9 +237,14 @@ Result<std::shared_ptr<compute::Function>> copy_of(const compute::Function &sour
     case compute::Function::VECTOR:
         return made<compute::VectorFunction>(std::move(name), source, registration);
     case compute::Function::SCALAR_AGGREGATE:
-        return made<compute::ScalarAggregateFunction>(std::move(name), source, registration);
+        return made<
+            compute::ScalarAggregateFunction,
+            CastingAggregate<compute::ScalarAggregateFunction, compute::ScalarAggregateKernel>>(
+            std::move(name), source, registration);
     case compute::Function::HASH_AGGREGATE:
-        return made<compute::HashAggregateFunction>(std::move(name), source, registration);
+        return made<compute::HashAggregateFunction,
+                    CastingAggregate<compute::HashAggregateFunction, compute::HashAggregateKernel>>(
+            std::move(name), source, registration);
     case compute::Function::META:
         break;
     }
