@@ -86,7 +86,7 @@ def test_after_a_bomb_memory_comes_back_at_once(size: int) -> None:
 
 def test_what_idle_vms_have_comes_back_in_time() -> None:
     pool = udfvm.Pool(keep_seconds=0.5)
-    function = udfvm.udf(timeout=None, pool=pool)(bomb)
+    function = udfvm.udf(timeout=None, memory="128MiB", pool=pool)(bomb)
     small = udfvm.udf(pool=pool)(count)
     assert small(1) == 1 and function.prepare()
     before = private()
