@@ -7,7 +7,7 @@
 #define MILLISECOND 1000000ull
 
 static const struct udfvm_limits usual = { .timeout_ns = 60000 * MILLISECOND },
-                                 hasty = { .timeout_ns = 100 * MILLISECOND };
+                                 hasty = { .timeout_ns = 1500 * MILLISECOND };
 
 static uint64_t made[WORDS];
 
@@ -134,15 +134,21 @@ static void test_ends_in_the_midst(void)
         }
 }
 
+/* Longer than the timeout, and than the stream's thread stays without a request. */
+static void do_something_else(void)
+{
+    usleep(2000000);
+}
+
 static void test_replies_that_are_read_late(void)
 {
     udfvm_vm *vm = begun(&hasty);
-    for (uint64_t round = 1; round < 4 && send(vm, &hasty, 20, RAW_ANSWER, round); round++) {
-        usleep(round == 3 ? 1500000 : 300000); /* longer than the thread sleeps, at last */
+    for (uint64_t round = 1; round < 3 && send(vm, &hasty, 20, RAW_ANSWER, round); round++) {
+        do_something_else();
         receive(vm, UDFVM_OK, 20, round, "read late");
     }
     if (send(vm, &hasty, 20, RAW_RUN_ON, 5)) {
-        usleep(300000);
+        do_something_else();
         receive(vm, UDFVM_OK, 20, 5, "runs on");
         send(vm, &hasty, 20, RAW_ANSWER, 6);
         receive(vm, UDFVM_E_TIMEOUT, 0, 0, "still runs on");
@@ -151,7 +157,7 @@ static void test_replies_that_are_read_late(void)
     udfvm_vm_close(vm);
     vm = begun(&hasty);
     if (send(vm, &hasty, 20, RAW_NO_ANSWER, 7)) {
-        usleep(300000);
+        do_something_else();
         receive(vm, UDFVM_E_TIMEOUT, 0, 0, "does not answer");
     }
     udfvm_vm_close(vm);

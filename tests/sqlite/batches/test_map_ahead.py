@@ -22,6 +22,7 @@ ROWS = 60_000
 SOURCE = NUMBERS.format(ROWS) + "SELECT i, i FROM n"
 # The first batch beside which the next is gathered has the rows from 1281 to 5376.
 EARLY, LATE = 2000, 30_000
+TIMEOUT = 1.5
 _seen: list[int] = []
 
 
@@ -41,7 +42,7 @@ def spelled(i: int) -> str | None:
     return None if i % 3 == 0 else f"{i} ä" * (i % 50)
 
 
-@udfvm.udf(timeout=0.4)
+@udfvm.udf(timeout=TIMEOUT)
 def ends_at(i: int, at: int, how: str) -> int:
     if i == at:
         if how == "loop":
@@ -158,8 +159,8 @@ def test_a_query_that_begins_again_before_its_end(connection: apsw.Connection, a
 def test_a_slow_query_is_no_timeout_of_the_function(
     connection: apsw.Connection, local: Callable[[Callable[[int], int]], None]
 ) -> None:
-    """The function, which may take 0.4 s, has answered long before its reply is read."""
-    local(lambda i: time.sleep(1.3 if i == LATE else 0) or i)
+    """The function has answered long before its reply is read."""
+    local(lambda i: time.sleep(TIMEOUT + 0.5 if i == LATE else 0) or i)
     source = NUMBERS.format(ROWS) + "SELECT i, seen(i), 0, ''none'' FROM n"
     assert Query(connection)(f"SELECT count(*) FROM vm_map('ends_at', '{source}')") == [(ROWS,)]
 

@@ -157,6 +157,7 @@ static bool take_value(const struct udfvm_value *value, const struct slot *slot,
 {
     static const uint8_t invalid;
     const bool wide = storage_width(slot->storage) == sizeof(int64_t);
+    *cell = (struct argument_cell){ .narrow = 0 };
     *column = (struct column){ .storage = slot->storage,
                                .data = (const uint8_t *)&value->integer,
                                .offsets = wide ? (const void *)cell->offsets
@@ -231,7 +232,7 @@ static struct answer answer_row(const struct program *program)
 {
     const struct udfvm_call *call = exchange_call();
     struct column columns[MAX_PARAMETERS];
-    struct argument_cell cells[MAX_PARAMETERS] = { 0 };
+    struct argument_cell cells[MAX_PARAMETERS];
     struct block block;
     int64_t row;
     if (!take_row(program, exchange_payload(), call->length, cells, columns))

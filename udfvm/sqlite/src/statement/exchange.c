@@ -44,9 +44,16 @@ static uint64_t request_length(const struct batch_exchange *exchange)
     return head_size(exchange) + (exchange->batch ? batch_size(exchange->batch) : 0);
 }
 
-/* Writes the request to the window. */
+/* A request of one of many small exchanges, for the core to copy. */
+struct short_request {
+    uint64_t words[UDFVM_MAX_SHORT / sizeof(uint64_t)];
+};
+
+/* Writes the request: to `here` if it is short, and *input is that then; otherwise to the window,
+ * and *input is NULL. */
 static int write_request(struct session *session, const struct batch_exchange *exchange,
-                         uint64_t length, char **error)
+                         uint64_t length, struct short_request *here, const void **input,
+                         char **error)
 {
     const size_t head = head_size(exchange);
     const uint64_t capacity = udfvm_vm_input_capacity(session->vm);
@@ -61,12 +68,13 @@ static int write_request(struct session *session, const struct batch_exchange *e
                          ? "; or declare elementwise=True, if the function works row by row"
                          : ""),
             error);
-    uint8_t *window = udfvm_vm_input(session->vm, length, &failure);
-    if (!window)
+    *input = exchange->streaming && length <= sizeof *here ? here : NULL;
+    uint8_t *to = *input ? (uint8_t *)here : udfvm_vm_input(session->vm, length, &failure);
+    if (!to)
         return explain_core_error(session, &failure, error);
-    memcpy(window, exchange->head, head);
+    memcpy(to, exchange->head, head);
     if (exchange->batch)
-        batch_write(exchange->batch, window + head);
+        batch_write(exchange->batch, to + head);
     return SQLITE_OK;
 }
 
@@ -120,16 +128,16 @@ static int take_reply(struct session *session, const struct batch_exchange *exch
     return out_of(describe_guest_error(session, reply), error);
 }
 
-static int call(struct session *session, const struct batch_exchange *exchange, uint64_t length,
-                struct udfvm_reply *reply, char **error)
+static int call(struct session *session, const struct batch_exchange *exchange, const void *input,
+                uint64_t length, struct udfvm_reply *reply, char **error)
 {
     const struct udfvm_limits *limits = &session->function->limits;
     struct udfvm_error failure;
     session->watched = WATCH_NOTHING;
     const int code = exchange->streaming || session->streams
-                         ? udfvm_vm_stream_call(session->vm, exchange->request, NULL, length,
+                         ? udfvm_vm_stream_call(session->vm, exchange->request, input, length,
                                                 limits, reply, &failure)
-                         : udfvm_vm_call(session->vm, exchange->request, NULL, length, limits,
+                         : udfvm_vm_call(session->vm, exchange->request, input, length, limits,
                                          reply, &failure);
     return take_reply(session, exchange, code, &failure, reply, error);
 }
@@ -138,9 +146,11 @@ static int exchange_once(struct session *session, const struct batch_exchange *e
                          struct udfvm_reply *reply, char **error)
 {
     const uint64_t length = request_length(exchange);
+    struct short_request here;
+    const void *input;
     SQL_TRY(begin(session, length, error));
-    SQL_TRY(write_request(session, exchange, length, error));
-    return call(session, exchange, length, reply, error);
+    SQL_TRY(write_request(session, exchange, length, &here, &input, error));
+    return call(session, exchange, input, length, reply, error);
 }
 
 int session_exchange(struct session *session, const struct batch_exchange *exchange,
@@ -155,10 +165,12 @@ int session_exchange(struct session *session, const struct batch_exchange *excha
 static int send_once(struct session *session, const struct batch_exchange *exchange, char **error)
 {
     const uint64_t length = request_length(exchange);
+    struct short_request here;
+    const void *input;
     struct udfvm_error failure;
     SQL_TRY(begin(session, length, error));
-    SQL_TRY(write_request(session, exchange, length, error));
-    const int code = udfvm_vm_stream_send(session->vm, exchange->request, NULL, length,
+    SQL_TRY(write_request(session, exchange, length, &here, &input, error));
+    const int code = udfvm_vm_stream_send(session->vm, exchange->request, input, length,
                                           &session->function->limits, &failure);
     if (code == UDFVM_E_BUSY)
         return SQLITE_BUSY;

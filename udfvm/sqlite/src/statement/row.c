@@ -235,7 +235,7 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
     sqlite_library *sqlite3_api = function->registry->library;
     struct udfvm_row row = { .count = function->parameter_count };
     const uint64_t fixed = sizeof row + (uint64_t)row.count * sizeof(struct udfvm_value);
-    if (fixed > udfvm_vm_input_capacity(session->vm)) {
+    if (fixed > sizeof request->here && fixed > udfvm_vm_input_capacity(session->vm)) {
         fail_with(
             sqlite3_api, context,
             describe(session, UDFVM_SQLITE_INPUT,
