@@ -114,7 +114,9 @@ def test_what_goes_wrong_in_the_query(
     query = Query(connection)
     source = NUMBERS.format(ROWS) + f"SELECT i, CASE i WHEN {at} THEN ''x'' ELSE i END FROM n"
     message = query.error(f"SELECT sum(value) FROM vm_map('doubled', '{source}')")
-    assert message.startswith(f"UDF 'doubled', row {at - 1}: argument 1 (i): expected INTEGER")
+    assert message.startswith(
+        f"UDF 'doubled', row {at - 1}: argument 'i' (position 1) takes INTEGER"
+    )
 
     def seen(i: int) -> int:
         if i == at:
