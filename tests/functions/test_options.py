@@ -133,3 +133,16 @@ def test_defaults_in_the_docstring_are_those_of_calls() -> None:
         ("build_timeout", f"{limits.build_timeout_ns / 1e9:g}"),
     ):
         assert f"Default: {default}" in " ".join(described[option].split()), option
+
+
+def test_switches_are_true_or_false() -> None:
+    for option in ("vectorized", "elementwise"):
+        for value in ("no", 1):
+            given: dict[str, Any] = {option: value}
+            with pytest.raises(
+                udfvm.OptionError,
+                match=f"udfvm.udf: {option}= takes True or False; got {value!r}",
+            ):
+                udfvm.udf(**given)
+    with pytest.raises(udfvm.OptionError, match=r"udfvm\.aggregate: vectorized= takes True or Fal"):
+        udfvm.aggregate(vectorized="no")(Bill.function)  # type: ignore[call-overload]

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
-from udfvm.checks import shown
+from udfvm.checks import check_switch, shown
 from udfvm.errors import CallError, SignatureError, TypeMappingError
 from udfvm.functions.defaults import check_defaults
 from udfvm.functions.function import Function
@@ -246,7 +246,7 @@ class AggregateProgram(PythonProgram):
         output_type: object,
     ) -> None:
         super().__init__(function, sample)
-        self._vectorized = bool(vectorized)
+        self._vectorized = check_switch("udfvm.aggregate: vectorized", vectorized)
         self._input_types = input_types
         self._output_type = output_type
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from udfvm.checks import shown
+from udfvm.checks import check_switch, options_of, shown
 from udfvm.errors import SignatureError
 from udfvm.functions.defaults import check_defaults
 from udfvm.functions.function import Function
@@ -354,6 +354,11 @@ def udf(
     >>> score(12.0, 300.0)
     4.0
     """
+
+    with options_of("udfvm.udf"):
+        check_switch("vectorized", vectorized)
+        if elementwise is not None:
+            check_switch("elementwise", elementwise)
 
     def decorate(target: Callable[..., object]) -> ScalarFunction:
         if isinstance(target, Function):

@@ -155,7 +155,7 @@ static const char *advice(const struct sql_function *function, int code)
                "function to a larger pool (udfvm.Pool(size=...)), or to one that waits longer "
                "(wait=...)";
     case UDFVM_E_CLOSED:
-        return ": bind the function to another, or call before the pool is closed";
+        return ": bind the function to another pool, or call it before the pool is closed";
     case UDFVM_E_FORKED:
         return "; open connections and register UDFs after the fork";
     default:
