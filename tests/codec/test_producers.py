@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import ctypes
 from decimal import Decimal
 from typing import Any
 
@@ -130,6 +131,34 @@ def test_a_result_that_polars_cannot_hold() -> None:
 def test_producers_of_arrow_data_get_arrays(given: Any, container: type) -> None:
     made = following(given)
     assert isinstance(made, container) and made.to_pylist() == [2, 3]
+
+
+class OnDevice:
+    """Has no more than ``__arrow_c_device_array__``."""
+
+    def __init__(self, held: Any, device_type: int = 1) -> None:
+        self._held, self._device_type = held, device_type
+
+    def __arrow_c_device_array__(self, requested: object = None, **_: object) -> tuple[Any, Any]:
+        schema, array = self._held.__arrow_c_device_array__(requested)
+        pointer = ctypes.pythonapi.PyCapsule_GetPointer
+        pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+        # Behind the array, of ten words, is the number of the device, and then its type.
+        address = pointer(array, b"arrow_device_array") + 11 * 8
+        ctypes.c_int32.from_address(address).value = self._device_type
+        return schema, array
+
+
+def test_arrays_of_devices_are_taken_from_the_memory_of_the_processor() -> None:
+    made = twice(OnDevice(pa.array([1.0, None, 3.0])))
+    assert isinstance(made, pa.Array) and made.to_pylist() == [2.0, None, 6.0]
+    assert twice(OnDevice(pa.record_batch({"x": [1.0]}))).to_pylist() == [2.0]
+    assert twice.map(OnDevice(pa.record_batch({"x": [1.5]})))["twice"].to_pylist() == [3.0]
+    cuda = 2
+    with pytest.raises(udfvm.TypeMappingError, match="OnDevice, whose Arrow data cannot be read"):
+        twice(OnDevice(pa.array([1.0]), cuda))
+    with pytest.raises(udfvm.Error, match="OnDevice"):
+        twice.map(OnDevice(pa.record_batch({"x": [1.5]}), cuda))
 
 
 def test_a_producer_that_fails() -> None:

@@ -61,6 +61,8 @@ def _is_producer(value: Any) -> bool:
     class_ = type(value)
     if hasattr(class_, "__arrow_c_stream__") or hasattr(class_, "__arrow_c_array__"):
         return True
+    if hasattr(class_, "__arrow_c_device_array__"):
+        return True
     if class_ is memoryview:
         return value.format not in ("B", "c")
     pandas: Any = sys.modules.get("pandas")

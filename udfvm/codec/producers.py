@@ -23,7 +23,7 @@ from udfvm.codec.argument_errors import wrong_type
 from udfvm.codec.buffers import buffer_column
 from udfvm.codec.containers import Container, container_of, to_masked
 from udfvm.codec.numpy_columns import numpy_column
-from udfvm.codec.struct_columns import column_in_structs, column_in_table, imported
+from udfvm.codec.struct_columns import CAPSULES, column_in_structs, column_in_table, imported
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter
@@ -100,7 +100,7 @@ def _arrow_column(function: str, parameter: Parameter, value: Any) -> Any:
     """Takes what pyarrow has, what has Arrow's PyCapsule interface, and buffers."""
     if isinstance(value, (pa.Table, pa.RecordBatch)):
         return column_in_table(function, parameter, value, type(value).__name__)
-    if not hasattr(value, "__arrow_c_array__") and not hasattr(value, "__arrow_c_stream__"):
+    if not any(hasattr(value, name) for name in CAPSULES):
         return buffer_column(function, parameter, value)
     try:
         column = imported(value)

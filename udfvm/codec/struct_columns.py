@@ -5,7 +5,7 @@ column.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
@@ -59,12 +59,20 @@ def too_many(
     )
 
 
+CAPSULES: Final = ("__arrow_c_stream__", "__arrow_c_array__", "__arrow_c_device_array__")
+
+
 def imported(value: Any) -> pa.ChunkedArray:
-    """Returns what has ``__arrow_c_array__`` or ``__arrow_c_stream__``, without empty chunks:
-    pyarrow imports some of them with an offset beyond their buffers.
+    """Returns what has one of ``CAPSULES``, without empty chunks: pyarrow imports some of them with
+    an offset beyond their buffers. Raises ValueError for data in the memory of a device.
     """
-    is_array = hasattr(value, "__arrow_c_array__")
-    column = pa.chunked_array([pa.array(value)]) if is_array else pa.chunked_array(value)
+    if any(hasattr(value, name) for name in CAPSULES[1:]):
+        array = pa.array(value)
+        if not getattr(array, "is_cpu", True):
+            raise ValueError("they are in the memory of a device: copy them to the processor's")
+        column = pa.chunked_array([array])
+    else:
+        column = pa.chunked_array(value)
     return pa.chunked_array([chunk for chunk in column.chunks if len(chunk)], column.type)
 
 

@@ -123,8 +123,11 @@ def _of_capsules(function: str, source: Any) -> Source:
     try:
         if hasattr(source, "__arrow_c_stream__"):
             return _of_reader(pa.RecordBatchReader.from_stream(source))
-        if hasattr(source, "__arrow_c_array__"):
-            return _of_table(pa.Table.from_batches([pa.record_batch(source)]))
+        if hasattr(source, "__arrow_c_array__") or hasattr(source, "__arrow_c_device_array__"):
+            batch = pa.record_batch(source)
+            if not getattr(batch, "is_cpu", True):
+                raise TypeError("they are in the memory of a device")
+            return _of_table(pa.Table.from_batches([batch]))
     except (pa.ArrowException, TypeError) as error:
         raise TypeMappingError(
             f"UDF {function!r}: the source of map(), a {type(source).__name__}, has no columns with"
