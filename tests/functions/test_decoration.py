@@ -67,6 +67,14 @@ def _chunked(x: pa.ChunkedArray) -> int:
     return 0
 
 
+def _any_list(x: list) -> int:  # type: ignore[type-arg]
+    return 0
+
+
+def _any_dict(x: dict | None) -> int:  # type: ignore[type-arg]
+    return 0
+
+
 def _none_by_default(x: int = None) -> int:  # type: ignore[assignment]  # noqa: RUF013
     return 0
 
@@ -134,6 +142,8 @@ _ARRAYS: dict[str, Any] = {"vectorized": True, "input_types": ["double"], "outpu
         (_array, {"input_types": ["int64"]}, "needs @udfvm.udf\\(vectorized=True\\)"),
         (_chunked, {"input_types": ["int64"]}, "annotate pyarrow.Array"),
         (_fraction, {}, "Fraction.*is not a supported type"),
+        (_any_list, {}, "'x': annotation list does not say the type of its values: write list.fl"),
+        (_any_dict, {}, "'x': annotation dict does not say the types of its keys and values: wri"),
         (_typed, {"input_types": ["string"]}, "annotated int but input_types= says string"),
         (_typed, {"isolation": "batch"}, "must be 'statement' or 'row'"),
         (_typed, {"timeout": -1}, "timeout=-1"),

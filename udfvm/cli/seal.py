@@ -12,6 +12,7 @@ from udfvm.cli.terminal import size_of
 from udfvm.errors import Error
 from udfvm.limits import DEFAULT_MEMORY, Limits
 from udfvm.load.libraries import checked_packages
+from udfvm.texts import listed
 
 
 @click.command()
@@ -45,7 +46,9 @@ def seal(
     missing = [name for name in names if name not in udfs]
     if missing or not udfs:
         raise Error(
-            f"{file} does not define a UDF {missing[0]!r}" if missing else f"{file} defines no UDF"
+            f"{file} does not define a UDF {missing[0]!r}, but {listed(udfs, 'and')}"
+            if udfs
+            else f"{file} defines no UDF: decorate a function with @udfvm.udf"
         )
     chosen = [udfs[name] for name in names or udfs]
     if output is None:

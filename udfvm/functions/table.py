@@ -118,7 +118,10 @@ class TableFunction(Function):
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
         if any(container_of(argument) is not Container.SCALAR for argument in arguments):
-            raise TypeMappingError(f"UDF {self.name!r}: a table function takes values, not arrays")
+            raise TypeMappingError(
+                f"UDF {self.name!r}: a table function takes values, not arrays: map() calls it for"
+                " each row of a source"
+            )
         columns, _ = columns_of(self.name, self.parameters, arguments, vectorized=False)
         yield from self._fetch(self._calls, columns)
 

@@ -57,6 +57,12 @@ class Annotation(NamedTuple):
     shape: Shape = None  # the instances that it stands for
 
 
+_OPEN: Final[dict[Any, str]] = {
+    list: "list does not say the type of its values: write list[float], for example",
+    dict: "dict does not say the types of its keys and values: write dict[str, float], for"
+    " example, or a TypedDict",
+}
+
 NO_ANNOTATION: Final = Annotation(None, False, None)
 
 
@@ -80,6 +86,8 @@ def annotation_of(annotation: object) -> Annotation:
             raise ValueError(f"{annotation} allows more than one type: choose one ({SEE_TYPES})")
         inner = annotation_of(others[0])
         return inner._replace(nullable=inner.nullable or len(others) < len(alternatives))
+    if annotation in (list, dict):
+        raise ValueError(_OPEN[annotation])
     array = _from_array_class(annotation if origin is None else origin, typing.get_args(annotation))
     return array or _nested_of(annotation) or Annotation(declared(annotation), False, None)
 
