@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from udfvm.codec.containers import to_masked
 from udfvm.codec.pandas_columns import Backend, series_of
+from udfvm.types.encodings import restored
 from udfvm.types.nested_conversions import columns_of
 from udfvm.types.unions import has_unions, parts_of
 
@@ -91,6 +92,22 @@ def _pandas(array: pa.Array) -> None:
         str(series_of("f", array, backend))
 
 
+def _encoded(array: pa.Array) -> None:
+    """What travelled becomes what was declared: its encodings are made of it."""
+    type_ = array.type
+    forms = [pa.dictionary(pa.int32(), type_), pa.run_end_encoded(pa.int32(), type_)]
+    if pa.types.is_large_string(type_) or pa.types.is_large_binary(type_):
+        forms.append(pa.string_view() if pa.types.is_large_string(type_) else pa.binary_view())
+    if pa.types.is_list(type_):
+        forms.append(pa.list_view(type_.value_field))
+    if pa.types.is_large_list(type_):
+        forms.append(pa.large_list_view(type_.value_field))
+    for form in forms:
+        made = restored(array, form)
+        made.validate(full=True)
+        assert repr(made.to_pylist()) == repr(array.to_pylist())
+
+
 USES: dict[str, Callable[[pa.Array], Any]] = {
     "to_pylist": lambda array: array.to_pylist(),
     "to_numpy": lambda array: array.to_numpy(zero_copy_only=False),
@@ -110,6 +127,7 @@ USES: dict[str, Callable[[pa.Array], Any]] = {
     "polars": _polars,
     "duckdb": _duckdb,
     "pandas": _pandas,
+    "encoded": _encoded,
     "masked": lambda array: str(to_masked("f", array)),
 }
 

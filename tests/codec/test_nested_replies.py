@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nested_types import TYPES, checked, values
+from nested_types import MAPS, TYPES, checked, values
 
 from udfvm.codec.flatbuffers import Table
 from udfvm.codec.record_batches import BatchCodec
@@ -38,7 +38,7 @@ HOSTILE = pa.list_(
 ROWS = [[{"a": [1, 2], "b": "é", "c": [1, 2]}, None], None, [], [{"a": None, "b": None, "c": None}]]
 
 
-@pytest.mark.parametrize("type_", TYPES, ids=str)
+@pytest.mark.parametrize("type_", [*TYPES, *MAPS[:3]], ids=str)
 def test_replies_are_read_as_pyarrow_wrote_them(type_: pa.DataType) -> None:
     codec = codec_of(type_)
 

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nested_rows import last, last_of_columns, twice
-from nested_types import TYPES, checked, values
+from nested_types import MAPS, TYPES, checked, values
 
 import udfvm
+from udfvm.types.array_values import to_values
 
 DECADES = datetime.timedelta(days=90_000)
 # Flat types that rows have not, or not as they are.
@@ -37,7 +38,7 @@ FLAT: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
     ),
     (pa.binary(3), st.none() | st.binary(min_size=3, max_size=3)),
 ]
-ALL = [*((each, values(each)) for each in TYPES), *FLAT]
+ALL = [*((each, values(each)) for each in [*TYPES, *MAPS]), *FLAT]
 # An example takes several calls; test_nested.py has more of them.
 few = settings(checked, max_examples=10)
 every_type = pytest.mark.parametrize(("type_", "found"), ALL, ids=[str(each) for each, _ in ALL])
@@ -50,7 +51,7 @@ def test_rows_of_table_functions(type_: pa.DataType, found: st.SearchStrategy[An
     @few
     @given(found)
     def check(value: Any) -> None:
-        (expected,) = pa.array([value], type_).to_pylist()
+        (expected,) = to_values(pa.array([value], type_))
         wanted = [] if value is None else [(expected, 0), (expected, 1)]
         assert list(function(value)) == wanted
         assert all(batch.schema.field("x").type == type_ for batch in function.batches(value))
@@ -68,8 +69,8 @@ def test_columns_of_table_functions(type_: pa.DataType, found: st.SearchStrategy
         column = pa.array(items, type_)
         made = function.map(pa.table({"x": column}), keep=[])
         assert made.column("x").type == type_
-        assert made.column("x").to_pylist() == [
-            value for value in column.to_pylist() if value is not None for _ in range(2)
+        assert [each for chunk in made.column("x").chunks for each in to_values(chunk)] == [
+            value for value in to_values(column) if value is not None for _ in range(2)
         ]
 
     check()
@@ -83,7 +84,7 @@ def test_aggregates(type_: pa.DataType, found: st.SearchStrategy[Any]) -> None:
     @given(st.lists(found, max_size=5))
     def check(items: list[Any]) -> None:
         column = pa.array([None, *items], type_)
-        counted = [value for value in column.to_pylist() if value is not None]
+        counted = [value for value in to_values(column) if value is not None]
         wanted = counted[-1] if counted else None
         for function in functions:
             assert function(column) == wanted
