@@ -64,8 +64,7 @@ void memory_describe_refusal(char *text, size_t size)
     const struct udfvm_refused_memory *last = refused();
     text[0] = 0;
     if (last->length)
-        format(text, size,
-               "out of memory: %s do not fit where %s of %s are used; raise memory=",
+        format(text, size, "out of memory: %s do not fit where %s of %s are used; raise memory=",
                size_text(last->length).text, size_text(last->used).text,
                size_text(last->total).text);
 }
