@@ -67,7 +67,7 @@ def test_batches_before_an_error_are_yielded() -> None:
 
 
 WRONG = {
-    "flat": (("x", []), "TypeError: {}, column 'i': the function returned str"),
+    "flat": (("x", []), "TypeError: {}, column 'i': expected int, got str"),
     "list": (
         (1, [{"a": 300, "b": []}]),
         "OverflowError: {}, column 'x': item 0, field 'a': 300 is out",

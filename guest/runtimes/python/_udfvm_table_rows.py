@@ -117,6 +117,8 @@ def placed(exception: BaseException, place: str) -> BaseException:
     class_ = type(exception)
     if class_ not in (TypeError, ValueError, OverflowError):
         return exception
-    made = class_(f"{place}: {exception}").with_traceback(exception.__traceback__)
+    known = vars(exception)
+    reason = exception if "places" in known else known.get("reason", exception)
+    made = class_(f"{place}: {reason}").with_traceback(exception.__traceback__)
     made.__cause__, made.__suppress_context__ = exception.__cause__, True
     return made

@@ -54,8 +54,8 @@ def test_rows_of_any_form(query: Query) -> None:
         "wide": "TypeError: row 0: the function yielded a row of 2 values, but has one column:"
         " value",
         "unknown": "TypeError: row 0: the function yielded a value for 'other'",
-        "wrong": "TypeError: row 1 that the function yielded, column 'value': the function returned"
-        " str, but its result is declared int",
+        "wrong": "TypeError: row 1 that the function yielded, column 'value': expected int,"
+        " got str",
         "number": "TypeError: the function returned int: a table function yields rows",
         "raises": "ZeroDivisionError",
     }.items():
