@@ -1,5 +1,8 @@
 /* Endless calls end: at their deadline, and where the interrupt hook says so. */
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
 #include "raw_image.h"
 
 static void test_deadline(void)
@@ -15,6 +18,7 @@ static void test_deadline(void)
 }
 
 static int interrupts;
+static atomic_bool ended;
 
 static int count_interrupts(void)
 {
@@ -26,15 +30,36 @@ static void nothing(int number)
     (void)number;
 }
 
+static uint64_t processor_ns(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
+/* A signal each time that the process, whose guest loops, has used the processor for a while. */
+static void *interrupt_when_busy(void *thread)
+{
+    const struct timespec moment = { .tv_nsec = 1000000 };
+    for (uint64_t last = processor_ns(); !atomic_load(&ended); nanosleep(&moment, NULL))
+        if (processor_ns() - last >= 10000000) {
+            pthread_kill(*(pthread_t *)thread, SIGALRM);
+            last = processor_ns();
+        }
+    return NULL;
+}
+
 static void test_interrupt_hook(void)
 {
     udfvm_vm *vm = open_vm(image);
+    pthread_t caller = pthread_self(), interrupter;
     signal(SIGALRM, nothing);
     udfvm_set_interrupt_hook(count_interrupts);
-    ualarm(20000, 20000);
+    pthread_create(&interrupter, NULL, interrupt_when_busy, &caller);
     check(CALL(vm, NULL, RAW_LOOP).code == UDFVM_E_INTERRUPTED && interrupts == 2,
           "the hook was asked %d times", interrupts);
-    ualarm(0, 0);
+    atomic_store(&ended, true);
+    pthread_join(interrupter, NULL);
     udfvm_set_interrupt_hook(NULL);
     check(CALL(vm, NULL, RAW_COUNT).words[0] == 1, "VM unusable after an interrupt");
     udfvm_vm_close(vm);

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -20,6 +21,7 @@ import udfvm
 import udfvm.sqlite
 from udfvm.protocol import INPUT_BASE, MAX_SHORT, STREAM_REPLY, TYPE_INT64, TYPE_TEXT
 
+TESTS = str(Path(__file__).resolve().parents[1])
 ROWS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
 _seen: list[int] = []
 
@@ -30,7 +32,7 @@ def count(i: int) -> int:
     return len(_seen)
 
 
-@udfvm.udf(timeout=1.5, log="strict")
+@udfvm.udf(timeout=60, log="strict")
 def trap(i: int, what: str) -> int:
     import ctypes
     import time
@@ -59,10 +61,11 @@ def trap(i: int, what: str) -> int:
     return 0
 
 
+trap_soon = trap.with_options(name="trap_soon", timeout=0.3)
 ROWS_BEFORE_STREAMING = 8  # rows of a statement that are exits
 
 
-@udfvm.udf(timeout=2)
+@udfvm.udf(timeout=60)
 def forge(i: int, number: int, length: int, status: int) -> int:
     import ctypes
 
@@ -75,7 +78,10 @@ def forge(i: int, number: int, length: int, status: int) -> int:
     return i
 
 
-@udfvm.udf(timeout=2)
+forge_soon = forge.with_options(name="forge_soon", timeout=0.3)
+
+
+@udfvm.udf(timeout=60)
 def forge_short(i: int, number: int, reply: bytes) -> str:
     import ctypes
 
@@ -105,7 +111,9 @@ def repeated(text: str, times: int) -> str:
 @pytest.fixture
 def connection() -> Any:
     connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, count, trap, forge, forge_short, left_behind, repeated)
+    udfvm.sqlite.register(
+        connection, count, trap, trap_soon, forge, forge_soon, forge_short, left_behind, repeated
+    )
     yield connection
     connection.close()
 
@@ -135,9 +143,10 @@ def test_what_goes_wrong_in_a_row_is_an_error_of_the_statement(
     connection: Any, what: str, expected: str
 ) -> None:
     connection.execute("CREATE TABLE kept (x); BEGIN; INSERT INTO kept VALUES (1)")
+    name = "trap_soon" if what in ("loop", "sleep") else "trap"
     for _ in range(2):
         with pytest.raises(apsw.SQLError, match=expected):
-            total(connection, ROWS.format(200) + "SELECT sum(trap(i, ?)) FROM n", what)
+            total(connection, ROWS.format(200) + f"SELECT sum({name}(i, ?)) FROM n", what)
     assert total(connection, ROWS.format(50) + "SELECT sum(trap(i, 'none')) FROM n") == 50 * 51 // 2
     assert total(connection, "SELECT count(*) FROM kept") == 1
     connection.execute("COMMIT")
@@ -159,11 +168,11 @@ def test_what_goes_wrong_in_a_row_is_an_error_of_the_statement(
 def test_a_forged_reply_is_refused(
     connection: Any, length: int, status: int, expected: str
 ) -> None:
-    sql = ROWS.format(200) + "SELECT sum(forge(i, ?, ?, ?)) FROM n"
+    sql = ROWS.format(200) + "SELECT sum({}(i, ?, ?, ?)) FROM n"
     with pytest.raises(apsw.SQLError, match=expected):
-        total(connection, sql, 100 - ROWS_BEFORE_STREAMING, length, status)
+        total(connection, sql.format("forge"), 100 - ROWS_BEFORE_STREAMING, length, status)
     with pytest.raises(apsw.SQLError, match="did not end within"):
-        total(connection, sql, 12345, length, status)
+        total(connection, sql.format("forge_soon"), 12345, length, status)
     assert (
         total(connection, ROWS.format(50) + "SELECT sum(forge(i, 0, 0, 0)) FROM n") == 50 * 51 // 2
     )
@@ -262,7 +271,8 @@ def test_replies_of_all_sizes(connection: Any) -> None:
 
 
 SCRIPT = """
-    import os, signal, threading, time, apsw, udfvm, udfvm.sqlite
+    import os, signal, sys, apsw, udfvm, udfvm.sqlite
+    sys.path.append({tests!r})
     {prepare}
     @udfvm.udf
     def same(i: int) -> int:
@@ -276,7 +286,9 @@ SCRIPT = """
 
 
 def script(prepare: str, body: str, rows: int) -> str:
-    source = textwrap.dedent(SCRIPT).format(prepare=prepare, body=textwrap.dedent(body), rows=rows)
+    source = textwrap.dedent(SCRIPT).format(
+        prepare=prepare, body=textwrap.dedent(body), rows=rows, tests=TESTS
+    )
     done = subprocess.run(
         [sys.executable, "-c", source], capture_output=True, text=True, timeout=120
     )
@@ -293,14 +305,18 @@ def test_one_processor() -> None:
 
 def test_control_c_ends_a_statement_of_many_fast_rows() -> None:
     body = textwrap.dedent("""
-        threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        connection.execute("SELECT same(1)").fetchall()
         try:
+            when_busy(lambda: os.kill(os.getpid(), signal.SIGINT))
             connection.execute(rows + "SELECT sum(same(i)) FROM n").fetchall()
         except KeyboardInterrupt:
             print("interrupted")
         print(next(connection.execute("SELECT same(7)"))[0])
     """)
-    assert script("", body, 10**12).split() == ["interrupted", "7"]
+    assert script("from busy_processes import when_busy", body, 10**12).split() == [
+        "interrupted",
+        "7",
+    ]
 
 
 def test_a_fork_in_the_middle_of_a_statement() -> None:
