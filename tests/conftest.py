@@ -97,3 +97,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """
     if config.getoption("numprocesses", None) and config.option.dist == "no":
         config.option.dist = "worksteal"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest begin: no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)

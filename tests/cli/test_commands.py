@@ -198,6 +198,7 @@ def test_cache_lists_and_clears(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_demo_runs_the_main_job() -> None:
     done = udfvm("demo")
     assert done.returncode == 0, done.stderr

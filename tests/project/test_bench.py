@@ -127,6 +127,7 @@ def test_density() -> None:
     )
 
 
+@pytest.mark.long
 def test_guests() -> None:
     figures = json.loads(
         _run(

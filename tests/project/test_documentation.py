@@ -68,6 +68,7 @@ def test_the_page_on_sqlite_runs() -> None:
     run_example("\n".join(blocks), "<sqlite>", {})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("page", "assertions"), [("pipelines.md", 9), ("arrow.md", 8)])
 def test_pages_on_arrow_run(page: str, assertions: int, tmp_path: Path) -> None:
     """In processes of their own: one asserts how much memory it took."""
@@ -93,6 +94,7 @@ def test_the_languages_give_the_same() -> None:
     run_example(source, "<choosing>", {})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("page", "count"), [("native.md", 6), ("wasm.md", 3)])
 def test_pages_on_compiled_functions_run(
     page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -183,6 +185,7 @@ class Page(HTMLParser):
             (self.loaded if loads else self.references).append(reference)
 
 
+@pytest.mark.long
 def test_the_site_is_whole_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],

@@ -12,6 +12,8 @@ import textwrap
 import zipfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(
     ".*", "build", "dist", "*.egg-info", "*.so", "_guest", "_core.c", "__pycache__"
@@ -33,6 +35,7 @@ PROGRAM = textwrap.dedent(
 )
 
 
+@pytest.mark.long
 def test_a_wheel_of_the_source_distribution_is_whole(tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(ROOT, source, ignore=LEFT_OUT)

@@ -77,6 +77,7 @@ def test_work_is_shared_with_the_worker(programs: Programs, sanitizers: str) -> 
     assert run(programs.build("test_worker", sanitizers)).count("holds") == 5
 
 
+@pytest.mark.long
 def test_work_is_shared_without_races(programs: Programs) -> None:
     """Without the forked child: the thread sanitizer does not support threads that start there."""
     assert run(programs.build("test_worker", "tsan"), "--no-fork").count("holds") == 4
@@ -96,6 +97,7 @@ WRAPPED = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
 def test_what_the_host_writes_leaves_with_the_call_at_whatever_step_it_fails(
     raw_guest: Path, programs: Programs, sanitizers: str
