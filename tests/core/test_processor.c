@@ -107,10 +107,10 @@ static void test_protection_keys_do_not_stay(void)
     check(keys || !vm->machine.behaviour.has_keys, "keys were found where there are none");
     vm->machine.behaviour.has_keys = keys;
     for (int round = 0; keys && round < 3; round++) {
-        check(call(vm, &soon, &reply, RAW_BYTES, code[0], code[1], 0) == UDFVM_OK,
+        check(call(vm, &usual, &reply, RAW_BYTES, code[0], code[1], 0) == UDFVM_OK,
               "a call that forbids memory");
         check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
-        check(call(vm, &soon, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK &&
+        check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK &&
                   *(const uint64_t *)reply.data == 1,
               "protection keys stay");
         check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
