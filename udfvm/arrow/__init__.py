@@ -37,8 +37,8 @@ def register(
     and ``hash_x``, and a table function a tabular function.
 
     Columns of other types are cast as pyarrow's own functions do it: dictionaries are decoded,
-    numbers and text widened, and a value that does not fit is an error. So does
-    ``Table.group_by``.
+    numbers and text widened, and a value that does not fit is an error. ``Table.group_by`` casts
+    them, too.
 
     Args:
         target: ``pyarrow.compute.function_registry()``, or None, which means the same: a process

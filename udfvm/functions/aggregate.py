@@ -139,8 +139,9 @@ class AggregateFunction(Function):
 
         Raises:
             OptionError: an option has a value that it cannot have, or names no column.
-            TypeMappingError: the source cannot be read, or a column has a type or value that the
-                parameter does not take.
+            SourceError: the source cannot be read; SourceNotFoundError: its file is not there.
+            OutputFileError: the file of ``output`` cannot be written.
+            TypeMappingError: a column has a type or value that the parameter does not take.
             CallError: a call failed; ``row`` is the index of the row in the source, if it is known.
 
         >>> import pyarrow as pa

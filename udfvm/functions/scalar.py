@@ -159,8 +159,9 @@ class ScalarFunction(Function):
             SignatureError: the function is vectorised and not elementwise, so that its rows cannot
                 be cut into batches.
             OptionError: an option has a value that it cannot have, or names no column.
-            TypeMappingError: the source cannot be read, or a column has a type or value that the
-                parameter does not take.
+            SourceError: the source cannot be read; SourceNotFoundError: its file is not there.
+            OutputFileError: the file of ``output`` cannot be written.
+            TypeMappingError: a column has a type or value that the parameter does not take.
             CallError: a row failed; ``row`` is its index in the source.
 
         >>> import pyarrow as pa

@@ -77,7 +77,7 @@ def _failing(function: str, source: object) -> Iterator[None]:
         if is_path(source):
             found = os.fspath(source) if number else f"{os.fspath(source)} as Parquet"
             if not number:
-                reason += (
+                reason = reason.rstrip(".") + (
                     "; of a file in another format, pass"
                     " pyarrow.dataset.dataset(path, format='csv') or the like"
                 )

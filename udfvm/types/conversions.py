@@ -269,11 +269,11 @@ def is_missing(value: object) -> bool:
 
 
 def surrogate_of(error: UnicodeEncodeError) -> str:
-    """Returns what text has that UTF-8 does not have. It continues a sentence whose subject is the
+    r"""Returns what text has that UTF-8 does not have. It continues a sentence whose subject is the
     text.
 
     >>> try:
-    ...     "a\ud800".encode()
+    ...     ("a" + chr(0xD800)).encode()
     ... except UnicodeEncodeError as error:
     ...     surrogate_of(error)
     "has the lone surrogate '\\ud800' at character 1, which UTF-8 does not have"

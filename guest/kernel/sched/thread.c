@@ -156,14 +156,13 @@ static noreturn void deadlock(void)
 {
     struct udfvm_crash crash = { .rip = current->user.rip };
     struct thread *thread = current;
-    size_t length = format(crash.text, sizeof crash.text, "%u thread%s:", threads,
-                           threads == 1 ? "" : "s");
+    size_t length = 0;
     do {
         if (!thread->dead)
             length += format(crash.text + length, sizeof crash.text - length,
-                             " thread %d%s%s%s in system call %llu at 0x%llx;", thread->id,
-                             thread->name[0] ? " (" : "", thread->name, thread->name[0] ? ")" : "",
-                             (unsigned long long)thread->call_number,
+                             "%sthread %d%s%s%s in system call %llu at 0x%llx", length ? ", " : "",
+                             thread->id, thread->name[0] ? " (" : "", thread->name,
+                             thread->name[0] ? ")" : "", (unsigned long long)thread->call_number,
                              (unsigned long long)thread->user.rip);
         thread = thread->next;
     } while (thread != current);

@@ -292,10 +292,13 @@ def test_options(connection: apsw.Connection, query: Query) -> None:
             ("x", "python", "def x(): pass", f"({', '.join(['int'] * 128)}) -> int"),
             "more than 127 parameters",
         ),
-        (("x", "python", "def x(): pass", "() -> int", "fast"), "the options are"),
+        (
+            ("x", "python", "def x(): pass", "() -> int", "fast"),
+            "'fast' is not an option: they are",
+        ),
         (("x", "python", "def x(): pass", "() -> int", "row_timeout=soon"), "row_timeout= takes"),
         (("x", "python", "def x(): pass", "() -> int", 5), "options must be TEXT"),
-        (("x", "python", "#" + "x" * 5000, "() -> int"), "allows 4096"),
+        (("x", "python", "#" + "x" * 5000, "() -> int"), "allows 4 KiB (max_source)"),
     ],
 )
 def test_what_cannot_be_created(arguments: tuple[object, ...], expected: str) -> None:

@@ -83,8 +83,11 @@ static void exited(struct udfvm_vm *vm, const struct registers *regs, struct udf
                    text[0] ? ": " : "", text, !text[0] || text[0] == '/' ? CRASH_ADVICE : "");
         break;
     case UDFVM_EXIT_DEADLOCK:
-        udfvm_fail(error, UDFVM_E_DEADLOCK, "every thread of the guest program waits for ever%s%s",
-                   text[0] ? ": " : "", text);
+        udfvm_fail(
+            error, UDFVM_E_DEADLOCK,
+            "every thread of the guest program waits for ever: look for a lock that is taken "
+            "twice, or a queue that nobody fills (%s)",
+            text);
         break;
     default:
         udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest kernel gave up: %s", text);
