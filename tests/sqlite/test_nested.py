@@ -135,7 +135,7 @@ def test_json_in_sql() -> None:
     ]
     assert query(f"SELECT moved(moved({place}, 1), 1) ->> '$.where[0]'", moved) == [(3.0,)]
     assert query("SELECT signature FROM vm_functions", moved) == [
-        ("(place text, by double) -> json",)
+        ("(place json, by double) -> json",)
     ]
 
 

@@ -170,6 +170,51 @@ def test_other_texts_are_errors(text: apsw.Connection, function: str, value: str
     with pytest.raises(apsw.SQLError, match=r"\(position 1\) takes TEXT with a date") as caught:
         one(text, f"SELECT {function}(?)", value)
     assert isinstance(caught.value.__cause__, udfvm.TypeMappingError)
+    assert str(caught.value).endswith(f"; got '{value}'")
+
+
+def test_wrong_texts_are_shown_visible_and_cut(text: apsw.Connection) -> None:
+    for given_text, shown in (
+        ("31.01.2026\x1b\n", r"'31.01.2026\x1b\x0a'"),
+        ("x" * 40, f"'{'x' * 40}'"),
+        ("x" * 41, f"'{'x' * 40}...'"),
+        ("x" * 38 + "€€", f"'{'x' * 38}...'"),
+    ):
+        with pytest.raises(apsw.SQLError) as caught:
+            one(text, "SELECT next_day(?)", given_text)
+        assert str(caught.value).endswith(f"; got {shown}")
+        assert str(caught.value.__cause__).endswith(f"; got {shown}")
+    with pytest.raises(apsw.SQLError):
+        one(text, "SELECT next_day(CAST(? AS TEXT))", b"\x80" * 100)
+
+
+@pytest.mark.parametrize("times", [None, "integer"])
+def test_errors_say_how_to_take_text(times: Literal["integer"] | None) -> None:
+    con = connection(times, next_day, same_moment, date64=DATE64)
+    remedy = r"1970 here: register\(..., times='text'\) takes text$"
+    for call, unit in (
+        ("next_day('2026-01-31')", "dates are days since"),
+        ("same_moment('2026-01-31 12:00:00')", "timestamps are counts of their unit since"),
+        ("date64('2026-01-31')", "timestamps are counts of their unit since"),
+    ):
+        with pytest.raises(apsw.SQLError, match=f"takes INTEGER; got TEXT; {unit} {remedy}"):
+            one(con, f"SELECT {call}")
+    with pytest.raises(apsw.SQLError, match=r"takes INTEGER; got REAL$"):
+        one(con, "SELECT next_day(1.5)")
+
+
+def test_errors_say_how_to_take_decimals() -> None:
+    @udfvm.udf(input_types=["decimal128(9, 2)"], output_type="decimal128(9, 2)")
+    def same_price(price: Any) -> Any:
+        return price
+
+    con = connection(None, same_price)
+    assert one(con, "SELECT same_price(CAST(1.5 AS TEXT))") == "1.50"
+    for value, type_ in ((1.5, "REAL"), (2, "INTEGER")):
+        with pytest.raises(apsw.SQLError, match="takes TEXT; got ") as caught:
+            one(con, "SELECT same_price(?)", value)
+        remedy = f"got {type_}; decimals are TEXT here: CAST(x AS TEXT)"
+        assert str(caught.value).endswith(remedy)
 
 
 @pytest.mark.parametrize("value", [20_000, 1.5, b"2026-01-01"])
@@ -218,6 +263,8 @@ def test_counts_of_times_of_day(integer: apsw.Connection) -> None:
     for wrong in (-1, 86_400_000_000, "12:00:00", 1.0):
         with pytest.raises(apsw.SQLError, match="takes INTEGER, a time since midnight"):
             one(integer, "SELECT same_time(?)", wrong)
+    with pytest.raises(apsw.SQLError, match=r"since midnight; got INTEGER 86400000000$"):
+        one(integer, "SELECT same_time(86400000000)")
 
 
 @given(st.datetimes())

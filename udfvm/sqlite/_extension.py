@@ -35,6 +35,7 @@ _FLAGS: Final = _constants("flag")
 _LANGUAGES: Final = _constants("language")
 _CAUSES: Final = _constants("cause")
 _TIMES_FORMS: Final = _constants("times_form")
+_KINDS: Final = _constants("kind")
 _REFUSALS: Final = _constants("refusal_reason")
 
 
@@ -71,6 +72,16 @@ class TimesForm(enum.IntEnum):
     DATE_TEXT = _TIMES_FORMS["DATE_TEXT"]
     MOMENT_TEXT = _TIMES_FORMS["MOMENT_TEXT"]
     TIME_COUNT = _TIMES_FORMS["TIME_COUNT"]
+
+
+class ParameterKind(enum.IntEnum):
+    """``enum udfvm_sqlite_kind``."""
+
+    PLAIN = _KINDS["PLAIN"]
+    DATE = _KINDS["DATE"]
+    MOMENT = _KINDS["MOMENT"]
+    DECIMAL = _KINDS["DECIMAL"]
+    JSON = _KINDS["JSON"]
 
 
 class Language(enum.IntFlag):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from udfvm.errors import TypeMappingError
 from udfvm.functions.integration import calls_of, declaration_of, encoded_defaults
-from udfvm.sqlite._extension import Flag, Form, Isolation, Language
+from udfvm.sqlite._extension import Flag, Form, Isolation, Language, ParameterKind
 from udfvm.sqlite._offer import OfferedColumn, OfferedFunction, OfferedParameter, Renewal
 from udfvm.sqlite._times import Times, offered_times
-from udfvm.types.arrow_types import JSON, RowType, Type
+from udfvm.types.arrow_types import JSON, Kind, RowType, Type
 
 if TYPE_CHECKING:
     from udfvm.call.runtime import Runtime
@@ -24,6 +24,17 @@ def _row_type(udf: Function, what: str, declared: Type) -> RowType:
             " bool, str or bytes"
         )
     return declared.row
+
+
+def kind_of(declared: Type) -> ParameterKind:
+    """Returns what a parameter's values stand for, which error texts and signatures say."""
+    if declared.kind is Kind.DATE and declared.name != "date64[ms]":
+        return ParameterKind.DATE
+    if declared.kind in {Kind.DATE, Kind.DATETIME}:
+        return ParameterKind.MOMENT
+    if declared.kind is Kind.DECIMAL:
+        return ParameterKind.DECIMAL
+    return ParameterKind.JSON if declared == JSON or declared.is_nested else ParameterKind.PLAIN
 
 
 def offered_function(
@@ -47,6 +58,7 @@ def offered_function(
             nullable=parameter.nullable,
             fallback=fallback,
             single=parameter.type.name == "float",
+            kind=kind_of(parameter.type),
             times=offered_times(parameter.type, times),
         )
         for parameter, fallback in zip(udf.parameters, encoded_defaults(udf), strict=True)

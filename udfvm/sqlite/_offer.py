@@ -17,6 +17,7 @@ from udfvm.sqlite._extension import (
     Form,
     Isolation,
     Language,
+    ParameterKind,
     Refusal,
     TimesForm,
     ffi,
@@ -49,6 +50,7 @@ class OfferedParameter:
     nullable: bool
     fallback: bytes | None = None
     single: bool = False
+    kind: ParameterKind = ParameterKind.PLAIN
     times: OfferedTimes = AS_DECLARED
 
 
@@ -344,6 +346,7 @@ def _function(function: OfferedFunction, keep: list[object]) -> dict[str, Any]:
                 "type": int(parameter.type),
                 "nullable": int(parameter.nullable),
                 "single": int(parameter.single),
+                "kind": int(parameter.kind),
                 "times": _times(parameter.times),
                 **fallback(parameter.fallback),
             }

@@ -22,11 +22,12 @@ from udfvm.images.cache import cached_bytes
 from udfvm.images.cache_files import cache_directory, write_text
 from udfvm.limits import DEFAULT_MEMORY
 from udfvm.sqlite._extension import Form
+from udfvm.sqlite._functions import kind_of
 from udfvm.sqlite.policy import LanguageName, stored_base, wasm_is_there
 from udfvm.types.arrow_types import JSON, RowType, Type
 from udfvm.vmm import Image
 
-_FORMAT: Final = 4
+_FORMAT: Final = 5
 _MAX_DEFAULTS: Final = 4096  # bytes of all defaults of a function: the capacity in sealed.c
 _TYPES: Final = {
     RowType.INT64: "int",
@@ -134,6 +135,7 @@ def sealed_note(udf: Function, name: str) -> dict[str, object]:
             for index, each in enumerate(udf.parameters)
             if each.type.name == "float" and index < _BITS
         ),
+        "kinds": "".join(str(int(kind_of(each.type))) for each in udf.parameters),
         "isolation": udf.isolation,
         "deterministic": int(udf.limits.deterministic),
         "timeout_ns": udf.limits.timeout_ns,

@@ -129,3 +129,20 @@ def test_the_advice_of_a_cause_is_that_of_the_sql_error(connection: apsw.Connect
         connection.execute("SELECT vm_udf('ends', 1)").fetchall()
     assert type(caught.value.__cause__) is udfvm.CallTimeoutError
     assert str(caught.value.__cause__) == str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["", ", 'row_timeout=5'"])
+def test_the_advice_is_about_the_policy_where_its_limit_is_the_lower(option: str) -> None:
+    connection = apsw.Connection(":memory:")
+    policy = udfvm.sqlite.Policy(allow_create=True, row_timeout=0.2)
+    udfvm.sqlite.register(connection, policy=policy)
+    connection.execute(
+        "SELECT vm_create('ends', 'python', 'def ends(x):\n while x: pass', '(int) -> int'"
+        f"{option})"
+    )
+    advice = (
+        r"0\.2 s.*; raise row_timeout of the connection's policy, the most that a function gets"
+    )
+    with pytest.raises(apsw.SQLError, match=advice):
+        connection.execute("SELECT vm_udf('ends', 1)").fetchall()
+    connection.close()

@@ -136,6 +136,10 @@ def test_the_policy_of_the_shell(shell: Shell) -> None:
         assert "cannot have this value: it takes " in shell(
             f"SELECT vm_policy({wrong});", fails=True
         )
+    assert shell("SELECT vm_policy('row_timeout', 1000000000);") == "1000000000.0"
+    assert "seconds, from 0.000001 to 1,000,000,000" in shell(
+        "SELECT vm_policy('row_timeout', 1000000001);", fails=True
+    )
     assert "the settings are allow_create" in shell("SELECT vm_policy('nothing');", fails=True)
 
 

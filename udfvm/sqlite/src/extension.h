@@ -65,6 +65,15 @@ struct udfvm_sqlite_times {
     uint64_t units; /* a day (DATE_TEXT) or a second has so many: 1, or a power of ten more */
 };
 
+/* What the values of a parameter stand for, which texts for users say. */
+enum udfvm_sqlite_kind {
+    UDFVM_SQLITE_PLAIN,
+    UDFVM_SQLITE_DATE,    /* an INT64: days since 1970 */
+    UDFVM_SQLITE_MOMENT,  /* an INT64: a count of the type's unit since 1970 */
+    UDFVM_SQLITE_DECIMAL, /* a TEXT with a decimal number */
+    UDFVM_SQLITE_JSON     /* a TEXT with JSON */
+};
+
 /* A parameter of a function. */
 struct udfvm_sqlite_parameter {
     const char *name;     /* UTF-8 */
@@ -74,7 +83,8 @@ struct udfvm_sqlite_parameter {
     uint64_t fallback_length;
     /* 1: a FLOAT64 that is declared as a float of 32 bits. It takes only those INTEGERs that such a
      * float represents exactly. */
-    uint64_t single;
+    uint32_t single;
+    uint32_t kind; /* enum udfvm_sqlite_kind */
     struct udfvm_sqlite_times times;
 };
 

@@ -100,6 +100,7 @@ struct sql_function *function_create(struct function_registry *registry, struct 
         function->parameters[i].type = offered->parameters[i].type;
         function->parameters[i].nullable = offered->parameters[i].nullable != 0;
         function->parameters[i].single = offered->parameters[i].single != 0;
+        function->parameters[i].kind = offered->parameters[i].kind;
         function->parameters[i].times = offered->parameters[i].times;
         function->parameters[i].name = strdup(offered->parameters[i].name);
         complete = complete && function->parameters[i].name;

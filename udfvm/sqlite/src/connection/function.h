@@ -22,6 +22,7 @@ struct sql_parameter {
     char *name;
     uint32_t type;
     bool nullable, single;
+    uint32_t kind; /* enum udfvm_sqlite_kind */
     struct udfvm_sqlite_times times;
     sqlite3_value *fallback; /* the default; NULL: none, or a later parameter has none */
 };

@@ -133,7 +133,7 @@ static void signature_of(sqlite_library *library, sqlite3_context *context,
         sqlite3_str_appendf(
             out, "%s%s %s%s", i ? ", " : "", function->parameters[i].name,
             type_text(times_sql_type(&function->parameters[i].times, function->parameters[i].type),
-                      false),
+                      function->parameters[i].kind == UDFVM_SQLITE_JSON),
             function->parameters[i].nullable ? "?" : "");
     sqlite3_str_appendf(out, ") -> %s",
                         type_text(times_sql_type(&function->result_times, function->result_type),

@@ -31,7 +31,7 @@ static bool seconds_of(sqlite_library *library, sqlite3_value *value, double *se
     int type = sqlite3_value_type(value);
     *seconds = sqlite3_value_double(value);
     return (type == SQLITE_INTEGER || type == SQLITE_FLOAT) &&
-           (*seconds == 0 || *seconds >= MIN_SECONDS) && *seconds < MAX_SECONDS;
+           (*seconds == 0 || *seconds >= MIN_SECONDS) && *seconds <= MAX_SECONDS;
 }
 
 static bool bytes_of(sqlite_library *library, sqlite3_value *value, uint64_t *bytes)
@@ -183,10 +183,10 @@ static const char *values_of(const char *name)
         { "allow_create", "0 or 1" },
         { "max_source", "a number of bytes" },
         { "max_output", "a number of bytes" },
-        { "row_timeout", "seconds, from 1e-06 to less than 1e+09" },
-        { "load_timeout", "seconds, from 1e-06 to less than 1e+09" },
-        { "statement_timeout", "seconds, from 1e-06 to less than 1e+09, or 0 for no limit" },
-        { "idle_spin", "seconds, from 1e-06 to 1, or 0" },
+        { "row_timeout", "seconds, from 0.000001 to 1,000,000,000" },
+        { "load_timeout", "seconds, from 0.000001 to 1,000,000,000" },
+        { "statement_timeout", "seconds, from 0.000001 to 1,000,000,000, or 0 for no limit" },
+        { "idle_spin", "seconds, from 0.000001 to 1, or 0" },
     };
     size_t i = 0;
     while (strcasecmp(settings[i].name, name) != 0)

@@ -15,7 +15,7 @@
 #include "sql/sealed.h"
 
 #define MAX_NOTE 65536u /* bytes of such a text */
-#define FORMAT   "4"
+#define FORMAT   "5"
 #define MAX_VMS  64u
 #define WAIT_NS  60000000000u
 
@@ -215,6 +215,20 @@ static bool read_defaults(const char *note, struct sealed_note *sealed)
     return *at == 0;
 }
 
+/* Reads the kind of each parameter, a digit. */
+static bool read_kinds(const char *note, struct sql_signature *signature)
+{
+    char text[MAX_PARAMETERS + 1];
+    if (!note_value(note, "kinds", text, sizeof text) || strlen(text) != signature->count)
+        return false;
+    for (uint32_t i = 0; i < signature->count; i++) {
+        if (text[i] < '0' + UDFVM_SQLITE_PLAIN || text[i] > '0' + UDFVM_SQLITE_JSON)
+            return false;
+        signature->parameters[i].kind = (uint32_t)(text[i] - '0');
+    }
+    return true;
+}
+
 static bool read_signature(const char *note, struct sealed_note *sealed)
 {
     char text[4096];
@@ -222,7 +236,8 @@ static bool read_signature(const char *note, struct sealed_note *sealed)
     struct sql_signature *signature = &sealed->signature;
     uint64_t singles; /* a bit for each parameter */
     if (!note_value(note, "signature", text, sizeof text) ||
-        signature_parse(text, strlen(text), signature) || !note_number(note, "singles", &singles))
+        signature_parse(text, strlen(text), signature) || !note_number(note, "singles", &singles) ||
+        !read_kinds(note, signature))
         return false;
     for (uint32_t i = 0; i < signature->count && i < 64; i++)
         signature->parameters[i].single = singles >> i & 1;

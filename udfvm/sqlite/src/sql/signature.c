@@ -138,6 +138,7 @@ static const char *take_parameter(struct signature_scanner *scanner,
         .name = signature->names[i],
         .type = signature->parameters[i].type,
         .nullable = accept(scanner, '?'),
+        .kind = signature->json[i] ? UDFVM_SQLITE_JSON : UDFVM_SQLITE_PLAIN,
     };
     signature->count++;
     return NULL;

@@ -138,10 +138,15 @@ char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply)
 /* Limits of stored functions have other names: see vm_policy. */
 static const char *advice(const struct sql_function *function, int code)
 {
+    const uint64_t highest_ns = function->registry->policy.limits.timeout_ns;
     switch (code) {
     case UDFVM_E_TIMEOUT:
-        return function->definition ? "; raise row_timeout= if it needs longer"
-                                    : "; raise timeout= if it needs longer";
+        if (!function->definition)
+            return "; raise timeout= if it needs longer";
+        return highest_ns && function->limits.timeout_ns >= highest_ns
+                   ? "; raise row_timeout of the connection's policy, the most that a function "
+                     "gets, if it needs longer"
+                   : "; raise row_timeout= if it needs longer";
     case UDFVM_E_OUTPUT:
         return "; raise max_output= or return less";
     case UDFVM_E_LOG:
