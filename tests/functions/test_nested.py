@@ -137,35 +137,43 @@ def test_arguments_of_other_types_are_refused(call: Any, message: str) -> None:
         call()
 
 
+_RETURNED = "the function returned a value that is no .*"
+
+
 @pytest.mark.parametrize(
     ("output", "value", "message"),
     [
         (
             "list<int8>",
             [1, 128],
-            "OverflowError: item 1: 128 is out of the range of its declared type, int8",
+            f"OverflowError: {_RETURNED}: item 1: 128 is out of the range of its declared type, "
+            "int8",
         ),
-        ("list<int8>", 1, "TypeError: expected a list, got int"),
+        ("list<int8>", 1, f"TypeError: {_RETURNED}: expected a list, got int"),
         (
             "list<string>",
             ["a", 1],
-            "TypeError: item 1: expected str, got int",
+            f"TypeError: {_RETURNED}: item 1: expected str, got int",
         ),
         (
             "fixed_size_list<double>[2]",
             [1.0],
-            "ValueError: expected a list of 2, got one of 1",
+            f"ValueError: {_RETURNED}: expected a list of 2, got one of 1",
         ),
-        ("struct<a: int8>", [1], "TypeError: expected a dictionary with the fields a; got list"),
+        (
+            "struct<a: int8>",
+            [1],
+            f"TypeError: {_RETURNED}: expected a dictionary with the fields a; got list",
+        ),
         (
             "struct<a: int8>",
             {"b": 1},
-            "TypeError: unknown field 'b'; the fields are a",
+            f"TypeError: {_RETURNED}: unknown field 'b'; the fields are a",
         ),
         (
             "struct<a: list<double>>",
             {"a": ["x"]},
-            "TypeError: field 'a', item 0: expected float, got str",
+            f"TypeError: {_RETURNED}: field 'a', item 0: expected float, got str",
         ),
     ],
 )
@@ -240,8 +248,11 @@ def test_errors_say_where_in_a_value_they_are() -> None:
         count_tagged(wrong)
     assert len(make_tagged(0)) == 2
     for how, message in (
-        (1, "TypeError: item 1, field 'tags', item 1: expected str, got int"),
-        (3, "OverflowError: item 1, field 'a': 1180591620717411303424 is out of the range of"),
+        (1, f"TypeError: {_RETURNED}: item 1, field 'tags', item 1: expected str, got int"),
+        (
+            3,
+            f"OverflowError: {_RETURNED}: item 1, field 'a': 1180591620717411303424 is out of the",
+        ),
     ):
         for argument in (how, pa.array([how])):
             with pytest.raises(udfvm.UDFError, match=message) as caught:

@@ -291,11 +291,57 @@ def test_compiled_code_refuses_them() -> None:
     [
         ("NaN", "is not a finite number"),
         ("-Infinity", "is not a finite number"),
-        ("1e30", r"has more digits than decimal128\(5, 2\) holds"),
-        ("0.001", r"has more digits than decimal128\(5, 2\) holds"),
+        ("1e30", r"is too large for decimal128\(5, 2\), which has 5 digits in all, 2 of them"),
+        ("1e300", r"is too large for decimal128\(5, 2\)"),
+        ("1000", r"is too large for decimal128\(5, 2\)"),
+        (
+            "0.001",
+            r"has more digits behind the point than the 2 of decimal128\(5, 2\): round it first, as"
+            r" value.quantize\(Decimal\('0.01'\)\) does",
+        ),
+        (f"0.{'1' * 300}", "has more digits behind the point than the 2 of"),
     ],
 )
 def test_an_error_says_why_a_decimal_is_none_of_the_type(value: str, reason: str) -> None:
     same = identity(pa.decimal128(5, 2), False)
     with pytest.raises(udfvm.TypeMappingError, match=reason):
         same(Decimal(value))
+
+
+def test_a_loss_is_a_value_error_that_says_how_to_round() -> None:
+    @udfvm.udf(input_types=["decimal128(10, 2)"], output_type="decimal128(10, 2)")
+    def vat(price):  # type: ignore[no-untyped-def]
+        return price * Decimal("0.19")
+
+    for argument in (Decimal("19.99"), pa.array([Decimal("19.99")])):
+        with pytest.raises(udfvm.UDFError) as caught:
+            vat(argument)
+        assert caught.value.guest_type == "ValueError"
+        assert caught.value.guest_message == (
+            "the function returned a value that its declared result type cannot hold:"
+            " Decimal('3.7981') has more digits behind the point than the 2 of"
+            " decimal128(10, 2): round it first, as value.quantize(Decimal('0.01')) does"
+        )
+        assert "_udfvm" not in str(caught.value)
+
+
+def test_a_single_value_is_in_no_row() -> None:
+    @udfvm.udf(output_type="list<decimal128(5, 2)>")
+    def prices(n: int):  # type: ignore[no-untyped-def]
+        return [Decimal("1.999")] if n else (each for each in range(3))
+
+    for n, reason in (
+        (0, "TypeError: {}: expected a list, got generator"),
+        (1, "ValueError: {}: item 0: Decimal('1.999') has more digits behind the point than"),
+    ):
+        made = "the function returned a value that is no list<item: decimal128(5, 2)>"
+        with pytest.raises(udfvm.UDFError) as caught:
+            prices(n)
+        assert str(caught.value).startswith(f"UDF 'prices': {reason.format(made)}")
+        assert caught.value.row is None
+        with pytest.raises(udfvm.UDFError, match="row 0: ") as caught:
+            prices(pa.array([n]))
+        assert caught.value.row == 0
+    with pytest.raises(udfvm.TypeMappingError, match=r"^UDF 'prices': argument 'n'") as wrong:
+        prices(pa.scalar(1.5))
+    assert wrong.value.row is None

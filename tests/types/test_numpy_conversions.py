@@ -356,7 +356,11 @@ def test_each_result_is_converted_as_it_is_alone(
         (_steps, "timestamp[ms]", "counts in steps"),
         (_far, "date32", "row 1 is "),
         (_crash, "bool", "row 0: "),
-        (_held, "struct<a: double>", "row 1: field 'a'"),
+        (
+            _held,
+            "struct<a: double>",
+            "row 1: the function returned a value that is no struct<a: double>: field 'a'",
+        ),
     ],
 )
 def test_results_that_are_refused(function: Callable[..., Any], name: str, message: str) -> None:

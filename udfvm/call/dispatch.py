@@ -200,11 +200,11 @@ class Calls(RuntimeKeeper):
         if arguments and isinstance(arguments[0], _loaded_arrays()):
             return self.call_columns(arguments, spread=True)
         from udfvm.codec.containers import Container, container_of_result
-        from udfvm.codec.scalars import python_value
+        from udfvm.codec.scalars import columns_of_values, python_value
 
         container = container_of_result(arguments)
         if container is not Container.SCALAR or self._rows is None:
-            return self.call_columns(arguments, container, spread=True)
+            return columns_of_values(self.call_columns, arguments, container)
         values = [
             python_value(self._name, *each)
             for each in zip(self._parameters, arguments, strict=True)

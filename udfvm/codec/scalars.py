@@ -16,7 +16,7 @@ from udfvm.codec.casts import arrow_array, cast_argument
 from udfvm.codec.containers import Container, container_of
 from udfvm.codec.python_dates import check_python_dates
 from udfvm.codec.value_codecs import PYTHON_CLASSES, check_value
-from udfvm.errors import TypeMappingError
+from udfvm.errors import CallError, TypeMappingError
 from udfvm.types.arrow_types import Kind, named
 from udfvm.types.conversions import exact_float, is_missing, short
 from udfvm.types.nested import holds_others, pairs_of, type_name, values_in_pairs
@@ -49,6 +49,18 @@ def python_value(function: str, parameter: Parameter, value: Any) -> Any:
     return value
 
 
+def columns_of_values(call: Callable[..., Any], arguments: Sequence[Any], made: Container) -> Any:
+    """Returns what a call with columns makes. Where they are all single values, its errors name no
+    row.
+    """
+    try:
+        return call(arguments, made, spread=True)
+    except CallError as error:
+        if made is Container.SCALAR and arguments and error.row == 0:
+            error.locate(None)
+        raise
+
+
 def _in_microseconds(parameter: Parameter, scalar: pa.Scalar) -> pa.Scalar:
     """Python's own class, where pyarrow has pandas' for nanoseconds."""
     if parameter.type.unit != "ns" or parameter.type.kind is Kind.TIME:
@@ -64,13 +76,13 @@ def scalar_of(function: str, parameter: Parameter, value: Any) -> pa.Scalar:
     """
     declared = parameter.type.arrow
     if isinstance(value, pa.Scalar):
-        return cast_argument(function, parameter, pa.repeat(value, 1))[0]
+        return _cast_value(function, parameter, pa.repeat(value, 1))
     value = _from_numpy_scalar(value)
     if value is None or _is_null(parameter, value):
         return pa.nulls(1, declared)[0] if parameter.type.is_nested else pa.scalar(None, declared)
     if _is_numpy_time(value):
         array = arrow_array(function, parameter, value.reshape(1))
-        return cast_argument(function, parameter, array)[0]
+        return _cast_value(function, parameter, array)
     if parameter.type.is_nested:
         return _nested_scalar(function, parameter, value)
     _refuse_series(function, parameter, value)
@@ -82,6 +94,16 @@ def scalar_of(function: str, parameter: Parameter, value: Any) -> pa.Scalar:
         raise argument_error(
             function, parameter, f"is not a value of {declared}: {error}"
         ) from error
+
+
+def _cast_value(function: str, parameter: Parameter, array: pa.Array) -> pa.Scalar:
+    """Returns the value of an array of one as the declared type. Errors name no row of it."""
+    try:
+        return cast_argument(function, parameter, array)[0]
+    except TypeMappingError as error:
+        if error.row is None:
+            raise
+        raise argument_error(function, parameter, error.reason) from error.__cause__
 
 
 def refuse_collection(function: str, parameter: Parameter, value: object) -> None:
@@ -174,7 +196,7 @@ def _nested_scalar(function: str, parameter: Parameter, value: object) -> pa.Sca
         made = array_of([_held(function, parameter, declared, value)], declared)[0]
         if parameter.type.exact is None:
             return made
-        return cast_argument(function, parameter, pa.repeat(made, 1))[0]
+        return _cast_value(function, parameter, pa.repeat(made, 1))
     except TypeMappingError:
         raise
     except _Misfit as misfit:

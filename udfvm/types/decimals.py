@@ -60,20 +60,33 @@ def exact_decimal(value: Any, name: str) -> decimal.Decimal:
     if type_ is None:
         raise ValueError(f"{name} is not a decimal type")
     try:
-        number = _CONTEXT.create_decimal(value)
-        if not number.is_finite():
-            raise Loss(f"{short(value)} is not a finite number")
-        exact = number.quantize(decimal.Decimal((0, (1,), -type_.scale)), context=_CONTEXT)
+        number = decimal.Decimal(value)
     except (decimal.DecimalException, OverflowError):
-        raise Loss(f"{short(value)} has more digits than {name} holds") from None
-    if _digits(exact) > type_.precision:
-        raise Loss(f"{short(value)} has more digits than {name} holds")
-    return exact
+        raise _too_large(value, type_) from None
+    if not number.is_finite():
+        raise Loss(f"{short(value)} is not a finite number")
+    if number and number.adjusted() >= type_.precision - type_.scale:
+        raise _too_large(value, type_)
+    step = decimal.Decimal((0, (1,), -type_.scale))
+    try:
+        return number.quantize(step, context=_CONTEXT)
+    except decimal.DecimalException:
+        found = (
+            f"has more digits behind the point than the {type_.scale}"
+            if type_.scale > 0
+            else f"is not a whole multiple of the {step}"
+        )
+        raise Loss(
+            f"{short(value)} {found} of {type_}: round it first, as value.quantize({step!r}) does"
+        ) from None
 
 
-def _digits(value: decimal.Decimal) -> int:
-    digits = value.as_tuple().digits
-    return 0 if digits == (0,) else len(digits)
+def _too_large(value: object, type_: DecimalType) -> Loss:
+    """Returns the error for a number whose first digit no value of the type reaches."""
+    return Loss(
+        f"{short(value)} is too large for {type_}, which has {type_.precision} digits in"
+        f" all, {type_.scale} of them behind the point"
+    )
 
 
 def text_from_decimal(value: decimal.Decimal) -> str:

@@ -17,7 +17,7 @@ from _udfvm_json import from_json_text, to_json_text
 from _udfvm_json_text import stand_in
 from _udfvm_nested import Nested, pairs_of, quoted, take_apart, values_in_pairs
 from _udfvm_unions import Chosen, choose
-from _udfvm_value_type import inside
+from _udfvm_value_type import inside, returned
 from _udfvm_value_types import value_type
 
 Check = Callable[[Any], Any]
@@ -27,7 +27,8 @@ def value_check(name: str) -> Check:
     """Returns a function that turns a value, which may be None, into plain Python values of the
     type. It raises TypeError, ValueError or OverflowError.
     """
-    return _checked(name, _Forms(lambda leaf: value_type(leaf).check))
+    check = _checked(name, _Forms(lambda leaf: value_type(leaf).check))
+    return check if take_apart(name) is None else returned(check, name)
 
 
 def _as_chosen(chosen: Chosen) -> Any:
@@ -220,7 +221,7 @@ def json_writer(name: str) -> Callable[[Any], str]:
     value_check().
     """
     check = _checked(name, _Forms(_check_for_json, _map_in_json, _as_value))
-    return lambda value: to_json_text(check(value), stand_in)
+    return returned(lambda value: to_json_text(check(value), stand_in), name)
 
 
 def _check_for_json(leaf: str) -> Check:

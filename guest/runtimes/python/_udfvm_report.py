@@ -16,6 +16,7 @@ from _udfvm_agent import (
     MAX_ERROR_TYPE,
     STATUS_ERROR,
 )
+from _udfvm_conversions import Loss, Refused
 from _udfvm_layouts import GUEST_ERROR
 from _udfvm_texts import format_size
 
@@ -26,6 +27,7 @@ def report(exception: BaseException, row: int = -1) -> tuple[int, int]:
     """Writes the report. Returns status and length of the reply."""
     output = _udfvm_agent.output()
     capacity = max(0, len(output) - GUEST_ERROR.size)
+    exception = _plain(exception)
     texts = []
     for text, limit in (
         (_type_name(type(exception)), MAX_ERROR_TYPE),
@@ -38,6 +40,18 @@ def report(exception: BaseException, row: int = -1) -> tuple[int, int]:
     reply = GUEST_ERROR.pack(*map(len, texts), 0, row) + b"".join(texts)
     output[: len(reply)] = reply
     return STATUS_ERROR, len(reply)
+
+
+def _plain(exception: BaseException) -> BaseException:
+    """Returns an exception of a class of the runtime as one of a class that users know."""
+    if type(exception) not in (Loss, Refused):
+        return exception
+    plain: BaseException = (ValueError if isinstance(exception, Loss) else TypeError)(
+        str(exception)
+    ).with_traceback(exception.__traceback__)
+    plain.__cause__, plain.__context__ = exception.__cause__, exception.__context__
+    plain.__suppress_context__ = exception.__suppress_context__
+    return plain
 
 
 def _cut(encoded: bytes, limit: int) -> bytes:

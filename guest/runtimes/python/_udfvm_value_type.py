@@ -46,6 +46,35 @@ def wrong_result(value: object, declared: str) -> TypeError:
     return error
 
 
+def lossy_result(loss: Exception) -> ValueError:
+    """Returns the error for a result that its declared type cannot hold. The text of the loss is a
+    sentence whose subject is the value.
+    """
+    error = ValueError(
+        f"the function returned a value that its declared result type cannot hold: {loss}"
+    )
+    vars(error)["reason"] = str(loss)  # where it is part of a result
+    return error
+
+
+def returned(check: Converter, declared: str) -> Converter:
+    """Returns a check whose errors say that they are about what the function returned, of a type
+    that holds others.
+    """
+
+    def checked(value: Any) -> Any:
+        try:
+            return check(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            known = vars(error)
+            reason = str(error) if "places" in known else known.get("reason", str(error))
+            made = _alike(error, f"the function returned a value that is no {declared}: {reason}")
+            vars(made)["reason"] = reason
+            raise made from None
+
+    return checked
+
+
 def inside(place: str, error: Exception) -> Exception:
     """Returns the error for a value in a list or struct. Its text begins with where the value is:
     ``field 'b', item 3: ...``.
@@ -53,10 +82,15 @@ def inside(place: str, error: Exception) -> Exception:
     known = vars(error)
     places = f"{place}, {known['places']}" if "places" in known else place
     reason = known.get("reason", str(error))
-    classes = (OverflowError, TypeError, ValueError)  # their subclasses may take other arguments
-    located = next(cls for cls in classes if isinstance(error, cls))(f"{places}: {reason}")
+    located = _alike(error, f"{places}: {reason}")
     vars(located).update(places=places, reason=reason)
     return located
+
+
+def _alike(error: Exception, text: str) -> Exception:
+    """Returns an error of the same kind with another text."""
+    classes = (OverflowError, TypeError, ValueError)  # their subclasses may take other arguments
+    return next(cls for cls in classes if isinstance(error, cls))(text)
 
 
 def python_bool(value: Any) -> Any:

@@ -34,7 +34,14 @@ from _udfvm_time_types import (
     time_of_day_type,
     timestamp_type,
 )
-from _udfvm_value_type import ValueType, expect, python_bool, unless_exact, wrong_result
+from _udfvm_value_type import (
+    ValueType,
+    expect,
+    lossy_result,
+    python_bool,
+    unless_exact,
+    wrong_result,
+)
 
 STORAGES: Final = {
     "bool": _udfvm_agent.STORAGE_BOOL,
@@ -279,7 +286,10 @@ def _decimal(name: str) -> ValueType:
         value = python_bool(value)
         if not isinstance(value, (decimal.Decimal, int)) or isinstance(value, bool):
             raise wrong_result(value, "decimal.Decimal")
-        return exact_decimal(value, name)
+        try:
+            return exact_decimal(value, name)
+        except Loss as loss:
+            raise lossy_result(loss) from None
 
     def decode(text: str) -> decimal.Decimal:
         return decimal_from_text(text, name)
