@@ -189,6 +189,54 @@ def test_seal_says_that_it_runs_the_file(tmp_path: Path) -> None:
     assert source.with_suffix(".ran").read_text() == str(os.getpid())  # it did, on the host
 
 
+def test_seal_stores_all_functions_or_none(tmp_path: Path) -> None:
+    source, cache = tmp_path / "mine.py", tmp_path / "cache"
+    source.write_text(
+        "import udfvm\ndef one() -> int:\n    return 1\n"
+        "@udfvm.udf\ndef first() -> int:\n    return 1\n"
+        "@udfvm.udf(host_functions=[one])\ndef asks() -> int:\n    return one()\n"
+        "@udfvm.udf\ndef last() -> int:\n    return 2\n"
+    )
+    done = udfvm("seal", str(source), cache=cache)
+    assert done.returncode == 1 and done.stdout == ""
+    reason, way_out = done.stderr.splitlines()
+    assert reason.startswith("udfvm: UDF 'asks': it calls host functions")
+    assert way_out.startswith("Nothing was sealed.")
+    assert not list(cache.glob("functions/*"))
+    command = way_out.rpartition(": udfvm ")[2].split()
+    assert command == ["seal", str(source), "first", "last"]
+    assert udfvm(*command, cache=cache).stdout == "first() -> int\nlast() -> int\n"
+    alone = udfvm("seal", str(source), "asks", cache=cache)
+    assert "calls host functions" in alone.stderr and "Nothing" not in alone.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ("def f(:\n", ['  File "{}", line 1', "SyntaxError: "]),
+        (
+            "import no_such_module\n",
+            [
+                "Traceback (most recent call last):",
+                '  File "{}", line 1, in <module>',
+                "    import no_such_module",
+                "ModuleNotFoundError: ",
+            ],
+        ),
+    ],
+)
+def test_seal_shows_where_a_file_fails(tmp_path: Path, code: str, lines: list[str]) -> None:
+    source = tmp_path / "mine.py"
+    source.write_text(code)
+    done = udfvm("seal", str(source), cache=tmp_path / "cache")
+    assert done.returncode == 1 and done.stdout == ""
+    first, *rest = done.stderr.splitlines()
+    assert first == f"udfvm: {source} fails:"
+    assert done.stderr.count("  File ") == 1
+    for line in lines:
+        assert any(found.startswith(line.format(source)) for found in rest)
+
+
 def test_cache_lists_and_clears(tmp_path: Path) -> None:
     assert "no images" in udfvm("cache", "list", cache=tmp_path).stdout
     assert run(sys.executable, "-c", textwrap.dedent(CALL), cache=tmp_path).stdout == ""

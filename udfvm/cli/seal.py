@@ -4,7 +4,10 @@ functions.
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +16,10 @@ from udfvm.errors import Error
 from udfvm.limits import DEFAULT_MEMORY, Limits
 from udfvm.load.libraries import checked_packages
 from udfvm.texts import listed
+
+if TYPE_CHECKING:
+    from udfvm.functions.function import Function
+    from udfvm.sqlite.sealed import Entry
 
 
 @click.command()
@@ -42,7 +49,7 @@ def seal(
     """
     from udfvm.sqlite import sealed
 
-    udfs = sealed.udfs_of(file)
+    udfs = _run(file)
     missing = [name for name in names if name not in udfs]
     if missing or not udfs:
         raise Error(
@@ -52,8 +59,8 @@ def seal(
         )
     chosen = [udfs[name] for name in names or udfs]
     if output is None:
-        for udf in chosen:
-            name, replaced = sealed.seal(udf, namespace=namespace, source=file, replace=replace)
+        for udf, entry in _entries(file, chosen, namespace, replace):
+            name, replaced = entry.store()
             click.echo(f"{name}{sealed.signature_text(udf)}{' (replaced)' if replaced else ''}")
         return
     if len(chosen) != 1:
@@ -65,6 +72,50 @@ def seal(
     name = sealed.sealed_name(chosen[0], namespace)
     write_sealed_file(output, sealed.sealed_note(chosen[0], name), replace=replace)
     click.echo(f"{name}{sealed.signature_text(chosen[0])} in {output}")
+
+
+def _run(file: Path) -> dict[str, Function]:
+    """Returns the UDFs of a file. Raises Error with its part of the traceback if it fails."""
+    from udfvm.sqlite.sealed import udfs_of
+
+    try:
+        return udfs_of(file)
+    except Error:
+        raise
+    except Exception as error:
+        frames = error.__traceback__
+        while frames and Path(frames.tb_frame.f_code.co_filename) != file.absolute():
+            frames = frames.tb_next
+        lines = traceback.format_exception(type(error), error, frames)
+        raise Error(f"{file} fails:\n{''.join(lines).rstrip()}") from error
+
+
+def _entries(
+    file: Path, chosen: Iterable[Function], namespace: str, replace: bool
+) -> list[tuple[Function, Entry]]:
+    """Returns what sealing stores, of all functions before any is stored. Raises Error with the
+    reason of each function that cannot be sealed.
+    """
+    from udfvm.sqlite.sealed import entry_of
+
+    entries: list[tuple[Function, Entry]] = []
+    reasons: list[Error] = []
+    for udf in chosen:
+        try:
+            entry = entry_of(udf, namespace=namespace, source=file, replace=replace)
+            entries.append((udf, entry))
+        except Error as error:
+            reasons.append(error)
+    if reasons and entries:
+        names = " ".join(udf.name for udf, _ in entries)
+        why = "\n".join(map(str, reasons))
+        raise Error(
+            f"{why}\nNothing was sealed. To seal the other functions, name them:"
+            f" udfvm seal {file} {names}"
+        ) from reasons[0]
+    if reasons:
+        raise reasons[0]
+    return entries
 
 
 @click.command()

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from udfvm.errors import Error, TypeMappingError
 from udfvm.functions.function import Function
@@ -78,6 +78,27 @@ def seal(
     ``replace``. Returns the name, and True if one of that name was replaced. Raises Error for a
     name that SQL functions cannot have or that another file has, and what building an image raises.
     """
+    return entry_of(udf, namespace=namespace, source=source, replace=replace).store()
+
+
+class Entry(NamedTuple):
+    """What the cache will keep of a sealed function, in the file ``path``."""
+
+    name: str
+    path: Path
+    note: dict[str, object]
+    replaces: bool
+
+    def store(self) -> tuple[str, bool]:
+        """Writes the file. Returns the name, and True if the file was there."""
+        write_note(self.path, self.note)
+        return self.name, self.replaces
+
+
+def entry_of(
+    udf: Function, *, namespace: str = "", source: Path | None = None, replace: bool = False
+) -> Entry:
+    """Builds a UDF's image. Returns what :func:`seal` stores. Raises what it raises."""
     name = sealed_name(udf, namespace)
     path = cache_directory() / "functions" / f"{name}.udf"
     before = _source_of(path)
@@ -87,8 +108,8 @@ def seal(
             f"{name!r} was sealed from {before or 'another file'} before: pass --replace to"
             " replace it, or --namespace to give this one another name"
         )
-    write_note(path, {**sealed_note(udf, name), "source": present})
-    return name, before is not None
+    note = {**sealed_note(udf, name), "source": present}
+    return Entry(name, path, note, before is not None)
 
 
 def sealed_name(udf: Function, namespace: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -68,6 +69,21 @@ def test_errors(shell: Shell) -> None:
     assert "did not end within 0.3 s" in shell("SELECT vm_udf('endless', 1);", fails=True)
     assert "takes INTEGER; got TEXT" in shell("SELECT vm_udf('picky', 'x');", fails=True)
     assert "no UDF named 'nobody'" in shell("SELECT vm_udf('nobody');", fails=True)
+
+
+def test_lists_of_sealed_functions_have_those_in_use(shell: Shell, sealed: Path) -> None:
+    use = ("SELECT vm_attach('shout');", "SELECT vm_udf('picky', 1);")
+    unknown = shell(*use, "SELECT vm_udf('nobody');", fails=True)
+    assert "registered: " not in unknown
+    [listed] = re.findall(r"\(sealed: ([^)]*)\)", unknown)
+    assert {"picky", "shout", "score"} <= (names := set(listed.split(", ")))
+    assert len(names) == len(listed.split(", "))
+    nothing_used, used = (
+        re.findall(r"\(sealed: ([^)]*)\)", shell(*lines, "SELECT vm_attach('x');", fails=True))
+        for lines in ((), use)
+    )
+    assert nothing_used == used and "shout" in used[0]
+    assert "did you mean 'shout'?" in shell(*use, "SELECT vm_attach('shoat');", fails=True)
 
 
 def test_functions_in_the_database(shell: Shell, tmp_path: Path) -> None:

@@ -109,8 +109,17 @@ static void list_registered(struct known_listing *listing, unsigned forms)
     listing->names = 0;
     for (const struct sql_function *function = listing->registry->functions; function;
          function = function->next)
-        if (forms & FORM(function->form))
+        if (function->embedder && forms & FORM(function->form))
             list_name(listing, "registered", function->name, true);
+}
+
+/* Sealed functions that the connection has used. Some are of files, not of the cache. */
+static void list_used(struct known_listing *listing, unsigned forms)
+{
+    for (const struct sql_function *function = listing->registry->functions; function;
+         function = function->next)
+        if (!function->embedder && forms & FORM(function->form))
+            list_name(listing, "sealed", function->name, true);
 }
 
 /* The names may be a stranger's: the code that shows the text makes them visible. */
@@ -164,16 +173,18 @@ static char **sealed_names(sqlite_library *library, size_t *count)
     return names;
 }
 
-static void list_sealed(struct known_listing *listing)
+/* `forms` are those that the caller runs; 0: it takes any sealed function of the cache. */
+static void list_sealed(struct known_listing *listing, unsigned forms)
 {
     size_t count;
     char **names = sealed_names(listing->library, &count);
     listing->names = 0;
+    list_used(listing, forms);
     if (count > 0)
         qsort(names, count, sizeof *names, by_text);
     for (size_t i = 0; i < count; i++) {
-        if (!registry_find(listing->registry, names[i],
-                           strlen(names[i]))) /* a registered one was listed already */
+        if (!forms || !registry_find(listing->registry, names[i],
+                                     strlen(names[i]))) /* a used one was listed already */
             list_name(listing, "sealed", names[i], true);
         free(names[i]);
     }
@@ -195,7 +206,7 @@ void append_known(sqlite3_str *text, struct function_registry *registry, const c
     if (origins & KNOWN_STORED)
         list_stored(&listing, registry);
     if (origins & KNOWN_SEALED && !registry->embedded)
-        list_sealed(&listing);
+        list_sealed(&listing, forms);
     sqlite3_str_appendall(text, listing.groups ? ")" : " (there is none)");
     if (listing.distance <= MAX_DISTANCE && strcmp(listing.nearest, wanted) != 0)
         sqlite3_str_appendf(text, ": did you mean '%s'?", listing.nearest);
