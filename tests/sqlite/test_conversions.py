@@ -212,3 +212,44 @@ def test_sealed_functions_know_their_floats() -> None:
     for arguments in ("16777217, 1, 1", "1, 1, 16777217"):
         with pytest.raises(apsw.SQLError, match="16777217, which cannot be represented exactly as"):
             made.execute(f"SELECT {name}({arguments})").fetchall()
+
+
+def test_sealed_functions_know_what_parameters_stand_for() -> None:
+    from udfvm.images.cache_files import cache_directory
+    from udfvm.sqlite import _extension, sealed
+
+    types = ["date32", "timestamp[us]", "decimal128(9, 2)", "list<double>", "int64"]
+    function = udfvm.udf(
+        lambda day, moment, price, many, plain: plain,
+        name="kinds",
+        input_types=types,
+        output_type="int64",
+    )
+    name, _ = sealed.seal(function, replace=True)
+    made = apsw.Connection(":memory:")
+    made.enable_load_extension(True)
+    made.load_extension(str(_extension.PATH))
+    made.execute("SELECT vm_attach(?)", (name,))
+    assert made.execute("SELECT signature FROM vm_functions").fetchall() == [
+        ("(day int, moment int, price text, many json, plain int) -> int",)
+    ]
+    for arguments, remedy in (
+        ("'2026-01-31', 0, '1', '[]', 0", "got TEXT; dates are days since 1970 here"),
+        ("0, 'noon', '1', '[]', 0", "got TEXT; timestamps are counts of their unit since 1970"),
+        ("0, 0, 1.5, '[]', 0", "got REAL; decimals are TEXT here"),
+    ):
+        with pytest.raises(apsw.SQLError, match=remedy) as caught:
+            made.execute(f"SELECT {name}({arguments})").fetchall()
+        assert "register" not in str(caught.value)
+    path = cache_directory() / "functions" / f"{name}.udf"
+    whole = path.read_text()
+    assert "\nkinds 12340\n" in whole
+    for wrong in ("1234", "123400", "12345", "1234/", "-2340", ""):
+        path.write_text(whole.replace("kinds 12340", f"kinds {wrong}"))
+        fresh = apsw.Connection(":memory:")
+        fresh.enable_load_extension(True)
+        fresh.load_extension(str(_extension.PATH))
+        with pytest.raises(apsw.SQLError, match="of another version of udfvm"):
+            fresh.execute("SELECT vm_attach(?)", (name,))
+        fresh.close()
+    path.unlink()
