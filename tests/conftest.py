@@ -37,7 +37,7 @@ def session_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def kept(
+def kept_folder(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
     """Returns a folder of a name for this session, all its processes, and later ones."""
@@ -53,9 +53,9 @@ def kept(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def zig_cache(kept: Callable[[str], Path]) -> None:
+def zig_cache(kept_folder: Callable[[str], Path]) -> None:
     """Zig compiles its C library for each target: once."""
-    os.environ["ZIG_GLOBAL_CACHE_DIR"] = os.environ["ZIG_LOCAL_CACHE_DIR"] = str(kept("zig"))
+    os.environ["ZIG_GLOBAL_CACHE_DIR"] = os.environ["ZIG_LOCAL_CACHE_DIR"] = str(kept_folder("zig"))
 
 
 @pytest.fixture(scope="session", autouse=True)

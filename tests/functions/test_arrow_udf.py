@@ -177,8 +177,8 @@ def test_functions_that_cannot_be_found(module: Path, function: str, message: st
                 r" unlucky 13\Z"
             ),
         ),
-        ("outside", "100 bytes at 0x7fff0000, which lie outside its memory"),
-        ("junk", "24 bytes, which are not an Arrow IPC file of 1 rows"),
+        ("outside", "100 bytes at 0x7fff0000, which lie outside of its memory"),
+        ("junk", "24 bytes, which are not an Arrow IPC file of 1 row "),
     ],
 )
 def test_bad_answers_end_the_call(module: Path, function: str, message: str) -> None:

@@ -106,7 +106,7 @@ def test_offsets_and_lengths_that_lie() -> None:
     for number in range(2, 8):
         with pytest.raises(
             udfvm.UDFError,
-            match="which are not an Arrow IPC file of 1 rows with the declared result",
+            match="which are not an Arrow IPC file of 1 row with the declared result",
         ):
             udf(number)
     good, wide = arrow_file(pa.array(["abcde"], pa.large_string())), struct.pack("<2q", 0, 5)
@@ -120,7 +120,7 @@ def test_offsets_and_lengths_that_lie() -> None:
     for number in range(2, 6):
         with pytest.raises(
             udfvm.UDFError,
-            match="which are not an Arrow IPC file of 1 rows with the declared result",
+            match="which are not an Arrow IPC file of 1 row with the declared result",
         ):
             udf(number)
     texts = arrow_file(pa.array([["ab"]])).replace(b"ab\0\0", b"\xff\xfe\0\0")

@@ -165,7 +165,7 @@ def test_arguments_of_vm_create(
     arguments = (name, language, source, signature, *options)
     result = attempt(connection, f"SELECT vm_create({', '.join('?' * len(arguments))})", arguments)
     if isinstance(result, str):
-        assert result.startswith("vm_create: ")
+        assert result.startswith(("vm_create: ", "vm_create takes "))
         return
     assert result[0][0] >= 1
     stored = connection.execute(
@@ -371,7 +371,7 @@ def test_a_table_of_many_and_large_rows(tmp_path: Path) -> None:
         (5001, 300_000_000)
     ]
     assert connection.execute("SELECT vm_udf('f4999')").fetchall() == [(4999,)]
-    assert "the policy of this connection allows 65536" in str(
+    assert "the policy of this connection allows 64 KiB" in str(
         attempt(connection, "SELECT vm_udf('large')")
     )
     connection.close()

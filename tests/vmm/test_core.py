@@ -20,8 +20,8 @@ CORE = ROOT / "tests" / "core"
 
 
 @pytest.fixture(scope="module")
-def programs(kept: Callable[[str], Path]) -> Programs:
-    return Programs(kept("core"))
+def programs(kept_folder: Callable[[str], Path]) -> Programs:
+    return Programs(kept_folder("core"))
 
 
 @pytest.fixture(scope="module")

@@ -90,8 +90,8 @@ def fills_large_blocks(x: np.ndarray) -> np.ndarray:
 @udfvm.udf(vectorized=True, input_types=["double"], output_type="double")
 def finds_in_large_blocks(x: np.ndarray) -> np.ndarray:
     """How often the mark is anywhere in the output window past its first 2 MiB, and in scratch."""
-    call = (ctypes.c_uint64 * 14).from_address(INPUT_BASE)
-    start, end = OUTPUT_BASE + LOGGED_OUTPUT, call[13]
+    call = (ctypes.c_uint64 * 8).from_address(INPUT_BASE)  # struct udfvm_call
+    start, end = OUTPUT_BASE + LOGGED_OUTPUT, call[7]  # scratch_end
     words = np.frombuffer((ctypes.c_char * (end - start)).from_address(start), dtype=np.int64)
     found = sum(
         int((words[start : start + 65536] == MARK).sum()) for start in range(0, len(words), 65536)

@@ -192,7 +192,7 @@ def test_the_commands(here: Path, layers: list[Path]) -> None:
     done = CliRunner().invoke(commands, ["cache", "prune", "--size", str(cache.stored_bytes() - 1)])
     assert (
         done.exit_code == 0
-        and done.output.startswith("1 files removed, ")
+        and done.output.startswith("1 file removed, ")
         and str(here) in done.output
     )
     assert "0 files removed" in CliRunner().invoke(commands, ["cache", "prune"]).output
