@@ -199,6 +199,11 @@ def test_errors_say_how_to_take_text(times: Literal["integer"] | None) -> None:
     ):
         with pytest.raises(apsw.SQLError, match=f"takes INTEGER; got TEXT; {unit} {remedy}"):
             one(con, f"SELECT {call}")
+    if times is None:
+        con = connection(None, next_day, same_time)
+        remedy = r"such as '12:00:00': register\(..., times='integer'\) takes integers$"
+        with pytest.raises(apsw.SQLError, match=f"got INTEGER; times of day are TEXT.*{remedy}"):
+            one(con, "SELECT same_time(1)")
     with pytest.raises(apsw.SQLError, match=r"takes INTEGER; got REAL$"):
         one(con, "SELECT next_day(1.5)")
 

@@ -82,6 +82,7 @@ class ParameterKind(enum.IntEnum):
     MOMENT = _KINDS["MOMENT"]
     DECIMAL = _KINDS["DECIMAL"]
     JSON = _KINDS["JSON"]
+    TIME = _KINDS["TIME"]
 
 
 class Language(enum.IntFlag):

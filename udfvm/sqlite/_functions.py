@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from udfvm.errors import TypeMappingError
 from udfvm.functions.integration import calls_of, declaration_of, encoded_defaults
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from udfvm.functions.function import Function
 
 
+_KINDS: Final = {
+    Kind.DATE: ParameterKind.DATE,
+    Kind.DATETIME: ParameterKind.MOMENT,
+    Kind.TIME: ParameterKind.TIME,
+    Kind.DECIMAL: ParameterKind.DECIMAL,
+}
+
+
 def _row_type(udf: Function, what: str, declared: Type) -> RowType:
     if declared.row is None:
         raise TypeMappingError(
@@ -28,13 +36,11 @@ def _row_type(udf: Function, what: str, declared: Type) -> RowType:
 
 def kind_of(declared: Type) -> ParameterKind:
     """Returns what a parameter's values stand for, which error texts and signatures say."""
-    if declared.kind is Kind.DATE and declared.name != "date64[ms]":
-        return ParameterKind.DATE
-    if declared.kind in {Kind.DATE, Kind.DATETIME}:
+    if declared == JSON or declared.is_nested:
+        return ParameterKind.JSON
+    if declared.name == "date64[ms]":
         return ParameterKind.MOMENT
-    if declared.kind is Kind.DECIMAL:
-        return ParameterKind.DECIMAL
-    return ParameterKind.JSON if declared == JSON or declared.is_nested else ParameterKind.PLAIN
+    return _KINDS.get(declared.kind, ParameterKind.PLAIN)
 
 
 def offered_function(

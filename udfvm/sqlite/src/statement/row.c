@@ -1,6 +1,5 @@
 /* Single rows: SQL values to struct udfvm_row in the input window, and a guest's reply to an SQL
  * result. */
-#include <stdio.h>
 #include <string.h>
 
 #include "statement/row.h"
@@ -10,42 +9,6 @@
 #include "utf8.h"
 #include "column_format.h"
 #include "wire/view.h"
-
-enum { MAX_SHOWN = 40 }; /* bytes of a wrong value, in an error */
-
-static const char *sql_type_name(int type)
-{
-    switch (type) {
-    case SQLITE_INTEGER:
-        return "INTEGER";
-    case SQLITE_FLOAT:
-        return "REAL";
-    case SQLITE_TEXT:
-        return "TEXT";
-    case SQLITE_BLOB:
-        return "BLOB";
-    default:
-        return "NULL";
-    }
-}
-
-static const char *expected_name(const struct sql_parameter *parameter)
-{
-    if (parameter->times.form != UDFVM_SQLITE_AS_DECLARED)
-        return times_expected(&parameter->times);
-    switch (parameter->type) {
-    case UDFVM_TYPE_INT64:
-        return "INTEGER";
-    case UDFVM_TYPE_FLOAT64:
-        return "REAL or INTEGER";
-    case UDFVM_TYPE_TEXT:
-        return "TEXT";
-    case UDFVM_TYPE_BLOB:
-        return "BLOB";
-    default:
-        return "INTEGER 0 or 1 (a bool)";
-    }
-}
 
 static bool exact_real(const struct sql_parameter *parameter, int64_t integer)
 {
@@ -96,78 +59,6 @@ static bool fits(sqlite_library *library, const struct sql_parameter *parameter,
     default:
         return found == SQLITE_INTEGER && (uint64_t)sqlite3_value_int64(value) <= 1;
     }
-}
-
-/* A value in an error: its type, or the value itself if its type is right. */
-struct shown_value {
-    char text[6 * MAX_SHOWN + 8];
-};
-
-static struct shown_value show_value(sqlite_library *library, const struct sql_parameter *parameter,
-                                     sqlite3_value *value)
-{
-    sqlite_library *sqlite3_api = library;
-    const int found = sqlite3_value_type(value);
-    const bool counts = parameter->times.form == UDFVM_SQLITE_TIME_COUNT;
-    struct shown_value shown;
-    const char *text = NULL;
-    if (parameter->times.form != UDFVM_SQLITE_AS_DECLARED && !counts && found == SQLITE_TEXT)
-        text = (const char *)sqlite3_value_text(value);
-    if (text) {
-        const size_t whole = (size_t)sqlite3_value_bytes(value);
-        size_t length = whole > MAX_SHOWN ? MAX_SHOWN : whole;
-        while (length < whole && length > MAX_SHOWN - 3 && (text[length] & 0xc0) == 0x80)
-            length--; /* not in the middle of a character */
-        char visible[6 * MAX_SHOWN + 1];
-        udfvm_visible_text(text, length, "", visible, sizeof visible);
-        snprintf(shown.text, sizeof shown.text, "'%s%s'", visible, length < whole ? "..." : "");
-    } else if (counts && found == SQLITE_INTEGER)
-        snprintf(shown.text, sizeof shown.text, "INTEGER %lld",
-                 (long long)sqlite3_value_int64(value));
-    else
-        snprintf(shown.text, sizeof shown.text, "%s", sql_type_name(found));
-    return shown;
-}
-
-/* Returns how SQL has the values of a kind, for values of a type that it may seem to have. */
-static const char *remedy(const struct sql_function *function,
-                          const struct sql_parameter *parameter, int found)
-{
-    if (parameter->times.form != UDFVM_SQLITE_AS_DECLARED)
-        return "";
-    const bool text = found == SQLITE_TEXT,
-               number = found == SQLITE_FLOAT || found == SQLITE_INTEGER;
-    if (parameter->kind == UDFVM_SQLITE_DATE && text)
-        return function->embedder ? "; dates are days since 1970 here: register(..., times='text') "
-                                    "takes text"
-                                  : "; dates are days since 1970 here";
-    if (parameter->kind == UDFVM_SQLITE_MOMENT && text)
-        return function->embedder ? "; timestamps are counts of their unit since 1970 here: "
-                                    "register(..., times='text') takes text"
-                                  : "; timestamps are counts of their unit since 1970 here";
-    return parameter->kind == UDFVM_SQLITE_DECIMAL && number
-               ? "; decimals are TEXT here: CAST(x AS TEXT)"
-               : "";
-}
-
-static char *describe_wrong_type(const struct session *session, uint32_t index,
-                                 sqlite3_value *value)
-{
-    const struct sql_function *function = session->function;
-    const struct sql_parameter *parameter = &function->parameters[index];
-    sqlite_library *sqlite3_api = function->registry->library;
-    const int found = sqlite3_value_type(value);
-    if (parameter->type == UDFVM_TYPE_FLOAT64 && found == SQLITE_INTEGER)
-        return describe_argument(session, index,
-                                 "is INTEGER %lld, which cannot be represented exactly as %s",
-                                 (long long)sqlite3_value_int64(value),
-                                 parameter->single ? "a float of 32 bits" : "REAL");
-    if (parameter->type == UDFVM_TYPE_BOOL && found == SQLITE_INTEGER)
-        return describe_argument(session, index, "takes %s; got INTEGER %lld",
-                                 expected_name(parameter), (long long)sqlite3_value_int64(value));
-    return describe_argument(session, index, "takes %s; got %s%s", expected_name(parameter),
-                             show_value(sqlite3_api, parameter, value).text,
-                             remedy(function, parameter, found));
 }
 
 enum row_check value_check(const struct session *session, uint32_t index, sqlite3_value *value,

@@ -30,6 +30,8 @@ void row_decode(const struct session *session, sqlite3_context *context,
 /* Does the same for one argument, by its index. ROW_NULL stands for any NULL. */
 enum row_check value_check(const struct session *session, uint32_t index, sqlite3_value *value,
                            char **wrong);
+/* Returns the error about a value of another type than the parameter's: see wrong_type.c. */
+char *describe_wrong_type(const struct session *session, uint32_t index, sqlite3_value *value);
 /* Returns an argument that was checked as a function's INT64 or BOOL. */
 int64_t value_integer(const struct session *session, uint32_t index, sqlite3_value *value);
 /* Returns the bytes of an argument: BLOB, or TEXT, which is checked, or made in `text`. Returns
