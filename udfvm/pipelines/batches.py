@@ -101,7 +101,7 @@ def taken(column: pa.Array, rows: Sequence[int]) -> pa.Array:
         pass
     try:
         values = convert(column, decoded(column.type)).take(indices)
-    except Refused:  # a union of these
+    except (Refused, pa.ArrowNotImplementedError):  # a union of these
         return pa.concat_arrays([column.slice(0, 0), *(column.slice(row, 1) for row in rows)])
     return restored(values, column.type)
 
