@@ -123,3 +123,26 @@ def test_a_loss_has_its_row() -> None:
     array = array_of([Chosen(0, None), Chosen(0, 1)], late)
     with pytest.raises(TypeMappingError, match=r"row 1.*vectorised"):
         identity(late, False)(array)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pa.array(["a", "a text that is longer than a view", "c"], pa.string_view()),
+        pa.RunEndEncodedArray.from_arrays([1, 3], ["a", "b"]),
+        pa.array([["a"], ["b", "c"], []], pa.list_view(pa.string())),
+        pa.array(["a", "b", "a"]).dictionary_encode(),
+    ],
+    ids=["views", "runs", "list views", "dictionary"],
+)
+@pytest.mark.parametrize("vectorized", [False, True], ids=["scalar", "vectorized"])
+def test_children_are_encoded(texts: pa.Array, vectorized: bool) -> None:
+    codes, numbers = pa.array([0, 1, 0], pa.int8()), pa.array([1, 2, 3])
+    places = pa.array([1, 0, 2], pa.int32())
+    for union in (
+        pa.UnionArray.from_sparse(codes, [texts, numbers]),
+        pa.UnionArray.from_dense(codes, places, [texts, numbers]),
+    ):
+        result = identity(union.type, vectorized)(union)
+        assert result.type == union.type
+        assert result.to_pylist() == union.to_pylist()

@@ -222,7 +222,17 @@ def parts_of(array: Any) -> list[tuple[Any, Any]]:
     offsets = numbers(pa.int32(), 2) if array.type.mode == "dense" else None
     for index, code in enumerate(array.type.type_codes):
         rows = pc.indices_nonzero(pc.equal(codes, code))
-        parts.append(
-            (rows, array.field(index).take(rows if offsets is None else offsets.take(rows)))
-        )
+        places = rows if offsets is None else offsets.take(rows)
+        parts.append((rows, _rows_of(array.field(index), places)))
     return parts
+
+
+def _rows_of(child: Any, places: Any) -> Any:
+    """Arrow takes no rows of views, runs and what holds these."""
+    import pyarrow as pa
+
+    try:
+        return child.take(places)
+    except pa.ArrowNotImplementedError:
+        found = (child.slice(place, 1) for place in places.to_pylist())
+        return pa.concat_arrays([child.slice(0, 0), *found])
