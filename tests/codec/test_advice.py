@@ -167,7 +167,25 @@ WRONG: list[tuple[Any, Callable[[], Any], str]] = [
         "got a numpy array of [('x', '<f8'), ('y', '<f8')]: its fields must be x, tags, in that"
         " order",
     ),
-    ("int64", lambda: pa.array(["a"]), "got an array of string; cast it first if that is meant"),
+    (
+        "int64",
+        lambda: pa.array(["a"]),
+        "got an array of string; cast it first if that is meant: array.cast('int64') of pyarrow, or"
+        " series.astype(...) of pandas",
+    ),
+    (
+        "date32[day]",
+        lambda: pa.array([None], pa.timestamp("us")),
+        "got an array of timestamp[us]; cast it first if that is meant: array.cast('date32[day]')"
+        " of pyarrow, or series.dt.date of pandas",
+    ),
+    (
+        POINT,
+        lambda: pd.DataFrame({"x": [1.0], "w": [1]}),
+        "got a pandas DataFrame of other columns than its fields (without 'tags', with 'w', which"
+        " it has not): pass one with a column for each field, or a column of structs, as"
+        " table.select([...]).to_struct_array() of pyarrow makes one",
+    ),
     (
         "int8",
         lambda: pa.array([1, 300]),

@@ -93,7 +93,7 @@ def test_samples_of_table_functions() -> None:
     with pytest.raises(udfvm.UDFError, match="called with its sample: ZeroDivisionError: "):
         declare((3,)).prepare()
     for wrong in (3, [3], (1, 2)):
-        with pytest.raises(udfvm.OptionError, match=r"a tuple with the 1 argument of one call"):
+        with pytest.raises(udfvm.OptionError, match=r"a tuple with the argument of one call"):
             declare(wrong)
     with pytest.raises(udfvm.OptionError, match=r"sample= for 'count': it is declared int64"):
         declare(("a",))

@@ -182,7 +182,7 @@ def test_declarations_that_cannot_be() -> None:
     for body, options, text in (
         (plain, {}, "annotated as an array: a function over arrays needs"),
         (undeclared, {"vectorized": True}, "a polars Series, which does not say .*input_types="),
-        (framed, FLOATS, r"annotate pandas\.Series in place of pandas\.DataFrame"),
+        (framed, FLOATS, r"annotation pandas\.DataFrame is a table: annotate pandas\.Series"),
         (unseen, FLOATS, "only_for_types"),
     ):
         with pytest.raises(udfvm.SignatureError, match=text):

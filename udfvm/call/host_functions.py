@@ -131,7 +131,12 @@ class HostFunctions:
                 f"host function {host.name!r} returned None; annotate its result"
                 f" {host.result.type.kind.value} | None"
             )
-        return encode_value(host.name, Parameter("result", *host.result), result)
+        try:
+            return encode_value(host.name, Parameter("result", *host.result), result)
+        except TypeMappingError as error:
+            raise TypeMappingError(
+                f"host function {host.name!r} returned a value that {error.reason}"
+            ) from None
 
 
 def _definition_of(function: object) -> tuple[str | None, str | None]:

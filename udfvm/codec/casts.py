@@ -47,13 +47,26 @@ def _cast_chunk(function: str, parameter: Parameter, array: pa.Array, first_row:
             function,
             parameter,
             f"an array of {array.type}{difference(array.type, parameter.type.arrow)}; cast it"
-            " first if that is meant",
+            f" first if that is meant{_how(array.type, parameter.type.arrow)}",
         ) from None
     except Loss as loss:
         row = None if loss.row is None else first_row + loss.row
         raise argument_error(function, parameter, f"is {loss}", row) from None
     except (pa.ArrowException, NotImplementedError) as error:
         raise wrong_type(function, parameter, f"an array of {array.type}: {error}") from error
+
+
+def _how(found: pa.DataType, declared: pa.DataType) -> str:
+    """Returns what casts an array; nothing for types that pyarrow's casts do not know by name."""
+    try:
+        pa.nulls(0).cast(str(declared))
+    except (pa.ArrowException, ValueError):
+        return ""
+    if pa.types.is_timestamp(found) and pa.types.is_date(declared):
+        other = "series.dt.date of pandas"
+    else:
+        other = "series.astype(...) of pandas"
+    return f": array.cast({str(declared)!r}) of pyarrow, or {other}"
 
 
 def arrow_array(

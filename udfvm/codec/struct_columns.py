@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from udfvm.codec.argument_errors import wrong_type
 from udfvm.errors import TypeMappingError
+from udfvm.texts import listed
 from udfvm.types.arrow_types import Kind
 
 if TYPE_CHECKING:
@@ -50,12 +51,28 @@ def too_many(
     function: str, parameter: Parameter, names: Sequence[object], found: str
 ) -> TypeMappingError:
     """Returns the error for a table that is not a column for a parameter."""
+    if parameter.type.kind is Kind.STRUCT:
+        return wrong_type(function, parameter, _not_the_fields(parameter, names, found))
     first = f", such as {names[0]!r}" if names else ""
     return wrong_type(
         function,
         parameter,
         f"a {found} of {len(names)} columns: pass one of them{first}, or call {function}.map()"
         " with it",
+    )
+
+
+def _not_the_fields(parameter: Parameter, names: Sequence[object], found: str) -> str:
+    """Returns how the columns of a table differ from the fields of a struct."""
+    fields = [field.name for field in parameter.type.arrow]
+    missing = [repr(each) for each in fields if each not in names]
+    more = [repr(each) for each in names if each not in fields]
+    wrong = [f"without {listed(missing, 'and')}"] if missing else []
+    wrong += [f"with {listed(more, 'and')}, which it has not"] if more else []
+    return (
+        f"a {found} of other columns than its fields ({', '.join(wrong) or 'some twice'}):"
+        " pass one with a column for each field, or a column of structs, as"
+        " table.select([...]).to_struct_array() of pyarrow makes one"
     )
 
 

@@ -305,7 +305,12 @@ def checked_name(name: object) -> str:
     if name == "":
         raise SignatureError("the name of a UDF is empty: pass name=, an identifier")
     if not isinstance(name, str) or not name.isidentifier():
-        raise SignatureError(f"{name!r} cannot be the name of a UDF: pass name=, an identifier")
+        if name is None:  # as of a functools.partial
+            raise SignatureError("the function has no name: pass name=, an identifier")
+        raise SignatureError(
+            f"{name!r} cannot be the name of a UDF, which is an identifier: pass name=, such as"
+            " name='score'"
+        )
     if len(name.encode()) > MAX_NAME:
         raise SignatureError(
             f"the name {name[:32]!r}... is longer than {MAX_NAME} bytes: pass name="

@@ -67,7 +67,8 @@ def _by_name(
 
 
 def _wanted(parameters: Sequence[Parameter]) -> str:
-    count = counted(len(parameters), "argument")
+    number = len(parameters)
+    count = "argument" if number == 1 else counted(number, "argument")
     return f"sample= must be a tuple with the {count} of one call, or a mapping by parameter"
 
 

@@ -58,7 +58,8 @@ def from_wasm(
             module's; see ``udfvm.types.signature_text.parse_signature``. The result of a table
             function is the type of a row: a struct, or the type of its one column; ``->>`` may
             stand for ``->``. An integer or bool is passed as i32 or i64, and a float as f32 or f64,
-            as the module has it. A value that does not fit raises an OverflowError in the call.
+            as the module has it. An argument that does not fit is a TypeMappingError, a result
+            that does not fit a UDFError with guest type OverflowError.
         args: arguments of a module for WASI, the program's name first.
         env: environment of a module for WASI.
         root: files that a module for WASI may read, below "/": contents by path, or a folder, whose

@@ -64,6 +64,7 @@ _OPEN: Final[dict[Any, str]] = {
 }
 
 NO_ANNOTATION: Final = Annotation(None, False, None)
+ANY: Final = Annotation(None, False, None)  # another object, since errors tell the two apart
 
 
 def annotation_of(annotation: object) -> Annotation:
@@ -71,7 +72,7 @@ def annotation_of(annotation: object) -> Annotation:
     none.
     """
     if annotation is Any:
-        return NO_ANNOTATION
+        return ANY
     origin = typing.get_origin(annotation)
     if origin is Annotated:
         return annotation_of(typing.get_args(annotation)[0])
@@ -89,7 +90,43 @@ def annotation_of(annotation: object) -> Annotation:
     if annotation in (list, dict):
         raise ValueError(_OPEN[annotation])
     array = _from_array_class(annotation if origin is None else origin, typing.get_args(annotation))
-    return array or _nested_of(annotation) or Annotation(declared(annotation), False, None)
+    found = array or _nested_of(annotation)
+    if found is None and (better := _suggested(annotation)):
+        raise ValueError(f"{annotation} is not a supported type: annotate {better} ({SEE_TYPES})")
+    return found or Annotation(declared(annotation), False, None)
+
+
+_PYTHON_OF_KIND: Final = {
+    **dict.fromkeys("iu", "int"),
+    "f": "float",
+    "b": "bool",
+    "U": "str",
+    "S": "bytes",
+    "M": "datetime.datetime",
+    "m": "datetime.timedelta",
+}
+
+
+def _suggested(annotation: Any) -> str | None:
+    """Returns what to annotate in the place of a class or form that has no type; None if nobody
+    knows.
+    """
+    origin = typing.get_origin(annotation) or annotation
+    if origin is typing.Literal:
+        classes = {type(each).__name__ for each in typing.get_args(annotation)}
+        return f"{classes.pop()}, the type of its values" if len(classes) == 1 else None
+    if not isinstance(origin, type):
+        return None
+    if origin.__module__ == "collections.abc" or origin in (tuple, set, frozenset):
+        return "list[...], of the type of its items"
+    library = origin.__module__.partition(".")[0]
+    if library == "pandas":
+        names = {"Timestamp": "datetime.datetime", "Timedelta": "datetime.timedelta"}
+        return names.get(origin.__name__)
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is not None and issubclass(origin, numpy.generic):
+        return _PYTHON_OF_KIND.get(numpy.dtype(origin).kind)
+    return None
 
 
 def _nested_of(annotation: object, outer: tuple[object, ...] = ()) -> Annotation | None:
@@ -155,8 +192,8 @@ def _from_array_class(cls: object, arguments: tuple[Any, ...]) -> Annotation | N
         return Annotation(_numpy_element(arguments), False, Container.NUMPY)
     if pyarrow is not None and issubclass(cls, pyarrow.ChunkedArray):
         raise ValueError(
-            "a function receives whole arrays: annotate pyarrow.Array in place of"
-            " pyarrow.ChunkedArray"
+            "pyarrow.ChunkedArray is an array in pieces: annotate pyarrow.Array, as arguments"
+            " and results are whole"
         )
     if pyarrow is not None and issubclass(cls, pyarrow.Array):
         if cls is not pyarrow.Array and cls.__name__ not in _ARROW_ARRAYS:
@@ -176,8 +213,8 @@ def _from_series_class(cls: type) -> Annotation | None:
             return Annotation(None, False, container)
         if issubclass(cls, library.DataFrame):
             raise ValueError(
-                f"a function receives columns: annotate {container.value}.Series in place of"
-                f" {container.value}.DataFrame"
+                f"{container.value}.DataFrame is a table: annotate {container.value}.Series, as"
+                " arguments and results are columns"
             )
     return None
 

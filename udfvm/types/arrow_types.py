@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import enum
 import functools
+import re
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -214,6 +215,7 @@ _ALIASES: Final = {
     "float16": "halffloat",
     "float32": "float",
     "float64": "double",
+    "int": "int64",
     "str": "string",
     "utf8": "string",
     "large_utf8": "large_string",
@@ -246,6 +248,23 @@ _CLASSES_OF_MODULES: Final = (
 # Types that pyarrow names and has no class of arrays for.
 _WITHOUT_CLASSES: Final = frozenset({"month_interval", "day_time_interval"})
 
+# What names of other systems, and names without their parameters, may stand for.
+_MEANT: Final = {
+    **dict.fromkeys(("text", "varchar", "char", "json"), "string"),
+    **dict.fromkeys(("integer", "bigint", "long"), "int64"),
+    "real": "double",
+    "blob": "binary",
+    "timestamp": "timestamp[us]",
+    "time32": "time32[ms]",
+    "time64": "time64[us]",
+    "duration": "duration[us]",
+    **dict.fromkeys(("decimal", "decimal128", "numeric"), "decimal128(38, 18)"),
+    "list": "list<int64>",
+    "struct": "struct<x: double>",
+    **dict.fromkeys(("map", "dict"), "map<string, int64>"),
+}
+_ZONE: Final = re.compile(r"(timestamp\[(?:s|ms|us|ns),)tz=")
+
 SEE_TYPES: Final = "see Types in docs/reference.md"
 
 
@@ -259,6 +278,8 @@ def unsupported(given: object) -> ValueError:
 
     names = [*_KINDS, *_ALIASES, "string_view", "binary_view"]
     close = difflib.get_close_matches(given, names, 1) if isinstance(given, str) else []
+    if isinstance(given, str) and given.lower() in _MEANT:
+        close = [_MEANT[given.lower()]]
     meant = f": did you mean {close[0]!r}?" if close else ""
     return ValueError(f"{given!r} is not a supported type{meant} ({SEE_TYPES})")
 
@@ -271,7 +292,7 @@ def named(name: str) -> Type:
 
     Raises ValueError for a name that is not a supported type.
     """
-    name = name.strip()
+    name = _ZONE.sub(r"\1 tz=", name.strip())
     name = _ALIASES.get(name, name)
     if (encoding := encoding_of(name)) is not None:
         return named(encoding.decoded)

@@ -85,6 +85,8 @@ def difference(found: Any, declared: Any) -> str:
     " (an item of field 'x' is int64, not string)"
     """
     place, reason = _difference(found, declared)
+    if not place and reason.startswith("is "):
+        return ""  # which names both types, as the sentence does that this is part of
     return f" ({place or 'it'} {reason})" if reason and (place or found.num_fields) else ""
 
 

@@ -14,6 +14,7 @@ from udfvm.checks import shown
 from udfvm.errors import SignatureError
 from udfvm.texts import counted, listed
 from udfvm.types.annotations import (
+    ANY,
     NO_ANNOTATION,
     Annotation,
     annotation_of,
@@ -302,9 +303,12 @@ def _combine(
             f"UDF {name!r}: {where} is annotated as {_ELEMENTS[container]} {option}"
         )
     if given is None and annotated is None:
-        raise SignatureError(
-            f"UDF {name!r}: {where} has no type: annotate it, or pass {option} ({SEE_TYPES})"
+        missing = (
+            "is annotated Any, which is no type: annotate one"
+            if annotation is ANY
+            else "has no type: annotate it"
         )
+        raise SignatureError(f"UDF {name!r}: {where} {missing}, or pass {option} ({SEE_TYPES})")
     if given is not None and annotated is not None and given.kind is not annotated.kind:
         raise SignatureError(
             f"UDF {name!r}: {where} is annotated {annotated.kind.value} but {option} says {given}:"

@@ -71,11 +71,7 @@ def timestamp_type(name: str) -> ValueType:
         if not isinstance(value, datetime.datetime):
             raise wrong_result(value, "datetime.datetime")
         if (value.utcoffset() is None) != (zone is None):
-            found, wanted = ("a naive", "aware") if zone is not None else ("an aware", "naive")
-            raise TypeError(
-                f"the function returned {found} datetime, but its result is declared {wanted}"
-                f" ({unit}, time zone {zone})"
-            )
+            raise _in_no_zone(name) if zone is not None else _in_a_zone(name)
         try:
             return count_from_datetime(value if zone is None else in_utc(value), unit)
         except Loss as loss:
@@ -85,6 +81,21 @@ def timestamp_type(name: str) -> ValueType:
         return _datetime_from_json(value, unit, zone)
 
     return ValueType(encode, checked_by(encode), from_json, decode=_datetime_decoder(unit, zone))
+
+
+def _in_no_zone(declared: str) -> TypeError:
+    return TypeError(
+        f"the function returned a naive datetime, but its result is declared"
+        f" {declared}: return moment.replace(tzinfo=...) with the zone that it is in"
+    )
+
+
+def _in_a_zone(declared: str) -> TypeError:
+    return TypeError(
+        f"the function returned an aware datetime, but its result is declared {declared},"
+        " which has none: return moment.replace(tzinfo=None), or declare a zone, as timestamp[us,"
+        " tz=UTC] has one"
+    )
 
 
 def _datetime_decoder(unit: str, zone: str | None) -> Converter:

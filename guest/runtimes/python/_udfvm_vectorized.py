@@ -22,6 +22,7 @@ from _udfvm_nested import type_name
 from _udfvm_nested_values import value_check
 from _udfvm_numpy_conversions import from_numpy, from_objects, numpy_type
 from _udfvm_stream import Stream, strict_cast
+from _udfvm_texts import counted
 from _udfvm_unions import array_of, null_count
 from _udfvm_value_types import storage_of
 from _udfvm_warmup import repeat, repeat_sample
@@ -238,7 +239,8 @@ def _column(value: object, declared: pa.DataType, rows: int) -> pa.Array:
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks)
     if len(array) != rows:
-        raise ValueError(f"the function returned {len(array)} values for {rows} rows")
+        returned, wanted = counted(len(array), "value"), counted(rows, "row")
+        raise ValueError(f"the function returned {returned} for {wanted}")
     return strict_cast(array, declared)
 
 

@@ -27,7 +27,10 @@ def dated(x: int) -> Any:
         ([rate, rate.__class__(rate.__code__, {}, "rate")], "two functions named 'rate'"),
         ([anonymous()], "not a function with a name"),
         ([7], "not a function with a name"),
-        ([dated], "host function 'dated': the result has no type: annotate it$"),
+        (
+            [dated],
+            "host function 'dated': the result is annotated Any, which is no type: annotate one$",
+        ),
     ],
 )
 def test_functions_that_cannot_be_host_functions(functions: list[Any], message: str) -> None:
