@@ -153,7 +153,7 @@ def test_an_unknown_name_tells_which_there_are_and_which_was_meant(
             assert sealed in output and (
                 f": did you mean '{meant}'?" in output if meant else "did you mean" not in output
             ), (call, output)
-    # What was used is registered; what SQL stored is beside it.
+    # What was used comes first; what SQL stored is beside it.
     database = str(tmp_path / "stored.db")
     connection = apsw.Connection(database)
     udfvm.sqlite.register(connection, policy=Policy(allow_create=True, languages=["python"]))
@@ -183,7 +183,7 @@ def test_an_unknown_name_tells_which_there_are_and_which_was_meant(
         cache, "SELECT vm_udf('score', 1.0)", "SELECT vm_udf('tota', 1.0)", database=database
     )
     assert (
-        "(registered: score; stored: tax, total; sealed: other, shop_price): did you mean 'total'?"
+        "(stored: tax, total; sealed: score, other, shop_price): did you mean 'total'?"
         in output
     )
     columns = "language, signature, options, source, version, created"
