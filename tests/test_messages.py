@@ -182,10 +182,7 @@ def test_an_unknown_name_tells_which_there_are_and_which_was_meant(
     output = shell(
         cache, "SELECT vm_udf('score', 1.0)", "SELECT vm_udf('tota', 1.0)", database=database
     )
-    assert (
-        "(stored: tax, total; sealed: score, other, shop_price): did you mean 'total'?"
-        in output
-    )
+    assert "(stored: tax, total; sealed: score, other, shop_price): did you mean 'total'?" in output
     columns = "language, signature, options, source, version, created"
     connection.execute(
         f"INSERT INTO udfvm_functions SELECT ?, {columns} FROM udfvm_functions LIMIT 1",
