@@ -17,6 +17,7 @@ import pyarrow as pa
 from udfvm.types.array_conversions import convert
 from udfvm.types.conversions import Refused
 from udfvm.types.encodings import decoded, restored
+from udfvm.types.unions import rows_singly
 
 FIRST_ROWS: Final = 256
 MAX_ROWS: Final = 1 << 16
@@ -102,7 +103,7 @@ def taken(column: pa.Array, rows: Sequence[int]) -> pa.Array:
     try:
         values = convert(column, decoded(column.type)).take(indices)
     except (Refused, pa.ArrowNotImplementedError):  # a union of these
-        return pa.concat_arrays([column.slice(0, 0), *(column.slice(row, 1) for row in rows)])
+        return rows_singly(column, rows)
     return restored(values, column.type)
 
 

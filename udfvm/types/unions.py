@@ -228,11 +228,21 @@ def parts_of(array: Any) -> list[tuple[Any, Any]]:
 
 
 def _rows_of(child: Any, places: Any) -> Any:
-    """Arrow takes no rows of views, runs and what holds these."""
     import pyarrow as pa
 
     try:
         return child.take(places)
     except pa.ArrowNotImplementedError:
-        found = (child.slice(place, 1) for place in places.to_pylist())
-        return pa.concat_arrays([child.slice(0, 0), *found])
+        return rows_singly(child, places.to_pylist())
+
+
+def rows_singly(array: Any, rows: Iterable[int]) -> Any:
+    """Returns some rows of an array of which Arrow takes none: of views, runs and what holds these.
+
+    >>> import pyarrow as pa
+    >>> rows_singly(pa.array(["a", "b", "c"], pa.string_view()), [0, 1, 1]).to_pylist()
+    ['a', 'b', 'b']
+    """
+    import pyarrow as pa
+
+    return pa.concat_arrays([array.slice(0, 0), *(array.slice(row, 1) for row in rows)])
