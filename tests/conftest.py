@@ -99,6 +99,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.dist = "worksteal"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """``-n auto`` is a process more than there are processors: tests that wait leave one idle."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest begin: no process is left alone with one at the end."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
