@@ -79,6 +79,8 @@ class PythonProgram(Program):
             (*declaration.packages, *series),
             arrow=declaration.needs_pyarrow,
         )
+        if declaration.form == "table" and "polars" in packages:
+            packages = packages_of((), packages, arrow=True)  # it may yield DataFrames
         base = BaseSpec(memory=declaration.limits.memory, packages=packages, window=WINDOW)
         return Loading(base, identity or of_pickled(declaration, self.sample, pickled()), request)
 

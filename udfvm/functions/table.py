@@ -307,8 +307,9 @@ def table_function(
     code behind a ``yield`` may never run, ``finally`` blocks included.
 
     A row is a tuple or list, or a mapping by column; with one column it is the value itself. The
-    function may also yield ``pyarrow.RecordBatch`` or ``pyarrow.Table`` objects, or return a list
-    of rows. If it raises, the rows before the exception are yielded first.
+    function may also yield or return many rows at once: a table of pyarrow, pandas or polars, any
+    other with Arrow's PyCapsule interface, or a mapping of lists, arrays or Series by column. It
+    may return a list of rows. If it raises, the rows before the exception are yielded first.
 
     Args:
         function: the Python function.

@@ -50,8 +50,11 @@ def is_of_pandas(value: object) -> bool:
 
 
 def from_capsules(value: Any) -> pa.Array | pa.ChunkedArray:
-    """Returns what has Arrow's PyCapsule interface, such as a Series of polars."""
-    if "Object" in str(getattr(value, "dtype", "")):
+    """Returns what has Arrow's PyCapsule interface, such as a Series or DataFrame of polars, which
+    is an array of structs.
+    """
+    dtypes = getattr(value, "dtypes", None) or [getattr(value, "dtype", "")]
+    if any("Object" in str(dtype) for dtype in dtypes):
         raise TypeError(
             f"the function returned a {type(value).__name__} of Python objects, which Arrow has no"
             " type for: cast it first"

@@ -5,7 +5,6 @@ for each request.
 from __future__ import annotations
 
 import itertools
-import sys
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from _udfvm_layouts import FETCH
 from _udfvm_report import report
 from _udfvm_signature import Parameters
 from _udfvm_slots import result_slot
+from _udfvm_table_frames import Frames
 from _udfvm_table_rows import Rows, placed, size_of
 
 # The limit of texts and bytes gathered for one reply, without its last row.
@@ -64,7 +64,9 @@ class TableFunction:
         self._function = function
         self._nullable = Parameters.of(metadata["parameters"]).nullable
         self._names = [column["name"] for column in metadata["columns"]]
-        self._rows = Rows(self._names, [column["type"] for column in metadata["columns"]])
+        types = [column["type"] for column in metadata["columns"]]
+        self._rows = Rows(self._names, types)
+        self._frames = Frames(self._names, types, schemas[1])
         self._nested, self._texts = [], []  # columns of variable size
         for index, column in enumerate(metadata["columns"]):
             if column["stream"]:
@@ -72,7 +74,6 @@ class TableFunction:
             elif column_type(column["type"]).startswith("large_"):
                 self._texts.append(index)
         self._variable = bool(self._nested or self._texts)
-        self._schema = schemas[1]
         self._batches = Batches(metadata, schemas, results=(result_slot("int64", False),))
         self._columns = self._batches.of(0)
         self._begin([])
@@ -92,10 +93,16 @@ class TableFunction:
             return report(exception, self._source)
 
     def rows_of(self, arguments: Sequence[Any]) -> list[list[Any]]:
-        """Returns all rows for some arguments, for warming up, without batches."""
-        return self._rows.columns_of(
-            [item for item in _iterable(self._function(*arguments)) if not _is_batch(item)]
-        )
+        """Returns all rows for some arguments, for warming up, without those of batches, which are
+        read.
+        """
+        rows = []
+        for item in self._frames.items_of(self._function(*arguments)):
+            if self._frames.has(item):
+                self._frames.batch(item)
+            else:
+                rows.append(item)
+        return self._rows.columns_of(rows)
 
     def _begin(self, arguments: Sequence[tuple[Any, ...]]) -> None:
         self._arguments = enumerate(arguments)
@@ -129,7 +136,7 @@ class TableFunction:
                 for value, nullable in zip(row, self._nullable, strict=True)
             ):
                 _udfvm_agent.begin_row()
-                self._items = iter(_iterable(self._function(*row)))
+                self._items = iter(self._frames.items_of(self._function(*row)))
                 return True  # a null for a parameter that does not allow it: no rows
         self._ended = True
         return False
@@ -149,9 +156,10 @@ class TableFunction:
                     raise self._items.exception
                 self._items = None
                 continue
-            if self._any_batch(items):
-                self._wait_for_batch(items)
-                return
+            if self._frames.any(items):
+                if self._wait_for_batch(items):
+                    return
+                continue
             size += self._wait(items)
             rows += len(items)
             if self._variable:  # an estimate of how many more fit, on the low side
@@ -167,18 +175,23 @@ class TableFunction:
             self._items = _Raised(exception)  # `items` has what was yielded before
         return items
 
-    def _wait_for_batch(self, items: list[Any]) -> None:
+    def _wait_for_batch(self, items: list[Any]) -> bool:
         """Puts the first batch among items on the waiting list, with the rows before it. The items
-        behind it come next.
+        behind it come next. Returns False if nothing waits: rows are in its place among the items.
         """
         assert self._items is not None
-        index = next(index for index, item in enumerate(items) if _is_batch(item))
+        index = next(index for index, item in enumerate(items) if self._frames.has(item))
         rest = items[index + 1 :]
         self._items = itertools.chain(rest, self._items) if rest else self._items
         self._wait(items[:index])
-        batch = self._arrow(items[index])
+        rows = self._frames.rows(items[index])
+        if rows is not None:
+            self._items = itertools.chain(rows, self._items)
+            return index > 0
+        batch = self._frames.batch(items[index])
         self._yielded += batch.num_rows
         self._waiting.append(_Batch(self._source, batch))
+        return True
 
     def _wait(self, items: list[Any]) -> int:
         """Puts rows on the waiting list. Returns the bytes of what has no fixed size in them."""
@@ -202,13 +215,6 @@ class TableFunction:
             ]
         )
         return size + sum([size_of(value) for index in self._nested for value in columns[index]])
-
-    @staticmethod
-    def _any_batch(items: list[Any]) -> bool:
-        pyarrow = sys.modules.get("pyarrow")
-        return pyarrow is not None and not {pyarrow.RecordBatch, pyarrow.Table}.isdisjoint(
-            map(type, items)
-        )
 
     # ---- To the host ----
 
@@ -298,33 +304,6 @@ class TableFunction:
 
     # ---- Arrow batches ----
 
-    def _arrow(self, item: Any) -> Any:
-        """Returns a table of the declared columns, in their order."""
-        import pyarrow as pa
-        from _udfvm_stream import strict_cast
-
-        table = pa.table(item) if isinstance(item, pa.RecordBatch) else item
-        if table.num_columns != len(self._names):
-            raise TypeError(
-                f"the function yielded a batch of {table.num_columns} columns, but has"
-                f" {len(self._names)}"
-            )
-        if set(table.column_names) == set(self._names):
-            table = table.select(self._names)
-        arrays = []
-        declared = pa.ipc.read_schema(pa.py_buffer(self._schema)).types
-        for column, type_, name in zip(table.columns, declared, self._names, strict=True):
-            array = (
-                pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
-            )
-            try:
-                arrays.append(strict_cast(array, type_))
-            except (TypeError, ValueError, OverflowError) as error:
-                raise placed(error, f"column {name!r} of a batch")  # noqa: B904 - it has the cause
-        return pa.RecordBatch.from_arrays(
-            arrays, names=[str(index) for index in range(len(arrays))]
-        )
-
     def _write_batch(self, waiting: _Batch, limit: int) -> int:
         import pyarrow as pa
         from _udfvm_arrow_columns import column_buffers
@@ -352,19 +331,3 @@ class TableFunction:
             self._waiting.appendleft(_Batch(source, batch.slice(count)))
         self._count_sent(source, count)
         return length
-
-
-def _iterable(result: Any) -> Iterable[Any]:
-    if result is None:
-        return ()
-    if not isinstance(result, Iterable) or isinstance(result, (str, bytes, Mapping)):
-        raise TypeError(
-            f"the function returned {type(result).__name__}: a table function yields rows, or"
-            " returns a list of them"
-        )
-    return (result,) if _is_batch(result) else result
-
-
-def _is_batch(item: Any) -> bool:
-    pyarrow = sys.modules.get("pyarrow")
-    return pyarrow is not None and isinstance(item, (pyarrow.RecordBatch, pyarrow.Table))
