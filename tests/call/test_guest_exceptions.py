@@ -11,6 +11,7 @@ import pytest
 from scalar_functions import fails_on_odd
 
 import udfvm
+from udfvm.images.hostfs import HostFS
 
 
 def test_exceptions_carry_type_message_traceback_and_row() -> None:
@@ -71,3 +72,29 @@ def test_exceptions_while_loading() -> None:
 
     with pytest.raises(udfvm.UDFError, match="could not convert string to float"):
         function(1)
+
+
+def test_reports_read_nothing_of_the_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames of the runtime are left out of tracebacks, and so is the reading of their lines."""
+
+    @udfvm.udf
+    def textual(x: int) -> int:
+        return "x"  # type: ignore[return-value]
+
+    @udfvm.table_function(columns={"x": "int64"})
+    def textual_rows(x: int):  # type: ignore[no-untyped-def]
+        yield ("x",)
+
+    textual.prepare()
+    textual_rows.prepare()
+    opened: list[bytes] = []
+
+    def refused(files: HostFS, path: bytes) -> Any:
+        opened.append(path)
+        raise FileNotFoundError
+
+    monkeypatch.setattr(HostFS, "open", refused)
+    for call in (lambda: textual(1), lambda: textual(pa.array([1])), lambda: list(textual_rows(1))):
+        with pytest.raises(udfvm.UDFError, match="int"):
+            call()
+    assert opened == []

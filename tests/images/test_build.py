@@ -7,13 +7,16 @@ import os
 import subprocess
 import sys
 import textwrap
+import uuid
 from pathlib import Path
 
 import pytest
 
 import udfvm
 from udfvm import errors, vmm
+from udfvm.images.hostfs import HostFS
 from udfvm.images.spec import BaseSpec, base_key
+from udfvm.installation import GUEST
 
 PROGRAM = textwrap.dedent("""
     import json, time, udfvm
@@ -195,3 +198,57 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert str(blocked) in err
+
+
+def _functions(name: str) -> list[udfvm.Function]:
+    """A function of each form, with what forms may have beside their code."""
+
+    class Total:
+        def __init__(self) -> None:
+            self.total = 0
+
+        def step(self, x: int) -> None:
+            self.total += x
+
+        def finish(self) -> int:
+            return self.total
+
+    def host(x: int) -> int:
+        return x
+
+    def same(x):  # type: ignore[no-untyped-def]
+        return x
+
+    def rows(x: int):  # type: ignore[no-untyped-def]
+        yield (x,)
+
+    def asks(x: int) -> int:
+        return host(x)
+
+    lists = {"input_types": ["list<int64>"], "output_type": "list<int64>"}
+    columns = {"vectorized": True, "input_types": ["int64"], "output_type": "int64"}
+    return [
+        udfvm.udf(asks, name=name, host_functions=[host]),
+        udfvm.udf(same, name=name, **lists),  # type: ignore[call-overload]
+        udfvm.udf(same, name=name, **columns),  # type: ignore[call-overload]
+        udfvm.table_function(rows, name=name, columns={"x": "int64"}),
+        udfvm.aggregate(Total, name=name),
+        udfvm.aggregate(Total, name=name, **columns),  # type: ignore[call-overload]
+    ]
+
+
+def test_layers_read_nothing_of_the_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base image has the runtime for functions of each form: a layer compiles none of it."""
+    for function in _functions("first"):  # builds the base images
+        function.prepare()
+    opened: list[bytes] = []
+    open_file = HostFS.open
+
+    def noting(files: HostFS, path: bytes) -> tuple[int, os.stat_result]:
+        opened.append(path)
+        return open_file(files, path)
+
+    monkeypatch.setattr(HostFS, "open", noting)
+    for function in _functions(f"f{uuid.uuid4().hex}"):
+        assert function.image.base.path is not None  # builds its layer
+    assert [path for path in opened if path.startswith(os.fsencode(GUEST))] == []

@@ -41,6 +41,7 @@ _NAMES: Final = ("functions/*.udf", "runtimes/*.runtime")  # files that name ima
 _NOTE: Final = ".verified"
 _LEFTOVERS: Final = (".tmp", ".lock")
 _TRIES: Final = 5
+_SLACK: Final = 8  # a full cache loses this part of its size at once
 
 
 # ---- Images, and replies that are kept ----
@@ -264,14 +265,14 @@ def prune(max_size: int | None = None) -> Pruned:
 
 
 def _keep_size(max_size: int) -> None:
-    """Prunes after an addition. A build does not fail if this user may not remove the files of
-    others.
+    """Prunes after an addition, by more than that, so that the next ones need not. A build does not
+    fail if this user may not remove the files of others.
     """
     with contextlib.suppress(CacheError, OSError):
         names = names_in_cache()
         _sweep(names)
         if known_bytes(names) > max_size:
-            prune(max_size)
+            prune(max_size - max_size // _SLACK)
 
 
 class Cleared(NamedTuple):

@@ -38,13 +38,21 @@ def _is_in_library(folder: str) -> bool:
     return (os.path.realpath(folder) + os.sep).startswith(_roots())
 
 
+@cache
+def _is_of_library(path: str) -> bool:
+    """Whether an absolute path is that of a library's file. Kept by the path: each image that is
+    built asks this of all modules that the program has imported.
+    """
+    return _is_in_library(os.path.dirname(os.path.normpath(path)))
+
+
 def is_library(filename: str) -> bool:
     """Returns True if a file belongs to the standard library or an installed package.
 
     >>> is_library(os.__file__), is_library("/srv/functions/mine.py")
     (True, False)
     """
-    return _is_in_library(os.path.dirname(os.path.abspath(filename)))
+    return _is_of_library(filename if filename.startswith("/") else os.path.abspath(filename))
 
 
 def is_installed(module: str) -> bool:

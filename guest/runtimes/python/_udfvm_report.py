@@ -98,7 +98,8 @@ def _traceback(exception: BaseException) -> str:
         frames = frames.tb_next
     advice = _udfvm_advice.of(exception)
     try:
-        made = traceback.TracebackException(type(exception), exception, frames)
+        # Lines are read when they are printed: none of the frames that are left out.
+        made = traceback.TracebackException(type(exception), exception, frames, lookup_lines=False)
         _leave_out_ours(made)
         text = "".join(made.format())
     except BaseException:  # noqa: BLE001 - code of the user's classes runs while formatting

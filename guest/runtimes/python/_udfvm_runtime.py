@@ -41,6 +41,17 @@ from _udfvm_warmup import SampleError, repeat, repeat_sample, warm_up_reports
 # others are frozen), and a short call never collects.
 GC_THRESHOLD: Final = 50_000
 
+# What loads functions of every form. The base image has it, so that no layer need.
+_FOR_FUNCTIONS: Final = ("aggregate", "column_batch", "decorators", "host", "source", "table")
+_FOR_COLUMNS: Final = (
+    "arrow_columns",
+    "column_streams",
+    "nested_batch",
+    "stream",
+    "vectorized",
+    "vectorized_aggregate",
+)
+
 Answer = tuple[int, int]
 Handler = Callable[[int, int], Answer]
 Loaded = tuple[
@@ -52,6 +63,9 @@ Loaded = tuple[
 
 def serve_load() -> None:
     """Seals the base image, then answers the LOAD request. Never returns."""
+    for name in _FOR_FUNCTIONS + (_FOR_COLUMNS if "pyarrow" in sys.modules else ()):
+        importlib.import_module(f"_udfvm_{name}")
+    warm_up_reports()
     _settle()
     _udfvm_agent.serve(None, None, _load_or_report, report, None)
 

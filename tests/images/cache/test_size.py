@@ -160,6 +160,29 @@ def test_builds_keep_the_cache_at_its_size(here: Path, monkeypatch: pytest.Monke
     assert len(list(here.glob("*.layer"))) < 6
 
 
+def test_a_full_cache_is_not_pruned_at_each_build(
+    here: Path, layers: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It loses an eighth at once: some builds then find room."""
+    size = layers[0].stat().st_blocks * 512
+    assert 8 * size < cache.stored_bytes()
+    limit = cache.stored_bytes() + size // 2
+    monkeypatch.setenv("UDFVM_CACHE_SIZE", str(limit))
+    pruned: list[int] = []
+    prune = cache.prune
+
+    def counted(max_size: int) -> cache.Pruned:
+        done = prune(max_size)
+        pruned.append(done.files)
+        return done
+
+    monkeypatch.setattr(cache, "prune", counted)
+    for number in range(3):
+        cache.keep_bytes(here / f"{number}.description", b"x" * size)
+        assert cache.stored_bytes() <= limit
+    assert len(pruned) == 1 and pruned[0] > 1
+
+
 def test_the_size_is_a_size(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UDFVM_CACHE_SIZE", raising=False)
     assert cache_files.cache_size() == 8 << 30

@@ -4,27 +4,41 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/pages.h"
 #include "image/image.h"
 
-static int write_at(int fd, const void *data, uint64_t length, uint64_t offset,
-                    struct udfvm_error *error)
+#define PARTS 256u /* that one system call writes */
+
+/* Writes what several pieces of memory hold, one behind the other. Changes the pieces. */
+static int write_parts_at(int fd, struct iovec *parts, size_t count, uint64_t offset,
+                          struct udfvm_error *error)
 {
-    const uint8_t *bytes = data;
-    while (length) {
-        ssize_t wrote = pwrite(fd, bytes, length, (off_t)offset);
+    while (count) {
+        ssize_t wrote = pwritev(fd, parts, (int)count, (off_t)offset);
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote <= 0)
             return udfvm_fail_errno(error, "writing the image");
-        bytes += wrote;
         offset += (uint64_t)wrote;
-        length -= (uint64_t)wrote;
+        for (; count && (size_t)wrote >= parts->iov_len; parts++, count--)
+            wrote -= (ssize_t)parts->iov_len;
+        if (count) {
+            parts->iov_base = (uint8_t *)parts->iov_base + wrote;
+            parts->iov_len -= (size_t)wrote;
+        }
     }
     return UDFVM_OK;
+}
+
+static int write_at(int fd, const void *data, uint64_t length, uint64_t offset,
+                    struct udfvm_error *error)
+{
+    struct iovec part = { .iov_base = (void *)(uintptr_t)data, .iov_len = length };
+    return write_parts_at(fd, &part, length != 0, offset, error);
 }
 
 /* Writes every page that is not zero, in runs; what is not written stays a hole. */
@@ -53,10 +67,16 @@ static int write_layer_pages(const struct image_content *content, int fd,
 {
     UDFVM_TRY(write_at(fd, content->numbers, content->count * sizeof *content->numbers,
                        header->numbers_offset, error));
-    for (uint64_t i = 0; i < content->count; i++) {
-        const uint8_t *page = content->memory + content->numbers[i] * PAGE;
-        udfvm_image_add_page(sum, content->numbers[i], page);
-        UDFVM_TRY(write_at(fd, page, PAGE, header->pages_offset + i * PAGE, error));
+    struct iovec parts[PARTS];
+    for (uint64_t first = 0; first < content->count; first += PARTS) {
+        const uint64_t left = content->count - first, count = left < PARTS ? left : PARTS;
+        for (uint64_t i = 0; i < count; i++) {
+            const uint32_t number = content->numbers[first + i];
+            const uint8_t *page = content->memory + number * PAGE;
+            udfvm_image_add_page(sum, number, page);
+            parts[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)page, .iov_len = PAGE };
+        }
+        UDFVM_TRY(write_parts_at(fd, parts, count, header->pages_offset + first * PAGE, error));
     }
     return UDFVM_OK;
 }
