@@ -5,9 +5,9 @@
  * and the functions below. The core relies on this:
  *
  *   Memory     Slots map guest-physical ranges to memory of this process and never change while the
- *              VM lives. A read-only slot cannot be written at any privilege level of the guest. In
- *              a logged slot the hypervisor notes each page that the guest wrote, until the note is
- *              cleared; what the host writes is not noted.
+ *              VM lives; one may be added. A read-only slot cannot be written at any privilege
+ *              level of the guest. In a logged slot the hypervisor notes each page that the guest
+ *              wrote, until the note is cleared; what the host writes is not noted.
  *   Processor  It begins in 64-bit mode at ring 3, with the tables of struct processor_setup, CPUID
  *              and XCR0 as the host offers them, and the host's time stamp counter.
  *   Entries    General registers go in and come out through shared memory: no system call of their
@@ -70,6 +70,9 @@ int udfvm_hypervisor_create(struct hypervisor **created, const struct memory_slo
  * and so is what was logged. On failure there is none, and it can be tried again. */
 int udfvm_hypervisor_renew(struct hypervisor *hypervisor, struct udfvm_error *error);
 void udfvm_hypervisor_destroy(struct hypervisor *hypervisor); /* NULL is allowed */
+/* One slot more, where nothing was. */
+int udfvm_hypervisor_add_slot(struct hypervisor *hypervisor, const struct memory_slot *slot,
+                              struct udfvm_error *error);
 /* In a forked child, which has not the memory that is shared with the hypervisor. */
 void udfvm_hypervisor_forget_memory(struct hypervisor *hypervisor);
 
@@ -99,6 +102,8 @@ int udfvm_hypervisor_block_signals(const struct hypervisor *hypervisor, const si
 /* At the last exit something was left to be delivered: an exception, an interrupt, or a shadow in
  * which interrupts wait. */
 bool udfvm_hypervisor_events_left(const struct hypervisor *hypervisor);
+/* Where `syscall` leads from the next reset on: processor_setup.system_call_entry. */
+void udfvm_hypervisor_lead_calls(struct hypervisor *hypervisor, uint64_t system_call_entry);
 /* Everything but general registers, vector state and segment bases is as at the beginning: for a
  * processor that stopped anywhere. */
 int udfvm_hypervisor_reset(struct hypervisor *hypervisor, struct udfvm_error *error);

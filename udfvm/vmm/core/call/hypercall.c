@@ -117,6 +117,14 @@ static int serve_files(struct udfvm_vm *vm, struct registers *regs, struct udfvm
     return HYPERCALL_CONTINUE;
 }
 
+static int open_unlogged(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error)
+{
+    if (udfvm_unlogged_open(&vm->memory, error) != UDFVM_OK)
+        return HYPERCALL_FAILED;
+    regs->rax = vm->machine.unlogged_open ? 0 : (uint64_t)-1;
+    return HYPERCALL_CONTINUE;
+}
+
 int udfvm_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error)
 {
     switch (regs->rax) {
@@ -130,8 +138,7 @@ int udfvm_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfvm_er
     case UDFVM_HYPERCALL_LOG:
         return udfvm_log_hypercall(vm, regs, error);
     case UDFVM_HYPERCALL_OPEN_UNLOGGED:
-        regs->rax = (uint64_t)udfvm_unlogged_open(&vm->memory);
-        return HYPERCALL_CONTINUE;
+        return open_unlogged(vm, regs, error);
     case UDFVM_HYPERCALL_HOST_CALL:
         return udfvm_host_call(vm, regs, error);
     case UDFVM_HYPERCALL_FILE_OPEN ... UDFVM_HYPERCALL_FILE_READLINK:

@@ -172,7 +172,7 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
     set_limits(vm, limits);
     if (length >=
         UDFVM_LOGGED_OUTPUT / 2) /* its reply is likely as large: the guest need not ask */
-        udfvm_unlogged_open(&vm->memory);
+        UDFVM_TRY(udfvm_unlogged_open(&vm->memory, error));
     vm->reply_length = 0;
     vm->deadline.looks = vm->watch != NULL;
     UDFVM_TRY(udfvm_span_send(&vm->memory, input, length, error));

@@ -157,6 +157,11 @@ bool udfvm_hypervisor_events_left(const struct hypervisor *hypervisor)
            events->nmi.masked || events->triple_fault.pending;
 }
 
+void udfvm_hypervisor_lead_calls(struct hypervisor *hypervisor, uint64_t system_call_entry)
+{
+    hypervisor->setup.system_call_entry = system_call_entry;
+}
+
 int udfvm_hypervisor_reset(struct hypervisor *hypervisor, struct udfvm_error *error)
 {
     /* Nothing pending, nothing being injected, no instruction in whose shadow interrupts wait. */

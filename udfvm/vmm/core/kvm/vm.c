@@ -114,6 +114,14 @@ void udfvm_hypervisor_destroy(struct hypervisor *hypervisor)
     free(hypervisor);
 }
 
+int udfvm_hypervisor_add_slot(struct hypervisor *hypervisor, const struct memory_slot *slot,
+                              struct udfvm_error *error)
+{
+    UDFVM_TRY(add_slot(hypervisor, slot, error));
+    hypervisor->slots[hypervisor->slot_count++] = *slot;
+    return UDFVM_OK;
+}
+
 void udfvm_hypervisor_forget_memory(struct hypervisor *hypervisor)
 {
     hypervisor->run = NULL;

@@ -103,7 +103,7 @@ static int create_vm(struct machine *machine, bool logged, struct udfvm_error *e
 {
     const uint64_t logged_bytes = machine->memory_bytes + UDFVM_LOGGED_OUTPUT;
     const struct processor_setup setup = processor_setup(machine);
-    struct memory_slot slots[MAX_MEMORY_SLOTS] = {
+    const struct memory_slot slots[] = {
         { .number = SLOT_FIXED,
           .read_only = true,
           .bytes = SYSTEM_FIXED_END,
@@ -122,47 +122,69 @@ static int create_vm(struct machine *machine, bool logged, struct udfvm_error *e
           .bytes = machine->input_bytes,
           .host = machine->input },
     };
-    size_t count = 4;
-    if (machine->unlogged_bytes)
-        slots[count++] = (struct memory_slot){ .number = SLOT_UNLOGGED,
-                                               .physical = SYSTEM_SIZE + logged_bytes,
-                                               .bytes = machine->unlogged_bytes,
-                                               .host = machine->unlogged };
-    UDFVM_TRY(udfvm_hypervisor_create(&machine->hypervisor, slots, count, &setup, error));
+    UDFVM_TRY(udfvm_hypervisor_create(&machine->hypervisor, slots, 4, &setup, error));
     machine->registers = udfvm_hypervisor_registers(machine->hypervisor);
     return UDFVM_OK;
 }
 
-int udfvm_machine_create_as(struct machine *machine, const struct udfvm_config *config,
-                            const struct behaviour *behaviour, int image_fd, uint64_t image_offset,
-                            struct udfvm_error *error)
+static void behave(struct machine *machine, const struct behaviour *behaviour)
+{
+    machine->behaviour = *behaviour;
+    machine->rflags = GUEST_RFLAGS | (behaviour->bitmap_ignored ? RFLAGS_IOPL_3 : 0);
+}
+
+/* Tries how the processor behaves, and makes the machine one that was created with the finding. A
+ * machine of its own for that would take longer than all else that the first one needs. */
+static int try_behaviour(struct machine *machine, struct udfvm_error *error)
+{
+    struct behaviour found;
+    UDFVM_TRY(udfvm_behaviour_try(machine, &found, error));
+    behave(machine, &found);
+    udfvm_system_area_fill_stubs(machine);
+    udfvm_system_area_scrub_stack(machine->system);
+    udfvm_hypervisor_lead_calls(machine->hypervisor, processor_setup(machine).system_call_entry);
+    return udfvm_hypervisor_reset(machine->hypervisor, error);
+}
+
+int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config, int image_fd,
+                         uint64_t image_offset, struct udfvm_error *error)
 {
     int code;
+    struct behaviour behaviour;
+    const bool known = udfvm_behaviour(&behaviour);
     *machine = (struct machine){
         .memory_bytes = config->memory - SYSTEM_SIZE,
         .input_bytes = config->input_window,
         .output_bytes = config->output_window,
         .unlogged_bytes = config->output_window - UDFVM_LOGGED_OUTPUT + config->scratch,
-        .behaviour = *behaviour,
-        .rflags = GUEST_RFLAGS | (behaviour->bitmap_ignored ? RFLAGS_IOPL_3 : 0),
     };
+    behave(machine, &behaviour);
     UDFVM_TRY_GOTO(code, failed, map_guest(machine, image_fd, image_offset, error));
     udfvm_system_area_fill(machine);
     udfvm_page_tables_keep(machine);
     UDFVM_TRY_GOTO(code, failed, create_vm(machine, image_fd >= 0, error));
+    if (!known)
+        UDFVM_TRY_GOTO(code, failed, try_behaviour(machine, error));
     return UDFVM_OK;
 failed:
     udfvm_machine_destroy(machine);
     return code;
 }
 
-int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config, int image_fd,
-                         uint64_t image_offset, struct udfvm_error *error)
+/* Its slot is added only now: most VMs never need it, and KVM notes something for each page of a
+ * slot, which takes time and memory. */
+int udfvm_machine_open_unlogged(struct machine *machine, struct udfvm_error *error)
 {
-    struct behaviour behaviour;
-    *machine = (struct machine){ .hypervisor = NULL };
-    UDFVM_TRY(udfvm_behaviour(&behaviour, error));
-    return udfvm_machine_create_as(machine, config, &behaviour, image_fd, image_offset, error);
+    const struct memory_slot slot = { .number = SLOT_UNLOGGED,
+                                      .physical = SYSTEM_SIZE + machine->memory_bytes +
+                                                  UDFVM_LOGGED_OUTPUT,
+                                      .bytes = machine->unlogged_bytes,
+                                      .host = machine->unlogged };
+    UDFVM_TRY(udfvm_hypervisor_add_slot(machine->hypervisor, &slot, error));
+    udfvm_system_area_open(machine);
+    udfvm_page_tables_keep(machine);
+    machine->unlogged_open = true;
+    return UDFVM_OK;
 }
 
 void udfvm_machine_forget_memory(struct machine *machine)

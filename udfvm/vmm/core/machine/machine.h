@@ -17,13 +17,19 @@
 #define SLOT_LOGGED 1u
 
 /* ---- probe.c: what differs between processors, KVMs and emulators and can only be found by
- * trying; tried once per process ---- */
+ * trying; the first machine of a process tries it ---- */
+struct machine;
 struct behaviour {
     bool syscall_stays;  /* `syscall` at ring 3 arrives at LSTAR still at CPL 3 */
     bool bitmap_ignored; /* the I/O bitmap permits nothing: the hypercall port needs IOPL 3 */
     bool has_keys;       /* ring 3 can write PKRU, whatever CR4 says */
 };
-int udfvm_behaviour(struct behaviour *behaviour, struct udfvm_error *error);
+/* Returns false if it is not known yet. */
+bool udfvm_behaviour(struct behaviour *behaviour);
+/* Tries it in a new machine, whose flags have IOPL 3 and whose LSTAR is the gate that only ring 0
+ * can execute. Its memory is as before then, but its processor must be reset. */
+int udfvm_behaviour_try(const struct machine *machine, struct behaviour *behaviour,
+                        struct udfvm_error *error);
 
 /* ---- machine.c ---- */
 struct machine {
@@ -50,13 +56,11 @@ int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *er
  * logged then. */
 int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config, int image_fd,
                          uint64_t image_offset, struct udfvm_error *error);
-/* The same, where the behaviour is not known yet. */
-int udfvm_machine_create_as(struct machine *machine, const struct udfvm_config *config,
-                            const struct behaviour *behaviour, int image_fd, uint64_t image_offset,
-                            struct udfvm_error *error);
 void udfvm_machine_destroy(struct machine *machine);
 /* A new VM on the same guest memory, which stays as it is; what the dirty log said is lost. */
 int udfvm_machine_renew(struct machine *machine, struct udfvm_error *error);
+/* Lets the guest reach unlogged memory. */
+int udfvm_machine_open_unlogged(struct machine *machine, struct udfvm_error *error);
 /* In a forked child, which has no such mappings: destroying must not unmap what lies there now. */
 void udfvm_machine_forget_memory(struct machine *machine);
 /* Whether a forked child gets a copy, made on writing, of the output window and scratch. */
@@ -66,7 +70,7 @@ int udfvm_machine_inherit_output(const struct machine *machine, bool inherit,
  * output window), to read it; NULL if it is not. */
 const void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length);
 
-/* Contents of program memory from its start, of a machine that never ran. */
+/* Contents of program memory from its start, of a machine that ran no guest's code yet. */
 void udfvm_machine_load(const struct machine *machine, const void *data, uint64_t length);
 /* madvise(2) on guest memory. */
 int udfvm_machine_advise(const uint8_t *memory, uint64_t length, int advice);
@@ -78,6 +82,8 @@ void udfvm_page_tables_forget(struct machine *machine);
 
 /* ---- system_area.c ---- */
 void udfvm_system_area_fill(const struct machine *machine);
+/* The stubs, with the machine's flags in them: a part of that. */
+void udfvm_system_area_fill_stubs(const struct machine *machine);
 /* Lets the guest reach unlogged memory. */
 void udfvm_system_area_open(const struct machine *machine);
 uint64_t udfvm_system_area_resume_stub(const struct machine *machine);

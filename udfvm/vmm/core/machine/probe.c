@@ -1,5 +1,5 @@
-/* What differs between processors, KVMs and emulators and no feature bit tells: a VM tries it, once
- * per process. */
+/* What differs between processors, KVMs and emulators and no feature bit tells: the first VM of a
+ * process tries it, before it runs any guest's code. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -42,11 +42,8 @@ static void enter_at(const struct machine *machine, uint64_t address, uint64_t r
     udfvm_hypervisor_load_registers(machine->hypervisor);
 }
 
-/* The VM's own flags have IOPL 3, and LSTAR is the gate that only ring 0 can execute: what does not
- * work becomes an exception. */
 static int try_out(const struct machine *machine, int *found, struct udfvm_error *error)
 {
-    udfvm_machine_load(machine, vectors, sizeof vectors);
     enter_at(machine, UDFVM_VECTOR_BOOT, GUEST_RFLAGS);
     const uint64_t port = run_to_hypercall(machine, error);
     if (!port)
@@ -64,29 +61,38 @@ static int try_out(const struct machine *machine, int *found, struct udfvm_error
     return UDFVM_OK;
 }
 
-static int find_out(int *found, struct udfvm_error *error)
+/* What a process found; two threads that begin at once find the same. */
+static atomic_int known;
+
+static struct behaviour behaviour_of(int found)
 {
-    const struct udfvm_config config = { .memory = 8 * HUGE_PAGE,
-                                         .input_window = HUGE_PAGE,
-                                         .output_window = HUGE_PAGE };
-    const struct behaviour cautious = { .bitmap_ignored = true };
-    struct machine machine;
-    UDFVM_TRY(udfvm_machine_create_as(&machine, &config, &cautious, -1, 0, error));
-    const int code = try_out(&machine, found, error);
-    udfvm_machine_destroy(&machine);
-    return code;
+    return (struct behaviour){ .syscall_stays = found & SYSCALL_STAYS,
+                               .bitmap_ignored = found & BITMAP_IGNORED,
+                               .has_keys = found & HAS_KEYS };
 }
 
-int udfvm_behaviour(struct behaviour *behaviour, struct udfvm_error *error)
+bool udfvm_behaviour(struct behaviour *behaviour)
 {
-    static atomic_int known; /* two threads that begin at once find the same */
-    int found = atomic_load(&known);
-    if (found == UNKNOWN) {
-        UDFVM_TRY(find_out(&found, error));
-        atomic_store(&known, found);
-    }
-    *behaviour = (struct behaviour){ .syscall_stays = found & SYSCALL_STAYS,
-                                     .bitmap_ignored = found & BITMAP_IGNORED,
-                                     .has_keys = found & HAS_KEYS };
+    const int found = atomic_load(&known);
+    *behaviour = found == UNKNOWN ? (struct behaviour){ .bitmap_ignored = true }
+                                  : behaviour_of(found);
+    return found != UNKNOWN;
+}
+
+_Static_assert(UDFVM_VECTOR_BOOT == UDFVM_KERNEL_BASE &&
+                   UDFVM_TRAP_BASE == UDFVM_KERNEL_BASE + PAGE,
+               "what is tried, and what the gates write, is in the first pages of memory");
+
+int udfvm_behaviour_try(const struct machine *machine, struct behaviour *behaviour,
+                        struct udfvm_error *error)
+{
+    uint8_t memory[2 * PAGE];
+    int found = UNKNOWN;
+    memcpy(memory, machine->memory, sizeof memory);
+    udfvm_machine_load(machine, vectors, sizeof vectors);
+    UDFVM_TRY(try_out(machine, &found, error));
+    udfvm_machine_load(machine, memory, sizeof memory);
+    atomic_store(&known, found);
+    *behaviour = behaviour_of(found);
     return UDFVM_OK;
 }

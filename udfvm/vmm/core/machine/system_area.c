@@ -119,9 +119,10 @@ static void fill_descriptors(uint8_t *system)
     system[SYSTEM_TSS + bitmap + UDFVM_PORT / 8] &= (uint8_t)~(1u << UDFVM_PORT % 8);
 }
 
-static void fill_stubs(uint8_t *system, uint32_t rflags)
+void udfvm_system_area_fill_stubs(const struct machine *machine)
 {
-    uint8_t *gates = system + SYSTEM_GATES;
+    uint8_t *system = machine->system, *gates = system + SYSTEM_GATES;
+    const uint32_t rflags = (uint32_t)machine->rflags;
     memcpy(gates, udfvm_gates, (size_t)(udfvm_gates_end - udfvm_gates));
     memcpy(gates + (udfvm_gate_flags_call - udfvm_gates) - sizeof rflags, &rflags, sizeof rflags);
     memcpy(gates + (udfvm_gate_flags_fault - udfvm_gates) - sizeof rflags, &rflags, sizeof rflags);
@@ -136,7 +137,7 @@ void udfvm_system_area_fill(const struct machine *machine)
     map_system_area(system);
     map_memory(machine);
     fill_descriptors(system);
-    fill_stubs(system, (uint32_t)machine->rflags);
+    udfvm_system_area_fill_stubs(machine);
 }
 
 /* An exception leaves its frame there, which the processor itself pushes; the selector of the stack

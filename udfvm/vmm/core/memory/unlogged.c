@@ -47,18 +47,14 @@ struct pm_scan_arg {
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 #endif
 
-int64_t udfvm_unlogged_open(struct guest_memory *memory)
+int udfvm_unlogged_open(struct guest_memory *memory, struct udfvm_error *error)
 {
     struct machine *machine = memory->machine;
-    if (machine->unlogged_bytes == 0)
-        return -1;
-    if (machine->unlogged_open)
-        return 0;
+    if (machine->unlogged_bytes == 0 || machine->unlogged_open)
+        return UDFVM_OK;
+    UDFVM_TRY(udfvm_machine_open_unlogged(machine, error));
     memory->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    udfvm_system_area_open(machine);
-    udfvm_page_tables_keep(machine);
-    machine->unlogged_open = true;
-    return 0;
+    return UDFVM_OK;
 }
 
 /* Zeroes what is not zero; true if anything was. */

@@ -22,8 +22,8 @@ struct scrub { /* what is being zeroed */
     atomic_bool written; /* any of it was not zero */
     bool pending;
 };
-/* Makes it accessible to the guest, from now on. Returns 0, or -1 where there is none. */
-int64_t udfvm_unlogged_open(struct guest_memory *memory);
+/* Makes it accessible to the guest, from now on. Does nothing where there is none. */
+int udfvm_unlogged_open(struct guest_memory *memory, struct udfvm_error *error);
 /* Zeroes all that the guest may have written: at once, or begins to, where that is much. */
 int udfvm_unlogged_scrub(struct guest_memory *memory, struct udfvm_error *error);
 /* Waits for that: must be called before the guest runs again. On failure the VM must be restored
