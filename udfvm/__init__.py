@@ -53,8 +53,9 @@ from udfvm.errors import (
     UDFError,
     UnknownUDFError,
 )
+from udfvm.functions.declaring import udf
 from udfvm.functions.function import Function
-from udfvm.functions.scalar import ScalarFunction, udf
+from udfvm.functions.scalar import ScalarFunction
 from udfvm.installation import get_include
 
 if TYPE_CHECKING:

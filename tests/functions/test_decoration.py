@@ -35,8 +35,8 @@ def _untyped(x, y):  # type: ignore[no-untyped-def]
     return x
 
 
-def _variadic(*values: int) -> int:
-    return 0
+def _keywords(**xs: int) -> int:
+    return len(xs)
 
 
 def _keyword_only(*, x: int) -> int:
@@ -128,7 +128,7 @@ _ARRAYS: dict[str, Any] = {"vectorized": True, "input_types": ["double"], "outpu
             "parameter 'y'.*'int65' is not a supported type: did you mean 'int64'. .see Types",
         ),
         (_untyped, {"input_types": ["int64", "int64"]}, "the result has no type.*output_type="),
-        (_variadic, {}, "takes any number of arguments, and a UDF has a fixed number"),
+        (_keywords, {}, ". takes any number of arguments, and a UDF has a fixed number: write"),
         (_keyword_only, {}, "'.' is keyword-only, .*: move it before the ."),
         (_none_by_default, {}, "the default of 'x' is None: annotate it `int . None`"),
         (_text_by_default, {}, "the default of 'x' is not valid: 'x' is declared int64, .*got str"),

@@ -124,11 +124,12 @@ def caller_of(function: Function) -> Caller:
     """Returns what makes the calls of a function: with pyarrow's context and arguments."""
     if isinstance(function, TableFunction):
         return functools.partial(_table, function)
-    make = (
-        functools.partial(_aggregate, function)
-        if isinstance(function, AggregateFunction)
-        else functools.partial(_column, function._calls)
-    )
+    if isinstance(function, AggregateFunction):
+        make = functools.partial(_aggregate, function)
+    elif function.is_variadic:
+        make = functools.partial(_any_number, function)
+    else:
+        make = functools.partial(_column, function._calls)
 
     def call(context: Any, arguments: tuple[Any, ...]) -> Any:
         with _gate.call(function_name):
@@ -142,7 +143,7 @@ def calls_of(function: Function) -> Calls | None:
     """Returns what calls a scalar or vectorised function with columns of numbers; None where
     there is none.
     """
-    if function.form not in ("scalar", "vectorized"):
+    if function.form not in ("scalar", "vectorized") or function.is_variadic:
         return None
     calls = function._calls
     return calls if calls.codecs.numbers.has_small else None
@@ -171,6 +172,10 @@ def _column(calls: Calls, context: Any, arguments: tuple[Any, ...]) -> pa.Array:
     if arguments and not any(isinstance(argument, pa.Array) for argument in arguments):
         return pa.repeat(result[0], rows, memory_pool=pool)
     return result.chunk(0) if result.num_chunks == 1 else result.combine_chunks(memory_pool=pool)
+
+
+def _any_number(function: Function, context: Any, arguments: tuple[Any, ...]) -> pa.Array:
+    return _column(function._calls_with(len(arguments)), context, arguments)
 
 
 def _aggregate(function: AggregateFunction, context: Any, columns: Sequence[pa.Array]) -> pa.Scalar:

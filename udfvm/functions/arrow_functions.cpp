@@ -193,6 +193,13 @@ Status execute_whole(compute::KernelContext *context, const compute::ExecBatch &
     return Status::OK();
 }
 
+// What a function is, besides its kernels.
+struct Publication {
+    bool is_pure;
+    PyObject *registration;
+    int fewest; // arguments, where there may be any number; negative: as the source has it
+};
+
 // The kernel of a function, made of that of another.
 compute::ScalarKernel adapted(const compute::ScalarKernel &kernel, PyObject *registration)
 {
@@ -215,12 +222,14 @@ template <class Kernel> Kernel adapted(const Kernel &kernel, PyObject *)
 
 template <class Base, class Function = Casting<Base>, class... Flags>
 Result<std::shared_ptr<compute::Function>> made(std::string name, const compute::Function &source,
-                                                PyObject *registration, Flags... flags)
+                                                const Publication &publication, Flags... flags)
 {
-    auto function = std::make_shared<Function>(std::move(name), source.arity(), source.doc(),
+    const auto arity = publication.fewest < 0 ? source.arity()
+                                              : compute::Arity::VarArgs(publication.fewest);
+    auto function = std::make_shared<Function>(std::move(name), arity, source.doc(),
                                                source.default_options(), flags...);
     for (const auto *each : static_cast<const Base &>(source).kernels()) {
-        auto kernel = adapted(*each, registration);
+        auto kernel = adapted(*each, publication.registration);
         function->numbers = udfvm::numbers_of(kernel);
         ARROW_RETURN_NOT_OK(function->AddKernel(std::move(kernel)));
     }
@@ -228,35 +237,34 @@ Result<std::shared_ptr<compute::Function>> made(std::string name, const compute:
 }
 
 Result<std::shared_ptr<compute::Function>> copy_of(const compute::Function &source,
-                                                   std::string name, bool is_pure,
-                                                   PyObject *registration)
+                                                   std::string name, const Publication &publication)
 {
     switch (source.kind()) {
     case compute::Function::SCALAR:
-        return made<compute::ScalarFunction>(std::move(name), source, registration, is_pure);
+        return made<compute::ScalarFunction>(std::move(name), source, publication,
+                                             publication.is_pure);
     case compute::Function::VECTOR:
-        return made<compute::VectorFunction>(std::move(name), source, registration);
+        return made<compute::VectorFunction>(std::move(name), source, publication);
     case compute::Function::SCALAR_AGGREGATE:
         return made<
             compute::ScalarAggregateFunction,
             CastingAggregate<compute::ScalarAggregateFunction, compute::ScalarAggregateKernel>>(
-            std::move(name), source, registration);
+            std::move(name), source, publication);
     case compute::Function::HASH_AGGREGATE:
         return made<compute::HashAggregateFunction,
                     CastingAggregate<compute::HashAggregateFunction, compute::HashAggregateKernel>>(
-            std::move(name), source, registration);
+            std::move(name), source, publication);
     case compute::Function::META:
         break;
     }
     return Status::TypeError(source.name(), " has no kernels");
 }
 
-Status publish(const std::string &source_name, std::string name, bool is_pure,
-               PyObject *registration)
+Status publish(const std::string &source_name, std::string name, const Publication &publication)
 {
     auto *registry = compute::GetFunctionRegistry();
     ARROW_ASSIGN_OR_RAISE(auto source, registry->GetFunction(source_name));
-    ARROW_ASSIGN_OR_RAISE(auto function, copy_of(*source, std::move(name), is_pure, registration));
+    ARROW_ASSIGN_OR_RAISE(auto function, copy_of(*source, std::move(name), publication));
     return registry->AddFunction(std::move(function), /*allow_overwrite=*/true);
 }
 
@@ -264,10 +272,12 @@ PyObject *publish_function(PyObject *, PyObject *arguments)
 {
     const char *source, *name;
     int is_pure;
-    PyObject *registration;
-    if (!PyArg_ParseTuple(arguments, "sspO:publish", &source, &name, &is_pure, &registration))
+    Publication publication;
+    if (!PyArg_ParseTuple(arguments, "sspOi:publish", &source, &name, &is_pure,
+                          &publication.registration, &publication.fewest))
         return nullptr;
-    Status status = publish(source, name, is_pure, registration);
+    publication.is_pure = is_pure != 0;
+    Status status = publish(source, name, publication);
     if (!status.ok()) {
         PyErr_SetString(PyExc_ValueError, status.ToString().c_str());
         return nullptr;
@@ -277,9 +287,10 @@ PyObject *publish_function(PyObject *, PyObject *arguments)
 
 PyMethodDef methods[] = {
     { "publish", publish_function, METH_VARARGS,
-      "publish(source, name, is_pure, registration)\n--\n\n"
+      "publish(source, name, is_pure, registration, fewest)\n--\n\n"
       "Makes the function of a name from one that was registered under another, and replaces what "
-      "has the name. Columns of numbers go to what the attribute calls of the registration has." },
+      "has the name. Columns of numbers go to what the attribute calls of the registration has. "
+      "It takes any number of arguments from fewest on, if that is not negative." },
     { nullptr, nullptr, 0, nullptr },
 };
 

@@ -42,9 +42,11 @@ class _Interface(NamedTuple):
     names: tuple[str, ...]
     types: tuple[pa.DataType, ...]
     result: pa.DataType
+    fewest: int | None = None  # arguments, where the last type is that of any number of them
 
     def __str__(self) -> str:
-        return f"({', '.join(map(str, self.types))}) -> {self.result}"
+        more = "" if self.fewest is None else ", ..."
+        return f"({', '.join(map(str, self.types))}{more}) -> {self.result}"
 
 
 class _Registration:
@@ -56,12 +58,13 @@ class _Registration:
         self.name = name
         self.interface = interface
         self.turn_to(caller, calls)
-        # pyarrow reads the number of arguments from here. Without it the function would be
-        # variadic.
+        # pyarrow reads the number of arguments from here.
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         names = ("context", *(f"argument_{index}" for index in range(len(interface.types))))
-        self.__signature__ = inspect.Signature(
-            [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
-        )
+        parameters = [inspect.Parameter(name, kind) for name in names]
+        if interface.fewest is not None:
+            parameters[-1] = parameters[-1].replace(kind=inspect.Parameter.VAR_POSITIONAL)
+        self.__signature__ = inspect.Signature(parameters)
 
     def turn_to(self, caller: Caller | None, calls: Calls | None) -> None:
         """Makes this what pyarrow calls from now on, and where columns of numbers go that need
@@ -138,7 +141,7 @@ def forget(names: list[str]) -> None:
 def _interface_of(function: Function) -> _Interface:
     if isinstance(function, TableFunction):
         return _Interface("tabular", (), (), pa.struct(list(schema_of(function))))
-    names = tuple(parameter.name for parameter in function.parameters)
+    names = tuple(parameter.name.removeprefix("*") for parameter in function.parameters)
     types = tuple(parameter.type.as_declared for parameter in function.parameters)
     kind = (
         "aggregate"
@@ -147,7 +150,8 @@ def _interface_of(function: Function) -> _Interface:
         if function.elementwise
         else "vector"
     )
-    return _Interface(kind, names, types, function.result.type.as_declared)
+    fewest = function._fewest if function.is_variadic else None
+    return _Interface(kind, names, types, function.result.type.as_declared, fewest)
 
 
 def _register(
@@ -177,7 +181,7 @@ def _register(
 
 def _add(name: str, text: str | None, registration: _Registration) -> None:
     """Gives pyarrow a function of a new name."""
-    kind, names, types, result = registration.interface
+    kind, names, types, result, _ = registration.interface
     add = {
         "scalar": pc.register_scalar_function,
         "vector": pc.register_vector_function,
@@ -199,9 +203,10 @@ def _publish(source: str, name: str, function: Function, registration: _Registra
     if not HAS_KERNELS:
         return
     is_pure = function.limits.deterministic
-    _arrow_functions.publish(source, name, is_pure, registration)
+    fewest = registration.interface.fewest
+    _arrow_functions.publish(source, name, is_pure, registration, -1 if fewest is None else fewest)
     if function.form == "aggregate":
-        _arrow_functions.publish(f"hash_{source}", f"hash_{name}", is_pure, registration)
+        _arrow_functions.publish(f"hash_{source}", f"hash_{name}", is_pure, registration, -1)
 
 
 def _own_name(function: str) -> str:

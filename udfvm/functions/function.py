@@ -81,6 +81,8 @@ class Function(DeclaredFunction):
     500000000
     """
 
+    is_variadic = False  # True if a parameter ``*args`` takes any number of arguments
+
     def __init__(
         self,
         program: Program,
@@ -119,6 +121,7 @@ class Function(DeclaredFunction):
         self.parameters: tuple[Parameter, ...] = interface.signature.parameters
         self.result: ResultType = interface.signature.result
         self._arity = len(self.parameters)
+        self._fewest = self._arity  # arguments of a call, defaults included; see ``is_variadic``
         self._python_signature = interface.signature.python
         self._program = program
         self._options: dict[str, Any] = {  # but the pool, which is this process's
@@ -277,6 +280,10 @@ class Function(DeclaredFunction):
 
     # ---- Arguments ----
 
+    def _calls_with(self, count: int) -> Calls:
+        """Returns what makes the calls with so many arguments."""
+        return self._calls
+
     def _bind(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, ...]:
         try:
             bound = self._python_signature().bind(*arguments, **keywords)
@@ -292,9 +299,10 @@ class Function(DeclaredFunction):
     def _encoded_defaults(self) -> list[bytes | None]:
         from udfvm.codec.defaults import encoded_default
 
-        python = self._python_signature().parameters
+        given = self._column_defaults()
         found = [
-            encoded_default(self.name, each, python[each.name].default) for each in self.parameters
+            encoded_default(self.name, each, given[each.name]) if each.name in given else None
+            for each in self.parameters
         ]
         last = max((index for index, default in enumerate(found) if default is None), default=-1)
         return [default if index > last else None for index, default in enumerate(found)]

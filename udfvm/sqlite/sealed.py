@@ -114,6 +114,11 @@ def entry_of(
 
 def sealed_name(udf: Function, namespace: str) -> str:
     """Returns the name in SQL. Raises Error if SQL functions cannot have it."""
+    if udf.is_variadic:
+        raise Error(
+            f"UDF {udf.name!r}: {udf.parameters[-1].name} takes any number of arguments, and a"
+            " sealed function has a fixed number: write a parameter for each"
+        )
     name = f"{namespace}_{udf.name}" if namespace else udf.name
     columns = declaration_of(udf).columns
     names = [name, *(each.name for each in udf.parameters), *(each.name for each in columns)]

@@ -60,24 +60,28 @@ def signature_of(
     output_type: object,
     output_only: bool = False,
     hints: Mapping[str, object] | None = None,
+    may_repeat: bool = False,
+    repeated: int | None = None,
 ) -> Signature:
     """Reads the signature of a function that becomes a UDF. Raises SignatureError.
 
-    ``hints`` are its evaluated annotations, if they are known. With ``output_only`` the result is
+    ``hints`` are its evaluated annotations, if they are known. With ``may_repeat`` it may have a
+    parameter ``*args``. That is one parameter here, or as many as ``repeated`` says: ``args[0]``
+    and so on. With ``output_only`` the result is
     ``output_type``, whatever the annotation is. A result annotated ``list[T]`` or as a
     ``TypedDict`` is a list or struct if all parts have a type; otherwise it is JSON.
     """
     _refuse_async(function, name)
-    names = _parameter_names(function, name)
+    names = _parameter_names(function, name, may_repeat)
     hints = dict(hints_of(function, name) if hints is None else hints)
     if output_only:
         hints.pop("return", None)
-    given = _given_inputs(name, names, input_types)
+    given = _given_inputs(name, [each.removeprefix("*") for each in names], input_types)
     parameters = []
     for position, parameter in enumerate(names, 1):
-        where = f"parameter {parameter!r}"
-        annotation = _read(name, where, hints, parameter)
-        type_ = _combine(name, where, annotation, given.get(parameter), "input_types=", vectorized)
+        where, key = f"parameter {parameter!r}", parameter.removeprefix("*")
+        annotation = _read(name, where, hints, key)
+        type_ = _combine(name, where, annotation, given.get(key), "input_types=", vectorized)
         parameters.append(
             Parameter(
                 parameter,
@@ -88,12 +92,32 @@ def signature_of(
                 None if vectorized else annotation.shape,
             )
         )
+    if repeated is not None:
+        parameters[-1:] = _repeated(parameters[-1], repeated)
     if vectorized and not parameters:
         raise SignatureError(f"UDF {name!r}: a vectorised function needs at least one parameter")
     result = _result(name, hints, output_type, vectorized)
     return Signature(
-        tuple(parameters), result, functools.cache(lambda: _python_signature(function, name))
+        tuple(parameters),
+        result,
+        functools.cache(lambda: _python_signature(function, name, may_repeat)),
     )
+
+
+def _repeated(parameter: Parameter, count: int) -> list[Parameter]:
+    """Returns the parameters that a parameter ``*args`` stands for."""
+    name = parameter.name.removeprefix("*")
+    return [
+        parameter._replace(name=f"{name}[{index}]", position=parameter.position + index)
+        for index in range(count)
+    ]
+
+
+def takes_any_number(function: Callable[..., object], name: str) -> bool:
+    """Returns True for a function that has a parameter ``*args``. Raises SignatureError for
+    parameters that no UDF has.
+    """
+    return any(each.startswith("*") for each in _parameter_names(function, name, may_repeat=True))
 
 
 def refuse_generators(function: Callable[..., object], name: str) -> None:
@@ -116,9 +140,11 @@ def _refuse_async(function: Callable[..., object], name: str) -> None:
         )
 
 
-def _parameter_names(function: Callable[..., object], name: str) -> list[str]:
-    """Returns the names of the parameters. Raises SignatureError for those that cannot be passed by
-    position.
+def _parameter_names(
+    function: Callable[..., object], name: str, may_repeat: bool = False
+) -> list[str]:
+    """Returns the names of the parameters; that of ``*args`` with the star. Raises SignatureError
+    for those that cannot be passed by position.
 
     Ordinary functions are read from their code, as ``inspect`` would do it: importing that takes
     longer than a call.
@@ -134,10 +160,15 @@ def _parameter_names(function: Callable[..., object], name: str) -> list[str]:
         and not function.__code__.co_flags & _VARIADIC
     ):
         return list(function.__code__.co_varnames[: function.__code__.co_argcount])
-    return list(_python_signature(function, name).parameters)
+    return [
+        f"*{each.name}" if each.kind is each.VAR_POSITIONAL else each.name
+        for each in _python_signature(function, name, may_repeat).parameters.values()
+    ]
 
 
-def _python_signature(function: Callable[..., object], name: str) -> inspect.Signature:
+def _python_signature(
+    function: Callable[..., object], name: str, may_repeat: bool
+) -> inspect.Signature:
     import inspect
 
     try:
@@ -159,11 +190,14 @@ def _python_signature(function: Callable[..., object], name: str) -> inspect.Sig
                 f"UDF {name!r}: parameter {parameter.name!r} is keyword-only, and SQL and Arrow"
                 " pass arguments by position: move it before the *"
             )
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if parameter.kind is parameter.VAR_KEYWORD or (
+            parameter.kind is parameter.VAR_POSITIONAL and not may_repeat
+        ):
             stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
             raise SignatureError(
-                f"UDF {name!r}: {stars}{parameter.name} takes any number of arguments, and a UDF"
-                " has a fixed number: write a parameter for each"
+                f"UDF {name!r}: {stars}{parameter.name} takes any number of arguments, and"
+                f" {'a UDF' if stars == '**' else 'a table function or aggregate'} has a fixed"
+                " number: write a parameter for each"
             )
     return signature
 
