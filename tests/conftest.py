@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,11 @@ import pytest
 from hypothesis import settings
 
 from udfvm.cli import flights
+
+# Whatever the shell says: tests start hundreds of programs that import the package, which is
+# compiled once.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Hypothesis would fail an example that takes 200 ms: a busy machine takes as long as it takes.
 settings.register_profile("without deadlines", deadline=None)
@@ -107,3 +114,11 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest begin: no process is left alone with one at the end."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Garbage collections look at none of the hundreds of thousands of objects that modules and
+    tests are: they live as long as the session.
+    """
+    gc.collect()
+    gc.freeze()
