@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from native_programs import MUSL
+from native_programs import MUSL, MUSL_OF_DISTRIBUTION
 
 import udfvm
 from udfvm import errors
@@ -113,7 +113,7 @@ BUILDS = {
     "shared": ["gcc", "-shared", "-fPIC"],
     "dynamic": ["gcc", "-fPIE", "-pie"],
     "static": ["gcc", "-static", "-no-pie"],
-    "musl": [*MUSL, "-fPIE", "-pie"],
+    "musl": MUSL["pie"],
 }
 
 
@@ -241,9 +241,17 @@ def test_errors_name_the_row(made: Path) -> None:
     ],
 )
 def test_a_crash_says_where(
-    made: Path, function: str, name: str, address: int, words: list[str]
+    request: pytest.FixtureRequest,
+    made: Path,
+    function: str,
+    name: str,
+    address: int,
+    words: list[str],
 ) -> None:
     udf = udfvm.from_elf(made, function)
+    if request.node.callspec.params["made"] == "musl" and function == "crash_abort":
+        # musl of the distribution has no tables for unwinding: the backtrace ends in its abort().
+        words = [words[0], *words[1:] * (not MUSL_OF_DISTRIBUTION), "#0"]
     for argument in (0, pa.array([0], pa.int32())):
         with pytest.raises(udfvm.GuestCrashError) as caught:
             udf(argument)
