@@ -63,6 +63,9 @@ enum hypervisor_exit {
 
 /* ---- Life ---- */
 
+/* Asks the hypervisor what the first VM of a process needs to know: beside its creation, on another
+ * thread. */
+void udfvm_hypervisor_ask(void);
 int udfvm_hypervisor_create(struct hypervisor **created, const struct memory_slot *slots,
                             size_t count, const struct processor_setup *setup,
                             struct udfvm_error *error);

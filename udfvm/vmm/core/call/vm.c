@@ -11,19 +11,41 @@
 #include "call/vm.h"
 #include "call/watchdog.h"
 
-static int fill_vm(struct udfvm_vm *vm, struct udfvm_image *base, struct udfvm_error *error)
+/* Memory on the image's base, with the image's pages, which are copied while the VM is created. */
+static int open_machine(struct udfvm_vm *vm, struct udfvm_image *image, struct udfvm_error *error)
+{
+    struct udfvm_image *base = image->base ? image->base : image;
+    struct machine *machine = &vm->machine;
+    struct filling filling;
+    UDFVM_TRY(udfvm_machine_map(machine, &vm->config, base->fd,
+                                base->offset + base->header->pages_offset, error));
+    UDFVM_TRY(udfvm_memory_create(&vm->memory, machine, base, error));
+    udfvm_memory_begin_filling(&filling, &vm->memory, image);
+    const int code = udfvm_machine_start(machine, true, error);
+    udfvm_memory_end_filling(&filling);
+    if (code != UDFVM_OK)
+        return code;
+    udfvm_system_area_state(machine->system, &image->header->state);
+    return udfvm_machine_try(machine, error);
+}
+
+static int fill_vm(struct udfvm_vm *vm, struct udfvm_image *image, struct udfvm_error *error)
 {
     /* Never that of an earlier VM on the same image, whose sealed memory may remember it. */
     if (getrandom(&vm->sequence, sizeof vm->sequence, 0) != (ssize_t)sizeof vm->sequence)
         return udfvm_fail_errno(error, "getrandom");
-    UDFVM_TRY(udfvm_machine_create(&vm->machine, &vm->config, base ? base->fd : -1,
-                                   base ? base->offset + base->header->pages_offset : 0, error));
-    UDFVM_TRY(udfvm_memory_create(&vm->memory, &vm->machine, base, error));
+    if (image) {
+        UDFVM_TRY(open_machine(vm, image, error));
+    } else {
+        UDFVM_TRY(udfvm_machine_create(&vm->machine, &vm->config, error));
+        UDFVM_TRY(udfvm_memory_create(&vm->memory, &vm->machine, NULL, error));
+    }
     vm->tsc_khz = udfvm_hypervisor_tsc_khz(vm->machine.hypervisor, error);
     return vm->tsc_khz ? UDFVM_OK : UDFVM_E_SYSTEM;
 }
 
-static udfvm_vm *create(const struct udfvm_config *config, struct udfvm_image *base,
+/* `image`: NULL for a VM that is booted. */
+static udfvm_vm *create(const struct udfvm_config *config, struct udfvm_image *image,
                         const struct udfvm_files *files, struct udfvm_error *error)
 {
     struct udfvm_vm *vm = calloc(1, sizeof *vm);
@@ -32,13 +54,14 @@ static udfvm_vm *create(const struct udfvm_config *config, struct udfvm_image *b
         return NULL;
     }
     vm->config = *config;
+    vm->state = image ? VM_SEALED : VM_UNSEALED;
     udfvm_log_create(&vm->log);
     vm->files = files;
     vm->generation = udfvm_fork_generation();
     udfvm_deadline_register(&vm->deadline);
     vm->idle_spin_us = IDLE_SPIN_US;
     memset(vm->handles, 0xff, sizeof vm->handles);
-    if (fill_vm(vm, base, error) == UDFVM_OK)
+    if (fill_vm(vm, image, error) == UDFVM_OK)
         return vm;
     udfvm_vm_close(vm);
     return NULL;
@@ -100,7 +123,6 @@ static udfvm_vm *create_for_boot(const struct udfvm_config *config, const void *
     struct udfvm_vm *vm = create(config, NULL, files, error);
     if (!vm)
         return NULL;
-    vm->state = VM_UNSEALED;
     udfvm_machine_load(&vm->machine, kernel, kernel_length);
     return vm;
 }
@@ -126,26 +148,11 @@ udfvm_vm *udfvm_vm_boot(const struct udfvm_config *config, const void *kernel, s
     return NULL;
 }
 
-static udfvm_vm *open_on(udfvm_image *image, const struct udfvm_config *config,
-                         const struct udfvm_files *files, struct udfvm_error *error)
-{
-    struct udfvm_image *base = image->base ? image->base : image;
-    struct udfvm_vm *vm = create(config, base, files, error);
-    if (!vm)
-        return NULL;
-    vm->state = VM_SEALED;
-    udfvm_system_area_state(vm->machine.system, &base->header->state);
-    if (udfvm_vm_bind(vm, image, error) == UDFVM_OK)
-        return vm;
-    udfvm_vm_close(vm);
-    return NULL;
-}
-
 udfvm_vm *udfvm_vm_open(udfvm_image *image, const struct udfvm_files *files,
                         struct udfvm_error *error)
 {
     udfvm_error_clear(error);
-    return open_on(image, &image->header->config, files, error);
+    return create(&image->header->config, image, files, error);
 }
 
 udfvm_vm *udfvm_vm_open_windows(udfvm_image *image, const struct udfvm_windows *windows,
@@ -157,7 +164,7 @@ udfvm_vm *udfvm_vm_open_windows(udfvm_image *image, const struct udfvm_windows *
     config.output_window = windows->output;
     config.scratch = windows->scratch;
     udfvm_vm *vm = udfvm_config_check(&config, error) == UDFVM_OK
-                       ? open_on(image, &config, files, error)
+                       ? create(&config, image, files, error)
                        : NULL;
     if (vm)
         vm->once = true;

@@ -19,8 +19,28 @@
 static void mark(struct udfvm_image *image, uint64_t from, uint64_t to)
 {
     const uint64_t start = image->offset + image->header->pages_offset;
-    for (uint64_t page = (from - start + PAGE - 1) / PAGE; (page + 1) * PAGE <= to - start; page++)
-        image->holes[page / 64] |= 1ull << page % 64;
+    const uint64_t end = (to - start) / PAGE;
+    for (uint64_t page = (from - start + PAGE - 1) / PAGE; page < end;) {
+        const bool whole = page % 64 == 0 && end - page >= 64;
+        image->holes[page / 64] |= whole ? ~0ull : 1ull << page % 64;
+        page += whole ? 64 : 1;
+    }
+}
+
+/* The first page from `page` on, before `end`, that is a hole, or that is none; `end` if there is
+ * none. */
+static uint64_t find(const struct udfvm_image *image, bool hole, uint64_t page, uint64_t end)
+{
+    while (page < end) {
+        const uint64_t bits = hole ? image->holes[page / 64] : ~image->holes[page / 64];
+        const uint64_t left = bits >> page % 64;
+        if (left) {
+            page += (uint64_t)__builtin_ctzll(left);
+            break;
+        }
+        page = (page / 64 + 1) * 64;
+    }
+    return page < end ? page : end;
 }
 
 int udfvm_image_find_holes(struct udfvm_image *image, struct udfvm_error *error)
@@ -53,9 +73,9 @@ int udfvm_image_map_holes(const struct udfvm_image *image, const struct machine 
                           struct udfvm_error *error)
 {
     const uint64_t pages = machine->memory_bytes / PAGE;
-    for (uint64_t first = 0, last; first < pages; first = last + 1) {
-        for (last = first; last < pages && udfvm_image_is_hole(image, last);)
-            last++;
+    for (uint64_t first = 0, last = 0; first < pages; first = last) {
+        first = find(image, true, last, pages);
+        last = find(image, false, first, pages);
         const uint64_t bytes = (last - first) * PAGE;
         if (bytes < LARGE_HOLE)
             continue;

@@ -107,6 +107,16 @@ int udfvm_processor_features(int kvm, struct processor_features *features,
     return UDFVM_OK;
 }
 
+void udfvm_hypervisor_ask(void)
+{
+    struct processor_features features;
+    int kvm;
+    if (udfvm_kvm_open(&kvm, NULL) != UDFVM_OK)
+        return; /* the creation fails, and says so */
+    (void)udfvm_processor_features(kvm, &features, NULL);
+    close(kvm);
+}
+
 static bool exists(const char *path)
 {
     return access(path, F_OK) == 0;

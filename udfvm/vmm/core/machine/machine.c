@@ -99,7 +99,7 @@ static struct processor_setup processor_setup(const struct machine *machine)
     };
 }
 
-static int create_vm(struct machine *machine, bool logged, struct udfvm_error *error)
+int udfvm_machine_start(struct machine *machine, bool logged, struct udfvm_error *error)
 {
     const uint64_t logged_bytes = machine->memory_bytes + UDFVM_LOGGED_OUTPUT;
     const struct processor_setup setup = processor_setup(machine);
@@ -133,11 +133,30 @@ static void behave(struct machine *machine, const struct behaviour *behaviour)
     machine->rflags = GUEST_RFLAGS | (behaviour->bitmap_ignored ? RFLAGS_IOPL_3 : 0);
 }
 
-/* Tries how the processor behaves, and makes the machine one that was created with the finding. A
- * machine of its own for that would take longer than all else that the first one needs. */
-static int try_behaviour(struct machine *machine, struct udfvm_error *error)
+int udfvm_machine_map(struct machine *machine, const struct udfvm_config *config, int image_fd,
+                      uint64_t image_offset, struct udfvm_error *error)
+{
+    struct behaviour behaviour;
+    udfvm_behaviour(&behaviour);
+    *machine = (struct machine){
+        .memory_bytes = config->memory - SYSTEM_SIZE,
+        .input_bytes = config->input_window,
+        .output_bytes = config->output_window,
+        .unlogged_bytes = config->output_window - UDFVM_LOGGED_OUTPUT + config->scratch,
+    };
+    behave(machine, &behaviour);
+    UDFVM_TRY(map_guest(machine, image_fd, image_offset, error));
+    udfvm_system_area_fill(machine);
+    udfvm_page_tables_keep(machine);
+    return UDFVM_OK;
+}
+
+/* A machine of its own for that would take longer than all else that the first one needs. */
+int udfvm_machine_try(struct machine *machine, struct udfvm_error *error)
 {
     struct behaviour found;
+    if (machine->behaviour.known)
+        return UDFVM_OK;
     UDFVM_TRY(udfvm_behaviour_try(machine, &found, error));
     behave(machine, &found);
     udfvm_system_area_fill_stubs(machine);
@@ -146,25 +165,13 @@ static int try_behaviour(struct machine *machine, struct udfvm_error *error)
     return udfvm_hypervisor_reset(machine->hypervisor, error);
 }
 
-int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config, int image_fd,
-                         uint64_t image_offset, struct udfvm_error *error)
+int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config,
+                         struct udfvm_error *error)
 {
     int code;
-    struct behaviour behaviour;
-    const bool known = udfvm_behaviour(&behaviour);
-    *machine = (struct machine){
-        .memory_bytes = config->memory - SYSTEM_SIZE,
-        .input_bytes = config->input_window,
-        .output_bytes = config->output_window,
-        .unlogged_bytes = config->output_window - UDFVM_LOGGED_OUTPUT + config->scratch,
-    };
-    behave(machine, &behaviour);
-    UDFVM_TRY_GOTO(code, failed, map_guest(machine, image_fd, image_offset, error));
-    udfvm_system_area_fill(machine);
-    udfvm_page_tables_keep(machine);
-    UDFVM_TRY_GOTO(code, failed, create_vm(machine, image_fd >= 0, error));
-    if (!known)
-        UDFVM_TRY_GOTO(code, failed, try_behaviour(machine, error));
+    UDFVM_TRY_GOTO(code, failed, udfvm_machine_map(machine, config, -1, 0, error));
+    UDFVM_TRY_GOTO(code, failed, udfvm_machine_start(machine, false, error));
+    UDFVM_TRY_GOTO(code, failed, udfvm_machine_try(machine, error));
     return UDFVM_OK;
 failed:
     udfvm_machine_destroy(machine);

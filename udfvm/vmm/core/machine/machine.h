@@ -20,12 +20,12 @@
  * trying; the first machine of a process tries it ---- */
 struct machine;
 struct behaviour {
+    bool known;          /* false: the most cautious */
     bool syscall_stays;  /* `syscall` at ring 3 arrives at LSTAR still at CPL 3 */
     bool bitmap_ignored; /* the I/O bitmap permits nothing: the hypercall port needs IOPL 3 */
     bool has_keys;       /* ring 3 can write PKRU, whatever CR4 says */
 };
-/* Returns false if it is not known yet. */
-bool udfvm_behaviour(struct behaviour *behaviour);
+void udfvm_behaviour(struct behaviour *behaviour);
 /* Tries it in a new machine, whose flags have IOPL 3 and whose LSTAR is the gate that only ring 0
  * can execute. Its memory is as before then, but its processor must be reset. */
 int udfvm_behaviour_try(const struct machine *machine, struct behaviour *behaviour,
@@ -52,10 +52,17 @@ struct machine {
     uint8_t *page_tables; /* a copy; NULL: there was no memory for it */
 };
 int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *error);
-/* Guest memory is anonymous (image_fd < 0) or a private mapping of image_fd at image_offset, and
- * logged then. */
-int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config, int image_fd,
-                         uint64_t image_offset, struct udfvm_error *error);
+/* Creates a machine of anonymous memory that is not logged. */
+int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config,
+                         struct udfvm_error *error);
+/* The three steps of creating one, after each of which it may be destroyed. First the memory:
+ * anonymous (image_fd < 0) or a private mapping of image_fd at image_offset. */
+int udfvm_machine_map(struct machine *machine, const struct udfvm_config *config, int image_fd,
+                      uint64_t image_offset, struct udfvm_error *error);
+/* Then the hypervisor's VM. What is to be in memory may be written meanwhile. */
+int udfvm_machine_start(struct machine *machine, bool logged, struct udfvm_error *error);
+/* And how the processor behaves, if the process does not know that yet. The memory is as before. */
+int udfvm_machine_try(struct machine *machine, struct udfvm_error *error);
 void udfvm_machine_destroy(struct machine *machine);
 /* A new VM on the same guest memory, which stays as it is; what the dirty log said is lost. */
 int udfvm_machine_renew(struct machine *machine, struct udfvm_error *error);

@@ -66,17 +66,17 @@ static atomic_int known;
 
 static struct behaviour behaviour_of(int found)
 {
-    return (struct behaviour){ .syscall_stays = found & SYSCALL_STAYS,
+    return (struct behaviour){ .known = true,
+                               .syscall_stays = found & SYSCALL_STAYS,
                                .bitmap_ignored = found & BITMAP_IGNORED,
                                .has_keys = found & HAS_KEYS };
 }
 
-bool udfvm_behaviour(struct behaviour *behaviour)
+void udfvm_behaviour(struct behaviour *behaviour)
 {
     const int found = atomic_load(&known);
     *behaviour = found == UNKNOWN ? (struct behaviour){ .bitmap_ignored = true }
                                   : behaviour_of(found);
-    return found != UNKNOWN;
 }
 
 _Static_assert(UDFVM_VECTOR_BOOT == UDFVM_KERNEL_BASE &&

@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 
+#define FILL_PAGES 32u /* of a layer, at a time */
+
 int udfvm_memory_create(struct guest_memory *memory, struct machine *machine,
                         struct udfvm_image *base, struct udfvm_error *error)
 {
@@ -39,6 +41,43 @@ int udfvm_memory_restore(struct guest_memory *memory, struct udfvm_error *error)
     UDFVM_TRY(udfvm_hot_set_collect(memory, error));
     udfvm_span_end_call(memory);
     return udfvm_hot_set_restore(memory, error);
+}
+
+/* The first chunk is what takes the longest of what the others do not do: the hypervisor's answer,
+ * and the huge page of the call page. */
+static void fill_chunk(struct work *work, size_t index)
+{
+    const struct filling *filling = (const struct filling *)work;
+    const struct udfvm_image *image = filling->image;
+    if (index == 0) {
+        udfvm_hypervisor_ask();
+        udfvm_span_touch_call_page(filling->memory);
+        return;
+    }
+    const uint64_t first = (index - 1) * FILL_PAGES, left = image->header->page_count - first;
+    for (uint64_t i = first; i < first + (left < FILL_PAGES ? left : FILL_PAGES); i++)
+        udfvm_span_put_back(filling->memory->machine, image->numbers[i],
+                            udfvm_image_page(image, image->numbers[i]), 1);
+}
+
+void udfvm_memory_begin_filling(struct filling *filling, struct guest_memory *memory,
+                                struct udfvm_image *image)
+{
+    const uint64_t pages = image->base ? image->header->page_count : 0;
+    *filling = (struct filling){
+        .work = { .chunk = fill_chunk, .chunks = 1 + (pages + FILL_PAGES - 1) / FILL_PAGES },
+        .memory = memory,
+        .image = image,
+    };
+    udfvm_work_offer(&filling->work);
+}
+
+void udfvm_memory_end_filling(struct filling *filling)
+{
+    struct udfvm_image *base = filling->memory->image;
+    udfvm_work_finish(&filling->work);
+    filling->memory->image = udfvm_image_retain(filling->image);
+    udfvm_image_close(base);
 }
 
 /* Copies the pages in which `from` and `to`, images of one base, differ. */

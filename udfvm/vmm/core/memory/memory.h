@@ -28,6 +28,17 @@ int udfvm_memory_create(struct guest_memory *memory, struct machine *machine,
 void udfvm_memory_destroy(struct guest_memory *memory, bool forked);
 /* Puts everything back that a call may have changed. */
 int udfvm_memory_restore(struct guest_memory *memory, struct udfvm_error *error);
+/* Memory of a new VM that is being made ready, by the worker too, while the hypervisor's VM is
+ * created: it gets the pages of a layer (or of none, where the image is the base). */
+struct filling {
+    struct work work;
+    struct guest_memory *memory;
+    struct udfvm_image *image;
+};
+void udfvm_memory_begin_filling(struct filling *filling, struct guest_memory *memory,
+                                struct udfvm_image *image);
+/* Before the VM is used, or destroyed. */
+void udfvm_memory_end_filling(struct filling *filling);
 /* Moves restored memory to another image of the same base. */
 void udfvm_memory_bind(struct guest_memory *memory, struct udfvm_image *image);
 /* Gives back the memory of windows and scratch of a restored VM. */

@@ -97,6 +97,11 @@ struct udfvm_call *udfvm_span_call_page(const struct guest_memory *memory)
     return (struct udfvm_call *)writable(memory->machine->input);
 }
 
+void udfvm_span_touch_call_page(const struct guest_memory *memory)
+{
+    *(volatile uint8_t *)writable(memory->machine->input) = 0;
+}
+
 /* ---- Replies ---- */
 
 void *udfvm_span_borrow(struct guest_memory *memory, uint64_t begin, uint64_t length,

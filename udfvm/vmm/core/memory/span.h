@@ -61,6 +61,8 @@ void *udfvm_span_borrow(struct guest_memory *memory, uint64_t begin, uint64_t le
  * `length` bytes: 0 with *to; -EFAULT where there is none; -ENOMEM. */
 int udfvm_span_at(struct guest_memory *memory, uint64_t address, uint64_t length, void **to);
 struct udfvm_call *udfvm_span_call_page(const struct guest_memory *memory);
+/* Gives it its huge page, which takes a while: nothing of a new VM's was written yet. */
+void udfvm_span_touch_call_page(const struct guest_memory *memory);
 
 /* ---- Putting back ---- */
 
