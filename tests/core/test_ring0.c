@@ -140,10 +140,49 @@ static void test_entries_into_ring_0_are_put_back(void)
     udfvm_vm_close(vm);
 }
 
+/* Where the processor has UMIP, ring 3 does not learn where the tables of descriptors are: of the
+ * VM, nor, under PVM, of the host. */
+static void test_tables_are_hidden(void)
+{
+    static const struct {
+        const char *name;
+        uint8_t length, bytes[4];
+    } looks[] = {
+        { "sgdt (%rbx)", 3, { 0x0f, 0x01, 0x03 } },     { "sidt (%rbx)", 3, { 0x0f, 0x01, 0x0b } },
+        { "sldt %rax", 4, { 0x48, 0x0f, 0x00, 0xc0 } }, { "sldt (%rbx)", 3, { 0x0f, 0x00, 0x03 } },
+        { "str %rax", 4, { 0x48, 0x0f, 0x00, 0xc8 } },  { "str (%rbx)", 3, { 0x0f, 0x00, 0x0b } },
+        { "smsw %rax", 4, { 0x48, 0x0f, 0x01, 0xe0 } }, { "smsw (%rbx)", 3, { 0x0f, 0x01, 0x23 } },
+    };
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    struct kvm_sregs sregs;
+    struct processor_features features;
+    int kvm = -1;
+    check(udfvm_kvm_open(&kvm, NULL) == UDFVM_OK &&
+              udfvm_processor_features(kvm, &features, NULL) == UDFVM_OK,
+          "features of the processor");
+    close(kvm);
+    __real_ioctl(vm->machine.hypervisor->vcpu, KVM_GET_SREGS, &sregs);
+    check((sregs.cr4 >> 11 & 1) == features.umip, "CR4.UMIP is not as the processor has it");
+    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
+        uint64_t code[2];
+        memset(code, 0x90, sizeof code);
+        memcpy(code, looks[i].bytes, looks[i].length);
+        const int got = call(vm, &usual, &reply, RAW_BYTES, code[0], code[1], 0);
+        check(got == UDFVM_OK, "%s: code %d", looks[i].name, got);
+        check(!features.umip || (got == UDFVM_OK && *(const uint64_t *)reply.data == RAW_FAULTED),
+              "%s can be executed", looks[i].name);
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+    }
+    printf("(UMIP %s)\n", features.umip ? "is on" : "is missing");
+    udfvm_vm_close(vm);
+}
+
 int main(int count, char **arguments)
 {
     static const struct test tests[] = {
         { "ports", test_ports_are_closed },
+        { "tables of descriptors", test_tables_are_hidden },
         { "ring 0", test_ring_0_would_be_of_little_use },
         { "page tables", test_page_tables_are_put_back },
         { "ways into ring 0", test_entries_into_ring_0_are_put_back },

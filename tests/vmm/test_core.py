@@ -7,6 +7,7 @@ machine, say).
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -84,17 +85,34 @@ def test_work_is_shared_without_races(programs: Programs) -> None:
 
 
 WRAPPED = (
-    "malloc",
     "calloc",
-    "realloc",
+    "fcntl",
+    "flock",
+    "fstat",
+    "fstatat",
+    "ftruncate",
+    "futimens",
+    "getrandom",
     "ioctl",
+    "lseek",
     "madvise",
+    "malloc",
+    "mmap",
+    "munmap",
     "open",
+    "openat",
+    "pread",
+    "pthread_create",
+    "pwrite",
+    "read",
+    "realloc",
+    "renameat",
+    "sched_getaffinity",
     "timer_create",
     "timer_settime",
-    "pthread_create",
-    "getrandom",
+    "write",
 )
+WRAP = ",".join(["-Wl", *(f"--wrap={name}" for name in WRAPPED)])
 
 
 @pytest.mark.long
@@ -102,9 +120,22 @@ WRAPPED = (
 def test_what_the_host_writes_leaves_with_the_call_at_whatever_step_it_fails(
     raw_guest: Path, programs: Programs, sanitizers: str
 ) -> None:
-    wrap = ",".join(["-Wl", *(f"--wrap={name}" for name in WRAPPED)])
-    program = programs.build("test_failing_steps", sanitizers, wrap)
+    program = programs.build("test_failing_steps", sanitizers, WRAP)
     assert run(program, raw_guest).count("holds") == 17
+
+
+# Every call fails once in the usual run; with UDFVM_FAULTS=all also for good, and under sanitizers.
+ALL_FAULTS = os.environ.get("UDFVM_FAULTS") == "all"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("failing", [(), ("--on",)] if ALL_FAULTS else [()])
+@pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"] if ALL_FAULTS else ["plain"])
+def test_a_life_in_which_each_call_of_the_system_fails(
+    raw_guest: Path, programs: Programs, sanitizers: str, failing: tuple[str, ...]
+) -> None:
+    program = programs.build("test_failing_life", sanitizers, WRAP)
+    assert run(program, raw_guest, *failing).count("holds") == 1
 
 
 @pytest.mark.parametrize("sanitizers", SANITIZERS)
@@ -136,7 +167,7 @@ PROCESSOR_PROGRAMS = {
     "test_exits": 6,
     "test_instructions": 1,
     "test_processor": 5,
-    "test_ring0": 4,
+    "test_ring0": 5,
     "test_unlogged_residency": 1,
 }
 

@@ -125,7 +125,8 @@ def building(path: Path) -> Iterator[None]:
                 try:
                     yield
                 finally:
-                    lock.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # what is left is swept, or locked again
+                        lock.unlink()
                 return
 
 
@@ -168,7 +169,8 @@ def write_file(path: Path, build: Callable[[int], None]) -> None:
                 os.fsync(descriptor)
                 os.rename(temporary, path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what is left is swept
+                os.unlink(temporary)
             raise
 
 
