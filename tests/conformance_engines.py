@@ -34,7 +34,7 @@ SIGNATURES = {
     "same": "(json) -> json",
 }
 NESTED = "same"
-TIMEOUTS = {"endless": 0.1}
+TIMEOUTS = {"endless": 0.04}
 TYPES = {
     "double": "double",
     "int": "int64",

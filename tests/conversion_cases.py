@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import math
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -218,16 +219,17 @@ def wanted(found: pa.DataType, value: Any, name: str) -> Any:
     return EXPECTED[one, other](found, value, name)
 
 
-def cases(name: str) -> list[Case]:
+@functools.cache
+def cases(name: str) -> tuple[Case, ...]:
     """All values of all types, for a declared type."""
-    made = []
+    made: list[Case] = []
     for found, values in SOURCES.items():
         for value in values:
             try:
                 made.append(Case(found, value, name, ("fits", wanted(found, value, name))))
             except ValueError:
                 made.append(Case(found, value, name, None))
-    return made
+    return tuple(made)
 
 
 def by_type(name: str) -> Iterator[tuple[pa.DataType, list[Case], list[Case]]]:

@@ -22,13 +22,13 @@ import udfvm.sqlite
 PROGRAM = """
 import json, os, resource, signal, sys, threading, apsw, numpy as np, udfvm, udfvm.sqlite
 
-@udfvm.udf(timeout=0.1)
+@udfvm.udf(timeout=0.04)
 def loop(x: int) -> int:
     while x < 0:
         pass
     return x + 1
 
-@udfvm.udf(vectorized=True, input_types=["int64"], output_type="int64", timeout=0.1)
+@udfvm.udf(vectorized=True, input_types=["int64"], output_type="int64", timeout=0.04)
 def batch(x):
     while x[0].as_py() < 0:
         pass
@@ -57,7 +57,7 @@ def run(change):
         try:
             kind()
         except (udfvm.CallTimeoutError, apsw.SQLError) as error:
-            print("did not end within 0.1 s" in str(error), flush=True)
+            print("did not end within 0.04 s" in str(error), flush=True)
 
 loop.prepare()
 batch.prepare()
@@ -244,7 +244,7 @@ def test_rows_are_in_time_however_busy_the_processors_are() -> None:
     assert sums == [10_000 * 10_003 // 2] * 6
 
 
-@udfvm.udf(timeout=0.5, input_types=["int64"], output_type="int64")
+@udfvm.udf(timeout=0.1, input_types=["int64"], output_type="int64")
 def until_three(x):  # type: ignore[no-untyped-def]
     while x > 2:
         pass
@@ -260,17 +260,26 @@ COLUMNS: dict[str, Callable[[int], Any]] = {
 }
 
 
+def three_rows(column: Callable[[int], Any]) -> Any:
+    """The result of a call that ends, however busy the machine is."""
+    while True:
+        try:
+            return until_three(column(3))
+        except udfvm.CallTimeoutError:
+            pass
+
+
 @pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
 def test_rows_of_a_call_that_did_not_end(column: Callable[[int], Any]) -> None:
-    until_three(column(3))  # small arrays of numbers take another way from the second call on
+    three_rows(column)  # small arrays of numbers take another way from the second call on
     for rows in (4, 500):
         with pytest.raises(udfvm.CallTimeoutError) as caught:
             until_three(column(rows))
         assert str(caught.value) == (
-            f"UDF 'until_three': the call did not end within 0.5 s: none of its {rows} rows has a"
+            f"UDF 'until_three': the call did not end within 0.1 s: none of its {rows} rows has a"
             " result; raise timeout= if it needs longer"
         )
-    assert len(until_three(column(3))) == 3
+    assert len(three_rows(column)) == 3
     with pytest.raises(udfvm.CallTimeoutError) as caught:
         until_three(column(4)[3:])
     assert "rows" not in str(caught.value)
