@@ -72,8 +72,9 @@ def digest() -> str:
 class Programs:
     """Programs, linked with the core's objects, which are compiled once for each set of flags."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / digest()
+    def __init__(self, folder: Path, name: str | None = None) -> None:
+        """``name``: of all that they are made of; without, the core and its tests."""
+        self.folder = folder / (name or digest())
         self.folder.mkdir(exist_ok=True)
         os.utime(self.folder)
         for other in folder.iterdir():

@@ -186,6 +186,10 @@ class Mutations:
         """How many are not random."""
         return len(self._systematic)
 
+    def honest(self, rows: int) -> bytes:
+        """The reply of 1, 2 or 9 rows that is mutated."""
+        return self._replies[rows]
+
     def make(self, number: int) -> tuple[int, bytes]:
         """Rows and reply."""
         if number < len(self._systematic):

@@ -1,5 +1,6 @@
 /* An image of which a byte is another, or that is cut, is not opened or does not verify. */
 #include <sys/stat.h>
+#include "image/image.h"
 #include "raw_image.h"
 
 static void test_damaged_images(void)
@@ -48,10 +49,36 @@ static void test_damaged_images(void)
     fclose(file);
 }
 
+/* A header whose digest is right, but which tells of parts that the file has not. */
+static void test_metadata_beyond_the_file(void)
+{
+    static struct image_header header;
+    const uint64_t offsets[] = { UINT64_MAX, 1ull << 62, MEMORY };
+    struct udfvm_image_location location;
+    struct udfvm_error error;
+    udfvm_vm *vm = boot_raw_guest();
+    FILE *file = tmpfile();
+    const int fd = fileno(file);
+    check(udfvm_vm_seal(vm, fd, "raw", 3, &error) == 0, "seal");
+    udfvm_vm_close(vm);
+    check(pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header, "pread");
+    check(udfvm_image_locate_metadata(fd, &location) == UDFVM_OK && location.length == 3,
+          "metadata of a whole image");
+    for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
+        header.metadata_offset = offsets[i];
+        udfvm_image_header_digest(&header, header.digest);
+        check(pwrite(fd, &header, sizeof header, 0) == (ssize_t)sizeof header, "pwrite");
+        check(udfvm_image_locate_metadata(fd, &location) == UDFVM_E_IMAGE,
+              "metadata were found at %llx", (unsigned long long)offsets[i]);
+    }
+    fclose(file);
+}
+
 int main(int count, char **arguments)
 {
     static const struct test tests[] = {
         { "damage", test_damaged_images },
+        { "metadata", test_metadata_beyond_the_file },
     };
     return run_on_raw_image(count, arguments, tests, sizeof tests / sizeof *tests);
 }

@@ -32,7 +32,7 @@ def raw_guest(programs: Programs) -> Path:
 
 # Programs that share tests/core/raw_image.h, with the number of their tests.
 RAW_PROGRAMS = {
-    "test_damaged_images": 1,
+    "test_damaged_images": 2,
     "test_host_functions": 1,
     "test_host_writes": 3,
     "test_interruption": 2,

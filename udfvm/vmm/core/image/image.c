@@ -248,12 +248,19 @@ const void *udfvm_image_metadata(const udfvm_image *image, size_t *length)
     return file(image) + image->header->metadata_offset;
 }
 
+static bool read_header(int fd, struct image_header *header)
+{
+    struct stat status;
+    return pread(fd, header, sizeof *header, 0) == (ssize_t)sizeof *header &&
+           header->magic == IMAGE_MAGIC && header->version == IMAGE_VERSION && has_digest(header) &&
+           fstat(fd, &status) == 0 && has_all_parts(header, (uint64_t)status.st_size);
+}
+
 int udfvm_image_locate_metadata(int fd, struct udfvm_image_location *location)
 {
     struct image_header *header = malloc(sizeof *header);
     int code = UDFVM_E_IMAGE;
-    if (header && pread(fd, header, sizeof *header, 0) == (ssize_t)sizeof *header &&
-        header->magic == IMAGE_MAGIC && header->version == IMAGE_VERSION && has_digest(header)) {
+    if (header && read_header(fd, header)) {
         *location = (struct udfvm_image_location){ .offset = header->metadata_offset,
                                                    .length = header->metadata_length };
         memcpy(location->digest, header->digest, sizeof location->digest);

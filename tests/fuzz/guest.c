@@ -1,0 +1,400 @@
+/* The guest of fuzzers: see guest.h. */
+#include "guest.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/pages.h"
+#include "udfvm_abi.h"
+
+#define SLOTS     5u
+#define LOGGED    1u /* the number of the slot, as in machine.h */
+#define INPUT     2u
+#define UNLOGGED  3u
+#define MAX_STEPS 64u
+#define TSC_KHZ   2000000u
+
+struct hypervisor {
+    struct registers registers;
+    struct memory_slot slots[SLOTS];
+    uint64_t *dirty, *touched; /* bitmaps of the logged slot: see udfvm_hypervisor_dirty_pages; of
+                                  what was written since the last check */
+    uint64_t words;
+    uint64_t answered; /* the last request of a streaming call */
+    bool unlogged_open;
+    atomic_bool stopped;
+};
+
+struct guest guest;
+
+/* ---- What the guest writes ---- */
+
+static const struct memory_slot *slot_of(const struct hypervisor *hypervisor, uint32_t number)
+{
+    for (size_t i = 0; i < SLOTS; i++)
+        if (hypervisor->slots[i].bytes && hypervisor->slots[i].number == number)
+            return &hypervisor->slots[i];
+    return NULL;
+}
+
+static uint8_t *place_of(const struct memory_slot *slot, uint64_t offset)
+{
+    return (uint8_t *)(uintptr_t)(slot->host + offset);
+}
+
+static void mark(const struct hypervisor *hypervisor, uint64_t offset, uint64_t length)
+{
+    for (uint64_t page = offset / PAGE; page * PAGE < offset + length; page++) {
+        hypervisor->dirty[page / 64] |= 1ull << page % 64;
+        hypervisor->touched[page / 64] |= 1ull << page % 64;
+    }
+}
+
+static bool inside(uint64_t address, uint64_t length, uint64_t start, uint64_t bytes)
+{
+    return address >= start && address - start <= bytes && length <= bytes - (address - start);
+}
+
+/* At an address of the guest, if ring 3 can write there. */
+static void guest_write(const struct hypervisor *hypervisor, uint64_t address, const void *data,
+                        uint64_t length)
+{
+    const struct memory_slot *logged = slot_of(hypervisor, LOGGED),
+                             *unlogged = slot_of(hypervisor, UNLOGGED);
+    const uint64_t memory = logged->bytes - UDFVM_LOGGED_OUTPUT,
+                   past = UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT;
+    uint64_t offset;
+    if (length == 0)
+        return;
+    if (inside(address, length, SYSTEM_SIZE, memory)) {
+        offset = address - SYSTEM_SIZE;
+    } else if (inside(address, length, UDFVM_OUTPUT_BASE, UDFVM_LOGGED_OUTPUT)) {
+        offset = memory + (address - UDFVM_OUTPUT_BASE);
+    } else {
+        if (unlogged && hypervisor->unlogged_open && inside(address, length, past, unlogged->bytes))
+            memcpy(place_of(unlogged, address - past), data, length);
+        return;
+    }
+    memcpy(place_of(logged, offset), data, length);
+    mark(hypervisor, offset, length);
+}
+
+void guest_check_restored(const udfvm_vm *vm)
+{
+    const struct hypervisor *hypervisor = vm->machine.hypervisor;
+    const uint64_t pages = vm->machine.memory_bytes / PAGE;
+    for (uint64_t word = 0; word < hypervisor->words; word++)
+        for (unsigned bit = 0; hypervisor->touched[word] && bit < 64; bit++) {
+            const uint64_t page = word * 64 + bit;
+            if (!(hypervisor->touched[word] >> bit & 1))
+                continue;
+            const uint8_t *now = vm->machine.memory + page * PAGE;
+            const uint8_t *sealed = page < pages
+                                        ? udfvm_image_page(vm->memory.image, (uint32_t)page)
+                                        : NULL;
+            if (sealed ? memcmp(now, sealed, PAGE) != 0 : !udfvm_page_is_zero(now))
+                defect("a page that a call wrote was not restored");
+        }
+    memset(hypervisor->touched, 0, hypervisor->words * sizeof *hypervisor->touched);
+}
+
+/* ---- How the guest ends an entry ---- */
+
+static enum hypervisor_exit complete(struct hypervisor *hypervisor, uint64_t status,
+                                     uint64_t length)
+{
+    hypervisor->registers.rax = UDFVM_HYPERCALL_COMPLETE;
+    hypervisor->registers.rdi = status;
+    hypervisor->registers.rsi = length;
+    return EXIT_HYPERCALL;
+}
+
+static enum hypervisor_exit seal(struct hypervisor *hypervisor)
+{
+    const struct udfvm_seal_info info = { .resume_rip = GUEST_PLACE,
+                                          .xsave_area = GUEST_PLACE + 8192,
+                                          .xsave_length = 576 };
+    guest_write(hypervisor, GUEST_PLACE, &info, sizeof info);
+    hypervisor->registers.rax = UDFVM_HYPERCALL_SEAL;
+    hypervisor->registers.rdi = GUEST_PLACE;
+    return EXIT_HYPERCALL;
+}
+
+static enum hypervisor_exit make_hypercall(struct hypervisor *hypervisor, struct input *input)
+{
+    struct registers *registers = &hypervisor->registers;
+    uint64_t *const arguments[] = { &registers->rdi, &registers->rsi, &registers->rdx,
+                                    &registers->r10, &registers->r8,  &registers->r9 };
+    registers->rax = input_number(input);
+    for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++)
+        *arguments[i] = input_number(input);
+    hypervisor->unlogged_open |= registers->rax == UDFVM_HYPERCALL_OPEN_UNLOGGED;
+    return EXIT_HYPERCALL;
+}
+
+static enum hypervisor_exit obey(struct hypervisor *hypervisor, struct input *input)
+{
+    enum { PUT, WRITE, SET, HYPERCALL, STOP, OPERATIONS };
+    static const enum hypervisor_exit ends[] = { EXIT_UNEXPECTED, EXIT_INTERRUPTED, EXIT_FAILED };
+    for (unsigned step = 0; step < MAX_STEPS && input->left; step++) {
+        size_t length;
+        uint64_t address = GUEST_PLACE;
+        switch (input_byte(input) % OPERATIONS) {
+        case WRITE:
+            address = input_number(input);
+            __attribute__((fallthrough));
+        case PUT:
+            length = input_byte(input);
+            const uint8_t *bytes = input_bytes(input, &length);
+            guest_write(hypervisor, address, bytes, length);
+            break;
+        case SET:
+            (&hypervisor->registers.rax)[input_byte(input) % 18] = input_number(input);
+            break;
+        case HYPERCALL:
+            return make_hypercall(hypervisor, input);
+        default:
+            return ends[input_byte(input) % 3];
+        }
+    }
+    return complete(hypervisor, UDFVM_STATUS_OK, 8);
+}
+
+/* ---- Streaming calls ---- */
+
+/* The header of a reply, and whether there is one at all. */
+static bool put_reply(struct hypervisor *hypervisor, struct input *input, uint64_t number)
+{
+    enum { NONE = 1, WRONG_NUMBER = 2, BIG_LENGTH = 4, ODD_STATUS = 8, LONG = 16 };
+    const uint8_t how = input_byte(input);
+    size_t length = input_byte(input);
+    const uint8_t *bytes = input_bytes(input, &length);
+    struct udfvm_stream_reply reply = { .number = number, .length = length };
+    if (how & WRONG_NUMBER)
+        reply.number = number + input_number(input);
+    if (how & BIG_LENGTH)
+        reply.length = input_number(input);
+    if (how & ODD_STATUS)
+        reply.status = (uint32_t)input_number(input);
+    if (length && length <= sizeof reply.short_reply)
+        memcpy(reply.short_reply, bytes, length);
+    guest_write(hypervisor, UDFVM_OUTPUT_BASE, bytes, length);
+    if (how & NONE)
+        return false;
+    guest_write(hypervisor, UDFVM_STREAM_REPLY + 8, &reply.length, sizeof reply - 8);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    guest_write(hypervisor, UDFVM_STREAM_REPLY, &reply.number, 8);
+    return true;
+}
+
+/* Writes length and status again while the host may read them. */
+static void change_reply(const struct hypervisor *hypervisor, uint64_t turn)
+{
+    const uint64_t length = turn % 2 ? UINT64_MAX : 4;
+    const uint32_t status = turn % 2 ? UINT32_MAX : 0;
+    guest_write(hypervisor, UDFVM_STREAM_REPLY + 8, &length, sizeof length);
+    guest_write(hypervisor, UDFVM_STREAM_REPLY + 16, &status, sizeof status);
+}
+
+static enum hypervisor_exit answer_requests(struct hypervisor *hypervisor, struct input *input)
+{
+    enum { REPLIES, CHANGES, EXITS, WAYS };
+    const struct udfvm_call *call = (const void *)slot_of(hypervisor, INPUT)->host;
+    bool changes = false;
+    for (uint64_t turn = 0; !atomic_load(&hypervisor->stopped); turn++) {
+        const uint64_t number = __atomic_load_n(&call->stream_request, __ATOMIC_ACQUIRE);
+        if (number == hypervisor->answered) {
+            if (changes)
+                change_reply(hypervisor, turn);
+            else
+                sched_yield();
+            continue;
+        }
+        const uint8_t way = input_byte(input) % WAYS;
+        if (way == EXITS) {
+            hypervisor->answered += input_byte(input) & 1; /* 0: once more when it is entered */
+            return obey(hypervisor, input);
+        }
+        hypervisor->answered = number;
+        changes = put_reply(hypervisor, input, number) && way == CHANGES;
+    }
+    return EXIT_INTERRUPTED;
+}
+
+/* ---- The hypervisor ---- */
+
+enum hypervisor_exit udfvm_hypervisor_run(struct hypervisor *hypervisor)
+{
+    const struct memory_slot *input = slot_of(hypervisor, INPUT);
+    const struct udfvm_call *call = (const void *)input->host;
+    if (atomic_load(&hypervisor->stopped))
+        return EXIT_INTERRUPTED;
+    if (call->abi_version == 0) /* the VM of probe.c */
+        return EXIT_HYPERCALL;
+    if (call->stream_reply)
+        return answer_requests(hypervisor, &guest.input);
+    hypervisor->answered = 0;
+    if (guest.kind != GUEST_OBEYS &&
+        (call->request == UDFVM_REQUEST_BOOT || call->request == UDFVM_REQUEST_LOAD))
+        return seal(hypervisor);
+    if (guest.kind == GUEST_OBEYS)
+        return obey(hypervisor, &guest.input);
+    if (guest.kind == GUEST_STREAMS)
+        return complete(hypervisor, UDFVM_STATUS_OK, 0);
+    if (guest.replies == 0)
+        return complete(hypervisor, UDFVM_STATUS_OK, 0);
+    guest.replies--;
+    guest_write(hypervisor, UDFVM_OUTPUT_BASE, guest.input.at, guest.input.left);
+    return complete(hypervisor, guest.status, guest.input.left);
+}
+
+int udfvm_hypervisor_create(struct hypervisor **created, const struct memory_slot *slots,
+                            size_t count, const struct processor_setup *setup,
+                            struct udfvm_error *error)
+{
+    (void)setup, (void)error;
+    struct hypervisor *hypervisor = calloc(1, sizeof *hypervisor);
+    memcpy(hypervisor->slots, slots, count * sizeof *slots);
+    hypervisor->words = slot_of(hypervisor, LOGGED)->bytes / PAGE / 64 + 1;
+    hypervisor->dirty = calloc(hypervisor->words, sizeof *hypervisor->dirty);
+    hypervisor->touched = calloc(hypervisor->words, sizeof *hypervisor->touched);
+    *created = hypervisor;
+    return UDFVM_OK;
+}
+
+int udfvm_hypervisor_renew(struct hypervisor *hypervisor, struct udfvm_error *error)
+{
+    (void)error;
+    memset(hypervisor->dirty, 0, hypervisor->words * sizeof *hypervisor->dirty);
+    return UDFVM_OK;
+}
+
+void udfvm_hypervisor_destroy(struct hypervisor *hypervisor)
+{
+    if (!hypervisor)
+        return;
+    free(hypervisor->dirty);
+    free(hypervisor->touched);
+    free(hypervisor);
+}
+
+void udfvm_hypervisor_forget_memory(struct hypervisor *hypervisor)
+{
+    (void)hypervisor;
+}
+
+struct registers *udfvm_hypervisor_registers(const struct hypervisor *hypervisor)
+{
+    return (struct registers *)(uintptr_t)&hypervisor->registers;
+}
+
+void udfvm_hypervisor_load_registers(struct hypervisor *hypervisor)
+{
+    (void)hypervisor;
+}
+
+int udfvm_hypervisor_fail_exit(const struct hypervisor *hypervisor, enum hypervisor_exit last,
+                               struct udfvm_error *error)
+{
+    (void)hypervisor;
+    return udfvm_fail(error, last == EXIT_FAILED ? UDFVM_E_SYSTEM : UDFVM_E_PROTOCOL,
+                      "the guest left otherwise");
+}
+
+bool udfvm_hypervisor_refused_entry(const struct hypervisor *hypervisor)
+{
+    (void)hypervisor;
+    return false;
+}
+
+void udfvm_hypervisor_stop(struct hypervisor *hypervisor)
+{
+    atomic_store(&hypervisor->stopped, true);
+}
+
+void udfvm_hypervisor_allow(struct hypervisor *hypervisor)
+{
+    atomic_store(&hypervisor->stopped, false);
+}
+
+int udfvm_hypervisor_block_signals(const struct hypervisor *hypervisor, const sigset_t *blocked,
+                                   struct udfvm_error *error)
+{
+    (void)hypervisor, (void)blocked, (void)error;
+    return UDFVM_OK;
+}
+
+bool udfvm_hypervisor_events_left(const struct hypervisor *hypervisor)
+{
+    (void)hypervisor;
+    return false;
+}
+
+int udfvm_hypervisor_reset(struct hypervisor *hypervisor, struct udfvm_error *error)
+{
+    (void)hypervisor, (void)error;
+    return UDFVM_OK;
+}
+
+uint32_t udfvm_hypervisor_tsc_khz(const struct hypervisor *hypervisor, struct udfvm_error *error)
+{
+    (void)hypervisor, (void)error;
+    return TSC_KHZ;
+}
+
+int udfvm_hypervisor_dirty_pages(const struct hypervisor *hypervisor, uint32_t slot,
+                                 uint64_t *bitmap, struct udfvm_error *error)
+{
+    (void)error;
+    const uint64_t bytes = (slot_of(hypervisor, slot)->bytes / PAGE + 63) / 64 * 8;
+    memcpy(bitmap, hypervisor->dirty, bytes);
+    return UDFVM_OK;
+}
+
+int udfvm_hypervisor_clear_dirty(const struct hypervisor *hypervisor, uint32_t slot, uint64_t pages,
+                                 uint64_t *bitmap, struct udfvm_error *error)
+{
+    (void)slot, (void)error;
+    for (uint64_t page = 0; page < pages; page++)
+        if (bitmap[page / 64] >> page % 64 & 1)
+            hypervisor->dirty[page / 64] &= ~(1ull << page % 64);
+    return UDFVM_OK;
+}
+
+/* ---- Images ---- */
+
+static int seal_to_file(udfvm_vm *vm)
+{
+    struct udfvm_error error = { .message = "" };
+    const int fd = memfd_create("udfvm-fuzz", MFD_CLOEXEC);
+    if (!vm || fd < 0 || udfvm_vm_seal(vm, fd, "{}", 2, &error) != UDFVM_OK)
+        defect(error.message);
+    udfvm_vm_close(vm);
+    return fd;
+}
+
+int guest_seal_base(void)
+{
+    const struct udfvm_config config = { .memory = GUEST_MEMORY,
+                                         .input_window = GUEST_WINDOW,
+                                         .output_window = 2 * GUEST_WINDOW };
+    const struct udfvm_boot boot = { .memory_end = GUEST_MEMORY };
+    guest.kind = GUEST_SEALS;
+    return seal_to_file(
+        udfvm_vm_boot(&config, "kernel", 6, &boot, sizeof boot, NULL, NULL, NULL, NULL));
+}
+
+int guest_seal_layer(udfvm_image *base)
+{
+    struct udfvm_reply reply;
+    guest.kind = GUEST_SEALS;
+    udfvm_vm *vm = udfvm_vm_open(base, NULL, NULL);
+    if (!vm || udfvm_vm_call(vm, UDFVM_REQUEST_LOAD, "layer", 5, NULL, &reply, NULL) != UDFVM_OK)
+        defect("no layer");
+    return seal_to_file(vm);
+}

@@ -1,0 +1,68 @@
+"""Every fuzzer is built, and runs on its corpus. Without clang and atheris: see docs/fuzzing.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from core_programs import Programs
+from fuzz_programs import (
+    CORPUS,
+    FOLDERS,
+    REPLAYING,
+    Fuzzers,
+    Target,
+    c_targets,
+    clang,
+    core_objects,
+    digest,
+    fuzzing,
+    load,
+    run,
+    targets,
+)
+
+MAX_CORPORA = 300_000  # bytes of all
+
+
+@pytest.fixture(scope="module")
+def programs(kept_folder: Callable[[str], Path]) -> dict[Target, Path]:
+    """Of clang where it is installed, else of gcc, with the objects of tests/core."""
+    core = Programs(kept_folder("core"))
+    compiler = clang()
+
+    def build(folder: Path) -> None:
+        if compiler:
+            Fuzzers(folder, fuzzing(compiler)).build()
+        else:
+            objects = core.made("core-asan-ubsan", core.compiler("asan-ubsan"))
+            Fuzzers(folder, REPLAYING, core_objects(objects)).build()
+
+    made = Programs(kept_folder("fuzz"), digest()).made(f"programs-{compiler}", build)
+    return {target: Fuzzers.program(made, target) for target in c_targets()}
+
+
+@pytest.mark.parametrize("target", c_targets(), ids=lambda target: target.title)
+def test_a_parser_in_c_withstands_its_corpus(
+    programs: dict[Target, Path], target: Target, tmp_path: Path
+) -> None:
+    inputs = target.unpack(tmp_path)
+    assert any(inputs.iterdir())
+    run(programs[target], *(["-runs=0"] if clang() else []), inputs)
+
+
+@pytest.mark.parametrize("target", targets("python"), ids=lambda target: target.title)
+def test_a_parser_in_python_withstands_its_corpus(target: Target) -> None:
+    one_input = load(target).one_input
+    assert target.inputs()
+    for data in target.inputs():
+        one_input(data)
+
+
+def test_corpora_are_small_and_of_fuzzers() -> None:
+    files = [path for path in CORPUS.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < MAX_CORPORA
+    titles = {target.title for target in [*c_targets(), *targets("python")]}
+    assert {str(path.relative_to(CORPUS).with_suffix("")) for path in files} == titles
+    assert all(targets(folder) for folder in FOLDERS)
