@@ -183,7 +183,7 @@ class Fuzzers:
             "core": [] if self._core is not None else core,
             "sqlite": sorted(EXTENSION.rglob("*.c")),
             "call": [CALL / "number_replies.c", CALL / "arrow_arrays.c"],
-            "own": [FUZZ / f"{name}.c" for name in ("guest", "input", "sql", "replay")],
+            "own": [FUZZ / f"{name}.c" for name in ("guest", "input", "sealed", "sql", "replay")],
             "targets": [target.path for target in c_targets()],
         }
         with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -209,8 +209,8 @@ class Fuzzers:
 
     def _link(self, target: Target, objects: dict[str, list[Path]], own: Path) -> Path:
         made = self.program(self.folder, target)
-        guest, given, sql, replay = objects["own"]
-        parts: list[Path | str] = [own, guest, given, *objects["core"]]
+        *guest, sql, replay = objects["own"]
+        parts: list[Path | str] = [own, *guest, *objects["core"]]
         if target.folder == "sqlite":
             parts += [sql, *objects["sqlite"], "-lsqlite3"]
         elif target.folder == "call":  # what calls Python is not called
