@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
 
 from udfvm.checks import check_count, check_seconds, options_of, shown
 from udfvm.errors import OptionError
+from udfvm.forks import ForkLock
 from udfvm.keywords import checks_options
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from udfvm.vmm import Image, ImagePool
 
 MAX_VMS: Final = 4096
+MAX_TENANT: Final = 255  # characters
 _NEVER: Final = 1e9  # seconds
 
 
@@ -62,6 +64,9 @@ class Pool:
         keep_seconds: all idle VMs but the one used last are closed once they were idle for so long;
             that one gives back the memory that calls left, beyond what calls usually write.
         wait: seconds for which a call waits while all are busy, before it raises ``BusyError``.
+        tenant: whom the VMs serve, by any name. A pool of a tenant is never taken for another one:
+            SQLite connections of a tenant refuse functions of other pools, and a function that goes
+            to another process by value takes such a pool along. See docs/security.md.
 
     Raises OptionError, a ValueError, for settings that make no sense.
 
@@ -77,13 +82,20 @@ class Pool:
 
     @checks_options("udfvm.Pool")
     def __init__(
-        self, size: int = 64, *, keep: int = 8, keep_seconds: float = 60.0, wait: float = 60.0
+        self,
+        size: int = 64,
+        *,
+        keep: int = 8,
+        keep_seconds: float = 60.0,
+        wait: float = 60.0,
+        tenant: str | None = None,
     ) -> None:
         with options_of("udfvm.Pool"):
             self.size = check_count("size", size, 1, MAX_VMS)
             self.keep = check_count("keep", keep, 0, MAX_VMS)
             self.keep_seconds = check_seconds("keep_seconds", keep_seconds)
             self.wait = check_seconds("wait", wait)
+            self.tenant = _checked_tenant(tenant)
         self._begin()
         _pools.add(self)
 
@@ -95,10 +107,16 @@ class Pool:
 
     def __repr__(self) -> str:
         closed = " (closed)" if self._closed else ""
+        tenant = "" if self.tenant is None else f", tenant={self.tenant!r}"
         return (
             f"Pool(size={self.size}, keep={self.keep}, keep_seconds={self.keep_seconds:g},"
-            f" wait={self.wait:g}){closed}"
+            f" wait={self.wait:g}{tenant}){closed}"
         )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if self.tenant is None:
+            raise TypeError("a udfvm.Pool is this process's: make another one there")
+        return _of_tenant, (self.size, self.keep, self.keep_seconds, self.wait, self.tenant)
 
     @staticmethod
     def default() -> Pool:
@@ -224,6 +242,42 @@ def pool_of(udf: str, pool: object) -> Pool:
     return pool
 
 
+def _checked_tenant(tenant: object) -> str | None:
+    if tenant is None or (
+        isinstance(tenant, str) and tenant.isprintable() and 0 < len(tenant) <= MAX_TENANT
+    ):
+        return tenant
+    raise OptionError(
+        f"tenant= takes a name of 1 to {MAX_TENANT} printable characters; got {shown(tenant)}"
+    )
+
+
+def check_tenant(what: str, pool: Pool, expected: Pool) -> None:
+    """Raises OptionError, with what to do, if a function's pool serves another tenant than the
+    pool that is expected.
+    """
+    if pool is expected or pool.tenant == expected.tenant:
+        return
+    owner = "no tenant" if pool.tenant is None else f"the tenant {pool.tenant!r}"
+    wanted = "no tenant" if expected.tenant is None else f"the tenant {expected.tenant!r}"
+    raise OptionError(
+        f"{what} is bound to a pool of {owner}, and the policy's pool= is of {wanted}: pass"
+        " its .with_options(pool=...)"
+    )
+
+
+def _of_tenant(size: int, keep: int, keep_seconds: float, wait: float, tenant: str) -> Pool:
+    """Returns the pool of a tenant that came from another process: one for each of its settings."""
+    settings = (size, keep, keep_seconds, wait, tenant)
+    with _arrived_lock.lock:
+        pool = _arrived.get(settings)
+        if pool is None:
+            pool = _arrived[settings] = Pool(
+                size, keep=keep, keep_seconds=keep_seconds, wait=wait, tenant=tenant
+            )
+        return pool
+
+
 def _trim(reference: weakref.ref[Pool]) -> None:
     """Closes old idle VMs from time to time, until there are none."""
     while (pool := reference()) is not None:
@@ -237,6 +291,10 @@ def _trim(reference: weakref.ref[Pool]) -> None:
 
 _pools: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
 _default: Final = Pool()
+_arrived: Final[weakref.WeakValueDictionary[tuple[object, ...], Pool]] = (
+    weakref.WeakValueDictionary()
+)
+_arrived_lock: Final = ForkLock()
 
 
 def _after_fork() -> None:

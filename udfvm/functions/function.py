@@ -54,7 +54,7 @@ class Function(DeclaredFunction):
     ``udfvm.from_c``, ``udfvm.from_elf`` and ``udfvm.from_wasm``.
 
     A function may be used from several threads. It can be pickled: by reference where the other
-    process can import it, otherwise by value, without its pool.
+    process can import it, otherwise by value: without its pool, or with one of the same tenant.
 
     Attributes:
         name: the function's name in SQL, in pyarrow and in errors.
@@ -124,13 +124,15 @@ class Function(DeclaredFunction):
         self._fewest = self._arity  # arguments of a call, defaults included; see ``is_variadic``
         self._python_signature = interface.signature.python
         self._program = program
-        self._options: dict[str, Any] = {  # but the pool, which is this process's
+        self._options: dict[str, Any] = {  # but the pool, which is this process's, or a tenant's
             "name": name,
             "limits": self.limits,
             "isolation": isolation,
             "packages": packages,
             "host_functions": offered,
         }
+        if self.pool.tenant is not None:
+            self._options["pool"] = self.pool
         self._declaration = Declaration(
             self.name,
             self.language,

@@ -2,7 +2,8 @@
 
 By reference means the attribute of an importable module that is the UDF itself. By value means the
 function, as cloudpickle pickles it, and the options. UDFs of ``__main__`` go by value: a worker may
-not have that module, or have it with other values of its globals. The pool is never pickled.
+not have that module, or have it with other values of its globals. Of a pool, its settings are
+pickled if it is a tenant's; otherwise the function takes the default pool there.
 """
 
 from __future__ import annotations

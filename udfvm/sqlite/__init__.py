@@ -47,6 +47,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from udfvm.call.pool import check_tenant
 from udfvm.checks import check_choice, check_switch, options_of, shown
 from udfvm.errors import Error, OptionError, SignatureError
 from udfvm.functions.function import checked_name
@@ -150,6 +151,8 @@ def register(
         )
     named = _named(functions, name)
     for name_in_sql, function in named:
+        if policy is not None and policy.pool is not None:
+            check_tenant(f"udfvm.sqlite.register: {name_in_sql!r}", function.pool, policy.pool)
         if isolation == "row" and function.form in ("table", "aggregate"):
             raise OptionError(
                 f"udfvm.sqlite.register: isolation='row' is for scalar functions, and {name_in_sql}"

@@ -103,6 +103,9 @@ class Policy:
             before it gives up its processor. With 0 it never waits, and each row costs an exit.
         log: what happens to the output of stored functions, and of registered functions that have
             no ``log=`` of their own; as for ``udfvm.udf``.
+        pool: the pool that the VMs of stored functions come from; None for the default one. With a
+            tenant's pool, ``register`` refuses functions that are bound to another tenant's, or to
+            one of none.
 
     Raises ``OptionError``, a ValueError, for a value that makes no sense.
 
@@ -122,6 +125,7 @@ class Policy:
     statement_timeout: float | None = None
     idle_spin: float = 100e-6
     log: Log = "forward"
+    pool: Pool | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.languages, str) or not isinstance(self.languages, Iterable):
@@ -137,6 +141,8 @@ class Policy:
                 f" {listed(_LANGUAGES, 'and')}"
             )
         self._check_options()
+        if self.pool is not None and not isinstance(self.pool, Pool):
+            raise OptionError(f"{_NAME}: pool= takes a udfvm.Pool; got {shown(self.pool)}")
         self.limits()
 
     def _check_options(self) -> None:
@@ -188,7 +194,7 @@ class Policy:
         WebAssembly is left out if the package wasmtime is missing.
         """
         return [
-            runtime(language, self.limits().memory, self.packages)
+            runtime(language, self.limits().memory, self.packages, self.pool)
             for language in self.languages
             if language != "wasm" or wasm_is_there()
         ]
@@ -219,13 +225,16 @@ def wasm_is_there() -> bool:
 
 
 def runtime(
-    language: LanguageName, memory: int = DEFAULT_MEMORY, packages: Iterable[str] = ()
+    language: LanguageName,
+    memory: int = DEFAULT_MEMORY,
+    packages: Iterable[str] = (),
+    pool: Pool | None = None,
 ) -> _offer.OfferedRuntime:
-    """Returns the base image and pool for stored functions of a language."""
+    """Returns the base image and VMs, of a pool, for stored functions of a language."""
     base: Any = stored_base(language, memory, packages)
-    pool = Pool.default()._for_base(base)
+    vms = (pool or Pool.default())._for_base(base)
     return _offer.OfferedRuntime(
-        _LANGUAGES[language], pool.address, base.address, pool.limit, (base, pool)
+        _LANGUAGES[language], vms.address, base.address, vms.limit, (base, vms)
     )
 
 
