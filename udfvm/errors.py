@@ -41,6 +41,7 @@ class Code(enum.IntEnum):
     HOST_CALLS = 18
     CACHE = 19
     CLOSED = 20
+    JAIL = 21
 
 
 class Error(Exception):
@@ -93,6 +94,13 @@ class HostError(Error):
     def __init__(self, message: str, errno: int = 0) -> None:
         super().__init__(message)
         self.errno = errno
+
+
+class JailError(Error):
+    """VMs of a pool are to run in jails, and a process for one cannot be had.
+
+    Nothing runs outside of a jail instead.
+    """
 
 
 class SignatureError(Error, TypeError):
@@ -548,6 +556,10 @@ PERMISSION_ADVICE = (
 )
 
 
+_JAIL_ADVICE: Final = (
+    "A jail needs Linux 5.9 with seccomp, and the program udfvm-jail beside libudfvm.so: reinstall"
+    " udfvm if it is not there. `udfvm doctor` shows what was found"
+)
 # The exceptions for failures that the core reports by a code and a message alone, and advice.
 _OF_HOST: Final[dict[Code, tuple[type[Exception], str]]] = {
     Code.NO_KVM: (KVMUnavailableError, f". {KVM_ADVICE}"),
@@ -565,6 +577,7 @@ _OF_HOST: Final[dict[Code, tuple[type[Exception], str]]] = {
         ": bind the function to another pool, or call it before the pool is closed",
     ),
     Code.ARGUMENT: (ValueError, ""),
+    Code.JAIL: (JailError, f". {_JAIL_ADVICE}"),
 }
 _NESTED_ADVICE: Final = (
     "; a host function that calls a UDF needs one more VM: bind the functions to a larger pool"

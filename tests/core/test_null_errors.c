@@ -89,7 +89,10 @@ static void test_errors_that_nobody_asks_for(void)
                  "opened what is no part of a file", 0);
     check_number(udfvm_image_verify(image, NULL) == UDFVM_OK, "verifying", 0);
     check_number(!udfvm_pool_create(image, 0, NULL, NULL), "a pool of none", 0);
+    unsigned walls;
+    check_number(udfvm_jail_probe("/nowhere", &walls, NULL) != UDFVM_OK, "no such cgroup", 0);
     udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
+    check_number(udfvm_pool_jail(pool, 0, NULL, NULL) == UDFVM_OK, "a pool without a jail", 0);
     check_number(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &reply,
                                  NULL) == UDFVM_E_TIMEOUT,
                  "an endless call", 0);

@@ -115,6 +115,27 @@ def test_one_folder_knows_kvm() -> None:
     check(outside, "KVM outside its folder")
 
 
+JAIL = ROOT / "udfvm" / "vmm" / "jail"
+
+
+def test_the_jail_program_is_above_the_core() -> None:
+    """It includes of the core what it serves and how, and no pools; the core nothing of it."""
+    paths = list(sources(".c", ".h", folders=["udfvm/vmm/jail"]))
+    assert paths
+    for path in paths:
+        for header in included(path, CORE, {ABI}):
+            inner = header.relative_to(CORE).parts[0] if header.is_relative_to(CORE) else ""
+            assert (
+                header.parent == JAIL
+                or header == ABI
+                or inner
+                in (
+                    *("base", "call", "jail"),
+                    *CORE_HEADERS,
+                )
+            ), f"{name(path)} includes {name(header)}"
+
+
 def included_names(path: Path) -> list[str]:
     return INCLUDE.findall(path.read_text())
 
@@ -128,7 +149,8 @@ CORE_FOLDERS = {
     "image": ["base", "machine"],
     "memory": ["base", "machine", "image"],
     "call": ["base", "machine", "image", "memory"],
-    "pool": ["base", "machine", "image", "memory", "call"],
+    "jail": ["base", "machine", "image", "memory", "call"],
+    "pool": ["base", "machine", "image", "memory", "call", "jail"],
 }
 CORE_HEADERS = {"api.h", "hypervisor.h"}
 

@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(
-    ".*", "build", "dist", "*.egg-info", "*.so", "_guest", "_core.c", "__pycache__"
+    ".*", "build", "dist", "*.egg-info", "*.so", "udfvm-jail", "_guest", "_core.c", "__pycache__"
 )
 PROGRAM = textwrap.dedent(
     """

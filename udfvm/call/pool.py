@@ -11,6 +11,7 @@ import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
 
+from udfvm.call.jail import jail_options
 from udfvm.checks import check_count, check_seconds, options_of, shown
 from udfvm.errors import OptionError
 from udfvm.forks import ForkLock
@@ -46,6 +47,17 @@ class Warmable(Protocol):
         """Makes so many VMs of a pool ready; returns their number."""
 
 
+class _Settings(NamedTuple):
+    """What goes with a pool of a tenant to another process: it is as jailed there."""
+
+    keep: int
+    keep_seconds: float
+    wait: float
+    tenant: str | None
+    jail: bool
+    cgroup: str | None
+
+
 class Pool:
     """VMs for the functions that are bound to it.
 
@@ -67,6 +79,9 @@ class Pool:
         tenant: whom the VMs serve, by any name. A pool of a tenant is never taken for another one:
             SQLite connections of a tenant refuse functions of other pools, and a function that goes
             to another process by value takes such a pool along. See docs/security.md.
+        jail: whether each VM runs in a process of its own, which can do next to nothing but run it.
+            None: if the environment has ``UDFVM_JAIL=1``.
+        cgroup: a directory of a cgroup (version 2) for these processes.
 
     Raises OptionError, a ValueError, for settings that make no sense.
 
@@ -89,6 +104,8 @@ class Pool:
         keep_seconds: float = 60.0,
         wait: float = 60.0,
         tenant: str | None = None,
+        jail: bool | None = None,
+        cgroup: str | os.PathLike[str] | None = None,
     ) -> None:
         with options_of("udfvm.Pool"):
             self.size = check_count("size", size, 1, MAX_VMS)
@@ -96,6 +113,7 @@ class Pool:
             self.keep_seconds = check_seconds("keep_seconds", keep_seconds)
             self.wait = check_seconds("wait", wait)
             self.tenant = _checked_tenant(tenant)
+            self.jail, self.cgroup = jail_options(jail, cgroup)
         self._begin()
         _pools.add(self)
 
@@ -110,13 +128,14 @@ class Pool:
         tenant = "" if self.tenant is None else f", tenant={self.tenant!r}"
         return (
             f"Pool(size={self.size}, keep={self.keep}, keep_seconds={self.keep_seconds:g},"
-            f" wait={self.wait:g}{tenant}){closed}"
+            f" wait={self.wait:g}{tenant}{', jail=True' if self.jail else ''}){closed}"
         )
 
     def __reduce__(self) -> tuple[object, ...]:
         if self.tenant is None:
             raise TypeError("a udfvm.Pool is this process's: make another one there")
-        return _of_tenant, (self.size, self.keep, self.keep_seconds, self.wait, self.tenant)
+        settings = (self.keep, self.keep_seconds, self.wait, self.tenant, self.jail, self.cgroup)
+        return _of_tenant, (self.size, _Settings(*settings))
 
     @staticmethod
     def default() -> Pool:
@@ -137,6 +156,8 @@ class Pool:
                     host_files(),
                     wait=self.wait,
                     keep=self.keep,
+                    jail=self.jail,
+                    cgroup=self.cgroup,
                     crowded=self._trim_later,
                 )
                 if self._closed:
@@ -165,6 +186,20 @@ class Pool:
 
         threading.Thread(target=work, name="udfvm-warm", daemon=True).start()
         return future
+
+    def walls(self) -> tuple[str, ...]:
+        """Returns the walls that stand around the process of each VM; none if ``jail`` is False.
+
+        Raises JailError if VMs cannot be jailed here.
+
+        >>> udfvm.Pool(jail=False).walls()
+        ()
+        >>> "filter" in udfvm.Pool(jail=True).walls()
+        True
+        """
+        from udfvm.vmm import jail_walls
+
+        return jail_walls(self.cgroup) if self.jail else ()
 
     def statistics(self) -> PoolStatistics:
         """Returns how many VMs there are, of all base images."""
@@ -266,15 +301,13 @@ def check_tenant(what: str, pool: Pool, expected: Pool) -> None:
     )
 
 
-def _of_tenant(size: int, keep: int, keep_seconds: float, wait: float, tenant: str) -> Pool:
+def _of_tenant(size: int, settings: _Settings) -> Pool:
     """Returns the pool of a tenant that came from another process: one for each of its settings."""
-    settings = (size, keep, keep_seconds, wait, tenant)
+    key = (size, settings)
     with _arrived_lock.lock:
-        pool = _arrived.get(settings)
+        pool = _arrived.get(key)
         if pool is None:
-            pool = _arrived[settings] = Pool(
-                size, keep=keep, keep_seconds=keep_seconds, wait=wait, tenant=tenant
-            )
+            pool = _arrived[key] = Pool(size, **settings._asdict())
         return pool
 
 

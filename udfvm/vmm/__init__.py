@@ -13,12 +13,13 @@ from udfvm.vmm.limits import core_limits
 from udfvm.vmm.memory import address_of, copy, sha256
 from udfvm.vmm.pool import ImagePool
 from udfvm.vmm.private_files import open_private, open_private_directory
-from udfvm.vmm.system import System, measure_exits, probe
+from udfvm.vmm.system import WALLS, System, jail_walls, measure_exits, probe
 from udfvm.vmm.vm import VM, Reply, SealReport, Statistics, boot
 from udfvm.vmm.windows import Windows
 
 __all__ = [
     "VM",
+    "WALLS",
     "Cancellation",
     "Image",
     "ImagePool",
@@ -32,6 +33,7 @@ __all__ = [
     "copy",
     "core_limits",
     "exception_at",
+    "jail_walls",
     "measure_exits",
     "open_private",
     "open_private_directory",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import os
+from typing import Final, NamedTuple
 
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.failures import exception, thread_error
@@ -34,6 +35,29 @@ def probe() -> System:
         bool(system.xcrs),
         system.xcr0,
     )
+
+
+_WALLS: Final = {
+    lib.UDFVM_WALL_FILTER: "filter",
+    lib.UDFVM_WALL_PRIVILEGES: "privileges",
+    lib.UDFVM_WALL_LIMITS: "limits",
+    lib.UDFVM_WALL_FILES: "files",
+    lib.UDFVM_WALL_NETWORK: "network",
+    lib.UDFVM_WALL_USER: "user",
+    lib.UDFVM_WALL_CGROUP: "cgroup",
+}
+WALLS: Final = tuple(_WALLS.values())
+
+
+def jail_walls(cgroup: str | None = None) -> tuple[str, ...]:
+    """Returns the walls that stand around the process of a jailed VM here. Raises JailError if a
+    VM cannot be jailed.
+    """
+    walls, error = ffi.new("unsigned *"), thread_error()
+    path = ffi.NULL if cgroup is None else os.fsencode(cgroup)
+    if lib.udfvm_jail_probe(path, walls, error):
+        raise exception(error)
+    return tuple(name for wall, name in _WALLS.items() if walls[0] & wall)
 
 
 def measure_exits(count: int) -> list[float]:

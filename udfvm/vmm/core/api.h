@@ -53,6 +53,7 @@ enum udfvm_code {
     UDFVM_E_CACHE =
         19, /* a file or directory of the image cache is not what this user may rely on */
     UDFVM_E_CLOSED = 20, /* the pool takes no more calls: see udfvm_pool_shut */
+    UDFVM_E_JAIL = 21,   /* a jailed VM was asked for, and cannot be had: see udfvm_pool_jail */
 };
 
 /* The details of a failure. */
@@ -370,6 +371,27 @@ udfvm_image *udfvm_image_open_cached(const char *directory, const char *name, ud
 /* At most `limit` VMs live at once. `files` may be NULL. */
 udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct udfvm_files *files,
                               struct udfvm_error *error);
+
+/* The walls around the process of a jailed VM. */
+enum udfvm_wall {
+    UDFVM_WALL_FILTER = 1,     /* of system calls: seccomp(2) */
+    UDFVM_WALL_PRIVILEGES = 2, /* no new ones: PR_SET_NO_NEW_PRIVS; and no capabilities */
+    UDFVM_WALL_LIMITS = 4,     /* setrlimit(2) */
+    UDFVM_WALL_FILES = 8,      /* an empty file system: mount_namespaces(7) */
+    UDFVM_WALL_NETWORK = 16,   /* an empty network: network_namespaces(7) */
+    UDFVM_WALL_USER = 32,      /* a user of its own, who owns nothing */
+    UDFVM_WALL_CGROUP = 64,    /* the cgroup that was given */
+};
+/* Jailed or not, each VM that the pool opens from now on: if it is, it runs in a process of its
+ * own, and who breaks out of it is in there. Filter, privileges and limits stand around that, or
+ * there is no VM (UDFVM_E_JAIL); the other walls where the system permits them. `cgroup` (may be
+ * NULL) is a directory of cgroups(7), version 2, for these processes. A new pool is jailed where
+ * the environment has UDFVM_JAIL=1. */
+int udfvm_pool_jail(udfvm_pool *pool, int jailed, const char *cgroup, struct udfvm_error *error);
+/* Finds out which walls stand on this system, by a process without a VM: a mask of
+ * enum udfvm_wall. */
+int udfvm_jail_probe(const char *cgroup, unsigned *walls, struct udfvm_error *error);
+
 /* A VM at the sealed state of `image`. Waits up to wait_ns while all are busy (UDFVM_E_BUSY), but
  * not where all are in use by calls that this thread is in the middle of, in a host function or a
  * log sink: that would be for ever (os_errno is EDEADLK then). */

@@ -79,6 +79,12 @@ int udfvm_hypervisor_add_slot(struct hypervisor *hypervisor, const struct memory
 /* In a forked child, which has not the memory that is shared with the hypervisor. */
 void udfvm_hypervisor_forget_memory(struct hypervisor *hypervisor);
 
+/* For a process that will have no file system: what is opened by its name is opened now, and kept.
+ */
+int udfvm_hypervisor_keep_device(struct udfvm_error *error);
+/* All requests of ioctl(2) that the functions here make, for a filter of system calls. */
+const uint32_t *udfvm_hypervisor_requests(size_t *count);
+
 /* ---- Running ---- */
 
 /* As they were at the last exit. Good until the VM is renewed or destroyed. */

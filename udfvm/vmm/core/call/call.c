@@ -47,6 +47,31 @@ static int fail_sealed(struct udfvm_vm *vm, struct udfvm_error *error)
     return udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest asked to be sealed in a call");
 }
 
+/* In another process: what it says is given away as what a guest here says. */
+static int call_remote(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                       const struct udfvm_limits *limits, struct udfvm_reply *reply,
+                       struct udfvm_error *error)
+{
+    struct udfvm_error local = { .code = UDFVM_OK };
+    *reply = (struct udfvm_reply){ .sealed = 0 };
+    UDFVM_TRY(udfvm_vm_place(vm, input, length, limits, error));
+    if (vm->state == VM_SEALED) {
+        vm->host_calls = 0;
+        vm->calls++;
+    }
+    int code = vm->remote->call(vm, request, length, reply, &local);
+    if (code != UDFVM_E_FORKED)
+        code = udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, &local);
+    reply->log = vm->log.text;
+    reply->log_length = vm->log.length;
+    vm->state = code == UDFVM_OK ? VM_STOPPED : VM_BROKEN;
+    if (code == UDFVM_OK && reply->sealed && request != UDFVM_REQUEST_LOAD)
+        return fail_sealed(vm, error);
+    if (code != UDFVM_OK && error)
+        *error = local;
+    return code;
+}
+
 int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                   const struct udfvm_limits *limits, struct udfvm_reply *reply,
                   struct udfvm_error *error)
@@ -55,6 +80,8 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
     UDFVM_TRY(udfvm_vm_check(vm, error));
     if (vm->stream || (vm->state != VM_SEALED && vm->state != VM_STOPPED))
         return udfvm_fail(error, UDFVM_E_ARGUMENT, "the VM must be restored before the next call");
+    if (vm->remote)
+        return call_remote(vm, request, input, length, limits, reply, error);
     UDFVM_TRY(udfvm_vm_request(vm, request, input, length, limits, error));
     enter(vm);
     int code = udfvm_vm_run(vm, reply, error);

@@ -55,6 +55,29 @@ static bool end(struct deadline *deadline)
     }
 }
 
+static void set_end(struct deadline *deadline, struct deadline *outer, uint64_t timeout_ns,
+                    uint64_t now)
+{
+    deadline->end_ns = timeout_ns == 0 || timeout_ns > UDFVM_NEVER - now ? UDFVM_NEVER
+                                                                         : now + timeout_ns;
+    deadline->of_outer = outer && outer->end_ns < deadline->end_ns;
+    if (deadline->of_outer)
+        deadline->end_ns = outer->end_ns;
+    deadline->outer = outer;
+}
+
+void udfvm_deadline_enter(struct deadline *deadline, uint64_t timeout_ns)
+{
+    set_end(deadline, innermost, timeout_ns, udfvm_monotonic_ns());
+    innermost = deadline;
+}
+
+void udfvm_deadline_leave(struct deadline *deadline)
+{
+    if (innermost == deadline)
+        innermost = deadline->outer;
+}
+
 int udfvm_deadline_start(struct deadline *deadline, struct hypervisor *hypervisor,
                          uint64_t timeout_ns, struct udfvm_error *error)
 {
@@ -67,13 +90,8 @@ int udfvm_deadline_start(struct deadline *deadline, struct hypervisor *hyperviso
     if (timeout_ns == 0 && !deadline->looks && !outer)
         return UDFVM_OK;
     const uint64_t now = udfvm_monotonic_ns();
-    deadline->end_ns = timeout_ns == 0 || timeout_ns > UDFVM_NEVER - now ? UDFVM_NEVER
-                                                                         : now + timeout_ns;
-    deadline->of_outer = outer && outer->end_ns < deadline->end_ns;
-    if (deadline->of_outer)
-        deadline->end_ns = outer->end_ns;
+    set_end(deadline, outer, timeout_ns, now);
     deadline->thread = this_thread();
-    deadline->outer = outer;
     const int code = begin(deadline, next_look(deadline, now), error);
     if (code == UDFVM_OK)
         innermost = deadline;
@@ -110,7 +128,7 @@ void udfvm_deadline_stop(struct deadline *deadline)
 
 bool udfvm_deadline_passed(const struct deadline *deadline)
 {
-    return atomic_load(&deadline->state) != DEADLINE_NONE &&
+    return (deadline == innermost || atomic_load(&deadline->state) != DEADLINE_NONE) &&
            udfvm_monotonic_ns() >= deadline->end_ns;
 }
 

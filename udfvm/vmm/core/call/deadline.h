@@ -39,6 +39,9 @@ struct deadline {
  * this one is part of, if that is sooner. */
 int udfvm_deadline_start(struct deadline *deadline, struct hypervisor *hypervisor,
                          uint64_t timeout_ns, struct udfvm_error *error);
+/* The same, of a deadline that the thread keeps itself, and so is leave: `end_ns` is set. */
+void udfvm_deadline_enter(struct deadline *deadline, uint64_t timeout_ns);
+void udfvm_deadline_leave(struct deadline *deadline);
 /* The look was taken: the vCPU may run on. */
 void udfvm_deadline_looked(struct deadline *deadline);
 void udfvm_deadline_stop(struct deadline *deadline);

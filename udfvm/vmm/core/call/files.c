@@ -41,12 +41,12 @@ static int copy_path(const struct udfvm_vm *vm, uint64_t address, uint64_t lengt
     return memchr(path, 0, length) || path[0] != '/' ? -EINVAL : 0;
 }
 
-static int64_t *handle_slot(struct udfvm_vm *vm, uint64_t handle)
+const int64_t *udfvm_file_handle(const struct udfvm_vm *vm, uint64_t handle)
 {
     return handle < MAX_FILES && vm->handles[handle] >= 0 ? &vm->handles[handle] : NULL;
 }
 
-static int64_t file_open(struct udfvm_vm *vm, const char *path, void *stat_out)
+int64_t udfvm_file_open(struct udfvm_vm *vm, const char *path, void *stat_out)
 {
     struct udfvm_stat stat = { .mode = 0 };
     int64_t number = 0;
@@ -68,13 +68,13 @@ static int64_t file_open(struct udfvm_vm *vm, const char *path, void *stat_out)
     return number;
 }
 
-static int64_t file_close(struct udfvm_vm *vm, uint64_t handle)
+int64_t udfvm_file_close(struct udfvm_vm *vm, uint64_t handle)
 {
-    int64_t *slot = handle_slot(vm, handle);
+    const int64_t *slot = udfvm_file_handle(vm, handle);
     if (!slot)
         return -EBADF;
     const int64_t result = vm->files->close(vm->files->context, *slot);
-    *slot = -1;
+    vm->handles[handle] = -1;
     vm->handles_open--;
     atomic_fetch_sub(&open_files, 1);
     return result == -EINTR ? result : 0; /* closed it is in any case */
@@ -83,7 +83,7 @@ static int64_t file_close(struct udfvm_vm *vm, uint64_t handle)
 static int64_t file_read(struct udfvm_vm *vm, uint64_t handle, uint64_t offset, uint64_t address,
                          uint64_t length)
 {
-    const int64_t *slot = handle_slot(vm, handle);
+    const int64_t *slot = udfvm_file_handle(vm, handle);
     void *buffer;
     if (!slot || length > MAX_READ || offset > INT64_MAX - MAX_READ)
         return !slot                                                  ? -EBADF
@@ -121,7 +121,7 @@ static int64_t path_hypercall(struct udfvm_vm *vm, const struct registers *regs,
         return code;
     switch (regs->rax) {
     case UDFVM_HYPERCALL_FILE_OPEN:
-        return file_open(vm, path, buffer);
+        return udfvm_file_open(vm, path, buffer);
     case UDFVM_HYPERCALL_FILE_STAT:
         result = files->stat(files->context, path, regs->r10 != 0, &stat);
         if (!udfvm_vm_forked(vm))
@@ -146,7 +146,7 @@ int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct registers *regs)
     case UDFVM_HYPERCALL_FILE_READ:
         return file_read(vm, regs->rdi, regs->rsi, regs->rdx, regs->r10);
     case UDFVM_HYPERCALL_FILE_CLOSE:
-        return file_close(vm, regs->rdi);
+        return udfvm_file_close(vm, regs->rdi);
     default:
         code = copy_path(vm, regs->rdi, regs->rsi, path);
         return code ? code : path_hypercall(vm, regs, path);
@@ -156,5 +156,5 @@ int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct registers *regs)
 void udfvm_files_close_all(struct udfvm_vm *vm)
 {
     for (uint64_t handle = 0; vm->handles_open && handle < MAX_FILES; handle++)
-        file_close(vm, handle);
+        udfvm_file_close(vm, handle);
 }

@@ -19,18 +19,15 @@ static int64_t put_reply(struct udfvm_vm *vm, uint64_t address, const void *repl
     return (int64_t)length;
 }
 
-/* `buffer` holds the arguments, and behind them the reply. */
-static int64_t call(struct udfvm_vm *vm, const struct registers *regs, const char *name,
-                    uint8_t *buffer, const void *arguments, struct udfvm_error *error)
+int64_t udfvm_host_function(struct udfvm_vm *vm, const char *name, const void *arguments,
+                            uint64_t length, void *reply, uint64_t capacity,
+                            struct udfvm_error *error)
 {
     const struct udfvm_host_functions *functions = vm->limits.host_functions;
-    const uint64_t length = regs->r10, capacity = regs->r9;
-    uint8_t *reply = buffer + length;
-    memcpy(buffer, arguments, length);
     char text[256] = "";
     udfvm_vm_out(vm);
-    const int64_t got = functions->call(functions->context, name, buffer, length, reply, capacity,
-                                        text);
+    const int64_t got = functions->call(functions->context, name, arguments, length, reply,
+                                        capacity, text);
     udfvm_vm_in(vm);
     if (udfvm_vm_forked(vm)) {
         udfvm_vm_fail_forked(error);
@@ -47,7 +44,18 @@ static int64_t call(struct udfvm_vm *vm, const struct registers *regs, const cha
         udfvm_fail(error, UDFVM_E_HOST_FUNCTION, "the host function %s failed: %.255s", name, text);
         return 0;
     }
-    return (uint64_t)got > capacity ? -EMSGSIZE : put_reply(vm, regs->r8, reply, (uint64_t)got);
+    return (uint64_t)got > capacity ? -EMSGSIZE : got;
+}
+
+/* `buffer` holds the arguments, and behind them the reply. */
+static int64_t call(struct udfvm_vm *vm, const struct registers *regs, const char *name,
+                    uint8_t *buffer, const void *arguments, struct udfvm_error *error)
+{
+    const uint64_t length = regs->r10;
+    uint8_t *reply = buffer + length;
+    memcpy(buffer, arguments, length);
+    const int64_t got = udfvm_host_function(vm, name, buffer, length, reply, regs->r9, error);
+    return got < 0 || error->code != UDFVM_OK ? got : put_reply(vm, regs->r8, reply, (uint64_t)got);
 }
 
 /* The result for the guest, where nothing ends its call (`failure`). */
@@ -72,18 +80,25 @@ static int64_t serve(struct udfvm_vm *vm, const struct registers *regs, struct u
     return result;
 }
 
+bool udfvm_count_host_call(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    const unsigned long long most = vm->limits.host_functions->max_calls;
+    if (vm->host_calls++ < most)
+        return true;
+    udfvm_fail(error, UDFVM_E_HOST_CALLS,
+               "the function called host functions more than %llu time%s", most,
+               most == 1 ? "" : "s");
+    return false;
+}
+
 int udfvm_host_call(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error)
 {
     const struct udfvm_host_functions *functions = vm->limits.host_functions;
     regs->rax = (uint64_t)-ENOENT;
     if (!functions || regs->rsi > UDFVM_MAX_HOST_NAME)
         return HYPERCALL_CONTINUE;
-    if (vm->host_calls++ >= functions->max_calls) {
-        udfvm_fail(error, UDFVM_E_HOST_CALLS,
-                   "the function called host functions more than %llu time%s",
-                   (unsigned long long)functions->max_calls, functions->max_calls == 1 ? "" : "s");
+    if (!udfvm_count_host_call(vm, error))
         return HYPERCALL_FAILED;
-    }
     struct udfvm_error failure = { .code = UDFVM_OK };
     const int64_t result = serve(vm, regs, &failure);
     if (failure.code == UDFVM_OK) { /* or, in a forked child, there are no registers */

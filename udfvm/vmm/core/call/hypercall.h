@@ -2,6 +2,7 @@
 #ifndef UDFVM_CALL_HYPERCALL_H
 #define UDFVM_CALL_HYPERCALL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct registers;
@@ -17,7 +18,20 @@ int udfvm_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfvm_er
 /* HYPERCALL_CONTINUE or HYPERCALL_FAILED. */
 int udfvm_host_call(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error);
 
+/* Calls one: its result for the guest, or a failure that ends the call in `error`. */
+int64_t udfvm_host_function(struct udfvm_vm *vm, const char *name, const void *arguments,
+                            uint64_t length, void *reply, uint64_t capacity,
+                            struct udfvm_error *error);
+/* One more call: false if it is too many. */
+bool udfvm_count_host_call(struct udfvm_vm *vm, struct udfvm_error *error);
+
 /* ---- files.c ---- */
+
+/* The embedder's file of a number that the guest knows; NULL: it has no such file open. */
+const int64_t *udfvm_file_handle(const struct udfvm_vm *vm, uint64_t handle);
+/* The number of a new one, or a negative errno; the status goes to `stat_out`. */
+int64_t udfvm_file_open(struct udfvm_vm *vm, const char *path, void *stat_out);
+int64_t udfvm_file_close(struct udfvm_vm *vm, uint64_t handle);
 
 /* The result for the guest: negative errno on failure. */
 int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct registers *regs);

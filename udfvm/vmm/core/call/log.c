@@ -119,6 +119,14 @@ static bool append_cut(struct udfvm_vm *vm, int stream, const char *text, size_t
     return append(log, stream, text, kept) && append(log, stream, note, (size_t)noted);
 }
 
+bool udfvm_log_add(struct log *log, int stream, const char *text, size_t length)
+{
+    pthread_mutex_lock(&log->lock);
+    const bool added = append(log, stream, text, length);
+    pthread_mutex_unlock(&log->lock);
+    return added;
+}
+
 static int keep(struct udfvm_vm *vm, int stream, const char *text, size_t length,
                 struct udfvm_error *error)
 {

@@ -130,8 +130,7 @@ void udfvm_vm_place_short(struct udfvm_vm *vm, const void *input, uint64_t lengt
     vm->short_length = length;
 }
 
-/* For the call that begins, less what was waited for its VM. */
-static uint64_t time_left(struct udfvm_vm *vm)
+uint64_t udfvm_vm_time_left(struct udfvm_vm *vm)
 {
     const uint64_t timeout = vm->limits.timeout_ns, waited = vm->waited_ns;
     vm->waited_ns = 0;
@@ -166,18 +165,25 @@ static int admit_signals(struct udfvm_vm *vm, struct udfvm_error *error)
     return UDFVM_OK;
 }
 
+int udfvm_vm_place(struct udfvm_vm *vm, const void *input, uint64_t length,
+                   const struct udfvm_limits *limits, struct udfvm_error *error)
+{
+    set_limits(vm, limits);
+    vm->reply_length = 0;
+    return udfvm_span_send(&vm->memory, input, length, error);
+}
+
 int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                      const struct udfvm_limits *limits, struct udfvm_error *error)
 {
-    set_limits(vm, limits);
     if (length >=
         UDFVM_LOGGED_OUTPUT / 2) /* its reply is likely as large: the guest need not ask */
         UDFVM_TRY(udfvm_unlogged_open(&vm->memory, error));
-    vm->reply_length = 0;
     vm->deadline.looks = vm->watch != NULL;
-    UDFVM_TRY(udfvm_span_send(&vm->memory, input, length, error));
+    UDFVM_TRY(udfvm_vm_place(vm, input, length, limits, error));
     UDFVM_TRY(settle_unlogged(vm, error));
     UDFVM_TRY(fill_call_page(vm, request, length, error));
     UDFVM_TRY(admit_signals(vm, error));
-    return udfvm_deadline_start(&vm->deadline, vm->machine.hypervisor, time_left(vm), error);
+    return udfvm_deadline_start(&vm->deadline, vm->machine.hypervisor, udfvm_vm_time_left(vm),
+                                error);
 }

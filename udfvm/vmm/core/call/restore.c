@@ -15,6 +15,8 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
     UDFVM_TRY(udfvm_vm_check(vm, error));
+    if (vm->remote)
+        return vm->remote->restore(vm, error);
     udfvm_stream_end(vm);
     /* A request that was begun and not sent: the next call finds what is left of it. */
     vm->memory.spans.asked = 0;
@@ -38,6 +40,8 @@ int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error)
                           "a VM moves only while restored, and only between images of one base");
     if (vm->memory.image == image)
         return UDFVM_OK;
+    if (vm->remote)
+        return vm->remote->bind(vm, image, error);
     udfvm_memory_bind(&vm->memory, image);
     udfvm_system_area_state(vm->machine.system, &image->header->state);
     return UDFVM_OK;
@@ -53,12 +57,14 @@ static int broken_unless_ok(struct udfvm_vm *vm, int code)
 
 int udfvm_vm_drop_buffers(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    return broken_unless_ok(vm, udfvm_memory_drop_buffers(&vm->memory, error));
+    return broken_unless_ok(vm, vm->remote ? vm->remote->shrink(vm, false, error)
+                                           : udfvm_memory_drop_buffers(&vm->memory, error));
 }
 
 int udfvm_vm_shrink(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     if (vm->state != VM_SEALED || !vm->memory.image)
         return UDFVM_OK;
-    return broken_unless_ok(vm, udfvm_memory_shrink(&vm->memory, error));
+    return broken_unless_ok(vm, vm->remote ? vm->remote->shrink(vm, true, error)
+                                           : udfvm_memory_shrink(&vm->memory, error));
 }

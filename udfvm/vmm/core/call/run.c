@@ -47,28 +47,26 @@ static int interrupted_run(struct udfvm_vm *vm, struct udfvm_error *error)
     return stopped ? udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted") : UDFVM_OK;
 }
 
-static int completed(struct udfvm_vm *vm, const struct registers *regs, struct udfvm_reply *reply,
-                     struct udfvm_error *error)
+int udfvm_vm_completed(struct udfvm_vm *vm, uint64_t status, uint64_t length,
+                       struct udfvm_reply *reply, struct udfvm_error *error)
 {
-    const bool in_place = regs->rdi == UDFVM_STATUS_IN_PLACE &&
-                          vm->max_reply > vm->limits.max_output;
-    if (regs->rdi > UDFVM_STATUS_ERROR && !in_place)
+    const bool in_place = status == UDFVM_STATUS_IN_PLACE && vm->max_reply > vm->limits.max_output;
+    if (status > UDFVM_STATUS_ERROR && !in_place)
         return udfvm_fail(error, UDFVM_E_PROTOCOL,
                           "the guest completed with a status that makes no sense");
     const uint64_t reachable = UDFVM_LOGGED_OUTPUT +
                                (vm->machine.unlogged_open ? vm->machine.unlogged_bytes : 0);
     const uint64_t allowed = in_place ? vm->max_reply : vm->limits.max_output;
-    if (regs->rsi > allowed ||
-        regs->rsi > reachable) { /* also what would have to be larger than the window */
+    if (length > allowed ||
+        length > reachable) { /* also what would have to be larger than the window */
         udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %s is larger than the limit of %s",
-                   udfvm_format_size(regs->rsi).text,
-                   udfvm_format_size(vm->limits.max_output).text);
-        error->address = regs->rsi;
+                   udfvm_format_size(length).text, udfvm_format_size(vm->limits.max_output).text);
+        error->address = length;
         return UDFVM_E_OUTPUT;
     }
-    reply->status = in_place ? UDFVM_STATUS_OK : (int)regs->rdi;
+    reply->status = in_place ? UDFVM_STATUS_OK : (int)status;
     reply->data = vm->machine.output;
-    reply->length = vm->reply_length = regs->rsi;
+    reply->length = vm->reply_length = length;
     return UDFVM_OK;
 }
 
@@ -111,7 +109,8 @@ int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_er
         return code;
     }
     if (kind == HYPERCALL_COMPLETE)
-        code = completed(vm, vm->machine.registers, reply, &local);
+        code = udfvm_vm_completed(vm, vm->machine.registers->rdi, vm->machine.registers->rsi, reply,
+                                  &local);
     reply->sealed = kind == HYPERCALL_SEAL;
     code = udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, &local);
     reply->log = vm->log.text;

@@ -243,7 +243,7 @@ static bool may_stream(const struct udfvm_vm *vm, const struct udfvm_limits *lim
 {
     const bool by_exits = limits &&
                           limits->host_functions; /* their calls are made on this thread */
-    return !by_exits && vm->state == VM_STOPPED && vm->idle_spin_us != 0;
+    return !by_exits && !vm->remote && vm->state == VM_STOPPED && vm->idle_spin_us != 0;
 }
 
 /* Whether it does. */

@@ -12,13 +12,14 @@
 #include "call/watchdog.h"
 
 /* Memory on the image's base, with the image's pages, which are copied while the VM is created. */
-static int open_machine(struct udfvm_vm *vm, struct udfvm_image *image, struct udfvm_error *error)
+static int open_machine(struct udfvm_vm *vm, struct udfvm_image *image,
+                        const struct shared_windows *shared, struct udfvm_error *error)
 {
     struct udfvm_image *base = image->base ? image->base : image;
     struct machine *machine = &vm->machine;
     struct filling filling;
     UDFVM_TRY(udfvm_machine_map(machine, &vm->config, base->fd,
-                                base->offset + base->header->pages_offset, error));
+                                base->offset + base->header->pages_offset, shared, error));
     UDFVM_TRY(udfvm_memory_create(&vm->memory, machine, base, error));
     udfvm_memory_begin_filling(&filling, &vm->memory, image);
     const int code = udfvm_machine_start(machine, true, error);
@@ -29,13 +30,14 @@ static int open_machine(struct udfvm_vm *vm, struct udfvm_image *image, struct u
     return udfvm_machine_try(machine, error);
 }
 
-static int fill_vm(struct udfvm_vm *vm, struct udfvm_image *image, struct udfvm_error *error)
+static int fill_vm(struct udfvm_vm *vm, struct udfvm_image *image,
+                   const struct shared_windows *shared, struct udfvm_error *error)
 {
     /* Never that of an earlier VM on the same image, whose sealed memory may remember it. */
     if (getrandom(&vm->sequence, sizeof vm->sequence, 0) != (ssize_t)sizeof vm->sequence)
         return udfvm_fail_errno(error, "getrandom");
     if (image) {
-        UDFVM_TRY(open_machine(vm, image, error));
+        UDFVM_TRY(open_machine(vm, image, shared, error));
     } else {
         UDFVM_TRY(udfvm_machine_create(&vm->machine, &vm->config, error));
         UDFVM_TRY(udfvm_memory_create(&vm->memory, &vm->machine, NULL, error));
@@ -44,24 +46,31 @@ static int fill_vm(struct udfvm_vm *vm, struct udfvm_image *image, struct udfvm_
     return vm->tsc_khz ? UDFVM_OK : UDFVM_E_SYSTEM;
 }
 
-/* `image`: NULL for a VM that is booted. */
-static udfvm_vm *create(const struct udfvm_config *config, struct udfvm_image *image,
-                        const struct udfvm_files *files, struct udfvm_error *error)
+void udfvm_vm_begin(struct udfvm_vm *vm, const struct udfvm_config *config,
+                    const struct udfvm_files *files)
 {
-    struct udfvm_vm *vm = calloc(1, sizeof *vm);
-    if (!vm) {
-        udfvm_fail_errno(error, "allocating a VM");
-        return NULL;
-    }
     vm->config = *config;
-    vm->state = image ? VM_SEALED : VM_UNSEALED;
     udfvm_log_create(&vm->log);
     vm->files = files;
     vm->generation = udfvm_fork_generation();
     udfvm_deadline_register(&vm->deadline);
     vm->idle_spin_us = IDLE_SPIN_US;
     memset(vm->handles, 0xff, sizeof vm->handles);
-    if (fill_vm(vm, image, error) == UDFVM_OK)
+}
+
+/* `image`: NULL for a VM that is booted. */
+static udfvm_vm *create(const struct udfvm_config *config, struct udfvm_image *image,
+                        const struct shared_windows *shared, const struct udfvm_files *files,
+                        struct udfvm_error *error)
+{
+    struct udfvm_vm *vm = calloc(1, sizeof *vm);
+    if (!vm) {
+        udfvm_fail_errno(error, "allocating a VM");
+        return NULL;
+    }
+    udfvm_vm_begin(vm, config, files);
+    vm->state = image ? VM_SEALED : VM_UNSEALED;
+    if (fill_vm(vm, image, shared, error) == UDFVM_OK)
         return vm;
     udfvm_vm_close(vm);
     return NULL;
@@ -120,7 +129,7 @@ static udfvm_vm *create_for_boot(const struct udfvm_config *config, const void *
         udfvm_fail(error, UDFVM_E_ARGUMENT, "the guest kernel is larger than 2 MiB");
         return NULL;
     }
-    struct udfvm_vm *vm = create(config, NULL, files, error);
+    struct udfvm_vm *vm = create(config, NULL, NULL, files, error);
     if (!vm)
         return NULL;
     udfvm_machine_load(&vm->machine, kernel, kernel_length);
@@ -148,11 +157,18 @@ udfvm_vm *udfvm_vm_boot(const struct udfvm_config *config, const void *kernel, s
     return NULL;
 }
 
+udfvm_vm *udfvm_vm_open_shared(udfvm_image *image, const struct udfvm_config *config,
+                               const struct shared_windows *shared, const struct udfvm_files *files,
+                               struct udfvm_error *error)
+{
+    return create(config, image, shared, files, error);
+}
+
 udfvm_vm *udfvm_vm_open(udfvm_image *image, const struct udfvm_files *files,
                         struct udfvm_error *error)
 {
     udfvm_error_clear(error);
-    return create(&image->header->config, image, files, error);
+    return create(&image->header->config, image, NULL, files, error);
 }
 
 udfvm_vm *udfvm_vm_open_windows(udfvm_image *image, const struct udfvm_windows *windows,
@@ -164,7 +180,7 @@ udfvm_vm *udfvm_vm_open_windows(udfvm_image *image, const struct udfvm_windows *
     config.output_window = windows->output;
     config.scratch = windows->scratch;
     udfvm_vm *vm = udfvm_config_check(&config, error) == UDFVM_OK
-                       ? create(&config, image, files, error)
+                       ? create(&config, image, NULL, files, error)
                        : NULL;
     if (vm)
         vm->once = true;
@@ -175,6 +191,10 @@ void udfvm_vm_close(udfvm_vm *vm)
 {
     if (!vm)
         return;
+    if (vm->remote) {
+        vm->remote->close(vm);
+        return;
+    }
     udfvm_stream_end(vm);
     udfvm_deadline_unregister(&vm->deadline);
     udfvm_files_close_all(vm);
@@ -209,8 +229,17 @@ void udfvm_vm_add_wait(udfvm_vm *vm, uint64_t waited_ns)
     vm->waited_ns += waited_ns;
 }
 
+bool udfvm_vm_usable(struct udfvm_vm *vm)
+{
+    return !vm->remote || vm->remote->usable(vm);
+}
+
 void udfvm_vm_statistics(const udfvm_vm *vm, struct udfvm_vm_statistics *statistics)
 {
+    if (vm->remote) {
+        vm->remote->statistics(vm, statistics);
+        return;
+    }
     *statistics = (struct udfvm_vm_statistics){
         .calls = vm->calls,
         .restores = vm->memory.hot.restores,

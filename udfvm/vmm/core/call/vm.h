@@ -21,7 +21,23 @@ enum vm_state {
     VM_BROKEN,   /* stopped elsewhere: only a restore with a processor reset helps */
     VM_UNSEALED, /* booted, never sealed */
 };
+/* The VM's machine is that of another process: what is done there in place of what is done here.
+ * Requests lie in the input window already. */
+struct remote_operations {
+    int (*call)(struct udfvm_vm *vm, uint32_t request, uint64_t length, struct udfvm_reply *reply,
+                struct udfvm_error *error);
+    int (*restore)(struct udfvm_vm *vm, struct udfvm_error *error);
+    int (*bind)(struct udfvm_vm *vm, struct udfvm_image *image, struct udfvm_error *error);
+    int (*shrink)(struct udfvm_vm *vm, bool all, struct udfvm_error *error);
+    int (*seal)(struct udfvm_vm *vm, int fd, const uint8_t *name, const void *metadata,
+                size_t metadata_length, struct udfvm_error *error);
+    void (*statistics)(const struct udfvm_vm *vm, struct udfvm_vm_statistics *statistics);
+    bool (*usable)(struct udfvm_vm *vm); /* it is as it was left, and may be called */
+    void (*close)(struct udfvm_vm *vm);
+};
+
 struct udfvm_vm {
+    const struct remote_operations *remote; /* NULL: it runs in this process */
     struct machine machine;
     struct guest_memory memory;
     struct udfvm_config config;
@@ -76,6 +92,16 @@ struct udfvm_vm {
  * of the embedder during a call asks afterwards. */
 bool udfvm_vm_forked(const struct udfvm_vm *vm);
 int udfvm_vm_fail_forked(struct udfvm_error *error); /* UDFVM_E_FORKED: in the middle of a call */
+
+/* What VMs have in common, wherever they run: its settings and books, of zeroed memory. */
+void udfvm_vm_begin(struct udfvm_vm *vm, const struct udfvm_config *config,
+                    const struct udfvm_files *files);
+/* A VM of the image whose windows another process maps, too. */
+udfvm_vm *udfvm_vm_open_shared(udfvm_image *image, const struct udfvm_config *config,
+                               const struct shared_windows *shared, const struct udfvm_files *files,
+                               struct udfvm_error *error);
+/* False: the process in which it runs died, or did not restore it. */
+bool udfvm_vm_usable(struct udfvm_vm *vm);
 
 /* ---- nesting.c ---- */
 

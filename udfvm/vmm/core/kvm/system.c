@@ -24,9 +24,12 @@ static int fail_open(struct udfvm_error *error)
     return udfvm_fail_errno(error, "opening /dev/kvm");
 }
 
+static int kept = -1; /* a descriptor of the device; -1: it is opened by its name */
+
 int udfvm_kvm_open(int *kvm, struct udfvm_error *error)
 {
-    const int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    const int fd = kept < 0 ? open("/dev/kvm", O_RDWR | O_CLOEXEC)
+                            : fcntl(kept, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         return fail_open(error);
     const int version = ioctl(fd, KVM_GET_API_VERSION, 0);
@@ -37,6 +40,11 @@ int udfvm_kvm_open(int *kvm, struct udfvm_error *error)
     }
     *kvm = fd;
     return UDFVM_OK;
+}
+
+int udfvm_hypervisor_keep_device(struct udfvm_error *error)
+{
+    return kept < 0 ? udfvm_kvm_open(&kept, error) : UDFVM_OK;
 }
 
 /* KVM's own leaves (and those of the hypervisors that it imitates) promise hypercalls and shared

@@ -24,7 +24,7 @@ static int map_anonymous(const uint8_t **mapped, uint64_t bytes, struct udfvm_er
     return UDFVM_OK;
 }
 
-static void unmap(const uint8_t *mapping, uint64_t bytes)
+void udfvm_machine_unmap(const uint8_t *mapping, uint64_t bytes)
 {
     munmap((void *)(uintptr_t)mapping, bytes);
 }
@@ -36,8 +36,8 @@ static int map_aligned(const uint8_t **mapped, uint64_t bytes, struct udfvm_erro
     UDFVM_TRY(map_anonymous(&mapping, bytes + HUGE_PAGE, error));
     uint64_t head = (HUGE_PAGE - (uintptr_t)mapping % HUGE_PAGE) % HUGE_PAGE;
     if (head)
-        unmap(mapping, head);
-    unmap(mapping + head + bytes, HUGE_PAGE - head);
+        udfvm_machine_unmap(mapping, head);
+    udfvm_machine_unmap(mapping + head + bytes, HUGE_PAGE - head);
     *mapped = mapping + head;
     return UDFVM_OK;
 }
@@ -57,8 +57,39 @@ static int map_system(struct machine *machine, struct udfvm_error *error)
     return code;
 }
 
+/* Part of a file takes the place of what is mapped there. */
+static bool map_over(const uint8_t *memory, uint64_t bytes, int sharing, int file, uint64_t offset)
+{
+    return mmap((void *)(uintptr_t)memory, bytes, PROT_READ | PROT_WRITE, sharing | MAP_FIXED, file,
+                (off_t)offset) != MAP_FAILED;
+}
+
+static int map_shared(const uint8_t *memory, uint64_t bytes, int file, uint64_t offset,
+                      struct udfvm_error *error)
+{
+    return map_over(memory, bytes, MAP_SHARED, file, offset)
+               ? UDFVM_OK
+               : udfvm_fail_errno(error, "mapping windows that are shared");
+}
+
+static int map_windows(struct machine *machine, const struct shared_windows *shared,
+                       struct udfvm_error *error)
+{
+    machine->shared = true;
+    machine->output_file = shared->output;
+    UDFVM_TRY(map_shared(machine->input, machine->input_bytes, shared->input, 0, error));
+    return map_shared(machine->output, UDFVM_LOGGED_OUTPUT + machine->unlogged_bytes,
+                      shared->output, 0, error);
+}
+
+int udfvm_machine_share_reply(const struct machine *machine, struct udfvm_error *error)
+{
+    return map_shared(machine->memory + STREAM_REPLY_OFFSET, PAGE, machine->output_file,
+                      UDFVM_LOGGED_OUTPUT + machine->unlogged_bytes, error);
+}
+
 static int map_guest(struct machine *machine, int image_fd, uint64_t image_offset,
-                     struct udfvm_error *error)
+                     const struct shared_windows *shared, struct udfvm_error *error)
 {
     UDFVM_TRY(map_system(machine, error));
     UDFVM_TRY(map_aligned(&machine->memory, mapped_bytes(machine), error));
@@ -70,10 +101,11 @@ static int map_guest(struct machine *machine, int image_fd, uint64_t image_offse
     udfvm_machine_advise(machine->input, machine->input_bytes, MADV_HUGEPAGE);
     if (image_fd < 0)
         udfvm_machine_advise(machine->memory, machine->memory_bytes, MADV_HUGEPAGE);
-    else if (mmap((void *)(uintptr_t)machine->memory, machine->memory_bytes, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, image_fd,
-                  (off_t)image_offset) == MAP_FAILED)
+    else if (!map_over(machine->memory, machine->memory_bytes, MAP_PRIVATE | MAP_NORESERVE,
+                       image_fd, image_offset))
         return udfvm_fail_errno(error, "mapping the image");
+    if (shared)
+        UDFVM_TRY(map_windows(machine, shared, error));
     /* A forked child cannot use the VM; sharing its pages copy-on-write would only make the
      * parent's fault again. */
     udfvm_machine_advise(machine->system, SYSTEM_SIZE, MADV_DONTFORK);
@@ -134,7 +166,8 @@ static void behave(struct machine *machine, const struct behaviour *behaviour)
 }
 
 int udfvm_machine_map(struct machine *machine, const struct udfvm_config *config, int image_fd,
-                      uint64_t image_offset, struct udfvm_error *error)
+                      uint64_t image_offset, const struct shared_windows *shared,
+                      struct udfvm_error *error)
 {
     struct behaviour behaviour;
     udfvm_behaviour(&behaviour);
@@ -143,9 +176,10 @@ int udfvm_machine_map(struct machine *machine, const struct udfvm_config *config
         .input_bytes = config->input_window,
         .output_bytes = config->output_window,
         .unlogged_bytes = config->output_window - UDFVM_LOGGED_OUTPUT + config->scratch,
+        .output_file = -1,
     };
     behave(machine, &behaviour);
-    UDFVM_TRY(map_guest(machine, image_fd, image_offset, error));
+    UDFVM_TRY(map_guest(machine, image_fd, image_offset, shared, error));
     udfvm_system_area_fill(machine);
     udfvm_page_tables_keep(machine);
     return UDFVM_OK;
@@ -169,7 +203,7 @@ int udfvm_machine_create(struct machine *machine, const struct udfvm_config *con
                          struct udfvm_error *error)
 {
     int code;
-    UDFVM_TRY_GOTO(code, failed, udfvm_machine_map(machine, config, -1, 0, error));
+    UDFVM_TRY_GOTO(code, failed, udfvm_machine_map(machine, config, -1, 0, NULL, error));
     UDFVM_TRY_GOTO(code, failed, udfvm_machine_start(machine, false, error));
     UDFVM_TRY_GOTO(code, failed, udfvm_machine_try(machine, error));
     return UDFVM_OK;
@@ -208,11 +242,11 @@ void udfvm_machine_destroy(struct machine *machine)
     udfvm_hypervisor_destroy(machine->hypervisor);
     udfvm_page_tables_forget(machine);
     if (machine->system)
-        unmap(machine->system, SYSTEM_SIZE);
+        udfvm_machine_unmap(machine->system, SYSTEM_SIZE);
     if (machine->memory)
-        unmap(machine->memory, mapped_bytes(machine));
+        udfvm_machine_unmap(machine->memory, mapped_bytes(machine));
     if (machine->input)
-        unmap(machine->input, machine->input_bytes);
+        udfvm_machine_unmap(machine->input, machine->input_bytes);
     *machine = (struct machine){ .hypervisor = NULL };
 }
 
@@ -234,6 +268,17 @@ int udfvm_machine_renew(struct machine *machine, struct udfvm_error *error)
 void udfvm_machine_load(const struct machine *machine, const void *data, uint64_t length)
 {
     memcpy((void *)(uintptr_t)machine->memory, data, length);
+}
+
+/* What a file of memory holds stays there until a hole is punched: madvise(2), MADV_REMOVE. */
+int udfvm_machine_drop(const struct machine *machine, const uint8_t *memory, uint64_t length)
+{
+    const uint64_t output = UDFVM_LOGGED_OUTPUT + machine->unlogged_bytes;
+    const bool of_file = machine->shared &&
+                         ((memory >= machine->input &&
+                           memory < machine->input + machine->input_bytes) ||
+                          (memory >= machine->output && memory < machine->output + output));
+    return udfvm_machine_advise(memory, length, of_file ? MADV_REMOVE : MADV_DONTNEED);
 }
 
 int udfvm_machine_advise(const uint8_t *memory, uint64_t length, int advice)

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "udfvm_abi.h"
+
 #include "api.h"
 #include "hypervisor.h"
 #include "machine/layout.h"
@@ -32,6 +34,12 @@ int udfvm_behaviour_try(const struct machine *machine, struct behaviour *behavio
                         struct udfvm_error *error);
 
 /* ---- machine.c ---- */
+
+/* Files of memory that windows lie in which another process maps, too. Behind output window and
+ * scratch, that of the output window has the page of UDFVM_STREAM_REPLY. */
+struct shared_windows {
+    int input, output;
+};
 struct machine {
     struct hypervisor *hypervisor;
     struct registers *registers; /* the hypervisor's */
@@ -47,6 +55,8 @@ struct machine {
     uint64_t output_bytes, input_bytes;
     uint64_t unlogged_bytes;
     bool unlogged_open; /* the guest can reach it */
+    bool shared;        /* windows, and the page that streaming calls reply in, are shared */
+    int output_file;    /* of shared windows, where the guest runs here; -1: none */
     struct behaviour behaviour;
     uint64_t rflags;      /* at ring 3, but for status flags */
     uint8_t *page_tables; /* a copy; NULL: there was no memory for it */
@@ -56,9 +66,11 @@ int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *er
 int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config,
                          struct udfvm_error *error);
 /* The three steps of creating one, after each of which it may be destroyed. First the memory:
- * anonymous (image_fd < 0) or a private mapping of image_fd at image_offset. */
+ * anonymous (image_fd < 0) or a private mapping of image_fd at image_offset. `shared` NULL: nobody
+ * else maps the windows. */
 int udfvm_machine_map(struct machine *machine, const struct udfvm_config *config, int image_fd,
-                      uint64_t image_offset, struct udfvm_error *error);
+                      uint64_t image_offset, const struct shared_windows *shared,
+                      struct udfvm_error *error);
 /* Then the hypervisor's VM. What is to be in memory may be written meanwhile. */
 int udfvm_machine_start(struct machine *machine, bool logged, struct udfvm_error *error);
 /* And how the processor behaves, if the process does not know that yet. The memory is as before. */
@@ -79,7 +91,14 @@ const void *udfvm_machine_address(const struct machine *machine, uint64_t addres
 
 /* Contents of program memory from its start, of a machine that ran no guest's code yet. */
 void udfvm_machine_load(const struct machine *machine, const void *data, uint64_t length);
-/* madvise(2) on guest memory. */
+/* Gives memory of a VM back: it holds nothing then, or what the image's file has there. */
+int udfvm_machine_drop(const struct machine *machine, const uint8_t *memory, uint64_t length);
+/* The page that streaming calls reply in, as an offset in program memory. */
+#define STREAM_REPLY_OFFSET ((UDFVM_STREAM_REPLY & ~(UDFVM_PAGE_SIZE - 1)) - SYSTEM_SIZE)
+/* Shares that page, of a machine whose windows are shared: it holds nothing then. */
+int udfvm_machine_share_reply(const struct machine *machine, struct udfvm_error *error);
+/* munmap(2) and madvise(2) on guest memory. */
+void udfvm_machine_unmap(const uint8_t *memory, uint64_t length);
 int udfvm_machine_advise(const uint8_t *memory, uint64_t length, int advice);
 
 /* ---- page_tables.c ---- */

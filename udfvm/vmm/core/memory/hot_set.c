@@ -128,9 +128,17 @@ int udfvm_hot_set_add(struct guest_memory *memory, uint64_t offset, uint64_t len
 static int drop_run(const struct guest_memory *memory, uint64_t first, uint64_t pages,
                     struct udfvm_error *error)
 {
-    if (pages &&
-        udfvm_machine_advise(memory->machine->memory + first * PAGE, pages * PAGE, MADV_DONTNEED))
+    const struct machine *machine = memory->machine;
+    const uint64_t shared = STREAM_REPLY_OFFSET / PAGE, window = machine->memory_bytes / PAGE,
+                   inside = first < window ? window - first : 0;
+    if (inside && inside < pages) { /* the window may be another file */
+        UDFVM_TRY(drop_run(memory, first, inside, error));
+        return drop_run(memory, window, pages - inside, error);
+    }
+    if (pages && udfvm_machine_drop(machine, machine->memory + first * PAGE, pages * PAGE))
         return udfvm_fail_errno(error, "giving back memory of a micro-VM");
+    if (machine->shared && first <= shared && shared < first + pages)
+        udfvm_span_put_back(machine, shared, udfvm_image_page(memory->image, (uint32_t)shared), 1);
     return UDFVM_OK;
 }
 

@@ -4,6 +4,19 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/pages.h"
+
+/* The page of streaming calls' replies, where another process reads it. */
+static int share_reply(const struct machine *machine, const struct udfvm_image *base,
+                       struct udfvm_error *error)
+{
+    const uint32_t page = STREAM_REPLY_OFFSET / PAGE;
+    if (!machine->shared)
+        return UDFVM_OK;
+    UDFVM_TRY(udfvm_machine_share_reply(machine, error));
+    udfvm_span_put_back(machine, page, udfvm_image_page(base, page), 1);
+    return UDFVM_OK;
+}
 
 #define FILL_PAGES 32u /* of a layer, at a time */
 
@@ -14,6 +27,7 @@ int udfvm_memory_create(struct guest_memory *memory, struct machine *machine,
     if (!base)
         return UDFVM_OK;
     UDFVM_TRY(udfvm_image_map_holes(base, machine, error));
+    UDFVM_TRY(share_reply(machine, base, error));
     UDFVM_TRY(udfvm_hot_set_create(&memory->hot, machine, error));
     memory->image = udfvm_image_retain(base);
     return UDFVM_OK;

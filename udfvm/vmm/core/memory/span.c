@@ -1,7 +1,6 @@
 /* Guest memory that the host writes: see span.h. */
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "udfvm_abi.h"
 
@@ -53,6 +52,11 @@ void *udfvm_span_input(struct guest_memory *memory, uint64_t size, struct udfvm_
     return check_length(memory, size, error) == UDFVM_OK ? mark_input(memory, size) : NULL;
 }
 
+void udfvm_span_written(struct guest_memory *memory, uint64_t length)
+{
+    memory->spans.input = memory->spans.sent = memory->spans.asked = length;
+}
+
 /* Zeroes the payload from `from` on. What was asked for and never sent may be without a page: that
  * is dropped rather than filled, as is what is so much that new pages cost less. */
 static int zero_input(struct guest_memory *memory, uint64_t from, struct udfvm_error *error)
@@ -65,8 +69,8 @@ static int zero_input(struct guest_memory *memory, uint64_t from, struct udfvm_e
     const bool all = end - from >= MIN_DROP || spans->sent < from;
     const uint64_t first = ((all ? from : spans->sent) + PAGE - 1) / PAGE * PAGE;
     if (end > first && end - first >= HUGE_PAGE) {
-        if (udfvm_machine_advise(payload + first, (end - first + PAGE - 1) / PAGE * PAGE,
-                                 MADV_DONTNEED))
+        if (udfvm_machine_drop(memory->machine, payload + first,
+                               (end - first + PAGE - 1) / PAGE * PAGE))
             return udfvm_fail_errno(error, "dropping what was written to the input window");
         end = first;
     }
@@ -179,7 +183,7 @@ void udfvm_span_zero_page(const uint8_t *page)
 
 int udfvm_span_drop_input(struct guest_memory *memory, struct udfvm_error *error)
 {
-    if (udfvm_machine_advise(payload_of(memory), udfvm_span_input_capacity(memory), MADV_DONTNEED))
+    if (udfvm_machine_drop(memory->machine, payload_of(memory), udfvm_span_input_capacity(memory)))
         return udfvm_fail_errno(error, "giving back the input window");
     memory->spans.input = memory->spans.sent = memory->spans.asked = 0;
     return UDFVM_OK;

@@ -54,6 +54,9 @@ void *udfvm_span_input(struct guest_memory *memory, uint64_t size, struct udfvm_
  * there. */
 int udfvm_span_send(struct guest_memory *memory, const void *input, uint64_t length,
                     struct udfvm_error *error);
+/* A request of `length` bytes was written to a shared input window by the other process, which
+ * keeps account of it: there is nothing behind it. */
+void udfvm_span_written(struct guest_memory *memory, uint64_t length);
 /* A part of the output window; NULL on failure. */
 void *udfvm_span_borrow(struct guest_memory *memory, uint64_t begin, uint64_t length,
                         struct udfvm_error *error);

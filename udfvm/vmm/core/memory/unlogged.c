@@ -14,13 +14,14 @@
  *
  * Residency is asked of PAGEMAP_SCAN (Linux 6.7), before that read from the page map, an entry a
  * page; both also tell what is swapped out, which mincore(2) would not. Where neither can be read,
- * all its pages are dropped after each call.
+ * all its pages are dropped after each call. A window that is shared is a file, whose data and
+ * holes lseek(2) tells apart.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -53,7 +54,8 @@ int udfvm_unlogged_open(struct guest_memory *memory, struct udfvm_error *error)
     if (machine->unlogged_bytes == 0 || machine->unlogged_open)
         return UDFVM_OK;
     UDFVM_TRY(udfvm_machine_open_unlogged(machine, error));
-    memory->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (!machine->shared)
+        memory->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     return UDFVM_OK;
 }
 
@@ -164,13 +166,39 @@ static bool scan_entries(struct guest_memory *memory, uint64_t start, uint64_t e
     return true;
 }
 
+/* What a file of memory has there, swapped out or not, whichever process put it there: lseek(2),
+ * SEEK_DATA. */
+static bool scan_file(struct guest_memory *memory, uint64_t start, uint64_t end)
+{
+    const int file = memory->machine->output_file;
+    for (uint64_t offset = UDFVM_LOGGED_OUTPUT, stop = offset + (end - start); offset < stop;) {
+        const off_t data = lseek(file, (off_t)offset, SEEK_DATA);
+        if (data < 0 || (uint64_t)data >= stop)
+            return data >= 0 || errno == ENXIO;
+        const off_t hole = lseek(file, data, SEEK_HOLE);
+        if (hole <= data)
+            return false;
+        offset = (uint64_t)hole < stop ? (uint64_t)hole : stop;
+        add_extent(&memory->scrub, start + (uint64_t)data - UDFVM_LOGGED_OUTPUT,
+                   start + offset - UDFVM_LOGGED_OUTPUT);
+    }
+    return true;
+}
+
+static bool find_pages(struct guest_memory *memory, uint64_t start, uint64_t end)
+{
+    if (memory->machine->shared)
+        return scan_file(memory, start, end);
+    return memory->pagemap >= 0 &&
+           (scan_regions(memory, start, end) || scan_entries(memory, start, end));
+}
+
 /* Finds what is resident or swapped out; false where that cannot be told. */
 static bool scan(struct guest_memory *memory)
 {
     const uint64_t start = (uint64_t)memory->machine->unlogged,
                    end = start + memory->machine->unlogged_bytes;
-    if (memory->pagemap < 0 ||
-        (!scan_regions(memory, start, end) && !scan_entries(memory, start, end)))
+    if (!find_pages(memory, start, end))
         return false;
     begin(&memory->scrub, memory->scrub.count != 0 || atomic_load(&memory->scrub.written));
     return true;
@@ -178,7 +206,7 @@ static bool scan(struct guest_memory *memory)
 
 static int drop(const struct machine *machine, struct udfvm_error *error)
 {
-    if (udfvm_machine_advise(machine->unlogged, machine->unlogged_bytes, MADV_DONTNEED))
+    if (udfvm_machine_drop(machine, machine->unlogged, machine->unlogged_bytes))
         return udfvm_fail_errno(error, "dropping the pages of unlogged memory");
     return UDFVM_OK;
 }

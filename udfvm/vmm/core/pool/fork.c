@@ -5,6 +5,7 @@
 #include "call/deadline.h"
 #include "call/streaming.h"
 #include "call/watchdog.h"
+#include "jail/jail.h"
 #include "memory/worker.h"
 #include "pool/pool.h"
 
@@ -76,6 +77,7 @@ static void in_child(void)
     forget_pools();
     udfvm_stream_forget_processors();
     udfvm_worker_forget();
+    udfvm_jail_forget();
 }
 
 __attribute__((constructor)) static void watch_forks(void)

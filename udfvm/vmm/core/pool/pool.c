@@ -2,12 +2,20 @@
 #include "pool/pool.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/process.h"
 
 #define DEFAULT_MAX_IDLE 8u /* more idle VMs than this are closed: they hold memory */
+
+/* The environment of a program that runs with more rights than its user decides nothing. */
+static bool is_jailed_by_default(void)
+{
+    const char *value = secure_getenv("UDFVM_JAIL");
+    return value && strcmp(value, "1") == 0;
+}
 
 udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct udfvm_files *files,
                               struct udfvm_error *error)
@@ -35,6 +43,7 @@ udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct ud
     pool->limit = limit;
     pool->max_idle = DEFAULT_MAX_IDLE;
     pool->idle = idle;
+    pool->jailed = is_jailed_by_default();
     udfvm_pool_register(pool);
     return pool;
 }
@@ -111,6 +120,19 @@ void udfvm_pool_close(udfvm_pool *pool)
         pthread_cond_destroy(&pool->freed);
         pthread_mutex_destroy(&pool->lock);
     }
+    free(pool->cgroup);
     free(pool->idle);
     free(pool);
+}
+
+int udfvm_pool_jail(udfvm_pool *pool, int jailed, const char *cgroup, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    char *copy = cgroup ? strdup(cgroup) : NULL;
+    if (cgroup && !copy)
+        return udfvm_fail_errno(error, "keeping the name of a cgroup");
+    free(pool->cgroup);
+    pool->cgroup = copy;
+    pool->jailed = jailed != 0;
+    return UDFVM_OK;
 }

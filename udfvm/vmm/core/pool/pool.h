@@ -18,7 +18,9 @@ struct udfvm_pool {
     struct udfvm_image *base;
     const struct udfvm_files *files;
     unsigned limit, live, idle_count, max_idle;
-    bool closed; /* no more VMs are taken */
+    bool closed;  /* no more VMs are taken */
+    bool jailed;  /* VMs run in processes of their own */
+    char *cgroup; /* of these; NULL: none */
     struct idle {
         struct udfvm_vm *vm;
         uint64_t since_ns;

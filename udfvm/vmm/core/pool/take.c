@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/process.h"
+#include "jail/jail.h"
 #include "pool/pool.h"
 
 #define WAIT_SLICE_NS 50000000ull /* between two looks whether a signal ends the wait */
@@ -145,6 +146,15 @@ static uint64_t waited_ns(const struct wait *wait)
     return wait->began_ns ? udfvm_monotonic_ns() - wait->began_ns : 0;
 }
 
+static udfvm_vm *open_vm(const struct udfvm_pool *pool, udfvm_image *image,
+                         const struct udfvm_windows *windows, struct udfvm_error *error)
+{
+    if (pool->jailed)
+        return udfvm_jail_open(image, windows, pool->files, pool->cgroup, error);
+    return windows ? udfvm_vm_open_windows(image, windows, pool->files, error)
+                   : udfvm_vm_open(image, pool->files, error);
+}
+
 /* The VM that a caller gets; NULL: there is none in the place that was reserved. */
 static udfvm_vm *taken(struct udfvm_pool *pool, struct udfvm_vm *vm, uint64_t waited)
 {
@@ -173,11 +183,15 @@ udfvm_vm *udfvm_pool_take_in_time(udfvm_pool *pool, udfvm_image *image, uint64_t
         reserve(pool, image, &wait, &vm, error) != UDFVM_OK)
         return NULL;
     const uint64_t waited = waited_ns(&wait);
+    if (vm && !udfvm_vm_usable(vm)) { /* it died while it was idle: another takes its place */
+        udfvm_vm_close(vm);
+        vm = NULL;
+    }
     if (vm && udfvm_vm_bind(vm, image, error) != UDFVM_OK) {
         udfvm_vm_close(vm);
         vm = NULL;
     } else if (!vm) {
-        vm = udfvm_vm_open(image, pool->files, error);
+        vm = open_vm(pool, image, NULL, error);
     }
     return taken(pool, vm, waited);
 }
@@ -193,5 +207,5 @@ udfvm_vm *udfvm_pool_take_windows(udfvm_pool *pool, udfvm_image *image,
         return NULL;
     const uint64_t waited = waited_ns(&wait);
     udfvm_vm_close(vm);
-    return taken(pool, udfvm_vm_open_windows(image, windows, pool->files, error), waited);
+    return taken(pool, open_vm(pool, image, windows, error), waited);
 }

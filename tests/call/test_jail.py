@@ -1,0 +1,245 @@
+"""Functions whose VMs run in processes of their own: as elsewhere, and what becomes of calls whose
+process dies.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import udfvm
+
+
+def jails() -> list[int]:
+    """The processes of this program's jailed VMs: they map the same control area."""
+    maps = Path("/proc/self/maps").read_text()
+    areas = {int(inode) for inode in re.findall(r" (\d+) +/memfd:udfvm-control", maps)}
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/fd/4"):
+        try:
+            if entry.stat().st_ino in areas and "udfvm-control" in str(entry.readlink()):
+                found.append(int(entry.parts[2]))
+        except OSError:
+            continue  # it ended, or is another user's
+    return [process for process in found if process != os.getpid()]
+
+
+def new_jails(before: list[int]) -> list[int]:
+    return sorted(set(jails()) - set(before))
+
+
+root_alone = pytest.mark.skipif(os.geteuid() != 0, reason="others do not see into the processes")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[udfvm.Pool]:
+    with udfvm.Pool(size=2, jail=True) as pool:
+        yield pool
+
+
+def test_calls_are_as_elsewhere(pool: udfvm.Pool) -> None:
+    @udfvm.udf(pool=pool)
+    def half(x: float) -> float:
+        return x / 2
+
+    @udfvm.udf(pool=pool)
+    def inverse(x: int) -> float:
+        return 1 / x
+
+    @udfvm.udf(pool=pool, timeout=0.2)
+    def loop(x: int) -> int:
+        while True:
+            x += 1
+
+    assert [half(3.0), inverse(4), half(1.0)] == [1.5, 0.25, 0.5]
+    assert half(pa.array([2.0, 4.0])).to_pylist() == [1.0, 2.0]
+    for _ in range(2):
+        with pytest.raises(udfvm.UDFError, match="ZeroDivisionError"):
+            inverse(0)
+        with pytest.raises(udfvm.CallTimeoutError):
+            loop(1)
+    assert inverse(2) == 0.5
+
+
+def test_large_batches(pool: udfvm.Pool) -> None:
+    import numpy as np
+
+    @udfvm.udf(vectorized=True, input_types=["double"], output_type="double", pool=pool)
+    def twice(x):  # type: ignore[no-untyped-def]
+        return x * 2
+
+    @udfvm.udf(pool=pool)
+    def text(x: int) -> str:
+        return "n" * 30 + str(x)
+
+    numbers = np.arange(500_000, dtype=np.float64)
+    for _ in range(3):
+        assert (twice(numbers) == numbers * 2).all()
+    found = text(pa.array(range(60_000)))
+    assert found[59_999].as_py() == "n" * 30 + "59999"
+    found.validate(full=True)
+
+
+def test_host_functions_files_and_output(
+    pool: udfvm.Pool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    threads = []
+
+    def price(name: str) -> float:
+        threads.append(threading.get_ident())
+        if name == "nothing":
+            raise LookupError("no price")
+        return len(name) * 1.5
+
+    @udfvm.udf(pool=pool, host_functions=[price])
+    def total(name: str) -> float:
+        import colorsys  # noqa: F401 - a file of the host, which no image has
+
+        print("asked for", name)
+        return price(name) + price(name)
+
+    assert total("apple") == 15.0
+    assert capfd.readouterr().out == "asked for apple\n"
+    assert set(threads) == {threading.get_ident()}
+    with pytest.raises(udfvm.HostFunctionError, match="no price"):
+        total("nothing")
+    assert total("fig") == 9.0
+
+
+@root_alone
+def test_a_process_that_is_killed_ends_its_call_alone() -> None:
+    begun, before = threading.Event(), jails()
+
+    def begin() -> int:
+        begun.set()
+        return 0
+
+    with udfvm.Pool(size=1, jail=True) as pool:
+
+        @udfvm.udf(pool=pool, host_functions=[begin])
+        def loop(forever: bool) -> int:
+            begin()
+            while forever:
+                pass
+            return 7
+
+        assert loop(False) == 7
+        (process,) = new_jails(before)
+        os.kill(process, signal.SIGKILL)  # while it is idle: nobody sees it
+        wait_for_its_end(process)
+        assert loop(False) == 7
+        (process,) = new_jails(before)
+
+        def kill() -> None:
+            begun.wait()
+            os.kill(process, signal.SIGKILL)
+
+        begun.clear()
+        killer = threading.Thread(target=kill)
+        killer.start()
+        with pytest.raises(udfvm.GuestCrashError, match="process that the micro-VM ran in ended"):
+            loop(True)
+        killer.join()
+        assert loop(False) == 7
+        assert process not in jails()
+
+
+def test_the_end_of_the_program_ends_the_processes(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import os, signal, sys, udfvm
+        pool = udfvm.Pool(jail=True)
+        @udfvm.udf(pool=pool)
+        def one(x: int) -> int:
+            return x + 1
+        assert one(1) == 2
+        sys.path.insert(0, sys.argv[1])
+        from test_jail import jails
+        print(*jails())
+        sys.stdout.flush()
+        if sys.argv[2] == "child":
+            if os.fork() == 0:  # a child that lives on keeps nothing alive
+                sys.stdin.read()
+                os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    for way in ("alone", "child"):
+        with subprocess.Popen(
+            [sys.executable, "-c", program, str(Path(__file__).parent), way],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as running:
+            assert running.stdout is not None
+            processes = [int(word) for word in running.stdout.readline().split()]
+            running.wait()
+            assert processes or os.geteuid() != 0
+            for process in processes:
+                wait_for_its_end(process)
+
+
+def wait_for_its_end(process: int) -> None:
+    """Returns when a process has ended."""
+    import select
+
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([descriptor], [], [], 60)[0]
+    finally:
+        os.close(descriptor)
+
+
+def test_a_jail_that_cannot_be_had_is_an_error(tmp_path: Path) -> None:
+    with udfvm.Pool(jail=True, cgroup=tmp_path) as pool:
+
+        @udfvm.udf(pool=pool)
+        def one(x: int) -> int:
+            return x + 1
+
+        with pytest.raises(udfvm.JailError, match="did not begin"):
+            one(1)
+        with pytest.raises(udfvm.JailError):
+            pool.walls()
+
+
+def test_options() -> None:
+    with pytest.raises(udfvm.OptionError, match=r"udfvm.Pool: jail= takes True or False; got 1"):
+        udfvm.Pool(jail=1)  # type: ignore[arg-type]
+    with pytest.raises(udfvm.OptionError, match="pass jail=True, too"):
+        udfvm.Pool(cgroup="/sys/fs/cgroup", jail=False)
+    with pytest.raises(udfvm.OptionError, match="path of a directory"):
+        udfvm.Pool(cgroup=3, jail=True)  # type: ignore[arg-type]
+
+
+def test_the_environment_decides_where_nothing_else_does() -> None:
+    program = "import udfvm; print(udfvm.Pool().jail, udfvm.Pool(jail=False).jail)"
+    for value, expected in (("1", "True False"), ("0", "False False")):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "UDFVM_JAIL": value},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == expected
+
+
+def test_a_pool_that_goes_to_another_process_is_as_jailed_there() -> None:
+    pool = udfvm.Pool(jail=True, tenant="acme")
+    assert pickle.loads(pickle.dumps(pool)).jail
+    assert not pickle.loads(pickle.dumps(udfvm.Pool(jail=False, tenant="acme"))).jail

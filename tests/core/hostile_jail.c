@@ -1,0 +1,142 @@
+/* A jailed VM's process that was taken over: linked into the program udfvm-jail, it changes the
+ * answer to a call whose request says so (see test_jail.c), in the way whose number stands there.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../../udfvm/vmm/jail/jail.h"
+#include "call/vm.h"
+#include "jail_tricks.h"
+#include "jail/futex.h"
+
+void __real_give_answer(struct jail *jail, const struct jail_answer *answer);
+void __wrap_give_answer(struct jail *jail, const struct jail_answer *answer);
+
+static uint64_t trick_of(const struct jail *jail)
+{
+    uint64_t request[3];
+    if (!jail->vm || jail->control->message.kind != JAIL_CALL)
+        return HONEST;
+    memcpy(request, jail->vm->machine.input + UDFVM_PAGE_SIZE, sizeof request);
+    return request[2] >> 32 == TRICK ? (uint32_t)request[2] : HONEST;
+}
+
+static void ask(struct jail *jail, enum jail_reply kind, uint64_t length, uint64_t first,
+                uint64_t second)
+{
+    const struct jail_answer question = { .kind = kind,
+                                          .length = length,
+                                          .values = { first, second } };
+    ask_program(jail, &question);
+}
+
+/* What is asked for in the middle of a call. */
+static void ask_for_more(struct jail *jail, uint64_t trick)
+{
+    switch (trick) {
+    case ASK_FOR_HOST_FUNCTION:
+        ask(jail, JAIL_HOST_CALL, 8, 8, 0);
+        break;
+    case LONG_ARGUMENTS:
+        ask(jail, JAIL_HOST_CALL, UINT64_MAX, 8, 0);
+        break;
+    case LONG_NAME:
+        memset(jail->data, 'n', 2 * JAIL_NAME_BYTES);
+        ask(jail, JAIL_HOST_CALL, 8, 8, 0);
+        break;
+    case LONG_LOG:
+        ask(jail, JAIL_LOG, UINT64_MAX, 1, 0);
+        break;
+    case MUCH_LOG:
+        for (int i = 0; i < 100; i++)
+            ask(jail, JAIL_LOG, 65536, 1, 0);
+        break;
+    case ASK_FOR_FILE:
+        strcpy((char *)jail->data, "/etc/passwd");
+        ask(jail, JAIL_FILE_OPEN, 0, 0, 0);
+        break;
+    case LONG_PATH:
+        memset(jail->data, '/', 8192);
+        ask(jail, JAIL_FILE_STAT, 0, 0, 0);
+        break;
+    case READ_FAR:
+        ask(jail, JAIL_FILE_READ, 8, 0, UINT64_MAX);
+        break;
+    case READ_MUCH:
+        ask(jail, JAIL_FILE_READ, UINT64_MAX, 0, 0);
+        break;
+    case UNKNOWN_QUESTION:
+        ask(jail, 77, 0, 0, 0);
+        break;
+    }
+}
+
+static void change(struct jail_answer *answer, uint64_t trick)
+{
+    static const int codes[] = { -1,
+                                 UDFVM_E_ARGUMENT,
+                                 UDFVM_E_INTERRUPTED,
+                                 UDFVM_E_HOST_FUNCTION,
+                                 UDFVM_E_HOST_CALLS,
+                                 UDFVM_E_FORKED,
+                                 1000 };
+    switch (trick) {
+    case FAIL_ODDLY ... FAIL_ODDLY_LAST:
+        answer->code = codes[trick - FAIL_ODDLY];
+        break;
+    case CRASH_WITH_TEXT:
+        answer->code = UDFVM_E_CRASH;
+        memset(answer->message, 0x1b, sizeof answer->message);
+        break;
+    case UNKNOWN_STATUS:
+        answer->status = 7;
+        break;
+    case NEGATIVE_STATUS:
+        answer->status = -1;
+        break;
+    case LONG_REPLY:
+        answer->length = UINT64_MAX;
+        break;
+    case REPLY_PAST_WINDOW:
+        answer->length = (UINT64_C(4) << 20) + 1;
+        break;
+    case REPLY_IN_PLACE_PAST_SCRATCH:
+        answer->status = UDFVM_STATUS_IN_PLACE;
+        answer->length = (UINT64_C(10) << 20) + 1;
+        answer->unlogged_open = 1;
+        break;
+    case SEALED:
+        answer->sealed = 1;
+        break;
+    }
+}
+
+static void end(struct jail *jail, uint64_t trick)
+{
+    switch (trick) {
+    case ANSWER_TOO_MUCH:
+        jail->seen += 5;
+        break;
+    case NO_ANSWER:
+        for (atomic_uint never = 0;;)
+            futex_wait(&never, 0, 0);
+    case EXIT:
+        syscall(SYS_exit_group, 0);
+        break;
+    case OPEN_FILE:
+        syscall(SYS_openat, AT_FDCWD, "/etc/passwd", O_RDONLY);
+        break;
+    }
+}
+
+void __wrap_give_answer(struct jail *jail, const struct jail_answer *answer)
+{
+    struct jail_answer changed = *answer;
+    const uint64_t trick = answer->kind == JAIL_DONE ? trick_of(jail) : HONEST;
+    ask_for_more(jail, trick);
+    change(&changed, trick);
+    end(jail, trick);
+    __real_give_answer(jail, &changed);
+}

@@ -1,0 +1,35 @@
+/* What hostile_jail.c does when test_jail.c asks for it. */
+#ifndef JAIL_TRICKS_H
+#define JAIL_TRICKS_H
+
+#define TRICK 0x7a11u /* in the upper half of a request's third word; the lower has the number */
+
+enum trick {
+    HONEST,
+    FAIL_ODDLY, /* codes that no guest can bring about */
+    FAIL_ODDLY_LAST = FAIL_ODDLY + 6,
+    CRASH_WITH_TEXT,
+    UNKNOWN_STATUS,
+    NEGATIVE_STATUS,
+    LONG_REPLY,
+    REPLY_PAST_WINDOW,
+    REPLY_IN_PLACE_PAST_SCRATCH,
+    SEALED,
+    ASK_FOR_HOST_FUNCTION,
+    LONG_ARGUMENTS,
+    LONG_NAME,
+    LONG_LOG,
+    MUCH_LOG,
+    ASK_FOR_FILE,
+    LONG_PATH,
+    READ_FAR,
+    READ_MUCH,
+    UNKNOWN_QUESTION,
+    ANSWER_TOO_MUCH,
+    NO_ANSWER,
+    EXIT,
+    OPEN_FILE,
+    TRICKS,
+};
+
+#endif

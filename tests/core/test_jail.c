@@ -1,0 +1,226 @@
+/* Jailed VMs of the raw guest, whose process is hostile_jail.c. Usage: test_jail raw_guest.bin,
+ * beside a program udfvm-jail. Prints what holds and what failed. */
+#include <ctype.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include "jail_tricks.h"
+#include "raw_image.h"
+
+#define SECOND 1000000000ull
+
+static udfvm_pool *make_pool(const struct udfvm_files *files)
+{
+    udfvm_pool *pool = udfvm_pool_create(image, 1, files, NULL);
+    check_number(pool && udfvm_pool_jail(pool, 1, NULL, NULL) == UDFVM_OK, "a jailed pool", 0);
+    return pool;
+}
+
+static struct outcome call(udfvm_pool *pool, udfvm_image *of, const struct udfvm_limits *limits,
+                           const uint64_t *request, size_t words)
+{
+    static const struct udfvm_limits usual = { .timeout_ns = 20 * SECOND };
+    struct outcome got = { .code = 0 };
+    struct udfvm_pool_reply reply = { .output = got.words, .capacity = sizeof got.words };
+    got.code = udfvm_pool_call(pool, of, 0, UDFVM_REQUEST_ROW, request, words * 8,
+                               limits ? limits : &usual, &reply, &got.error);
+    got.length = reply.length;
+    return got;
+}
+#define POOL_CALL(pool, of, limits, ...)                      \
+    call(pool, of, limits, (const uint64_t[]){ __VA_ARGS__ }, \
+         sizeof((const uint64_t[]){ __VA_ARGS__ }) / 8)
+
+/* ---- Honest ---- */
+
+static void expect_honest(udfvm_pool *pool, long after)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct outcome got = POOL_CALL(pool, image, NULL, RAW_COUNT);
+        check(got.code == 0 && got.length == 8 && got.words[0] == 1, "an honest call after %ld: %s",
+              after, got.error.message);
+    }
+}
+
+static void test_calls_are_as_elsewhere(void)
+{
+    udfvm_pool *pool = make_pool(NULL);
+    udfvm_image *seven = layer(7);
+    const struct udfvm_limits soon = { .timeout_ns = SECOND / 20 };
+    expect_honest(pool, 0);
+    struct outcome got = POOL_CALL(pool, seven, NULL, RAW_COUNT);
+    check(got.code == 0 && got.words[0] == 8, "a layer: %s", got.error.message);
+    expect_honest(pool, 1);
+    got = POOL_CALL(pool, image, NULL, RAW_ECHO, 5, 2, 3, 4);
+    check(got.code == 0 && got.length == 40 && got.words[4] == 4, "a reply: %s", got.error.message);
+    got = POOL_CALL(pool, image, &soon, RAW_LOOP);
+    check_number(got.code == UDFVM_E_TIMEOUT, "a loop", got.code);
+    got = POOL_CALL(pool, image, NULL, RAW_HYPERCALL, 99);
+    check_number(got.code == UDFVM_E_PROTOCOL, "a hypercall", got.code);
+    got = POOL_CALL(pool, image, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_EXIT, UDFVM_EXIT_STATUS, 3);
+    check_number(got.code == UDFVM_E_EXIT && got.error.signal == 3, "an exit", got.code);
+    expect_honest(pool, 2);
+    udfvm_image_close(seven);
+    udfvm_pool_close(pool);
+}
+
+/* Nothing that a call wrote is in a window, or in what streaming calls share, afterwards. */
+static void test_nothing_stays(void)
+{
+    static const uint64_t places[] = { UDFVM_OUTPUT_BASE + 0x3000, UDFVM_OUTPUT_BASE + WINDOW - 64,
+                                       UDFVM_OUTPUT_BASE + WINDOW + SCRATCH - 64,
+                                       UDFVM_STREAM_REPLY, UDFVM_PROGRAM_BASE + 0x5000 };
+    udfvm_pool *pool = make_pool(NULL);
+    udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
+    for (int round = 0; vm && round < 3; round++) {
+        for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+            struct outcome got = CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED);
+            const uint64_t write[] = { RAW_WRITE, places[i], 0x5ec7e7 };
+            struct udfvm_reply reply;
+            const int code = udfvm_vm_call(vm, UDFVM_REQUEST_ROW, write, sizeof write, NULL, &reply,
+                                           NULL);
+            check(code == UDFVM_OK, "writing to place %zu: %d", i, code);
+            check_number(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restoring", (long)i);
+            got = CALL(vm, NULL, RAW_READ, places[i]);
+            check(got.code == 0 && got.words[1] != 0x5ec7e7, "what was written to place %zu: %s", i,
+                  got.error.message);
+        }
+        uint8_t *input = udfvm_vm_input(vm, WINDOW / 2, NULL);
+        check(input != NULL, "the input window");
+        if (input)
+            memset(input, 0x77, WINDOW / 2);
+        const struct outcome got = CALL(vm, NULL, RAW_FIND, UDFVM_INPUT_PAYLOAD + 64,
+                                        UDFVM_INPUT_PAYLOAD + WINDOW / 2, 0x7777777777777777);
+        check(got.code == 0 && got.words[1] == 0, "what was not sent: %llu words",
+              (unsigned long long)got.words[1]);
+    }
+    udfvm_pool_give(pool, vm);
+    udfvm_pool_close(pool);
+}
+
+/* ---- Hostile ---- */
+
+static int64_t answer(void *context, const char *name, const void *arguments, uint64_t length,
+                      void *reply, uint64_t capacity, char *failure)
+{
+    (void)context, (void)name, (void)arguments, (void)failure;
+    memset(reply, 1, length < capacity ? length : capacity);
+    return (int64_t)length;
+}
+
+static int64_t refuse_path(void *context, const char *path, struct udfvm_stat *stat)
+{
+    (void)context, (void)stat;
+    check(strlen(path) <= UDFVM_MAX_PATH, "a path of %zu bytes", strlen(path));
+    return -2;
+}
+
+static int64_t refuse_follow(void *context, const char *path, int follow, struct udfvm_stat *stat)
+{
+    (void)follow;
+    return refuse_path(context, path, stat);
+}
+
+static const struct udfvm_host_functions functions = { .call = answer, .max_calls = 1 };
+static const struct udfvm_files files = { .open = refuse_path, .stat = refuse_follow };
+
+/* With host functions and files, what is asked for of them may be harmless. */
+static bool is_expected(uint64_t trick, int code, bool with_callbacks)
+{
+    switch (trick) {
+    case HONEST:
+        return code == UDFVM_OK;
+    case FAIL_ODDLY + 4: /* too many calls of host functions: so an honest one may say */
+        return code == (with_callbacks ? UDFVM_E_HOST_CALLS : UDFVM_E_CRASH);
+    case ASK_FOR_HOST_FUNCTION:
+    case ASK_FOR_FILE:
+        return code == (with_callbacks ? UDFVM_OK : UDFVM_E_CRASH);
+    case SEALED:
+        return code == UDFVM_E_PROTOCOL;
+    case NO_ANSWER:
+        return code == UDFVM_E_TIMEOUT;
+    default:
+        return code == UDFVM_E_CRASH;
+    }
+}
+
+static void try_tricks(bool with_callbacks)
+{
+    const struct udfvm_limits limits = { .timeout_ns = SECOND / 2,
+                                         .max_log = 65536,
+                                         .files = with_callbacks,
+                                         .host_functions = with_callbacks ? &functions : NULL };
+    udfvm_pool *pool = make_pool(with_callbacks ? &files : NULL);
+    for (uint64_t trick = HONEST; trick < TRICKS; trick++) {
+        if (trick == NO_ANSWER && (quick || with_callbacks))
+            continue; /* it takes its time */
+        const struct outcome got = POOL_CALL(pool, image, &limits, RAW_ECHO, 3,
+                                             (uint64_t)TRICK << 32 | trick);
+        check(is_expected(trick, got.code, with_callbacks), "trick %llu: %d, %s",
+              (unsigned long long)trick, got.code, got.error.message);
+        for (const char *text = got.error.message; *text; text++)
+            check(isprint((unsigned char)*text), "a text of trick %llu", (unsigned long long)trick);
+        expect_honest(pool, (long)trick);
+    }
+    udfvm_pool_close(pool);
+}
+
+static void test_a_process_that_was_taken_over_ends_alone(void)
+{
+    try_tricks(false);
+}
+
+static void test_it_asks_in_vain(void)
+{
+    try_tricks(true);
+}
+
+/* ---- Forks ---- */
+
+static void test_a_child_has_none(void)
+{
+    udfvm_pool *pool = make_pool(NULL);
+    udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
+    CALL(vm, NULL, RAW_COUNT);
+    const pid_t child = fork();
+    if (child == 0) {
+        struct udfvm_reply reply;
+        const uint64_t request = RAW_COUNT;
+        const bool refused = udfvm_vm_call(vm, UDFVM_REQUEST_ROW, &request, 8, NULL, &reply,
+                                           NULL) == UDFVM_E_FORKED;
+        udfvm_vm_close(vm);
+        udfvm_pool *own = make_pool(NULL);
+        const struct outcome got = POOL_CALL(own, image, NULL, RAW_COUNT);
+        udfvm_pool_close(own);
+        _exit(refused && got.code == UDFVM_OK ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    check_number(status == 0, "the child", status);
+    const struct outcome got = CALL(vm, NULL, RAW_COUNT);
+    check(got.code == UDFVM_OK && got.words[0] == 1, "the parent: %s", got.error.message);
+    udfvm_pool_give(pool, vm);
+    udfvm_pool_close(pool);
+    check_number(waitpid(-1, NULL, 0) == -1, "children that the program has besides", 0);
+}
+
+int main(int count, char **arguments)
+{
+    static const struct test tests[] = {
+        { "calls are as elsewhere", test_calls_are_as_elsewhere },
+        { "nothing stays", test_nothing_stays },
+        { "a process that was taken over ends alone",
+          test_a_process_that_was_taken_over_ends_alone },
+        { "it asks in vain", test_it_asks_in_vain },
+        { "a child has none", test_a_child_has_none },
+    };
+    if (count < 2)
+        return 2;
+    guest_path = arguments[1];
+    quick = count > 2;
+    udfvm_vm *vm = boot_raw_guest();
+    image = sealed(vm, NULL, "raw");
+    udfvm_vm_close(vm);
+    run_tests(tests, sizeof tests / sizeof *tests, quick ? test_a_child_has_none : NULL);
+    udfvm_image_close(image);
+    return failures != 0;
+}

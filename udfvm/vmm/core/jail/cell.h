@@ -1,0 +1,73 @@
+/* A jailed VM, on the program's side: what the files of this folder share. */
+#ifndef UDFVM_JAIL_CELL_H
+#define UDFVM_JAIL_CELL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "call/vm.h"
+#include "jail/protocol.h"
+
+struct cell {
+    struct udfvm_vm vm; /* first: a VM like any other */
+    struct jail_control *control;
+    uint8_t *data;      /* of MAX_JAIL_DATA bytes, behind it */
+    unsigned asked;     /* messages */
+    bool pending;       /* the last is to be restored, and its answer was not looked at */
+    bool broken;        /* the process died, was killed, or said what makes no sense */
+    bool host_failed;   /* the program's own callback ended the call: `failure` */
+    int failed_restore; /* a code of enum udfvm_code */
+    struct udfvm_error failure;
+    struct jail_answer answer; /* the last: a copy; of its message only what a failure needs */
+    int socket, process;       /* the other end of its socket; pidfd_open(2) */
+    pid_t pid;
+    unsigned walls;
+    uint8_t known[JAIL_IMAGES][32]; /* digests of the images that it has open */
+    unsigned next_known;
+    uint8_t *buffer; /* the last reply, for the caller */
+    uint64_t capacity;
+    struct udfvm_vm_statistics counters;
+};
+
+static inline struct cell *cell_of(struct udfvm_vm *vm)
+{
+    return (struct cell *)vm;
+}
+
+/* ---- exchange.c ---- */
+
+#define JAIL_START_NS 10000000000ull /* what takes longer to start is given up */
+#define JAIL_GRACE_NS 1000000000ull  /* past a deadline, before the process is killed */
+
+/* Sends the message in control->message, with descriptors, and waits until it is answered. Serves
+ * what the process asks for meanwhile. Past `end_ns` (UDFVM_NEVER: none) and the grace the process
+ * is killed. UDFVM_OK: there is an answer. */
+int udfvm_cell_ask(struct cell *cell, const struct jail_message *message, int *files,
+                   uint64_t end_ns, struct udfvm_error *error);
+/* Sends it alone: the next thing that is done with the cell waits for the answer. */
+void udfvm_cell_send(struct cell *cell, const struct jail_message *message);
+/* Waits for the first answer. */
+int udfvm_cell_greet(struct cell *cell, struct udfvm_error *error);
+/* Waits for what was sent alone. */
+int udfvm_cell_settle(struct cell *cell, struct udfvm_error *error);
+bool udfvm_cell_has_ended(const struct cell *cell);
+/* Whether it was answered, without a wait. */
+bool udfvm_cell_answered(const struct cell *cell);
+/* Kills the process: the call ends as one whose guest crashed. */
+int udfvm_cell_break(struct cell *cell, const char *why, struct udfvm_error *error);
+
+/* ---- events.c ---- */
+
+/* Does what the process asks for in the answer; the next message. An error ends the call. */
+int udfvm_cell_serve(struct cell *cell, struct jail_message *message, struct udfvm_error *error);
+
+/* ---- start.c ---- */
+
+/* Starts the process, with its end of the socket and the control area. */
+int udfvm_warden_start(int socket, int control, const char *cgroup, pid_t *pid, int *process,
+                       struct udfvm_error *error);
+/* Stops it, wherever it is; it goes on at SIGCONT. */
+int udfvm_warden_freeze(pid_t pid, struct udfvm_error *error);
+
+#endif

@@ -1,0 +1,310 @@
+/* What is done with a jailed VM: each operation is a message to its process. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "call/exchange.h"
+#include "call/hypercall.h"
+#include "jail/cell.h"
+#include "jail/memory.h"
+#include "jail/open.h"
+
+/* ---- Calls ---- */
+
+/* What a guest can bring about; a process that says something else is not in its right mind. */
+static bool is_possible(const struct cell *cell, int code)
+{
+    switch (code) {
+    case UDFVM_E_SYSTEM:
+    case UDFVM_E_TIMEOUT:
+    case UDFVM_E_CRASH:
+    case UDFVM_E_EXIT:
+    case UDFVM_E_DEADLOCK:
+    case UDFVM_E_PROTOCOL:
+    case UDFVM_E_OUTPUT:
+    case UDFVM_E_LOG:
+        return true;
+    case UDFVM_E_HOST_CALLS:
+        return cell->vm.limits.host_functions != NULL;
+    default:
+        return false;
+    }
+}
+
+static int fail_call(struct cell *cell, struct udfvm_error *error)
+{
+    const struct jail_answer *answer = &cell->answer;
+    if (cell->host_failed) {
+        *error = cell->failure;
+        return error->code;
+    }
+    if (!is_possible(cell, answer->code))
+        return udfvm_cell_break(cell, "failed in a way that no guest can bring about", error);
+    if (answer->code == UDFVM_E_TIMEOUT)
+        return udfvm_vm_fail_timeout(&cell->vm, error);
+    udfvm_fail(error, answer->code, "%s", answer->message);
+    error->os_errno = answer->os_errno;
+    error->signal = answer->signal;
+    error->address = answer->address;
+    error->rip = answer->rip;
+    return error->code;
+}
+
+/* The process might change a reply while it is checked: the caller gets a copy. */
+static int keep_reply(struct cell *cell, struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    if (reply->length > cell->capacity) {
+        uint8_t *grown = realloc(cell->buffer, reply->length);
+        if (!grown)
+            return udfvm_fail_errno(error, "keeping a reply");
+        cell->buffer = grown;
+        cell->capacity = reply->length;
+    }
+    if (reply->length)
+        udfvm_copy(cell->buffer, reply->data, reply->length);
+    reply->data = cell->buffer;
+    return UDFVM_OK;
+}
+
+static int keep_seal(struct cell *cell, struct udfvm_error *error)
+{
+    struct udfvm_vm *vm = &cell->vm;
+    if (!vm->seal_info)
+        vm->seal_info = malloc(sizeof *vm->seal_info);
+    if (!vm->seal_info)
+        return udfvm_fail_errno(error, "keeping what a guest says of its seal");
+    memcpy(vm->seal_info, cell->data, sizeof *vm->seal_info);
+    if (vm->seal_info->unknown_count > UDFVM_MAX_UNKNOWN_SYSCALLS)
+        vm->seal_info->unknown_count = UDFVM_MAX_UNKNOWN_SYSCALLS;
+    return UDFVM_OK;
+}
+
+static int take_reply(struct cell *cell, struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    const struct jail_answer *answer = &cell->answer;
+    struct udfvm_vm *vm = &cell->vm;
+    cell->counters.exits = answer->exits;
+    if (cell->host_failed || answer->code != UDFVM_OK)
+        return fail_call(cell, error);
+    if (answer->sealed) {
+        reply->sealed = 1;
+        return keep_seal(cell, error);
+    }
+    if (answer->unlogged_open)
+        vm->machine.unlogged_open = vm->memory.large = true;
+    if (udfvm_vm_completed(vm, (uint32_t)answer->status, answer->length, reply, error) != UDFVM_OK)
+        return udfvm_cell_break(cell, "replied what no guest can", error);
+    return keep_reply(cell, reply, error);
+}
+
+static int call_cell(struct udfvm_vm *vm, uint32_t request, uint64_t length,
+                     struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    struct cell *cell = cell_of(vm);
+    const bool unlimited = vm->max_reply > vm->limits.max_output;
+    struct jail_message message = {
+        .kind = JAIL_CALL,
+        .request = request,
+        .length = length,
+        .reads_files = vm->files && vm->limits.files,
+        .deterministic = vm->limits.deterministic != 0,
+        .strict_log = vm->limits.strict_log != 0,
+        .host_functions = vm->limits.host_functions != NULL,
+        .max_output = unlimited ? 0 : vm->limits.max_output,
+        .max_log = vm->limits.max_log,
+    };
+    if (vm->limits.host_functions)
+        message.max_host_calls = vm->limits.host_functions->max_calls;
+    udfvm_deadline_enter(&vm->deadline, udfvm_vm_time_left(vm));
+    const uint64_t end_ns = vm->deadline.end_ns, now = udfvm_monotonic_ns();
+    if (end_ns != UDFVM_NEVER)
+        message.timeout_ns = end_ns > now ? end_ns - now : 1;
+    int code = udfvm_cell_ask(cell, &message, NULL, end_ns, error);
+    udfvm_deadline_leave(&vm->deadline);
+    if (code == UDFVM_OK)
+        code = take_reply(cell, reply, error);
+    return code;
+}
+
+/* The process does it while the program goes on. */
+static int restore_cell(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct cell *cell = cell_of(vm);
+    vm->memory.spans.asked = 0;
+    if (cell->broken)
+        return udfvm_cell_settle(cell, error);
+    if (vm->state == VM_SEALED)
+        return UDFVM_OK;
+    udfvm_files_close_all(vm);
+    udfvm_log_clear(&vm->log);
+    udfvm_cell_send(cell, &(struct jail_message){ .kind = JAIL_RESTORE });
+    vm->state = VM_SEALED;
+    return UDFVM_OK;
+}
+
+/* ---- Between calls ---- */
+
+/* An operation that fails only where something is wrong with the process. */
+static int ask(struct cell *cell, const struct jail_message *message, int *files,
+               struct udfvm_error *error)
+{
+    struct udfvm_error unasked;
+    error = error ? error : &unasked;
+    UDFVM_TRY(udfvm_cell_ask(cell, message, files, udfvm_monotonic_ns() + JAIL_START_NS, error));
+    const struct jail_answer *answer = &cell->answer;
+    if (answer->code == UDFVM_OK && !cell->host_failed)
+        return UDFVM_OK;
+    char text[sizeof answer->message];
+    const int number = answer->os_errno;
+    memcpy(text, answer->message, sizeof text);
+    udfvm_cell_break(cell, "failed", NULL);
+    if (cell->host_failed)
+        *error = cell->failure;
+    else
+        udfvm_fail(error, UDFVM_E_SYSTEM, "%s", text);
+    error->os_errno = number;
+    return error->code;
+}
+
+static int ask_for_image(struct cell *cell, struct jail_message *message, unsigned slot,
+                         const struct udfvm_image *image, const struct shared_windows *windows,
+                         struct udfvm_error *error)
+{
+    int file = image->fd, files[MAX_JAIL_FILES] = { -1 };
+    bool made = false;
+    message->slot = slot;
+    message->offset = image->offset;
+    message->bytes = image->mapped;
+    message->files = windows ? 3 : 1;
+    if (file < 0) { /* its file is not kept */
+        UDFVM_TRY(udfvm_jail_file("udfvm-layer", image->mapped, &file, error));
+        made = true;
+        message->offset = 0;
+        if (write(file, image->header, image->mapped) != (ssize_t)image->mapped) {
+            close(file);
+            return udfvm_fail_errno(error, "copying an image");
+        }
+    }
+    files[0] = file;
+    if (windows) {
+        files[1] = windows->input;
+        files[2] = windows->output;
+    }
+    const int code = ask(cell, message, files, error);
+    if (made)
+        close(file);
+    if (code == UDFVM_OK)
+        memcpy(cell->known[slot], image->header->digest, sizeof cell->known[slot]);
+    return code;
+}
+
+int udfvm_cell_open(struct cell *cell, const struct shared_windows *windows,
+                    struct udfvm_error *error)
+{
+    struct jail_message message = { .kind = JAIL_OPEN, .config = cell->vm.config };
+    UDFVM_TRY(ask_for_image(cell, &message, 0, cell->vm.memory.image, windows, error));
+    cell->next_known = 1;
+    cell->vm.tsc_khz = cell->answer.tsc_khz;
+    return UDFVM_OK;
+}
+
+static int bind_cell(struct udfvm_vm *vm, struct udfvm_image *image, struct udfvm_error *error)
+{
+    struct cell *cell = cell_of(vm);
+    struct jail_message message = { .kind = JAIL_BIND };
+    unsigned slot = 0;
+    while (slot < JAIL_IMAGES &&
+           memcmp(cell->known[slot], image->header->digest, sizeof cell->known[slot]) != 0)
+        slot++;
+    message.slot = slot;
+    if (slot < JAIL_IMAGES) {
+        UDFVM_TRY(ask(cell, &message, NULL, error));
+    } else { /* the base image stays in the first place */
+        slot = cell->next_known;
+        UDFVM_TRY(ask_for_image(cell, &message, slot, image, NULL, error));
+        cell->next_known = slot + 1 < JAIL_IMAGES ? slot + 1 : 1;
+    }
+    udfvm_image_retain(image);
+    udfvm_image_close(vm->memory.image);
+    vm->memory.image = image;
+    return UDFVM_OK;
+}
+
+static int shrink_cell(struct udfvm_vm *vm, bool all, struct udfvm_error *error)
+{
+    vm->memory.large = false;
+    UDFVM_TRY(udfvm_span_drop_input(&vm->memory, error));
+    const struct jail_message message = { .kind = all ? JAIL_SHRINK : JAIL_DROP };
+    return ask(cell_of(vm), &message, NULL, error);
+}
+
+/* The process writes to a file of memory. What it wrote is copied, and checked where the image is
+ * opened. */
+static int copy_image(int from, int to, struct udfvm_error *error)
+{
+    const off_t size = lseek(from, 0, SEEK_END);
+    off_t offset = 0;
+    while (offset < size) {
+        const ssize_t sent = sendfile(to, from, &offset, (size_t)(size - offset));
+        if (sent <= 0)
+            return udfvm_fail_errno(error, "writing an image");
+    }
+    return UDFVM_OK;
+}
+
+static int seal_cell(struct udfvm_vm *vm, int fd, const uint8_t *name, const void *metadata,
+                     size_t metadata_length, struct udfvm_error *error)
+{
+    struct cell *cell = cell_of(vm);
+    const struct jail_message message = {
+        .kind = JAIL_SEAL, .files = 1, .named = name != NULL, .length = metadata_length
+    };
+    int file = memfd_create("udfvm-sealed", MFD_CLOEXEC);
+    if (file < 0)
+        return udfvm_fail_errno(error, "making a file of memory");
+    int code = metadata_length > MAX_JAIL_DATA - JAIL_NAME_BYTES
+                   ? udfvm_fail(error, UDFVM_E_ARGUMENT, "the metadata of an image are too long")
+                   : UDFVM_OK;
+    if (code == UDFVM_OK) {
+        if (name)
+            memcpy(cell->data, name, 32);
+        memcpy(cell->data + JAIL_NAME_BYTES, metadata, metadata_length);
+        code = ask(cell, &message, &file, error);
+    }
+    if (code == UDFVM_OK)
+        code = copy_image(file, fd, error);
+    close(file);
+    return code;
+}
+
+static void cell_statistics(const struct udfvm_vm *vm, struct udfvm_vm_statistics *statistics)
+{
+    const struct cell *cell = (const struct cell *)vm;
+    *statistics = cell->counters;
+    statistics->calls = vm->calls;
+    statistics->memory = vm->config.memory;
+    statistics->restores = cell->answer.restores;
+    statistics->hot_pages = cell->answer.hot_pages;
+    statistics->pages_copied = cell->answer.pages_copied;
+}
+
+static bool cell_usable(struct udfvm_vm *vm)
+{
+    return udfvm_cell_settle(cell_of(vm), NULL) == UDFVM_OK && !udfvm_cell_has_ended(cell_of(vm));
+}
+
+const struct remote_operations udfvm_cell_operations = {
+    .call = call_cell,
+    .restore = restore_cell,
+    .bind = bind_cell,
+    .shrink = shrink_cell,
+    .seal = seal_cell,
+    .statistics = cell_statistics,
+    .usable = cell_usable,
+    .close = udfvm_cell_close,
+};

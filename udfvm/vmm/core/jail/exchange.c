@@ -1,0 +1,242 @@
+/* Messages to the process of a jailed VM, and its answers. A short wait is spent looking, because
+ * sleeping and waking up takes as long as a call; a longer one asleep. Every 50 ms the thread looks
+ * whether the process lives and whether something ends the call, so that nothing depends on what
+ * the process does. */
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <x86intrin.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/process.h"
+#include "call/exchange.h"
+#include "call/watchdog.h"
+#include "jail/cell.h"
+#include "jail/descriptors.h"
+#include "jail/futex.h"
+
+#define SPIN_NS 200000u
+#define LOOKS   32u /* at the answer, between two at the clock */
+
+/* Spinning against the process for the only processor would be a wait for nothing. */
+static bool may_spin(void)
+{
+    static atomic_int processors;
+    int count = atomic_load_explicit(&processors, memory_order_relaxed);
+    if (count == 0) {
+        cpu_set_t set;
+        count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+        atomic_store(&processors, count);
+    }
+    return count > 1;
+}
+
+static int send_signal(const struct cell *cell, int number)
+{
+    return (int)syscall(SYS_pidfd_send_signal, cell->process, number, NULL, 0);
+}
+
+/* A descriptor of a process can be read once that has ended: pidfd_open(2). */
+bool udfvm_cell_has_ended(const struct cell *cell)
+{
+    struct pollfd process = { .fd = cell->process, .events = POLLIN };
+    return poll(&process, 1, 0) > 0;
+}
+
+int udfvm_cell_break(struct cell *cell, const char *why, struct udfvm_error *error)
+{
+    cell->broken = true;
+    cell->pending = false;
+    send_signal(cell, SIGKILL);
+    return udfvm_fail(error, UDFVM_E_CRASH,
+                      "the process that the micro-VM ran in %s; the next call has another", why);
+}
+
+static void post(struct cell *cell, const struct jail_message *message)
+{
+    struct jail_control *control = cell->control;
+    control->message = *message;
+    atomic_store(&control->asked, ++cell->asked);
+    if (atomic_load(&control->process_sleeps))
+        futex_wake(&control->asked);
+}
+
+bool udfvm_cell_answered(const struct cell *cell)
+{
+    return atomic_load_explicit(&cell->control->answered, memory_order_acquire) == cell->asked;
+}
+
+static bool spin(const struct cell *cell)
+{
+    if (udfvm_cell_answered(cell))
+        return true;
+    if (!may_spin())
+        return false;
+    for (const uint64_t end = udfvm_monotonic_ns() + SPIN_NS; udfvm_monotonic_ns() < end;)
+        for (unsigned i = 0; i < LOOKS; i++) {
+            if (udfvm_cell_answered(cell))
+                return true;
+            _mm_pause();
+        }
+    return false;
+}
+
+/* How long an answer is waited for. */
+struct patience {
+    uint64_t until_ns; /* then the process is killed */
+    bool of_deadline;
+    bool stopped; /* it was told to end the call */
+};
+
+/* Asks whether something outside the call ends it; the process is told so then, and again. */
+static int ask_outside(struct cell *cell, struct patience *patience, struct udfvm_error *error)
+{
+    struct udfvm_vm *vm = &cell->vm;
+    if (!patience->stopped) {
+        udfvm_vm_out(vm);
+        const bool stopped = udfvm_interrupted() || udfvm_vm_watched_out(vm);
+        udfvm_vm_in(vm);
+        if (udfvm_vm_forked(vm))
+            return udfvm_vm_fail_forked(error);
+        if (!stopped)
+            return UDFVM_OK;
+        patience->stopped = true;
+        patience->until_ns = udfvm_monotonic_ns() + JAIL_GRACE_NS;
+        atomic_store(&cell->control->stop, 1);
+    }
+    send_signal(cell, UDFVM_KICK_SIGNAL);
+    return UDFVM_OK;
+}
+
+static int fail_patience(struct cell *cell, const struct patience *patience,
+                         struct udfvm_error *error)
+{
+    udfvm_cell_break(cell, "did not answer", error);
+    if (patience->stopped)
+        return udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
+    return patience->of_deadline ? udfvm_vm_fail_timeout(&cell->vm, error) : UDFVM_E_CRASH;
+}
+
+static int look(struct cell *cell, struct patience *patience, struct udfvm_error *error)
+{
+    const unsigned answered = atomic_load(&cell->control->answered);
+    if (answered != cell->asked && answered != cell->asked - 1)
+        return udfvm_cell_break(cell, "answered what it was not asked", error);
+    if (udfvm_cell_has_ended(cell) && !udfvm_cell_answered(cell))
+        return udfvm_cell_break(cell, "ended", error);
+    if (udfvm_monotonic_ns() >= patience->until_ns)
+        return fail_patience(cell, patience, error);
+    return ask_outside(cell, patience, error);
+}
+
+static int wait_for_answer(struct cell *cell, uint64_t end_ns, struct udfvm_error *error)
+{
+    struct jail_control *control = cell->control;
+    struct patience patience = { .until_ns = UDFVM_NEVER };
+    if (spin(cell))
+        return UDFVM_OK;
+    if (end_ns != UDFVM_NEVER) { /* an answer may begin as late as the deadline */
+        const uint64_t now = udfvm_monotonic_ns();
+        patience.until_ns = (end_ns > now ? end_ns : now) + JAIL_GRACE_NS;
+        patience.of_deadline = true;
+    }
+    int code = UDFVM_OK;
+    while (code == UDFVM_OK && !udfvm_cell_answered(cell)) {
+        atomic_store(&control->program_sleeps, 1);
+        if (!udfvm_cell_answered(cell))
+            futex_wait(&control->answered, cell->asked - 1, UDFVM_WATCH_NS);
+        atomic_store(&control->program_sleeps, 0);
+        if (!udfvm_cell_answered(cell))
+            code = look(cell, &patience, error);
+    }
+    if (code == UDFVM_OK && patience.stopped) {
+        cell->host_failed = true;
+        udfvm_fail(&cell->failure, UDFVM_E_INTERRUPTED, "the call was interrupted");
+    }
+    return code;
+}
+
+/* The process may change its answer at any time: one copy is looked at. */
+static void take_answer(struct cell *cell)
+{
+    struct jail_answer *answer = &cell->answer;
+    memcpy(answer, &cell->control->answer, offsetof(struct jail_answer, message));
+    if (answer->code == UDFVM_OK) {
+        answer->message[0] = 0;
+        return;
+    }
+    char text[sizeof answer->message];
+    memcpy(text, cell->control->answer.message, sizeof text);
+    udfvm_visible_text(text, strnlen(text, sizeof text), "", answer->message,
+                       sizeof answer->message);
+}
+
+static int fail_broken(struct udfvm_error *error)
+{
+    return udfvm_fail(error, UDFVM_E_CRASH, "the process that the micro-VM ran in has ended");
+}
+
+int udfvm_cell_settle(struct cell *cell, struct udfvm_error *error)
+{
+    if (cell->broken)
+        return fail_broken(error);
+    if (!cell->pending)
+        return UDFVM_OK;
+    UDFVM_TRY(wait_for_answer(cell, udfvm_monotonic_ns() + JAIL_START_NS, error));
+    cell->pending = false;
+    take_answer(cell);
+    if (cell->answer.kind != JAIL_DONE || cell->answer.code != UDFVM_OK)
+        return udfvm_cell_break(cell, "could not be put back", error);
+    cell->vm.memory.large = cell->answer.large;
+    return UDFVM_OK;
+}
+
+void udfvm_cell_send(struct cell *cell, const struct jail_message *message)
+{
+    post(cell, message);
+    cell->pending = true;
+}
+
+int udfvm_cell_greet(struct cell *cell, struct udfvm_error *error)
+{
+    cell->asked = 1; /* of nothing: the process answers first */
+    UDFVM_TRY(wait_for_answer(cell, udfvm_monotonic_ns() + JAIL_START_NS, error));
+    take_answer(cell);
+    return cell->answer.kind == JAIL_READY
+               ? UDFVM_OK
+               : udfvm_cell_break(cell, "began with what makes no sense", error);
+}
+
+int udfvm_cell_ask(struct cell *cell, const struct jail_message *message, int *files,
+                   uint64_t end_ns, struct udfvm_error *error)
+{
+    struct jail_message next = *message;
+    UDFVM_TRY(udfvm_cell_settle(cell, error));
+    cell->host_failed = false;
+    atomic_store_explicit(&cell->control->stop, 0, memory_order_relaxed);
+    if (next.files && !udfvm_send_files(cell->socket, &(char){ 0 }, 1, files, next.files))
+        return udfvm_cell_break(cell, "took no descriptors", error);
+    for (;;) {
+        post(cell, &next);
+        UDFVM_TRY(wait_for_answer(cell, end_ns, error));
+        take_answer(cell);
+        if (cell->answer.kind == JAIL_DONE)
+            return UDFVM_OK;
+        struct udfvm_error failure = { .code = UDFVM_OK };
+        udfvm_cell_serve(cell, &next, &failure);
+        if (failure.code == UDFVM_E_FORKED || cell->broken) {
+            if (error)
+                *error = failure;
+            return failure.code;
+        }
+        if (failure.code != UDFVM_OK) {
+            next.failed = 1;
+            cell->host_failed = true;
+            cell->failure = failure;
+        }
+    }
+}

@@ -1,0 +1,173 @@
+/* What the program asks for is done with one VM, in this process. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "call/vm.h"
+#include "jail.h"
+#include "jail/descriptors.h"
+
+/* Receives the descriptors that a message speaks of. */
+static int receive(uint32_t expected, int files[MAX_JAIL_FILES], struct udfvm_error *error)
+{
+    size_t count = MAX_JAIL_FILES;
+    char byte;
+    if (udfvm_receive_files(JAIL_SOCKET, &byte, 1, files, &count) != 1 || count != expected)
+        return udfvm_fail(error, UDFVM_E_PROTOCOL, "descriptors did not come as they should");
+    return UDFVM_OK;
+}
+
+static int keep_image(struct jail *jail, const struct jail_message *message, int file,
+                      struct udfvm_error *error)
+{
+    struct udfvm_image **place = &jail->images[message->slot % JAIL_IMAGES];
+    struct udfvm_image *image = udfvm_image_open_within(
+        file, message->offset, message->bytes, place == jail->images ? NULL : jail->images[0],
+        error);
+    if (!image)
+        return UDFVM_E_IMAGE;
+    udfvm_image_close(*place);
+    *place = image;
+    return UDFVM_OK;
+}
+
+static int open_vm(struct jail *jail, const struct jail_message *message, int files[MAX_JAIL_FILES],
+                   struct udfvm_error *error)
+{
+    const struct shared_windows windows = { files[1], files[2] };
+    UDFVM_TRY(keep_image(jail, message, files[0], error));
+    jail->vm = udfvm_vm_open_shared(jail->images[0], &message->config, &windows, &jail->files,
+                                    error);
+    files[2] = -1; /* what is in it is looked up as long as the VM lives */
+    return jail->vm ? UDFVM_OK : UDFVM_E_SYSTEM;
+}
+
+static int bind(struct jail *jail, const struct jail_message *message, int file,
+                struct udfvm_error *error)
+{
+    if (message->files)
+        UDFVM_TRY(keep_image(jail, message, file, error));
+    return udfvm_vm_bind(jail->vm, jail->images[message->slot % JAIL_IMAGES], error);
+}
+
+static int seal(const struct jail *jail, const struct jail_message *message, int file,
+                struct udfvm_error *error)
+{
+    return udfvm_vm_seal_named(jail->vm, file, message->named ? jail->data : NULL,
+                               jail->data + JAIL_NAME_BYTES, message->length, error);
+}
+
+static void describe_reply(const struct jail *jail, const struct udfvm_reply *reply,
+                           struct jail_answer *answer)
+{
+    const struct udfvm_vm *vm = jail->vm;
+    answer->sealed = reply->sealed;
+    answer->status = reply->status;
+    answer->length = reply->length;
+    if (reply->status == UDFVM_STATUS_OK && reply->length > vm->limits.max_output)
+        answer->status = UDFVM_STATUS_IN_PLACE;
+    if (reply->sealed)
+        memcpy(jail->data, udfvm_vm_seal_info(vm), sizeof(struct udfvm_seal_info));
+}
+
+static int call(struct jail *jail, const struct jail_message *message, struct jail_answer *answer,
+                struct udfvm_error *error)
+{
+    const struct udfvm_limits limits = {
+        .timeout_ns = message->timeout_ns,
+        .max_output = message->max_output,
+        .max_log = message->max_log,
+        .files = message->reads_files != 0,
+        .deterministic = message->deterministic != 0,
+        .host_functions = message->host_functions ? &jail->host_functions : NULL,
+        .log_sink = &jail->log_sink,
+        .strict_log = message->strict_log != 0,
+    };
+    struct udfvm_reply reply;
+    jail->host_functions.max_calls = message->max_host_calls;
+    udfvm_span_written(&jail->vm->memory, message->length);
+    const int code = udfvm_vm_call(jail->vm, message->request, NULL, message->length, &limits,
+                                   &reply, error);
+    if (code == UDFVM_OK)
+        describe_reply(jail, &reply, answer);
+    return code;
+}
+
+/* The program closes what a call left open itself. */
+static int restore(struct jail *jail, struct udfvm_error *error)
+{
+    jail->silent = true;
+    const int code = udfvm_vm_restore(jail->vm, error);
+    jail->silent = false;
+    return code;
+}
+
+static int do_what_is_asked(struct jail *jail, const struct jail_message *message,
+                            int files[MAX_JAIL_FILES], struct jail_answer *answer,
+                            struct udfvm_error *error)
+{
+    switch (message->kind) {
+    case JAIL_OPEN:
+        return open_vm(jail, message, files, error);
+    case JAIL_BIND:
+        return bind(jail, message, files[0], error);
+    case JAIL_CALL:
+        return call(jail, message, answer, error);
+    case JAIL_RESTORE:
+        return restore(jail, error);
+    case JAIL_DROP:
+        return udfvm_vm_drop_buffers(jail->vm, error);
+    case JAIL_SHRINK:
+        return udfvm_vm_shrink(jail->vm, error);
+    case JAIL_SEAL:
+        return seal(jail, message, files[0], error);
+    default:
+        return udfvm_fail(error, UDFVM_E_PROTOCOL, "there is no message %u", message->kind);
+    }
+}
+
+static void add_counters(const struct jail *jail, struct jail_answer *answer)
+{
+    struct udfvm_vm_statistics statistics;
+    if (!jail->vm)
+        return;
+    udfvm_vm_statistics(jail->vm, &statistics);
+    answer->exits = statistics.exits;
+    answer->restores = statistics.restores;
+    answer->hot_pages = statistics.hot_pages;
+    answer->pages_copied = statistics.pages_copied;
+    answer->unlogged_open = jail->vm->machine.unlogged_open;
+    answer->large = jail->vm->memory.large;
+    answer->tsc_khz = jail->vm->tsc_khz;
+}
+
+static void describe_failure(struct jail_answer *answer, const struct udfvm_error *error)
+{
+    answer->os_errno = error->os_errno;
+    answer->signal = error->signal;
+    answer->address = error->address;
+    answer->rip = error->rip;
+    memcpy(answer->message, error->message, sizeof answer->message);
+}
+
+void serve(struct jail *jail)
+{
+    for (;;) {
+        const struct jail_message message = *next_message(jail);
+        struct jail_answer answer;
+        struct udfvm_error error = { .code = UDFVM_OK };
+        int files[MAX_JAIL_FILES] = { -1, -1, -1, -1 };
+        memset(&answer, 0, offsetof(struct jail_answer, message));
+        answer.kind = JAIL_DONE;
+        answer.code = message.files ? receive(message.files, files, &error) : UDFVM_OK;
+        if (answer.code == UDFVM_OK)
+            answer.code = do_what_is_asked(jail, &message, files, &answer, &error);
+        if (answer.code != UDFVM_OK)
+            describe_failure(&answer, &error);
+        for (size_t i = 0; i < MAX_JAIL_FILES; i++)
+            if (files[i] >= 0)
+                close(files[i]);
+        add_counters(jail, &answer);
+        give_answer(jail, &answer);
+    }
+}
