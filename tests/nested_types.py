@@ -44,6 +44,8 @@ TYPES = [
     pa.list_(pa.struct([("pairs", pa.list_(pa.int8(), 2)), ("n", pa.uint64())])),
     pa.struct([]),
     pa.list_(pa.null()),
+    pa.list_(pa.int8(), 0),
+    pa.list_(pa.list_(pa.struct([("t", pa.string())]), 0)),
     pa.struct([("n", pa.null()), ("es", pa.list_(pa.struct([]))), ("f", pa.list_(pa.null(), 2))]),
     pa.struct([(name, pa.int8()) for name in ODD_NAMES]),
     pa.list_(pa.struct([('"quoted"', pa.struct([("", pa.list_(pa.struct([("a.b", POINT)])))]))])),

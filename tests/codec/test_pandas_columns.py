@@ -148,3 +148,44 @@ def test_frames() -> None:
     assert total(duckdb.sql("SELECT 1::BIGINT AS a, 2::DOUBLE AS b")).to_pylist() == [3.0]
     with pytest.raises(udfvm.TypeMappingError, match=r"has a column 'b' that is declared double"):
         total(frame.assign(b=["x", "y"]))
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+@pytest.mark.parametrize(
+    "given",
+    [
+        pd.Series(pd.PeriodIndex(["2024-01", None, "2024-03"], freq="M")),
+        pd.Series(pd.arrays.IntervalArray.from_tuples([(0, 1), None, (1, 2)], closed="left")),
+    ],
+    ids=["periods", "intervals"],
+)
+def test_periods_and_intervals(given: Any, vectorized: bool) -> None:
+    given.name, given.index = "when", ["a", "b", "c"]
+    type_ = pa.array(given).type
+
+    def same(x: Any) -> Any:
+        return x
+
+    function = udfvm.udf(same, vectorized=vectorized, input_types=[type_], output_type=type_)
+    pd.testing.assert_series_equal(function(given), given)
+    pd.testing.assert_index_equal(function(pd.Index(given)), pd.Index(given))
+    assert type(function(given.array)) is type(given.array)
+    assert function(given.iloc[:0]).dtype == given.dtype
+    assert function(given.iloc[1:2]).isna().all()
+    assert function(pa.array(given)).equals(pa.array(given))
+    mapped = udfvm.udf(same, input_types=[type_], output_type=type_).map(given.to_frame("x"))
+    assert mapped.to_pandas()["same"].tolist()[::2] == given.tolist()[::2]
+
+
+def test_periods_of_numbers_and_of_another_frequency() -> None:
+    months = pd.Series(pd.period_range("2024-01", periods=2, freq="M"))
+    type_ = pa.array(months).type
+    following = udfvm.udf(lambda x: x + 1, name="following", input_types=[type_], output_type=type_)
+    assert following(months).tolist() == [pd.Period("2024-02"), pd.Period("2024-03")]
+    assert following(pd.Series([0])).tolist() == [pd.Period("1970-02")]
+    with pytest.raises(
+        udfvm.TypeMappingError, match=r"period\[D\]: pass series.astype\('period\[M\]'\)"
+    ):
+        following(pd.Series(pd.period_range("2024-01", periods=2, freq="D")))
+    with pytest.raises(udfvm.TypeMappingError, match="Sparse"):
+        following(pd.Series(pd.arrays.SparseArray([1, 0])))

@@ -43,6 +43,7 @@ def described(x: int) -> dict:
         (pd.Series([1.0, None]), "pass series.astype('Int64')"),
         (pl.Series([object()], dtype=pl.Object), "polars Series of Object, which Arrow has no"),
         (pl.Series([1], dtype=pl.Int128), "polars Series of Int128, which Arrow has no"),
+        (pa.py_buffer(b"ab"), "got bytes"),
         (memoryview(b"ab"), "got memoryview"),
         (memoryview(b"abcd").cast("h", [1, 2]), "a memoryview of 2 dimensions"),
         (array.array("u", "ab"), "items 'w'"),

@@ -5,6 +5,7 @@ columns and in SQL.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -69,3 +70,38 @@ def test_what_a_guest_writes_is_checked(text: str) -> None:
     with pytest.raises(udfvm.ProtocolError, match="the guest's reply is not valid"):
         codec.decode(encode_value("f", parameter, text))
     assert codec.decode(encode_value("f", parameter, '{"a": [1]}')) == {"a": [1]}
+
+
+def test_texts_of_durations_decimals_and_intervals() -> None:
+    """An interval is a tuple, which JSON would have as a list."""
+
+    @udfvm.udf(packages=["pyarrow"])
+    def texts(months: int) -> dict[str, Any]:
+        import datetime
+        import decimal
+
+        import pyarrow
+
+        interval = pyarrow.MonthDayNano([months, 2, 3_000])
+        return {
+            "interval": interval,
+            "list": [interval, (interval, 1)],
+            "duration": datetime.timedelta(seconds=90.5),
+            "decimal": decimal.Decimal("1.50"),
+        }
+
+    assert texts(1) == {
+        "interval": "P1M2DT0.000003S",
+        "list": ["P1M2DT0.000003S", ["P1M2DT0.000003S", 1]],
+        "duration": "PT90.5S",
+        "decimal": "1.50",
+    }
+
+    @udfvm.udf(packages=["pyarrow"])
+    def not_a_number(x: int) -> dict[str, Any]:
+        import decimal
+
+        return {"x": decimal.Decimal("NaN")}
+
+    with pytest.raises(udfvm.UDFError, match=r"in \['x'\]: Object of type Decimal is not JSON"):
+        not_a_number(1)

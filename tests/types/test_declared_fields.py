@@ -101,3 +101,29 @@ def test_a_null_where_none_is_declared_is_refused() -> None:
 def test_text_declares_the_same(text: str, expected: pa.DataType) -> None:
     assert declared(text).as_declared.equals(expected, check_metadata=True)
     assert declared(text) == declared(expected)
+
+
+def test_metadata_of_a_declared_field_is_kept() -> None:
+    """As of an extension type that is not registered: where a result has a field, that has it."""
+    metadata = {b"ARROW:extension:name": b"mine.celsius", b"ARROW:extension:metadata": b"1"}
+    field = pa.field("given", pa.float64(), metadata=metadata)
+
+    def same(x: float) -> float:
+        return x
+
+    function = udfvm.udf(same, input_types=[field], output_type=field)
+    table = pa.table({"x": [1.0, None]}, pa.schema([field.with_name("x")]))
+    assert function(1.5) == 1.5
+    assert function.map(table).schema.field("same").metadata == metadata
+    assert function.map(table).schema.field("x").metadata == metadata
+
+    @udfvm.table_function(columns=pa.schema([field]))
+    def rows(count: int = 2) -> Any:
+        return [(float(row),) for row in range(count)]
+
+    assert next(rows.batches(1)).schema.field("given").metadata == metadata
+    mapped = rows.map(pa.table({"count": [1, 2]}))
+    assert mapped.schema.field("given").metadata == metadata and mapped.num_rows == 3
+    udfvm.arrow.register(None, rows)
+    made = pc.call_tabular_function("rows").read_all()
+    assert made.schema.field("given").metadata == metadata

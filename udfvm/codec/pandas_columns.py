@@ -81,12 +81,42 @@ def column(function: str, parameter: Parameter, value: Any) -> Any:
     if hasattr(dtype, "char"):  # one of numpy's
         return _of_numpy(function, parameter, series)
     if type(dtype).__name__ in _ADVICE:
-        raise _without_counterpart(function, parameter, dtype, _ADVICE[type(dtype).__name__])
+        _check_declared(function, parameter, dtype)
     try:
         return pa.array(series)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
         advice = f"series.astype(...) of it ({error})"
         raise _without_counterpart(function, parameter, dtype, advice) from error
+
+
+def _check_declared(function: str, parameter: Parameter, dtype: Any) -> None:
+    """Raises TypeMappingError for periods, intervals and sparse values, unless the parameter is
+    declared as the extension type of the dtype.
+    """
+    exact = parameter.type.exact
+    wanted = exact.to_pandas_dtype() if exact is not None and _is_of_pandas(exact) else None
+    if wanted is None:
+        raise _without_counterpart(function, parameter, dtype, _ADVICE[type(dtype).__name__])
+    if dtype != wanted:
+        found = f"pandas dtype {dtype}: pass series.astype({str(wanted)!r})"
+        raise wrong_type(function, parameter, found)
+
+
+def _with_null_fields(array: Any) -> Any:
+    """Returns an array of an extension type; if its values are structs, those of nulls are nulls
+    alone, as pandas needs it.
+    """
+    held = array.storage
+    if not pa.types.is_struct(held.type):
+        return array
+    fields = list(held.type)
+    made = pa.StructArray.from_arrays(held.flatten(), fields=fields, mask=held.is_null())
+    return array.type.wrap_array(made)
+
+
+def _is_of_pandas(type_: pa.DataType) -> bool:
+    """Whether a type is one of pandas' own: periods, intervals."""
+    return isinstance(type_, pa.ExtensionType) and type_.extension_name.startswith("pandas.")
 
 
 def _without_counterpart(
@@ -244,6 +274,8 @@ def series_of(function: str, array: pa.Array, backend: Backend) -> Any:
     """
     pandas: Any = sys.modules["pandas"]
     type_ = array.type
+    if _is_of_pandas(type_):
+        return _with_null_fields(array).to_pandas()
     if backend is Backend.ARROW and not has_unions(type_):  # of which pandas can show none
         return pandas.Series(pandas.array(array, dtype=pandas.ArrowDtype(type_)))
     is_whole = pa.types.is_integer(type_) or pa.types.is_boolean(type_)

@@ -111,8 +111,11 @@ def _is_dense(type_: pa.DataType) -> bool:
     return bool(pa.types.is_union(type_) and type_.mode == "dense")
 
 
-def _is_empty_struct(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_struct(type_) and not type_.num_fields)
+def _is_without_bytes(type_: pa.DataType) -> bool:
+    """Whether a tiny reply may have any number of values of a type: they take no bytes."""
+    if pa.types.is_fixed_size_list(type_):
+        return type_.list_size == 0
+    return bool(pa.types.is_null(type_) or (pa.types.is_struct(type_) and not type_.num_fields))
 
 
 def _child_arrays(array: pa.Array) -> list[pa.Array]:
@@ -158,7 +161,7 @@ def _array(
     rows = next(nodes)[0]
     if rows < 0:
         raise ValueError("a column of it has fewer than no rows")
-    if free and rows > bound and (pa.types.is_null(type_) or _is_empty_struct(type_)):
+    if free and rows > bound and _is_without_bytes(type_):
         raise ValueError(f"{rows} values of type {type_} in its lists")
     if pa.types.is_null(type_):
         return pa.nulls(rows, type_)

@@ -205,9 +205,7 @@ def _table(function: TableFunction, _: Any, arguments: Sequence[Any]) -> Callabl
 
 def schema_of(function: TableFunction) -> pa.Schema:
     """Returns the columns of a table function."""
-    return pa.schema(
-        [pa.field(each.name, each.type.as_declared, each.nullable) for each in function.columns]
-    )
+    return pa.schema([each.type.field(each.name, each.nullable) for each in function.columns])
 
 
 def _owned(array: pa.Array, context: Any) -> pa.Array:

@@ -198,7 +198,7 @@ class TableFunction(Function):
         from udfvm.codec.column_batches import decode, encode, widened
 
         types = [named("int64"), *(column.type for column in self.columns)]
-        names = [column.name for column in self.columns]
+        schema = pa.schema([column.type.field(column.name) for column in self.columns])
         request, limit, rows = REQUEST_TABLE, _FIRST_FETCH, 0
         payload = encode(
             [
@@ -222,7 +222,7 @@ class TableFunction(Function):
                         self._as_declared(column, values, rows)
                         for column, values in zip(self.columns, batch.columns[1:], strict=True)
                     ]
-                    yield pa.RecordBatch.from_arrays(made, names=names)
+                    yield pa.RecordBatch.from_arrays(made, schema=schema)
                     rows += batch.num_rows
                 request, payload, limit = REQUEST_FETCH, b"", min(2 * limit, _MAX_FETCH)
         finally:

@@ -68,8 +68,7 @@ def _columns_of_schema(name: str, given: object) -> list[Column]:
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise OptionError(f"UDF {name!r}: columns= is not a schema: {error}") from error
     return [
-        _given_column(name, field.name, field.type)._replace(nullable=field.nullable)
-        for field in fields
+        _given_column(name, field.name, field)._replace(nullable=field.nullable) for field in fields
     ]
 
 

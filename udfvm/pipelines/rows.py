@@ -26,7 +26,7 @@ class ScalarMapping:
     def __init__(self, calls: Calls, timeout_per_row: float | None) -> None:
         declaration = calls.declaration
         self.name = declaration.name
-        self.fields = [pa.field(declaration.name, declaration.result.type.as_declared)]
+        self.fields = [declaration.result.type.field(declaration.name)]
         self._calls = calls
         self._timeout_per_row = timeout_per_row
 

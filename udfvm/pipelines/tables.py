@@ -36,7 +36,7 @@ class TableMapping:
 
     def __init__(self, name: str, columns: Sequence[_Named], fetch: Fetch) -> None:
         self.name = name
-        self.fields = [pa.field(column.name, column.type.as_declared) for column in columns]
+        self.fields = [column.type.field(column.name) for column in columns]
         self._schema = pa.schema(self.fields)
         self._fetch = fetch
 

@@ -7,9 +7,10 @@ import types
 import typing
 from typing import Annotated, Any, Final, NamedTuple, Union
 
-from udfvm.types.arrow_types import SEE_TYPES, Container, Type, declared, named
+from udfvm.types.arrow_types import Container, Type, declared, named
 from udfvm.types.nested import quoted
 from udfvm.types.records import Shape, fields_of, is_record
+from udfvm.types.unknown_types import SEE_TYPES
 
 _ALIAS: Final[Any] = getattr(typing, "TypeAliasType", None)
 

@@ -23,6 +23,7 @@ from udfvm.types.encodings import decoded, encoding_of
 from udfvm.types.nested import ITEM, KEY, VALUE, Field, Nested, take_apart, type_name
 from udfvm.types.records import Shape
 from udfvm.types.temporal import duration_unit, time_unit, timestamp_parts
+from udfvm.types.unknown_types import unsupported
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,12 +90,15 @@ class Type(NamedTuple):
         row: the row form; None for types that only batches support.
         exact: the type as it was declared, if that differs: names of fields and what is not null;
             encodings and extension types, which only the host knows (see ``encodings``).
+        metadata: that of the field that it was declared as: of an extension type, for example, that
+            is not registered.
     """
 
     name: str
     kind: Kind
     row: RowType | None
     exact: pa.DataType | None = None
+    metadata: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def arrow(self) -> pa.DataType:
@@ -110,6 +114,12 @@ class Type(NamedTuple):
     def as_declared_decoded(self) -> pa.DataType:
         """The pyarrow type as it was declared, without encodings and extension types."""
         return self.arrow if self.exact is None else decoded(self.exact)
+
+    def field(self, name: str, nullable: bool = True) -> pa.Field:
+        """Returns a field of the type as it was declared."""
+        import pyarrow as pa
+
+        return pa.field(name, self.as_declared, nullable, dict(self.metadata) or None)
 
     @property
     def integer_range(self) -> tuple[int, int]:
@@ -248,40 +258,7 @@ _CLASSES_OF_MODULES: Final = (
 # Types that pyarrow names and has no class of arrays for.
 _WITHOUT_CLASSES: Final = frozenset({"month_interval", "day_time_interval"})
 
-# What names of other systems, and names without their parameters, may stand for.
-_MEANT: Final = {
-    **dict.fromkeys(("text", "varchar", "char", "json"), "string"),
-    **dict.fromkeys(("integer", "bigint", "long"), "int64"),
-    "real": "double",
-    "blob": "binary",
-    "timestamp": "timestamp[us]",
-    "time32": "time32[ms]",
-    "time64": "time64[us]",
-    "duration": "duration[us]",
-    **dict.fromkeys(("decimal", "decimal128", "numeric"), "decimal128(38, 18)"),
-    "list": "list<int64>",
-    "struct": "struct<x: double>",
-    **dict.fromkeys(("map", "dict"), "map<string, int64>"),
-}
 _ZONE: Final = re.compile(r"(timestamp\[(?:s|ms|us|ns),)tz=")
-
-SEE_TYPES: Final = "see Types in docs/reference.md"
-
-
-def unsupported(given: object) -> ValueError:
-    """Returns the error for what is not a supported type.
-
-    >>> str(unsupported("int65"))
-    "'int65' is not a supported type: did you mean 'int64'? (see Types in docs/reference.md)"
-    """
-    import difflib  # for errors alone
-
-    names = [*_KINDS, *_ALIASES, "string_view", "binary_view"]
-    close = difflib.get_close_matches(given, names, 1) if isinstance(given, str) else []
-    if isinstance(given, str) and given.lower() in _MEANT:
-        close = [_MEANT[given.lower()]]
-    meant = f": did you mean {close[0]!r}?" if close else ""
-    return ValueError(f"{given!r} is not a supported type{meant} ({SEE_TYPES})")
 
 
 @functools.cache
@@ -313,7 +290,7 @@ def named(name: str) -> Type:
             " where it comes from"
         )
     if name not in _KINDS:
-        raise unsupported(name)
+        raise unsupported(name, (*_KINDS, *_ALIASES))
     return Type(name, *_KINDS[name])
 
 
@@ -368,8 +345,9 @@ def declared(specification: object) -> Type:
     if hasattr(type(specification), "__arrow_c_schema__"):  # of a field, or of another library
         import pyarrow as pa
 
-        return declared(pa.field(specification).type)
-    raise unsupported(specification)
+        field = pa.field(specification)
+        return declared(field.type)._replace(metadata=tuple((field.metadata or {}).items()))
+    raise unsupported(specification, (*_KINDS, *_ALIASES))
 
 
 def _declared_by_name(name: str) -> Type:

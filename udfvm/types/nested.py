@@ -150,8 +150,6 @@ def take_apart(name: str) -> Nested | None:
             f"{name!r} is not a type: write a list of a fixed size as"
             " fixed_size_list<item: double>[3]"
         )
-    if size is not None and int(size) == 0:  # a tiny reply could claim any number of them
-        raise ValueError(f"{name!r} is not a type: lists of a fixed size hold at least one value")
     parts = split_at_commas(inner)
     if container == "map":
         return _map_of(name, [part.strip() for part in parts])

@@ -303,8 +303,8 @@ def _fixed_list(array: Any, declared: Any, lengths: Any, conversions: Conversion
             pa.int64(),
         )
         items = items.take(indices)
-    made = pa.FixedSizeListArray.from_arrays(
-        items, type=declared, mask=array.is_null() if array.null_count else None
-    )
+    # Of lists of size 0, the items do not say how many there are.
+    bitmap = valid.buffers()[1] if array.null_count else None
+    made = pa.Array.from_buffers(declared, len(array), [bitmap], array.null_count, 0, [items])
     made.validate()
     return made

@@ -23,7 +23,6 @@ from udfvm.types.annotations import (
 )
 from udfvm.types.arrow_types import (
     JSON,
-    SEE_TYPES,
     Container,
     Kind,
     Parameter,
@@ -32,6 +31,7 @@ from udfvm.types.arrow_types import (
     declared,
 )
 from udfvm.types.records import is_record
+from udfvm.types.unknown_types import SEE_TYPES
 
 if TYPE_CHECKING:
     import inspect

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from _udfvm_intervals import is_interval, text_from_interval
 from _udfvm_json_text import from_json, stand_in, to_json
 
 _ATOMS = frozenset({str, int, float, bool, type(None)})
@@ -29,6 +30,8 @@ def to_json_text(value: Any, default: Callable[[Any], Any] | None = None) -> str
         value, default = _record_as_dict(value), _as_json_value
     try:
         _check_keys(value)
+        if "pyarrow" in sys.modules and _has_intervals(value):
+            value = _with_texts(value)
         return to_json(value, default)
     except (TypeError, ValueError, RecursionError) as error:
         class_ = TypeError if isinstance(error, TypeError) else ValueError
@@ -50,6 +53,24 @@ def _check_keys(value: Any) -> None:
         for each in value:
             if type(each) not in _ATOMS:
                 _check_keys(each)
+
+
+def _has_intervals(value: Any) -> bool:
+    """Whether a value is or holds intervals, which are tuples: ``json`` would write lists."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif is_interval(value) or not isinstance(value, (list, tuple)):
+        return is_interval(value)
+    return any(type(each) not in _ATOMS and _has_intervals(each) for each in value)
+
+
+def _with_texts(value: Any) -> Any:
+    """Returns a value with texts for the intervals that it holds."""
+    if is_interval(value):
+        return text_from_interval(value)
+    if isinstance(value, dict):
+        return {key: _with_texts(each) for key, each in value.items()}
+    return [_with_texts(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _place(value: Any, default: Callable[[Any], Any]) -> str:
@@ -91,11 +112,18 @@ def _as_json_value(value: Any) -> Any:
             plain = value.tolist()
             _check_keys(plain)
             return plain
-    elif isinstance(value, bytes) or _is_date(value):
+    elif isinstance(value, bytes) or _is_time(value) or _is_decimal(value):
         return stand_in(value)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
-def _is_date(value: Any) -> bool:
+def _is_time(value: Any) -> bool:
     datetime = sys.modules.get("datetime")
-    return datetime is not None and isinstance(value, (datetime.date, datetime.time))
+    return datetime is not None and isinstance(
+        value, (datetime.date, datetime.time, datetime.timedelta)
+    )
+
+
+def _is_decimal(value: Any) -> bool:
+    decimal = sys.modules.get("decimal")
+    return decimal is not None and isinstance(value, decimal.Decimal) and value.is_finite()

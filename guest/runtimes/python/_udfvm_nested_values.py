@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from _udfvm_array_values import dictionary_of, has_hashed_keys
 from _udfvm_conversions import family
+from _udfvm_intervals import is_interval
 from _udfvm_json import from_json_text, to_json_text
 from _udfvm_json_text import stand_in
 from _udfvm_nested import Nested, pairs_of, quoted, take_apart, values_in_pairs
@@ -80,8 +81,8 @@ def _checked_list(check: Check, size: int | None) -> Check:
     def check_list(value: Any) -> list[Any] | None:
         if value is None:
             return None
-        if not isinstance(value, (list, tuple)):
-            value = _array_as_list(value)
+        if type(value) is not list:
+            value = _as_list(value)
         if size is not None and len(value) != size:
             raise ValueError(f"expected a list of {size}, got one of {len(value)}")
         checked: list[Any] = []
@@ -131,7 +132,10 @@ def _checked_union(nested: Nested, checks: list[Check], forms: _Forms) -> Check:
     return check_union
 
 
-def _array_as_list(value: Any) -> list[Any]:
+def _as_list(value: Any) -> Sequence[Any]:
+    """Returns the values of a list, tuple or array. An interval, though it is a tuple, is none."""
+    if isinstance(value, (list, tuple)) and not is_interval(value):
+        return value
     numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
     if numpy is not None and isinstance(value, numpy.ndarray) and value.ndim:
         # `tolist` returns integers for nanoseconds.

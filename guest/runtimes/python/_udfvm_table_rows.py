@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from _udfvm_intervals import is_interval
 from _udfvm_nested import take_apart
 from _udfvm_texts import counted
 
@@ -23,9 +24,7 @@ class Rows:
         classes = set(map(type, items))
         if all(map(self._is_row, classes)) and set(map(len, items)) == {len(self._names)}:
             return [list(column) for column in zip(*items, strict=True)]
-        if len(self._names) == 1 and not any(
-            issubclass(class_, (tuple, list, Mapping)) for class_ in classes
-        ):
+        if len(self._names) == 1 and not any(map(_may_be_row, classes)):
             return [items]
         return [list(column) for column in zip(*map(self._row, items), strict=True)]
 
@@ -40,7 +39,7 @@ class Rows:
 
     def _is_row(self, class_: type[Any]) -> bool:
         """Returns True if instances of a class are rows, whatever is in them."""
-        if not issubclass(class_, (tuple, list)):
+        if not _may_be_row(class_) or issubclass(class_, Mapping):
             return False
         return self._is_value is _no_value or not hasattr(class_, "_fields")
 
@@ -48,7 +47,7 @@ class Rows:
         width = len(self._names)
         if self._is_value(item):
             row: tuple[Any, ...] = (item,)
-        elif isinstance(item, (tuple, list)):
+        elif isinstance(item, (tuple, list)) and not is_interval(item):
             row = tuple(item)
         elif isinstance(item, Mapping):
             unknown = [name for name in item if name not in self._names]
@@ -75,6 +74,11 @@ class Rows:
     def _columns(self) -> str:
         count = f"{len(self._names)} columns" if len(self._names) > 1 else "one column"
         return f"{count}: {', '.join(self._names)}"
+
+
+def _may_be_row(class_: type[Any]) -> bool:
+    """Whether instances of a class may be rows. An interval is a tuple, and never one."""
+    return issubclass(class_, (tuple, list, Mapping)) and class_.__name__ != "MonthDayNano"
 
 
 def _no_value(item: object) -> bool:
