@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 from errno import EDEADLK
-from typing import Final
+from typing import Final, Self
 
 from udfvm.guest_text import visible
 
@@ -217,10 +217,40 @@ class TypeMappingError(Error, TypeError):
     position: int | None = None
     row: int | None = None
     reason: str = ""
+    _udf: str = ""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)
         self.reason = str(self)
+
+    @classmethod
+    def of_argument(
+        cls, udf: str, argument: str, position: int | None, reason: str, row: int | None = None
+    ) -> Self:
+        """Returns the error for an argument, or for one row of it. ``reason`` continues a sentence
+        whose subject is the argument.
+
+        >>> print(TypeMappingError.of_argument("half", "x", 1, "is not valid JSON", row=3))
+        UDF 'half', row 3: argument 'x' (position 1) is not valid JSON
+        """
+        error = cls()
+        error.argument, error.position, error.reason = argument, position, reason
+        error._udf = udf
+        error.locate(row)
+        return error
+
+    def locate(self, row: int | None, *, of_batch: bool = False) -> None:
+        """Sets the row of an error about an argument, and says it in the text. Other errors stay as
+        they are.
+
+        ``of_batch`` says that ``row`` counts in a batch whose position among all rows is not known.
+        """
+        if self.argument is None or not self._udf:
+            return
+        at = "" if row is None else f", row {row}" + " of its batch" * of_batch
+        place = f" (position {self.position})" if self.position else ""
+        self.args = (f"UDF {self._udf!r}{at}: argument {self.argument!r}{place} {self.reason}",)
+        self.row = row
 
 
 class UnknownUDFError(Error, LookupError):

@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar, cast
 
 from udfvm.errors import OptionError
 from udfvm.texts import listed
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_NOTHING: Final[Mapping[str, str]] = {}
 
 
-def unknown_option(what: str, option: str, known: Iterable[str]) -> OptionError:
-    """Returns the error for an unknown option.
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that was probably meant; None if no name is near.
+
+    >>> nearest("distence", ["distance", "hours"]), nearest("x", ["distance"])
+    ('distance', None)
+    """
+    import difflib  # only where one was mistyped
+
+    return next(iter(difflib.get_close_matches(name, list(known), 1)), None)
+
+
+def unknown_option(
+    what: str, option: str, known: Iterable[str], elsewhere: Mapping[str, str] = _NOTHING
+) -> OptionError:
+    """Returns the error for an unknown option. ``elsewhere`` says of options that are known
+    elsewhere what they are for.
 
     >>> str(unknown_option("udfvm.udf", "timeot", ["name", "timeout"]))
     'udfvm.udf: unknown option timeot=: did you mean timeout=? The options are name and timeout'
     """
-    import difflib  # only where one was mistyped
-
     names = list(known)
-    close = difflib.get_close_matches(option, names, 1)
     known_ones = f"he options are {listed(names, 'and')}"
-    advice = f"did you mean {close[0]}=? T{known_ones}" if close else f"t{known_ones}"
+    close = None if option in elsewhere else nearest(option, names)
+    if option in elsewhere:
+        advice = f"{elsewhere[option]}. T{known_ones}"
+    else:
+        advice = f"did you mean {close}=? T{known_ones}" if close else f"t{known_ones}"
     return OptionError(f"{what}: unknown option {option}=: {advice}")
 
 
-def check_options(what: str, options: Iterable[str], known: Iterable[str]) -> None:
+def check_options(
+    what: str,
+    options: Iterable[str],
+    known: Iterable[str],
+    elsewhere: Mapping[str, str] = _NOTHING,
+) -> None:
     """Raises ``OptionError``, which is a ``TypeError``, for an unknown option."""
     names = list(known)
     for option in options:
         if option not in names:
-            raise unknown_option(what, option, names)
+            raise unknown_option(what, option, names, elsewhere)
 
 
 def option_names(options: type) -> list[str]:
@@ -40,25 +61,44 @@ def option_names(options: type) -> list[str]:
     return list(options.__annotations__)
 
 
-def checks_options(what: str, *options: type) -> Callable[[_Function], _Function]:
+def checks_options(
+    what: str, *options: type, elsewhere: Mapping[str, str] = _NOTHING
+) -> Callable[[_Function], _Function]:
     """Makes a function raise ``OptionError`` for unknown options.
 
     ``what`` is its name for users. ``options`` is the ``TypedDict`` of ``**options: Unpack[...]``,
-    if the function has that.
+    if the function has that. ``elsewhere`` is as for ``unknown_option``.
     """
 
     def decorate(function: _Function) -> _Function:
-        code = function.__code__
-        positional = code.co_varnames[code.co_posonlyargcount : code.co_argcount]
-        named = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
         known = [name for each in options for name in option_names(each)]
-        known += [name for name in (*positional, *named) if name != "self"]
+        known += _keywords_of(function)
 
         @functools.wraps(function)
         def checked(*arguments: Any, **given: Any) -> Any:
-            check_options(what, given, known)
+            check_options(what, given, known, elsewhere)
             return function(*arguments, **given)
 
         return cast(_Function, checked)
 
     return decorate
+
+
+def checks_keywords(method: _Function) -> _Function:
+    """Makes a method of a UDF, which has a ``name``, raise ``OptionError`` for unknown keywords."""
+    known = _keywords_of(method)
+
+    @functools.wraps(method)
+    def checked(self: Any, *arguments: Any, **given: Any) -> Any:
+        check_options(f"UDF {self.name!r}: {method.__name__}()", given, known)
+        return method(self, *arguments, **given)
+
+    return cast(_Function, checked)
+
+
+def _keywords_of(function: Callable[..., Any]) -> list[str]:
+    """Returns the parameters that can be passed by name."""
+    code = function.__code__
+    positional = code.co_varnames[code.co_posonlyargcount : code.co_argcount]
+    named = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    return [name for name in (*positional, *named) if name != "self"]

@@ -16,5 +16,5 @@ COLUMNS: Final = struct.Struct("<QII")  # rows; number of columns, which follow;
 COLUMN: Final = struct.Struct("<IIQQQQ")  # type, zero; offsets of the buffers; bytes of the data
 FETCH: Final = struct.Struct("<QQ")  # the most rows of the reply; flags; columns follow
 AGGREGATE: Final = struct.Struct("<QII")  # group; what it is asked for; flags; columns follow
-# Bytes of type, message and traceback, which follow; signal; row.
-GUEST_ERROR: Final = struct.Struct("<IIIIq")
+# Bytes of type, message and traceback, which follow; signal; argument; row.
+GUEST_ERROR: Final = struct.Struct("<IIIHHq")

@@ -473,10 +473,12 @@ struct udfvm_description {
 
 /* Reply with UDFVM_STATUS_ERROR: followed by type, message, traceback, UTF-8, in that order. Where
  * `signal` is not 0, the program died of it, and the address that it touched and that of the
- * instruction, two uint64_t, follow. */
+ * instruction, two uint64_t, follow. Where `argument` is not 0, the function was not called,
+ * because that argument, counted from 1, cannot be what its parameter is declared; the message
+ * continues a sentence whose subject is the argument. */
 struct udfvm_guest_error {
     uint32_t type_length, message_length, traceback_length;
-    uint32_t signal;
+    uint16_t signal, argument;
     int64_t row; /* index in the batch, -1 where not known, or UDFVM_ROW_OF_SAMPLE */
 };
 

@@ -137,7 +137,7 @@ def test_samples_of_vectorised_functions_that_fail() -> None:
 
 
 def test_only_a_function_that_is_loaded_fails_on_its_sample() -> None:
-    reply = GUEST_ERROR.pack(10, 3, 0, 0, ROW_OF_SAMPLE) + b"ValueErrorodd"
+    reply = GUEST_ERROR.pack(10, 3, 0, 0, 0, ROW_OF_SAMPLE) + b"ValueErrorodd"
     text = "UDF 'f', called with its sample: ValueError: odd"
     assert str(parse(reply, "f", loading=True)) == text
     assert str(parse(reply, "f")) == str(parse(reply, "f", 5, 10)) == "UDF 'f': ValueError: odd"

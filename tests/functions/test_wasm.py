@@ -131,8 +131,8 @@ def test_a_declared_signature_refines_the_modules(
 
 def test_numbers_that_do_not_fit() -> None:
     with pytest.raises(
-        udfvm.UDFError,
-        match=r"row 1: OverflowError: a is i32 in the module, and 2147483648 is out of its range",
+        udfvm.TypeMappingError,
+        match=r"row 1: argument 'a' .* is 2147483648, out of range of i32, its type in the module",
     ):
         function("same32", signature="(a: i64) -> i64")(pa.array([1, 2**31]))
     with pytest.raises(udfvm.UDFError, match=r"row 2: OverflowError: the function returned 300"):

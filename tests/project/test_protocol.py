@@ -32,7 +32,7 @@ ADDRESSES = {
     if re.search("_(BASE|PAYLOAD|REPLY)$|^VECTOR_", name)
 } - {protocol.KERNEL_BASE, protocol.PROGRAM_BASE}
 HEADER = ROOT / "guest/include/udfvm_abi.h"
-FORMATS = {"uint32_t": "I", "uint64_t": "Q", "int64_t": "q", "double": "d"}
+FORMATS = {"uint16_t": "H", "uint32_t": "I", "uint64_t": "Q", "int64_t": "q", "double": "d"}
 GENERATED = {"guest/include/udfvm_abi.h", "udfvm/protocol.py"}
 
 

@@ -165,8 +165,8 @@ def test_json_arguments() -> None:
         assert made.execute(way.format("maybe"), ("null",)).fetchall() == [("None",)]
         assert made.execute(way.format("size"), (None,)).fetchall() == [(None,)]
     for arguments, message in (
-        (("[1]", "[1"), r"argument 'b' \(position 2\): not valid JSON"),
-        (("[1", "[1]"), r"argument 'a' \(position 1\): not valid JSON"),
+        (("[1]", "[1"), r"argument 'b' \(position 2\) is not valid JSON"),
+        (("[1", "[1]"), r"argument 'a' \(position 1\) is not valid JSON"),
         (("[1]", "[1e300]"), r"argument 'b' .*too large"),
         (("[1]", "[1e400]"), r"argument 'b' .*too large"),
         (("[1]", "[16777217]"), r"argument 'b' .*cannot be represented exactly as float"),

@@ -112,7 +112,7 @@ def test_lists_that_json_lacks_words_for() -> None:
     wrong = twice(pa.list_(pa.int16()))
     with pytest.raises(
         apsw.SQLError,
-        match=r"argument 'x' \(position 1\): item 0: expected an integer from .*, got 32768",
+        match=r"argument 'x' \(position 1\) is not a .*: item 0: expected an integer .*, got 32768",
     ):
         query("SELECT * FROM rows('[32768]')", wrong)
 
@@ -152,11 +152,11 @@ def test_isolation(isolation: Any) -> None:
         (
             "'[1,'",
             (
-                r"argument 'xs' \(position 1\): not valid JSON: Expecting value: line 1 column 4"
+                r"argument 'xs' \(position 1\) is not valid JSON: Expecting value: line 1 column 4"
                 r" \(char 3\)"
             ),
         ),
-        ("'{}'", r"argument 'xs' \(position 1\): expected a list, got dict"),
+        ("'{}'", r"argument 'xs' \(position 1\) is not a .*: expected a list, got dict"),
         ("'[\"a\"]'", 'item 0: expected a number in JSON, got "a"'),
         ("'[true]'", "item 0: expected a number in JSON, got true"),
         ("3", "takes TEXT; got INTEGER"),

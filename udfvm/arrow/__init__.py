@@ -13,6 +13,7 @@ from udfvm.errors import SignatureError
 from udfvm.functions.arrow_registry import check_registrable, forget, register_as
 from udfvm.functions.function import MAX_NAME, Function
 from udfvm.functions.integration import check_function
+from udfvm.functions.options import OF_FUNCTIONS
 from udfvm.keywords import checks_options
 
 __all__ = ["register", "unregister"]
@@ -22,7 +23,7 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-@checks_options("udfvm.arrow.register")
+@checks_options("udfvm.arrow.register", elsewhere=OF_FUNCTIONS)
 def register(
     target: pc.FunctionRegistry | None,
     *functions: Function,

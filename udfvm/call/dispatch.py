@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from udfvm.call.chunks import MANY_ROWS, all_rows
+from udfvm.call.guest_exceptions import guest_exception
 from udfvm.call.runtime import Loader, Runtime, RuntimeKeeper
 from udfvm.codec.value_codecs import PYTHON_CLASSES
 from udfvm.codec.window import TooLargeForWindowError
@@ -217,7 +218,7 @@ class Calls(RuntimeKeeper):
         payload = rows.encode(arguments)
         status, reply = self._fresh_call(REQUEST_ROW, payload)
         if status:
-            raise guest_exception(reply, self._name)
+            raise guest_exception(reply, self._name, parameters=self._parameters)
         return rows.decode(reply)
 
     def _fresh_call(self, request: int, payload: bytes) -> tuple[int, bytes]:
@@ -287,7 +288,8 @@ class Calls(RuntimeKeeper):
             return
         from udfvm.call.fast_path import small_batches
 
-        small = small_batches(batches, self._name, runtime, self._call_again)
+        names = [each.name for each in self._parameters]
+        small = small_batches(batches, self._name, names, runtime, self._call_again)
         with self._guard.lock:
             if self._runtime is runtime:  # else names changed meanwhile
                 self._small = small
@@ -365,7 +367,7 @@ class Calls(RuntimeKeeper):
             copy and functools.partial(copy, first_row, rows),
         )
         if status:
-            raise guest_exception(reply, self._name, first_row, rows)
+            raise guest_exception(reply, self._name, first_row, rows, self._parameters)
         return codec.reply(reply, rows, is_data)
 
 
@@ -389,12 +391,3 @@ def _loaded_arrays() -> tuple[type, ...]:
     numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
     arrays: tuple[type, ...] = () if numpy is None else (numpy.ndarray,)
     return arrays if pyarrow is None else (*arrays, pyarrow.Array, pyarrow.ChunkedArray)
-
-
-def guest_exception(
-    reply: bytes | memoryview, name: str, first_row: int = 0, rows: int = 0
-) -> CallError:
-    """Returns the exception in a reply with status ERROR."""
-    from udfvm.vmm import guest_error
-
-    return guest_error.parse(reply, name, first_row, rows)

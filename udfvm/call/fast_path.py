@@ -9,14 +9,14 @@ that needs, and what it leaves to Python: all other arguments and replies, and a
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pyarrow as pa
 
 from udfvm.call._fast_path import SmallCalls
 from udfvm.codec.containers import to_numpy
-from udfvm.errors import CallError, CallTimeoutError, ForkedError
+from udfvm.errors import CallError, CallTimeoutError, ForkedError, TypeMappingError
 from udfvm.limits import WINDOW
 from udfvm.types.numpy_conversions import numpy_type
 from udfvm.vmm import exception_at
@@ -49,11 +49,12 @@ _FORMATS: Final = {
 def small_batches(
     batches: NumberBatches,
     name: str,
+    parameters: Sequence[str],
     runtime: Runtime,
     call_again: CallAgain,
 ) -> SmallBatches:
-    """The shorter way for small arrays of types that have it."""
-    return SmallBatches(name, *batches.small_codecs(), runtime, call_again)
+    """The shorter way for small arrays of types that have it. ``parameters`` are names."""
+    return SmallBatches(name, parameters, *batches.small_codecs(), runtime, call_again)
 
 
 class SmallBatches:
@@ -68,6 +69,7 @@ class SmallBatches:
     def __init__(
         self,
         name: str,
+        parameters: Sequence[str],
         codec: BatchCodec,
         numbers: NumberCodec,
         runtime: Runtime,
@@ -75,6 +77,7 @@ class SmallBatches:
     ) -> None:
         """``call_again`` makes a call again in a forked child."""
         self._name = name
+        self._parameters = parameters
         self._codec = codec
         self._numbers = numbers
         self._runtime = runtime  # or the image and the limits would go
@@ -127,7 +130,9 @@ class SmallBatches:
         if status:
             from udfvm.vmm import guest_error
 
-            raise guest_error.parse(memoryview(reply), self._name, 0, layout.rows)
+            raise guest_error.parse(
+                memoryview(reply), self._name, 0, layout.rows, parameters=self._parameters
+            )
         if not is_arrow:
             data = self._codec.numbers_in(memoryview(reply), layout.rows)
             if data is not None:
@@ -156,7 +161,7 @@ class SmallBatches:
         """
         try:
             return self.read(status, reply, layout, is_arrow=True)
-        except CallError as error:
+        except (CallError, TypeMappingError) as error:
             error.locate(error.row, of_batch=True)
             raise
 

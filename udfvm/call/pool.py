@@ -165,6 +165,7 @@ class Pool:
                 self._image_pools[base.digest] = image_pool
             return image_pool
 
+    @checks_options("udfvm.Pool: warm()")
     def warm(self, *functions: Warmable, vms: int = 1) -> Future[int]:
         """Makes VMs ready for functions, in the background: images are built or opened, so many VMs
         opened for each function, and a call made in each, with a row of zeros, whose result is
@@ -208,6 +209,7 @@ class Pool:
             self.size, sum(live for live, _ in found), sum(idle for _, idle in found)
         )
 
+    @checks_options("udfvm.Pool: trim()")
     def trim(self, keep: int = 0) -> None:
         """Closes idle VMs of each base image until at most ``keep`` are left."""
         count = check_count("Pool.trim: keep", keep, 0, MAX_VMS)

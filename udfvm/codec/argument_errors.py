@@ -14,14 +14,9 @@ def argument_error(
     """Returns the error for an argument, or for one row of it. ``reason`` continues a sentence
     whose subject is the argument.
     """
-    position = f" (position {parameter.position})" if parameter.position else ""
-    at = "" if row is None else f", row {row}"
-    error = TypeMappingError(
-        f"UDF {function!r}{at}: argument {parameter.name!r}{position} {reason}"
+    return TypeMappingError.of_argument(
+        function, parameter.name, parameter.position or None, reason, row
     )
-    error.argument, error.position = parameter.name, parameter.position or None
-    error.row, error.reason = row, reason
-    return error
 
 
 def wrong_type(function: str, parameter: Parameter, found: str) -> TypeMappingError:

@@ -15,11 +15,11 @@ from udfvm.errors import CallError, SignatureError, TypeMappingError
 from udfvm.functions.defaults import check_defaults
 from udfvm.functions.function import Function
 from udfvm.functions.group import Group, group_of
-from udfvm.functions.options import PythonOptions, parsed_options
+from udfvm.functions.options import ELSEWHERE, PythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram, check_init, check_method
 from udfvm.functions.samples import checked_group
-from udfvm.keywords import checks_options
+from udfvm.keywords import checks_keywords, checks_options
 from udfvm.types.signatures import signature_of
 from udfvm.types.unions import null_count
 
@@ -115,6 +115,7 @@ class AggregateFunction(Function):
         with _rows_of(valid):
             return self._aggregate(table, rows, finish)
 
+    @checks_keywords
     def map(
         self,
         source: Any,
@@ -302,7 +303,7 @@ def _rows_of(valid: Any) -> Iterator[None]:
     """Makes failures count their row among all rows, not among those that count."""
     try:
         yield
-    except CallError as error:
+    except (CallError, TypeMappingError) as error:
         if error.row is not None and valid is not None:
             error.locate(_index_of(error.row, valid))
         raise
@@ -329,7 +330,7 @@ def aggregate(
     sample: Sequence[tuple[object, ...] | Mapping[str, object]] | None = None,
     **options: Unpack[PythonOptions],
 ) -> Callable[[type[Any]], AggregateFunction]: ...
-@checks_options("udfvm.aggregate", PythonOptions)
+@checks_options("udfvm.aggregate", PythonOptions, elsewhere=ELSEWHERE)
 def aggregate(
     cls: type[Any] | None = None,
     /,
@@ -388,13 +389,8 @@ def aggregate(
         if not isinstance(target, type):
             advice = ": for a function, use @udfvm.udf" if callable(target) else ""
             raise SignatureError(f"@udfvm.aggregate decorates classes; got {shown(target)}{advice}")
-        program = AggregateProgram(
-            target,
-            sample,
-            vectorized=vectorized,
-            input_types=input_types,
-            output_type=output_type,
-        )
+        types: dict[str, Any] = {"input_types": input_types, "output_type": output_type}
+        program = AggregateProgram(target, sample, vectorized=vectorized, **types)
         return AggregateFunction(program, **parsed_options(target.__name__, options))
 
     return decorate if cls is None else decorate(cls)

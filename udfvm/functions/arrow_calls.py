@@ -26,7 +26,7 @@ import pyarrow as pa
 from udfvm.call import _fast_path
 from udfvm.call.dispatch import Calls
 from udfvm.codec.containers import Container
-from udfvm.errors import CallError, PoolClosedError
+from udfvm.errors import CallError, PoolClosedError, TypeMappingError
 from udfvm.functions.aggregate import AggregateFunction
 from udfvm.functions.function import Function
 from udfvm.functions.group import Group
@@ -166,7 +166,7 @@ def _column(calls: Calls, context: Any, arguments: tuple[Any, ...]) -> pa.Array:
         if small is not NotImplemented:
             return _owned(small, context)
         result = calls.call_columns(arguments, Container.CHUNKED, copied, rows=rows)
-    except CallError as error:
+    except (CallError, TypeMappingError) as error:
         error.locate(error.row, of_batch=True)
         raise
     if arguments and not any(isinstance(argument, pa.Array) for argument in arguments):
@@ -182,7 +182,7 @@ def _aggregate(function: AggregateFunction, context: Any, columns: Sequence[pa.A
     """Returns the value of a group, whose rows are columns. Failures count their row in these."""
     try:
         return _owned(function._value_of(columns, Group.finish_column), context)[0]
-    except CallError as error:
+    except (CallError, TypeMappingError) as error:
         error.locate(error.row, of_batch=True)
         raise
 

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from udfvm.call.dispatch import guest_exception
+from udfvm.call.guest_exceptions import guest_exception
 from udfvm.errors import OutputLimitError, ProtocolError, SignatureError
 from udfvm.limits import WINDOW, Limits
 from udfvm.protocol import DESCRIPTION_TABLE, REQUEST_COMPILE, REQUEST_DESCRIBE

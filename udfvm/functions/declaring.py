@@ -8,7 +8,7 @@ from typing import Unpack, overload
 from udfvm.checks import check_switch, options_of, shown
 from udfvm.errors import SignatureError
 from udfvm.functions.function import Function
-from udfvm.functions.options import ScalarPythonOptions, parsed_options
+from udfvm.functions.options import ELSEWHERE, ScalarPythonOptions, parsed_options
 from udfvm.functions.scalar import ScalarFunction, ScalarProgram
 from udfvm.keywords import checks_options
 from udfvm.types.signatures import takes_any_number
@@ -40,7 +40,7 @@ def udf(
     sample: tuple[object, ...] | Mapping[str, object] | None = None,
     **options: Unpack[ScalarPythonOptions],
 ) -> Callable[[Callable[..., object]], ScalarFunction]: ...
-@checks_options("udfvm.udf", ScalarPythonOptions)
+@checks_options("udfvm.udf", ScalarPythonOptions, elsewhere=ELSEWHERE)
 def udf(
     function: Callable[..., object] | None = None,
     /,

@@ -10,8 +10,8 @@ from udfvm.call.dispatch import Calls
 from udfvm.call.pool import Pool, pool_of
 from udfvm.checks import check_choice, shown
 from udfvm.errors import OptionError, SignatureError, TypeMappingError
-from udfvm.functions.options import ScalarPythonOptions, parsed_options
-from udfvm.keywords import check_options, option_names
+from udfvm.functions.options import ELSEWHERE, ScalarPythonOptions, parsed_options
+from udfvm.keywords import check_options, nearest, option_names
 from udfvm.limits import Limits
 from udfvm.load.declaration import Declaration, DeclaredFunction, Isolation
 from udfvm.texts import counted_between
@@ -193,7 +193,8 @@ class Function(DeclaredFunction):
                     f"UDF {self.name!r}: {option}= is fixed where the function is declared:"
                     " declare it again"
                 )
-        check_options(f"UDF {self.name!r}", options, option_names(self._program.options))
+        known = option_names(self._program.options)
+        check_options(f"UDF {self.name!r}: with_options()", options, known, ELSEWHERE)
         changed = parsed_options(self.name, options, self.limits)
         return type(self)(self._program, **{**self._options, "pool": self.pool, **changed})
 
@@ -294,7 +295,14 @@ class Function(DeclaredFunction):
             count = counted_between(self._arity - len(optional), self._arity, "argument")
             names = [each.name + "=" * (each.name in optional) for each in self.parameters]
             taken = f"{count} ({', '.join(names)})" if names else count
-            raise TypeMappingError(f"UDF {self.name!r}: {error}; it takes {taken}") from None
+            known = [each.name for each in self.parameters]
+            unknown = next((each for each in keywords if each not in known), None)
+            reason = str(error)
+            if unknown is not None:
+                meant = nearest(unknown, known)
+                reason = f"got an unexpected keyword argument {unknown!r}"
+                reason += f": did you mean {meant}=?" if meant else ""
+            raise TypeMappingError(f"UDF {self.name!r}: {reason}; it takes {taken}") from None
         bound.apply_defaults()
         return bound.args
 

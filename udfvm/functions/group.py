@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from udfvm.call.dispatch import guest_exception
+from udfvm.call.guest_exceptions import guest_exception
 from udfvm.errors import ProtocolError
 from udfvm.layouts import AGGREGATE
 from udfvm.protocol import (
@@ -117,7 +117,7 @@ class Group:
         reply = self._vm.call(REQUEST_AGGREGATE, payload, self._runtime.limits, self._name)
         data = bytes(reply.data)
         if reply.status:
-            raise guest_exception(data, self._name, first_row, rows)
+            raise guest_exception(data, self._name, first_row, rows, self._parameters)
         if type_ is None:
             return None
         batch, _ = decode(self._name, data, [type_], 1)

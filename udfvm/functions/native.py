@@ -10,7 +10,7 @@ from typing import Any, Final, Unpack
 
 from udfvm.functions.compiled import NativeProgram
 from udfvm.functions.host_compiler import compile_shared_object
-from udfvm.functions.options import NativeOptions, parsed_options
+from udfvm.functions.options import ELSEWHERE, NativeOptions, parsed_options
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.installation import get_include
 from udfvm.keywords import checks_options
@@ -19,7 +19,7 @@ from udfvm.load.compiled_code import read_code
 _MEMORY: Final = "64MiB"  # unless memory= says otherwise
 
 
-@checks_options("udfvm.from_elf", NativeOptions)
+@checks_options("udfvm.from_elf", NativeOptions, elsewhere=ELSEWHERE)
 def from_elf(
     path: bytes | str | os.PathLike[str],
     function: str,
@@ -78,7 +78,7 @@ def from_elf(
     return _from_code(code, function, signature, parsed)
 
 
-@checks_options("udfvm.from_c", NativeOptions)
+@checks_options("udfvm.from_c", NativeOptions, elsewhere=ELSEWHERE)
 def from_c(
     source: str,
     function: str,

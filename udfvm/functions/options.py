@@ -63,6 +63,40 @@ class WasmOptions(Options, IsolationOption, total=False):
     """Options of functions in WebAssembly."""
 
 
+_OF_DECLARATION: Final = "pass it where the function is declared, or register a copy:"
+#: The same for registering functions: options of functions.
+OF_FUNCTIONS: Final = {
+    option: f"{_OF_DECLARATION} function.with_options({option}=...)"
+    for option in ScalarPythonOptions.__annotations__
+}
+_PYTHON: Final = "it is for functions in Python"
+_HOSTED: Final = "it is for functions in Python and native code"
+_DECLARED: Final = "types of functions in Python are annotated, or in input_types= and output_type="
+_SIGNATURE: Final = "types of compiled functions are in signature="
+#: What options of some declaring functions are for, for errors of the others.
+ELSEWHERE: Final = {
+    "host_functions": f"{_HOSTED}, which may call functions of your program",
+    "host_calls": f"{_HOSTED}, which may call functions of your program",
+    "files": f"{_HOSTED}, which may read files of installed packages",
+    "packages": f"{_PYTHON}, which may import packages",
+    "sample": _PYTHON,
+    "vectorized": f"{_PYTHON}, which may take columns (vectorized=True of udfvm.udf)",
+    "elementwise": f"{_PYTHON}, which may take columns (vectorized=True of udfvm.udf)",
+    "isolation": "it is for scalar functions, and udfvm.sqlite.register(isolation=...)",
+    "input_types": _SIGNATURE,
+    "output_type": _SIGNATURE,
+    "columns": "it is for table functions (udfvm.table_function)",
+    "signature": _DECLARED,
+    "flags": "it is for udfvm.from_c",
+    "compiler": "it is for udfvm.from_c",
+    "args": "it is for programs (udfvm.from_wasm)",
+    "env": "it is for programs (udfvm.from_wasm)",
+    "root": "it is for programs (udfvm.from_wasm)",
+    "replace": "it is for registering (udfvm.sqlite.register, udfvm.arrow.register)",
+    "threads": "it is for map()",
+    "on_error": "it is for map()",
+}
+
 #: Options that are limits, by their fields in ``Limits``.
 _LIMITS: Final = {
     "memory": "memory",

@@ -12,6 +12,7 @@ from udfvm.functions.options import ScalarPythonOptions
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
 from udfvm.functions.samples import checked_sample
+from udfvm.keywords import checks_keywords
 from udfvm.types.signatures import hints_of, refuse_generators, signature_of
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class ScalarFunction(Function):
 
         return expression(self, arguments)
 
+    @checks_keywords
     def map(
         self,
         source: Any,

@@ -7,17 +7,17 @@ import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, overload
 
-from udfvm.call.dispatch import guest_exception
+from udfvm.call.guest_exceptions import guest_exception
 from udfvm.checks import shown
 from udfvm.errors import SignatureError, TypeMappingError
 from udfvm.functions.defaults import check_defaults
 from udfvm.functions.function import Function
-from udfvm.functions.options import PythonOptions, parsed_options
+from udfvm.functions.options import ELSEWHERE, PythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
 from udfvm.functions.samples import checked_sample
 from udfvm.functions.table_columns import declared_columns
-from udfvm.keywords import checks_options
+from udfvm.keywords import checks_keywords, checks_options
 from udfvm.layouts import FETCH
 from udfvm.load.declaration import Column
 from udfvm.protocol import REPLY_ARROW, REQUEST_FETCH, REQUEST_TABLE
@@ -125,6 +125,7 @@ class TableFunction(Function):
         columns, _ = columns_of(self.name, self.parameters, arguments, vectorized=False)
         yield from self._fetch(self._calls, columns)
 
+    @checks_keywords
     def map(
         self,
         source: Any,
@@ -215,7 +216,7 @@ class TableFunction(Function):
                 reply = vm.call(request, head + payload, runtime.limits, self.name)
                 data = bytes(reply.data)
                 if reply.status:
-                    raise guest_exception(data, self.name)
+                    raise guest_exception(data, self.name, parameters=self.parameters)
                 batch, more = decode(self.name, data, types, limit)
                 if batch.num_rows:
                     made = [
@@ -290,7 +291,7 @@ def table_function(
     sample: tuple[object, ...] | Mapping[str, object] | None = None,
     **options: Unpack[PythonOptions],
 ) -> Callable[[Callable[..., Any]], TableFunction]: ...
-@checks_options("udfvm.table_function", PythonOptions)
+@checks_options("udfvm.table_function", PythonOptions, elsewhere=ELSEWHERE)
 def table_function(
     function: Callable[..., Any] | None = None,
     /,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Unpack
 from udfvm.call.pool import Pool, pool_of
 from udfvm.errors import OptionError, SignatureError
 from udfvm.functions.compiled import TABLE_ARROW, CompiledProgram
-from udfvm.functions.options import WasmOptions, parsed_options
+from udfvm.functions.options import ELSEWHERE, WasmOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.functions.table import TableFunction
@@ -32,7 +32,7 @@ _MEMORY: Final = "256MiB"
 _SETTING: Final = struct.Struct("<BII")  # struct setting of guest/runtimes/wasm/settings.c
 
 
-@checks_options("udfvm.from_wasm", WasmOptions)
+@checks_options("udfvm.from_wasm", WasmOptions, elsewhere=ELSEWHERE)
 def from_wasm(
     module: bytes | str | os.PathLike[str],
     function: str,

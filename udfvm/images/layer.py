@@ -77,7 +77,8 @@ def udf_layer(
             reply = load_call(vm, REQUEST_LOAD, payload(), load, name, advice)
             if not reply.sealed:
                 failure = guest_error.parse(reply.data, name, loading=True)
-                failure.output = shown(reply.log)
+                if isinstance(failure, errors.CallError):
+                    failure.output = shown(reply.log)
                 raise failure
             log = reply.log.decode("utf-8", "replace")
             vm.seal(

@@ -152,7 +152,7 @@ def _fed(
 ) -> int:
     """Gives a group rows. Returns how many count."""
     first_row, batch = work
-    with _located(arguments, first_row, batch.num_rows), size.measuring(batch.num_rows):
+    with _located(first_row, batch.num_rows), size.measuring(batch.num_rows):
         return group.feed(arguments.cast(arguments.of(batch)))
 
 
@@ -172,7 +172,7 @@ def _states(
         return state_of(arguments.cast(sliced(given, start, count)))
 
     if not skips:
-        with _located(arguments, first_row, rows), size.measuring(rows):
+        with _located(first_row, rows), size.measuring(rows):
             return _Done(batch, [call(0, rows)], [Part(0, rows)])
     for part, result in call_rows(rows, call):
         if not isinstance(result, (CallError, TypeMappingError)):
@@ -188,9 +188,9 @@ def _good(done: _Done) -> pa.RecordBatch:
 
 
 @contextlib.contextmanager
-def _located(arguments: Arguments, first_row: int, rows: int) -> Iterator[None]:
+def _located(first_row: int, rows: int) -> Iterator[None]:
     """Makes failures count their row from the beginning of the input."""
     try:
         yield
     except (CallError, TypeMappingError) as error:
-        raise located(error, arguments.function, arguments.parameters, first_row, rows) from None
+        raise located(error, first_row, rows) from None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple, TypeVar
 
-from udfvm.codec.argument_errors import argument_error
 from udfvm.errors import CallError, HostFunctionError, TypeMappingError
-from udfvm.types.arrow_types import Parameter
 
 OnError = Literal["raise", "null", "skip"]
 Failure = CallError | TypeMappingError
@@ -70,9 +68,7 @@ def _is_of_rows(failure: Failure) -> bool:
     )
 
 
-def located(
-    failure: Failure, function: str, parameters: Sequence[Parameter], first_row: int, rows: int
-) -> Failure:
+def located(failure: Failure, first_row: int, rows: int) -> Failure:
     """Returns a failure that counts its row from the beginning of the input.
 
     ``first_row`` is the first of the ``rows`` that the call had. A failure whose row is not known
@@ -85,11 +81,5 @@ def located(
         elif rows == 1 and isinstance(failure, CallError):
             failure.locate(first_row)
         return failure
-    if isinstance(failure, CallError):
-        failure.locate(first_row + row)
-        return failure
-    parameter = next((each for each in parameters if each.name == failure.argument), None)
-    if parameter is None:
-        return failure
-    made = argument_error(function, parameter, failure.reason, first_row + row)
-    return made.with_traceback(failure.__traceback__)
+    failure.locate(first_row + row)
+    return failure

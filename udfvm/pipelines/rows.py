@@ -39,7 +39,7 @@ class ScalarMapping:
             try:
                 return [self._call(given, rows)], None, 0
             except (CallError, TypeMappingError) as error:
-                raise located(error, self.name, arguments.parameters, first_row, rows) from None
+                raise located(error, first_row, rows) from None
         return self._without_failures(given, rows, on_error)
 
     def _without_failures(

@@ -54,7 +54,7 @@ class TableMapping:
             except (CallError, TypeMappingError) as error:
                 if on_error == "raise":
                     of_input = first_row + row
-                    raise located(error, self.name, arguments.parameters, of_input, 1) from None
+                    raise located(error, of_input, 1) from None
                 failed += 1
                 found = [self._nulls()] if on_error == "null" else []
             made += found

@@ -52,6 +52,7 @@ from udfvm.checks import check_choice, check_switch, options_of, shown
 from udfvm.errors import Error, OptionError, SignatureError
 from udfvm.functions.function import checked_name
 from udfvm.functions.integration import check_function
+from udfvm.functions.options import OF_FUNCTIONS
 from udfvm.keywords import checks_options
 from udfvm.sqlite import _extension
 from udfvm.sqlite._functions import offered_function
@@ -82,7 +83,7 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-@checks_options("udfvm.sqlite.register")
+@checks_options("udfvm.sqlite.register", elsewhere=OF_FUNCTIONS)
 def register(
     connection: apsw.Connection | sqlite3.Connection,
     *functions: Function,

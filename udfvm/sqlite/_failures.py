@@ -113,12 +113,18 @@ def _text(characters: Any) -> str:
 
 
 def _before_call(failure: Any, row: int | None) -> Exception:
+    from udfvm.vmm import guest_error
+
     exception = _BEFORE_CALLS[failure.cause](visible(ffi.string(failure.text)))
     if isinstance(exception, errors.TypeMappingError):
         exception.row = row
         if failure.position:
-            exception.position, exception.argument = int(failure.position), _text(failure.argument)
-    return exception
+            position, argument = int(failure.position), _text(failure.argument)
+            exception.position, exception.argument = position, argument
+            exception.reason = _text(failure.detail).removeprefix(
+                f"argument '{argument}' (position {position}) "
+            )
+    return guest_error.add_output(exception)
 
 
 def _apsw_error(text: str) -> Exception:

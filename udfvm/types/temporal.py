@@ -148,7 +148,10 @@ def time_from_text(text: str, unit: str) -> datetime.time:
     match = _compiled(_TIME_TEXT).fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:40]!r} where a time such as 12:30:00 is declared")
-    time = datetime.time.fromisoformat(text)
+    try:
+        time = datetime.time.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no time of day: {error}") from None
     if time.microsecond % MICROSECONDS.get(unit, 1) or (match[3] or "").strip("0"):
         raise Loss(f"{text} is not a whole number of {unit if unit != 'ns' else 'microseconds'}")
     return time

@@ -44,7 +44,7 @@ STORAGE_BYTES32: int
 STORAGE_BYTES64: int
 STORAGE_NULL: int
 
-_Slot = tuple[int, bool, bool, Callable[..., object] | None, str | None]
+_Slot = tuple[int, bool, bool, Callable[..., object] | None, Callable[..., BaseException] | None]
 _Bytes = bytes | bytearray | memoryview
 
 class ScalarFunction:

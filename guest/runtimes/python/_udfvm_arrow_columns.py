@@ -10,6 +10,7 @@ from typing import Any
 import _udfvm_agent
 import pyarrow as pa
 from _udfvm_agent import STATUS_OK
+from _udfvm_arguments import Parameter
 from _udfvm_column_types import cast_column, column_type
 from _udfvm_conversions import Loss
 from _udfvm_nested import holds_others, type_name
@@ -65,20 +66,19 @@ def column_buffers(column: pa.Array) -> _Buffers | list[Any]:
 def arguments(
     buffers: Sequence[tuple[int, int, int, int] | pa.Array | None],
     types: Sequence[pa.DataType],
-    names: Sequence[str],
+    parameters: Sequence[Parameter],
     rows: int,
 ) -> list[pa.Array]:
-    """Returns the columns of a request. Errors name the argument."""
+    """Returns the columns of a request. Raises WrongArgument."""
     columns = []
-    for position, (each, declared, name) in enumerate(zip(buffers, types, names, strict=True), 1):
+    for each, declared, parameter in zip(buffers, types, parameters, strict=True):
         try:
             columns.append(view(each, declared, rows))
         except Loss as loss:
-            raise OverflowError(
-                f"row {loss.row}: argument {name!r} (position {position}) is {loss}"
-            ) from None
-        except (pa.ArrowException, ValueError, TypeError) as error:
-            raise ValueError(f"argument {name!r} (position {position}): {error}") from None
+            vars(loss)["of_argument"] = f"is {loss}"
+            raise parameter.refuse(loss, -1 if loss.row is None else loss.row) from None
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            raise parameter.refuse(error, vars(error).get("row", -1)) from None
     return columns
 
 
@@ -86,7 +86,7 @@ def vectorized_columns(
     call: Callable[[pa.RecordBatch], pa.Array],
     schema: pa.Schema,
     result: str,
-    parameters: Sequence[str],
+    parameters: Sequence[Parameter],
 ) -> Callable[[], tuple[int, int]]:
     """Returns what answers COLUMNS for a vectorised function."""
     slots = tuple(column_slot(type_name(type_), True) for type_ in schema.types)

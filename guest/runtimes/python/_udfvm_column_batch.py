@@ -61,13 +61,13 @@ class Batches:
         ``schemas`` the messages of the latter.
         """
         parameters, made = metadata["parameters"], metadata["columns"]
-        labels = Parameters.of(parameters).labels
+        in_errors = Parameters.of(parameters).in_errors
         self.plain = self.streams = _udfvm_agent.ColumnBatch(
             (
                 *arguments,
                 *(
-                    column_slot(_in_rows(each), each["nullable"], label)
-                    for each, label in zip(parameters, labels, strict=True)
+                    column_slot(_in_rows(each), each["nullable"], parameter)
+                    for each, parameter in zip(parameters, in_errors, strict=True)
                 ),
             ),
             (*results, *(result_slot(_in_rows(each), each["nullable"]) for each in made)),

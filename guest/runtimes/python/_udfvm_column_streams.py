@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.ipc
 from _udfvm_nested_batch import values_of
 from _udfvm_nested_values import value_check
+from _udfvm_signature import Parameters
 from _udfvm_slots import refuse_none
 from _udfvm_stream import Stream
 from _udfvm_unions import array_of
@@ -36,10 +37,13 @@ class StreamColumns:
         reply; ``first`` is the index there of the first of them.
         """
         asked, made = (pa.ipc.read_schema(pa.py_buffer(each)) for each in schemas)
+        parameters = Parameters.of(metadata["parameters"]).in_errors
         self._batch = batch
         self._arguments = {
-            first[0] + index: (_stream(asked.types[index]), each["type"])
-            for index, each in enumerate(metadata["parameters"])
+            first[0] + index: (_stream(asked.types[index]), parameter)
+            for index, (each, parameter) in enumerate(
+                zip(metadata["parameters"], parameters, strict=True)
+            )
             if each["stream"]
         }
         self.made = {
@@ -63,9 +67,9 @@ class StreamColumns:
     def read(self, offset: int) -> tuple[int, list[Any]]:
         """Returns the rows and the columns of the batch at an offset of the request, as lists."""
         rows, columns = self._batch.read(offset)
-        for index, (stream, name) in self._arguments.items():
+        for index, (stream, parameter) in self._arguments.items():
             if isinstance(columns[index], memoryview):
-                columns[index] = values_of(_column(stream, columns[index]), name)
+                columns[index] = values_of(_column(stream, columns[index]), parameter)
         return rows, columns
 
     def buffers(self, offset: int) -> tuple[int, list[Any]]:

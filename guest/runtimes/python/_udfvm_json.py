@@ -19,7 +19,9 @@ def from_json_text(text: str) -> Any:
     try:
         return from_json(text)
     except ValueError as error:
-        raise ValueError(f"not valid JSON: {error}") from None
+        wrong = ValueError(f"not valid JSON: {error}")
+        vars(wrong)["of_argument"] = f"is {wrong}"
+        raise wrong from None
 
 
 def to_json_text(value: Any, default: Callable[[Any], Any] | None = None) -> str:

@@ -9,10 +9,12 @@ from typing import Any, Final
 
 import _udfvm_agent
 import pyarrow as pa
+from _udfvm_arguments import Parameter
 from _udfvm_array_values import to_values
 from _udfvm_nested import type_name
 from _udfvm_nested_values import json_checked, json_writer, value_check
 from _udfvm_report import report
+from _udfvm_signature import Parameters
 from _udfvm_slots import refuse_none
 from _udfvm_stream import Stream
 from _udfvm_unions import array_of
@@ -28,7 +30,7 @@ class NestedBatches:
         self, function: Callable[..., object], metadata: dict[str, Any], stream: Stream
     ) -> None:
         self._function = function
-        self._types = [parameter["type"] for parameter in metadata["parameters"]]
+        self._parameters = Parameters.of(metadata["parameters"]).in_errors
         self._required = [
             index
             for index, parameter in enumerate(metadata["parameters"])
@@ -50,7 +52,8 @@ class NestedBatches:
         """Calls the function with each row, and writes the results."""
         self._row = -1
         columns = [
-            values_of(column, name) for column, name in zip(batch.columns, self._types, strict=True)
+            values_of(column, parameter)
+            for column, parameter in zip(batch.columns, self._parameters, strict=True)
         ]
         results = []
         for self._row, values in enumerate(
@@ -63,19 +66,31 @@ class NestedBatches:
         return self._stream.write(array_of(results, self._stream.type))
 
 
-def values_of(column: pa.Array, name: str) -> list[Any]:
-    """Returns the values of a column as a scalar function gets them."""
-    decode = None if in_pyarrow(name) else value_type(name).decode
-    if decode is None:
-        return to_values(column)
-    stored = column.view(_STORED.get(name, pa.int64()))
-    return [None if value is None else decode(value) for value in stored.to_pylist()]
+def values_of(column: pa.Array, parameter: Parameter) -> list[Any]:
+    """Returns the values of a column as a scalar function gets them. Raises WrongArgument."""
+    values: list[Any] = []
+    try:
+        decode = None if in_pyarrow(parameter.type) else value_type(parameter.type).decode
+        if decode is None:
+            return to_values(column)
+        stored = column.view(_STORED.get(parameter.type, pa.int64()))
+        for value in stored.to_pylist():
+            values.append(None if value is None else decode(value))  # noqa: PERF401 - its length is the row of a failure
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise parameter.refuse(error, len(values) if values or len(column) == 1 else -1) from None
+    return values
 
 
 def from_json(texts: pa.Array, declared: pa.DataType) -> pa.Array:
-    """Parses a column of JSON to lists or structs."""
+    """Parses a column of JSON to lists or structs. Errors have their row in ``row``."""
     read = json_checked(type_name(declared))
-    values = [None if text is None else read(text) for text in texts.to_pylist()]
+    values: list[Any] = []
+    try:
+        for text in texts.to_pylist():
+            values.append(None if text is None else read(text))  # noqa: PERF401 - its length is the row of a failure
+    except (TypeError, ValueError, OverflowError) as error:
+        vars(error)["row"] = len(values)
+        raise
     return array_of(values, declared)
 
 

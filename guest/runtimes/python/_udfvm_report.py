@@ -14,8 +14,10 @@ from _udfvm_agent import (
     MAX_ERROR_MESSAGE,
     MAX_ERROR_TRACEBACK,
     MAX_ERROR_TYPE,
+    ROW_OF_SAMPLE,
     STATUS_ERROR,
 )
+from _udfvm_arguments import WrongArgument
 from _udfvm_conversions import Loss, Refused
 from _udfvm_layouts import GUEST_ERROR
 from _udfvm_texts import format_size
@@ -27,17 +29,24 @@ def report(exception: BaseException, row: int = -1) -> tuple[int, int]:
     """Writes the report. Returns status and length of the reply."""
     output = _udfvm_agent.output()
     capacity = max(0, len(output) - GUEST_ERROR.size)
-    exception = _plain(exception)
+    argument = 0
+    if type(exception) is WrongArgument:
+        of_sample = row == ROW_OF_SAMPLE  # the host does not yet know the parameters
+        parts = [_type_name(type(_plain(exception.error))), exception.reason, ""]
+        if of_sample:
+            parts[1] = str(exception)
+        else:
+            argument, row = exception.position, exception.row if row < 0 else row
+    else:
+        exception = _plain(exception)
+        parts = [_type_name(type(exception)), _message(exception), _traceback(exception)]
     texts = []
-    for text, limit in (
-        (_type_name(type(exception)), MAX_ERROR_TYPE),
-        (_message(exception), MAX_ERROR_MESSAGE),
-        (_traceback(exception), MAX_ERROR_TRACEBACK),
-    ):
+    limits = MAX_ERROR_TYPE, MAX_ERROR_MESSAGE, MAX_ERROR_TRACEBACK
+    for text, limit in zip(parts, limits, strict=True):
         cut = _cut(text.encode("utf-8", "backslashreplace"), min(limit, capacity))
         capacity -= len(cut)
         texts.append(cut)
-    reply = GUEST_ERROR.pack(*map(len, texts), 0, row) + b"".join(texts)
+    reply = GUEST_ERROR.pack(*map(len, texts), 0, argument, row) + b"".join(texts)
     output[: len(reply)] = reply
     return STATUS_ERROR, len(reply)
 

@@ -229,7 +229,7 @@ def _load_vectorized(function: Callable[..., object], payload: _Payload) -> Load
             loaded,
             stream.schema,
             metadata["result"],
-            [each["name"] for each in metadata["parameters"]],
+            Signature.of(metadata).parameters.in_errors,
         )
 
     def handle(request: int, length: int) -> Answer:

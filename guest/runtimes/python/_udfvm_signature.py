@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
+from _udfvm_arguments import Parameter
+
 
 class Parameters(NamedTuple):
     """Parameters, by position."""
@@ -22,11 +24,11 @@ class Parameters(NamedTuple):
         return cls(types, nullable, names)
 
     @property
-    def labels(self) -> list[str]:
-        """Returns the names of the arguments in errors."""
+    def in_errors(self) -> list[Parameter]:
+        """Returns the parameters as errors name them."""
         return [
-            f"argument {name!r} (position {position})"
-            for position, name in enumerate(self.names, 1)
+            Parameter(name, position, type_)
+            for position, (name, type_) in enumerate(zip(self.names, self.types, strict=True), 1)
         ]
 
 

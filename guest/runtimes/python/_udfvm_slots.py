@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from _udfvm_arguments import Parameter
 from _udfvm_column_types import column_type
 from _udfvm_conversions import is_missing
 from _udfvm_nested_values import json_reader, json_writer
@@ -16,8 +17,9 @@ from _udfvm_value_types import is_nested, storage_of, value_type
 
 #: The storage; whether null is allowed; whether the stored value is Python's; else what converts
 #: it: of a parameter what is stored, of a result what the function returned, which C also asks for
-#: where it does not take a value as it is; and how errors name a parameter.
-Slot = tuple[int, bool, bool, Callable[..., Any] | None, str | None]
+#: where it does not take a value as it is; and what makes, of the exception of a parameter's
+#: conversion and the row, the one that names the parameter.
+Slot = tuple[int, bool, bool, Callable[..., Any] | None, Callable[..., BaseException] | None]
 
 
 def decoder_of(name: str) -> Converter | None:
@@ -49,12 +51,12 @@ def refuse_none(encode: Converter) -> Converter:
 
 def parameter_slots(parameters: Parameters) -> tuple[Slot, ...]:
     """Returns the slots of parameters."""
-    return tuple(map(_parameter_slot, parameters.types, parameters.nullable, parameters.labels))
+    return tuple(map(_parameter_slot, parameters.in_errors, parameters.nullable))
 
 
-def _parameter_slot(name: str, nullable: bool, label: str) -> Slot:
-    decode = decoder_of(name)
-    return storage_of(name), nullable, decode is None, decode, label
+def _parameter_slot(parameter: Parameter, nullable: bool) -> Slot:
+    decode = decoder_of(parameter.type)
+    return storage_of(parameter.type), nullable, decode is None, decode, parameter.refuse
 
 
 def returned_slot(signature: Signature) -> Slot:
@@ -75,13 +77,14 @@ def returned_slot(signature: Signature) -> Slot:
 
 def column_slots(parameters: Parameters) -> tuple[Slot, ...]:
     """Returns the slots of parameters in column batches."""
-    return tuple(map(column_slot, parameters.types, parameters.nullable, parameters.labels))
+    return tuple(map(column_slot, parameters.types, parameters.nullable, parameters.in_errors))
 
 
-def column_slot(name: str, nullable: bool, label: str | None = None) -> Slot:
-    """Returns the slot of a column of a request. Errors name it by the label."""
+def column_slot(name: str, nullable: bool, parameter: Parameter | None = None) -> Slot:
+    """Returns the slot of a column of a request. Errors name it by the parameter."""
     convert = _narrowing(name) or decoder_of(name)
-    return storage_of(column_type(name)), nullable, convert is None, convert, label
+    refuse = None if parameter is None else parameter.refuse
+    return storage_of(column_type(name)), nullable, convert is None, convert, refuse
 
 
 def result_slot(name: str, nullable: bool) -> Slot:

@@ -172,7 +172,9 @@ def _encode_integer(value: object) -> int:
 
 
 def _out_of_range(value: float, name: str) -> OverflowError:
-    return OverflowError(f"{short(value)} is out of the range of its declared type, {name}")
+    error = OverflowError(f"{short(value)} is out of the range of its declared type, {name}")
+    vars(error)["of_argument"] = f"is {short(value)}, out of the range of {name}"
+    return error
 
 
 def _float(name: str) -> ValueType:

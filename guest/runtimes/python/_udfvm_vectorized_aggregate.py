@@ -12,6 +12,7 @@ import pyarrow.ipc
 from _udfvm_aggregate import Aggregate
 from _udfvm_arrow_columns import arguments, view
 from _udfvm_layouts import AGGREGATE
+from _udfvm_signature import Parameters
 from _udfvm_vectorized import containers_of
 
 
@@ -24,7 +25,7 @@ class VectorizedAggregate(Aggregate):
         super().__init__(cls, metadata, schemas)
         asked = pa.ipc.read_schema(pa.py_buffer(schemas[0]))
         self._types = [pa.int64(), pa.bool_(), *asked.types]
-        self._names = [parameter["name"] for parameter in metadata["parameters"]]
+        self._parameters = Parameters.of(metadata["parameters"]).in_errors
         self._containers = containers_of(metadata)
 
     def _in_c(self) -> None:
@@ -38,7 +39,7 @@ class VectorizedAggregate(Aggregate):
             view(each, type_, rows)
             for each, type_ in zip(buffers[:2], self._types[:2], strict=True)
         )
-        columns = arguments(buffers[2:], self._types[2:], self._names, rows)
+        columns = arguments(buffers[2:], self._types[2:], self._parameters, rows)
         distinct = pc.unique(numbers).to_pylist()
         if inverses.null_count == rows:  # no row leaves its group
             for number in distinct:

@@ -155,7 +155,7 @@ static int make_arguments(const struct aggregate *self, int64_t row)
                              ? Py_NewRef(Py_None)
                              : value_from_column(&batch->arguments[i], &batch->found[i], row);
         if (!made) {
-            name_argument(&batch->arguments[i]);
+            name_argument(&batch->arguments[i], row);
             drop_arguments(self->arguments + FIRST_ARGUMENT, i - FIRST_ARGUMENT);
             return -1;
         }

@@ -51,8 +51,10 @@ static int columns_traverse(PyObject *object, visitproc visit, void *arg)
 {
     struct column_batch *self = (struct column_batch *)object;
     Py_VISIT(Py_TYPE(object));
-    for (size_t i = 0; i < self->argument_count; i++)
+    for (size_t i = 0; i < self->argument_count; i++) {
         Py_VISIT(self->arguments[i].convert);
+        Py_VISIT(self->arguments[i].refuse);
+    }
     for (size_t i = 0; i < self->result_count; i++)
         Py_VISIT(self->results[i].convert);
     return 0;
@@ -63,7 +65,7 @@ static int columns_clear(PyObject *object)
     struct column_batch *self = (struct column_batch *)object;
     for (size_t i = 0; i < self->argument_count; i++) {
         Py_CLEAR(self->arguments[i].convert);
-        Py_CLEAR(self->arguments[i].label);
+        Py_CLEAR(self->arguments[i].refuse);
     }
     for (size_t i = 0; i < self->result_count; i++)
         Py_CLEAR(self->results[i].convert);
@@ -120,6 +122,7 @@ static PyObject *column_list(const struct value_slot *slot, const struct column 
         PyObject *value = column_is_null(column, row) ? Py_NewRef(Py_None)
                                                       : value_from_column(slot, column, row);
         if (!value) {
+            name_argument(slot, row);
             Py_CLEAR(list);
             break;
         }
@@ -146,11 +149,10 @@ static PyObject *columns_read(PyObject *object, PyObject *arguments)
         PyObject *list = column_stream(&request, i);
         if (!list && !PyErr_Occurred())
             list = column_list(&self->arguments[i], &self->found[i], (Py_ssize_t)request.rows);
-        if (!list) {
-            name_argument(&self->arguments[i]);
-            Py_CLEAR(lists);
-        } else
+        if (list)
             PyList_SET_ITEM(lists, (Py_ssize_t)i, list);
+        else
+            Py_CLEAR(lists);
     }
     return lists ? Py_BuildValue("nN", (Py_ssize_t)request.rows, lists) : NULL;
 }

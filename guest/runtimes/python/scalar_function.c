@@ -10,9 +10,9 @@
 int slot_from_tuple(PyObject *tuple, struct value_slot *slot)
 {
     int storage, nullable, direct;
-    PyObject *convert, *label = Py_None;
+    PyObject *convert, *refuse = Py_None;
     if (!PyTuple_Check(tuple) ||
-        !PyArg_ParseTuple(tuple, "ippO|O", &storage, &nullable, &direct, &convert, &label)) {
+        !PyArg_ParseTuple(tuple, "ippO|O", &storage, &nullable, &direct, &convert, &refuse)) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_TypeError, "a slot is a tuple");
         return -1;
@@ -22,7 +22,7 @@ int slot_from_tuple(PyObject *tuple, struct value_slot *slot)
         return -1;
     }
     *slot = (struct value_slot){ (enum storage)storage, nullable, direct, Py_NewRef(convert),
-                                 label == Py_None ? NULL : Py_NewRef(label) };
+                                 refuse == Py_None ? NULL : Py_NewRef(refuse) };
     return 0;
 }
 
@@ -62,8 +62,10 @@ static int scalar_function_traverse(PyObject *object, visitproc visit, void *arg
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->callable);
     Py_VISIT(self->result.convert);
-    for (size_t i = 0; i < self->count; i++)
+    for (size_t i = 0; i < self->count; i++) {
         Py_VISIT(self->parameters[i].convert);
+        Py_VISIT(self->parameters[i].refuse);
+    }
     return 0;
 }
 
@@ -74,7 +76,7 @@ static int scalar_function_clear(PyObject *object)
     Py_CLEAR(self->result.convert);
     for (size_t i = 0; i < self->count; i++) {
         Py_CLEAR(self->parameters[i].convert);
-        Py_CLEAR(self->parameters[i].label);
+        Py_CLEAR(self->parameters[i].refuse);
     }
     return 0;
 }
@@ -106,7 +108,7 @@ static bool take_argument(struct scalar_function *function, size_t i)
 {
     PyObject **made = &function->arguments[i + 1];
     if (!*made)
-        name_argument(&function->parameters[i]);
+        name_argument(&function->parameters[i], -1);
     else if (*made != Py_None || function->parameters[i].nullable)
         return true;
     drop_arguments(function->arguments + 1, *made ? i + 1 : i);

@@ -25,14 +25,12 @@ PyObject *value_from_row(const struct value_slot *slot, const struct udfvm_value
         return PyBool_FromLong(value->integer != 0);
     case UDFVM_TYPE_INT64:
         if (!storage_holds(slot->storage, value->integer))
-            return PyErr_Format(PyExc_OverflowError,
-                                "%lld is out of the range of its declared type",
+            return PyErr_Format(PyExc_OverflowError, "%lld is out of its range",
                                 (long long)value->integer);
         return converted(slot, PyLong_FromLongLong(value->integer));
     case UDFVM_TYPE_FLOAT64:
         if (!storage_holds_real(slot->storage, value->real)) {
-            PyErr_SetString(PyExc_OverflowError,
-                            "the number is out of the range of its declared type, float");
+            PyErr_SetString(PyExc_OverflowError, "the number is out of its range");
             return NULL;
         }
         return PyFloat_FromDouble(slot->storage == STORAGE_FLOAT32 ? (double)(float)value->real
@@ -65,17 +63,19 @@ PyObject *take_exception(void)
 #endif
 }
 
-void name_argument(const struct value_slot *slot)
+void name_argument(const struct value_slot *slot, int64_t row)
 {
-    PyObject *error_types[] = { PyExc_TypeError, PyExc_OverflowError, PyExc_ValueError };
-    PyObject *exception = take_exception();
-    for (size_t i = 0; exception && slot->label && i < sizeof error_types / sizeof *error_types;
-         i++)
-        if (PyErr_GivenExceptionMatches(exception, error_types[i])) {
-            PyErr_Format(error_types[i], "%S: %S", slot->label, exception);
-            Py_DECREF(exception);
-            return;
-        }
+    PyObject *exception = take_exception(), *named = NULL;
+    if (exception && slot->refuse &&
+        (PyErr_GivenExceptionMatches(exception, PyExc_TypeError) ||
+         PyErr_GivenExceptionMatches(exception, PyExc_OverflowError) ||
+         PyErr_GivenExceptionMatches(exception, PyExc_ValueError))) {
+        named = PyObject_CallFunction(slot->refuse, "OL", exception, (long long)row);
+        if (!named)
+            PyErr_Clear(); /* no memory: the exception itself says enough */
+    }
+    if (named)
+        Py_SETREF(exception, named);
     if (exception)
         PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
     Py_XDECREF(exception);

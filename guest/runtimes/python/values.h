@@ -15,7 +15,8 @@ struct value_slot {
     bool direct;       /* the stored value is the Python value: bool, int, float, str, bytes */
     PyObject *convert; /* of a parameter: stored value -> argument, unless direct; of the result:
                           returned value -> stored Python value, if C does not store it as it is */
-    PyObject *label;   /* the parameter's name in errors; NULL if it has none */
+    PyObject *refuse;  /* of a parameter: (exception of its conversion, row) -> the exception that
+                          names it; NULL if it has no name */
 };
 
 /* A result that will be stored. Its bytes belong to `owner`. */
@@ -34,8 +35,9 @@ PyObject *value_from_column(const struct value_slot *slot, const struct column *
 
 /* Takes the pending exception, with its traceback attached. */
 PyObject *take_exception(void);
-/* Adds the argument's name to the pending exception, if that is about the value. */
-void name_argument(const struct value_slot *slot);
+/* Makes the pending exception one that names the argument, if it is about the value. `row`: of the
+ * batch; -1 if that is not known. */
+void name_argument(const struct value_slot *slot, int64_t row);
 
 /* Sets the exception for a value that does not fit into the block. Returns -1. */
 int column_too_large(void);

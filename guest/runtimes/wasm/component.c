@@ -150,7 +150,9 @@ static bool call(const struct component *component, const struct column *columns
     for (; made && count < component->count; count++)
         made = component_value_make(&component->parameters[count], &columns[count], row,
                                     &arguments[count]);
-    if (made)
+    if (!made)
+        failure_of_argument(count);
+    else
         error = wasmtime.wasmtime_component_func_call(&component->function, component->context,
                                                       arguments, count, result, 1);
     for (size_t i = 0; i < count; i++)

@@ -34,7 +34,7 @@ static void make_bytes(const char *bytes, size_t length, wasmtime_component_val 
 static bool make_character(const struct scalar *text, wasmtime_component_val *value)
 {
     if (text->length == 0 || utf8_sequence(text->bytes, text->length) != text->length)
-        return failure_set("ValueError", "%.*s is not one character",
+        return failure_set("ValueError", "is '%.*s', which is not one character",
                            text->length > MAX_SHOWN ? MAX_SHOWN : (int)text->length, text->bytes);
     *value = (wasmtime_component_val){ .kind = COMPONENT_CHAR,
                                        .of.character = utf8_decode(text->bytes, text->length) };
@@ -110,7 +110,7 @@ static bool make_tuple(const struct component_type *type, const struct column *c
 
 static bool wrong_null(const char *field)
 {
-    return failure_set("TypeError", "%s%s is null, and its type is not an option",
+    return failure_set("TypeError", "is not valid: %s%s is null, and its type is not an option",
                        field ? "the field " : "an item", field ? field : "");
 }
 

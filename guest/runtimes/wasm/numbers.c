@@ -110,8 +110,7 @@ static bool is_stored_alike(enum storage storage, enum wasm_kind kind)
     }
 }
 
-static bool put_argument(const struct slot *slot, const struct column *column, int64_t row,
-                         enum wasm_kind kind, uint8_t *to)
+static bool put_argument(const struct column *column, int64_t row, enum wasm_kind kind, uint8_t *to)
 {
     const double real = kind == WASM_F32 || kind == WASM_F64
                             ? stored_real(column->storage, column->data, row)
@@ -122,8 +121,8 @@ static bool put_argument(const struct slot *slot, const struct column *column, i
                                 : 0;
     if (kind == WASM_I32 &&
         !storage_holds(column->storage == STORAGE_UINT32 ? STORAGE_UINT32 : STORAGE_INT32, integer))
-        return failure_set("OverflowError", "%s is i32 in the module, and %lld is out of its range",
-                           slot->name, (long long)integer);
+        return failure_set("OverflowError", "is %lld, out of range of i32, its type in the module",
+                           (long long)integer);
     memcpy(to,
            kind == WASM_F64   ? (const void *)&real
            : kind == WASM_F32 ? (const void *)&narrow
@@ -150,8 +149,10 @@ static int64_t gather(const struct numbers *numbers, size_t index, const struct 
             continue;
         if (stored_alike)
             memcpy(to, column->data + (size_t)row * width, width);
-        else if (!put_argument(&numbers->signature->parameters[index], column, row, kind, to))
+        else if (!put_argument(column, row, kind, to)) {
+            failure_of_argument(index + 1);
             return row;
+        }
         to += width;
     }
     return end;

@@ -97,8 +97,7 @@ static void *narrow(const struct slot *slot, struct column *column, uint64_t row
 
 /* Parses the JSON of a column, which may be one of nulls. *failed is the row that does not fit. */
 static bool take_nested(struct nested_argument *argument, const struct column_request *request,
-                        size_t index, const struct slot *slot, struct column *column,
-                        int64_t *failed)
+                        size_t index, struct column *column, int64_t *failed)
 {
     const struct slot text = { .storage = STORAGE_TEXT64 };
     struct column texts;
@@ -109,7 +108,7 @@ static bool take_nested(struct nested_argument *argument, const struct column_re
         const bool null = column_is_null(&texts, row);
         const struct scalar json = null ? (struct scalar){ .null = true }
                                         : column_bytes(&texts, row);
-        if (!nested_argument_put(argument, slot->name, json.bytes, json.length)) {
+        if (!nested_argument_put(argument, json.bytes, json.length)) {
             *failed = row;
             return true;
         }
@@ -141,7 +140,7 @@ static bool take_argument(struct arguments *arguments, const struct program *pro
     if (column_request_stream(request, index, &stream))
         return take_stream(program->nested[index], &stream, slot, request->rows, column);
     if (program->nested[index])
-        return take_nested(program->nested[index], request, index, slot, column, failed);
+        return take_nested(program->nested[index], request, index, column, failed);
     if (!find_argument(request, index, slot, column))
         return false;
     arguments->made[index] = column->all_null ? all_null(column, request->rows)
@@ -161,7 +160,7 @@ bool arguments_take(struct arguments *arguments, const struct program *program,
     for (size_t i = 0; valid && i < count; i++) {
         valid = take_argument(arguments, program, &request, i, row);
         if (*row >= 0)
-            return false;
+            return failure_of_argument(i + 1);
     }
     if (!valid)
         failure_set("ValueError", "the columns are not those that the function was loaded with");

@@ -12,6 +12,7 @@ static struct {
     const char *type;
     char message[2048], traceback[16384];
     uint32_t signal;
+    size_t argument;
     uint64_t addresses[2]; /* address, instruction */
 } failure;
 
@@ -21,9 +22,16 @@ bool failure_set(const char *type, const char *format, ...)
     failure.type = type;
     failure.traceback[0] = 0;
     failure.signal = 0;
+    failure.argument = 0;
     va_start(arguments, format);
     vsnprintf(failure.message, sizeof failure.message, format, arguments);
     va_end(arguments);
+    return false;
+}
+
+bool failure_of_argument(size_t position)
+{
+    failure.argument = position;
     return false;
 }
 
@@ -72,7 +80,8 @@ uint64_t failure_reply(int64_t row)
         .type_length = (uint32_t)strlen(failure.type),
         .message_length = (uint32_t)strlen(failure.message),
         .traceback_length = (uint32_t)strlen(failure.traceback),
-        .signal = failure.signal,
+        .signal = (uint16_t)failure.signal,
+        .argument = (uint16_t)failure.argument,
         .row = row,
     };
     uint8_t *const output = (uint8_t *)UDFVM_OUTPUT_BASE, *at = put(output, &error, sizeof error);

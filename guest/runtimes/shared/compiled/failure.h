@@ -3,11 +3,15 @@
 #define UDFVM_COMPILED_FAILURE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Sets a new failure, by type and message (formatted as by printf). Returns false, for callers that
  * fail with it. */
 __attribute__((format(printf, 2, 3))) bool failure_set(const char *type, const char *format, ...);
+/* Says that the failure is that of an argument, counted from 1, which the function does not get.
+ * The message continues a sentence whose subject is the argument. Returns false. */
+bool failure_of_argument(size_t position);
 const char *failure_message(void);
 /* If the micro-VM refused memory in this call, adds this to the message. */
 void failure_add_refusal(void);

@@ -7,8 +7,8 @@
 
 /* Parses JSON and appends the value. A field that the object does not have is null. A field that
  * the type does not have, and any value that does not fit the type, is an error. Returns false with
- * a failure, which names the argument. */
-bool json_read(struct builder *builder, const char *argument, const char *text, size_t length);
+ * a failure, whose message continues a sentence about the argument that the text is. */
+bool json_read(struct builder *builder, const char *text, size_t length);
 
 /* Appends the text of a row, which is not null. Returns false with a failure if a number is not
  * finite, which JSON cannot represent. */

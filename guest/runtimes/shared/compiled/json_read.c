@@ -19,9 +19,9 @@ static bool out_of_range(const struct json_reader *reader, const char *number, c
     struct bytes name = { 0 };
     type_write(type, &name);
     failure_set("OverflowError",
-                "argument %s: %.*s, at byte %zu of its JSON, is out of range of %.*s",
-                reader->argument, json_shown(number, end), number, (size_t)(number - reader->start),
-                (int)name.length, (const char *)name.at);
+                "is not valid: %.*s, at byte %zu of its JSON, is out of range of %.*s",
+                json_shown(number, end), number, (size_t)(number - reader->start), (int)name.length,
+                (const char *)name.at);
     bytes_free(&name);
     return false;
 }
@@ -114,8 +114,7 @@ static bool put_string(struct json_reader *reader, struct builder *builder, size
 {
     if (builder_bytes(builder, reader->string.at, length))
         return true;
-    return failure_set("OverflowError", "argument %s: its strings are too large for one column",
-                       reader->argument);
+    return failure_set("OverflowError", "has strings that are too large for one column");
 }
 
 static bool read_bytes(struct json_reader *reader, struct builder *builder)
@@ -172,8 +171,7 @@ static bool read_list(struct json_reader *reader, struct builder *builder)
     }
     if (builder_list(builder))
         return true;
-    return failure_set("OverflowError", "argument %s: its arrays are too large for one column",
-                       reader->argument);
+    return failure_set("OverflowError", "has arrays that are too large for one column");
 }
 
 /* Returns the field whose name was read last. */
@@ -195,10 +193,10 @@ static bool wrong_field(struct json_reader *reader, const char *begin, const str
     struct bytes name = { 0 };
     type_write(type, &name);
     failure_set("ValueError",
-                "argument %s: at byte %zu its JSON has the key %.*s%s; the type is %.*s",
-                reader->argument, (size_t)(begin - reader->start),
-                json_shown(begin, reader->text.at), begin, twice ? " again" : "",
-                (int)(name.length < 1024 ? name.length : 1024), (const char *)name.at);
+                "is not valid: at byte %zu its JSON has the key %.*s%s; the type is %.*s",
+                (size_t)(begin - reader->start), json_shown(begin, reader->text.at), begin,
+                twice ? " again" : "", (int)(name.length < 1024 ? name.length : 1024),
+                (const char *)name.at);
     bytes_free(&name);
     return false;
 }
@@ -275,12 +273,12 @@ static bool read_value(struct json_reader *reader, struct builder *builder)
     }
 }
 
-bool json_read(struct builder *builder, const char *argument, const char *text, size_t length)
+bool json_read(struct builder *builder, const char *text, size_t length)
 {
-    struct json_reader reader = { argument, text, { text, text + length }, { 0 } };
+    struct json_reader reader = { text, { text, text + length }, { 0 } };
     bool done = utf8_is_valid(text, length);
     if (!done)
-        failure_set("UnicodeDecodeError", "argument %s: its JSON is not valid UTF-8", argument);
+        failure_set("UnicodeDecodeError", "is not valid: its JSON is not UTF-8");
     done = done && read_value(&reader, builder);
     json_skip_blanks(&reader);
     if (done && reader.text.at < reader.text.end)

@@ -22,11 +22,10 @@ int json_shown(const char *at, const char *end)
 bool json_expected(const struct json_reader *reader, const char *what)
 {
     if (reader->text.at == reader->text.end)
-        failure_set("ValueError", "argument %s: its JSON ends where %s is expected",
-                    reader->argument, what);
+        failure_set("ValueError", "is not valid: its JSON ends where %s is expected", what);
     else
-        failure_set("ValueError", "argument %s: at byte %zu of its JSON %s is expected, not %.*s",
-                    reader->argument, (size_t)(reader->text.at - reader->start), what,
+        failure_set("ValueError", "is not valid: at byte %zu of its JSON %s is expected, not %.*s",
+                    (size_t)(reader->text.at - reader->start), what,
                     json_shown(reader->text.at, reader->text.end), reader->text.at);
     return false;
 }

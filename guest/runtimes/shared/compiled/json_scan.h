@@ -6,9 +6,9 @@
 #include "shared/compiled/scanner.h"
 
 struct json_reader {
-    const char *argument, *start; /* the argument's name; its text */
-    struct scanner text;          /* the unread text */
-    struct bytes string;          /* the string that was read last */
+    const char *start;   /* the text */
+    struct scanner text; /* what is unread of it */
+    struct bytes string; /* the string that was read last */
 };
 
 /* Sets the failure that `what` is expected here. Returns false. */

@@ -23,11 +23,10 @@ void nested_argument_begin(struct nested_argument *argument)
     builder_clear(&argument->builder);
 }
 
-bool nested_argument_put(struct nested_argument *argument, const char *name, const char *text,
-                         size_t length)
+bool nested_argument_put(struct nested_argument *argument, const char *text, size_t length)
 {
     if (text)
-        return json_read(&argument->builder, name, text, length);
+        return json_read(&argument->builder, text, length);
     builder_null(&argument->builder);
     return true;
 }

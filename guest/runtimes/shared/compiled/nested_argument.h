@@ -16,8 +16,7 @@ void nested_arguments_prepare(struct program *program);
 /* Begins a column of JSON texts. */
 void nested_argument_begin(struct nested_argument *argument);
 /* Appends a row; `text` NULL means null. Returns false with a failure. */
-bool nested_argument_put(struct nested_argument *argument, const char *name, const char *text,
-                         size_t length);
+bool nested_argument_put(struct nested_argument *argument, const char *text, size_t length);
 /* Returns the column. It is valid until the next begins. */
 struct column nested_argument_column(struct nested_argument *argument);
 

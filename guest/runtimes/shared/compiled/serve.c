@@ -120,32 +120,29 @@ bool slot_holds(const struct slot *slot, int64_t integer)
 {
     if (storage_holds(slot->storage, integer))
         return true;
-    return failure_set("OverflowError", "argument %s: %lld is out of range of the function's type",
-                       slot->name, (long long)integer);
+    return failure_set("OverflowError", "is %lld, out of range of the function's type",
+                       (long long)integer);
 }
 
 bool slot_holds_real(const struct slot *slot, double real)
 {
     if (storage_holds_real(slot->storage, real))
         return true;
-    return failure_set("OverflowError", "argument %s: %g is out of range of the function's type",
-                       slot->name, real);
+    return failure_set("OverflowError", "is %g, out of range of the function's type", real);
 }
 
 /* Parses JSON text into a column of one row. */
-static bool take_nested(const struct udfvm_value *value, const struct slot *slot,
-                        struct nested_argument *argument, const uint8_t *payload, uint64_t length,
-                        struct column *column)
+static bool take_nested(const struct udfvm_value *value, struct nested_argument *argument,
+                        const uint8_t *payload, uint64_t length, struct column *column)
 {
     if (value->type == UDFVM_TYPE_TEXT
             ? value->offset > length || value->length > length - value->offset
             : value->type != UDFVM_TYPE_NULL)
         return wrong_row();
     nested_argument_begin(argument);
-    if (!nested_argument_put(argument, slot->name,
-                             value->type == UDFVM_TYPE_NULL ? NULL
-                                                            : (const char *)payload + value->offset,
-                             value->length))
+    if (!nested_argument_put(
+            argument, value->type == UDFVM_TYPE_NULL ? NULL : (const char *)payload + value->offset,
+            value->length))
         return false;
     *column = nested_argument_column(argument);
     return true;
@@ -168,7 +165,7 @@ static bool take_value(const struct udfvm_value *value, const struct slot *slot,
         return true;
     }
     if (value->type != storage_row_type(slot->storage))
-        return failure_set("TypeError", "argument %s is not of the declared type", slot->name);
+        return failure_set("TypeError", "is not of the declared type");
     if (storage_is_variable(slot->storage)) {
         if (value->offset > length || value->length > length - value->offset ||
             value->length > INT32_MAX)
@@ -197,9 +194,9 @@ static bool take_row(const struct program *program, const uint8_t *payload, uint
     for (size_t i = 0; i < signature->count; i++) {
         const struct slot *slot = &signature->parameters[i];
         if (program->nested[i]
-                ? !take_nested(&values[i], slot, program->nested[i], payload, length, &columns[i])
+                ? !take_nested(&values[i], program->nested[i], payload, length, &columns[i])
                 : !take_value(&values[i], slot, payload, length, &cells[i], &columns[i]))
-            return false;
+            return failure_of_argument(i + 1);
     }
     return true;
 }

@@ -106,16 +106,26 @@ static void append_guest_text(sqlite_library *library, sqlite3_str *out, const u
     sqlite3_free(visible);
 }
 
+/* Reads the report's head. Returns what is wrong with the report; NULL: nothing. */
+static const char *read_guest_error(const struct udfvm_reply *reply,
+                                    struct udfvm_guest_error *header)
+{
+    if (reply->length < sizeof *header)
+        return "the guest's error report is too short";
+    memcpy(header, reply->data, sizeof *header);
+    const uint64_t left = reply->length - sizeof *header;
+    if ((uint64_t)header->type_length + header->message_length + header->traceback_length > left)
+        return "the guest's error report is longer than its reply";
+    return NULL;
+}
+
 char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply)
 {
     sqlite_library *sqlite3_api = library;
     struct udfvm_guest_error header;
-    if (reply->length < sizeof header)
-        return sqlite3_mprintf("the guest's error report is too short");
-    memcpy(&header, reply->data, sizeof header);
-    uint64_t left = reply->length - sizeof header;
-    if ((uint64_t)header.type_length + header.message_length + header.traceback_length > left)
-        return sqlite3_mprintf("the guest's error report is longer than its reply");
+    const char *wrong = read_guest_error(reply, &header);
+    if (wrong)
+        return sqlite3_mprintf("%s", wrong);
     const uint8_t *type = (const uint8_t *)reply->data + sizeof header;
     const uint8_t *message = type + header.type_length;
     const uint8_t *traceback = message + header.message_length;
@@ -168,9 +178,37 @@ static const char *advice(const struct sql_function *function, int code)
     }
 }
 
+/* Describes an argument that the guest refused before the function was called. */
+static char *describe_refused(const struct session *session, const struct udfvm_guest_error *header,
+                              const void *message)
+{
+    const struct sql_function *function = session->function;
+    sqlite_library *sqlite3_api = function->registry->library;
+    if (header->argument > function->parameter_count)
+        return describe_bad_reply(session,
+                                  "its error is about an argument that the function does not have");
+    const char *name = function->parameters[header->argument - 1].name;
+    sqlite3_str *detail = sqlite3_str_new(NULL);
+    sqlite3_str_appendf(detail, "argument '%s' (position %u) ", name, header->argument);
+    append_guest_text(sqlite3_api, detail, message, header->message_length, "\n\t",
+                      UDFVM_MAX_ERROR_MESSAGE);
+    char *whole = sqlite3_str_finish(detail);
+    char *text = whole ? failing(session, whole,
+                                 (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_TYPE,
+                                                                .position = header->argument,
+                                                                .argument = name })
+                       : NULL;
+    sqlite3_free(whole);
+    return text;
+}
+
 char *describe_guest_error(const struct session *session, const struct udfvm_reply *reply)
 {
     sqlite_library *sqlite3_api = session->function->registry->library;
+    struct udfvm_guest_error header;
+    if (!read_guest_error(reply, &header) && header.argument && !header.signal)
+        return describe_refused(session, &header,
+                                (const uint8_t *)reply->data + sizeof header + header.type_length);
     char *detail = guest_error_text(sqlite3_api, reply);
     char *text = detail ? failing(session, detail,
                                   (struct udfvm_sqlite_failure){ .report = reply->data,
