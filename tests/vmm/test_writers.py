@@ -22,7 +22,7 @@ POOL_CALL = ROOT / "udfvm" / "vmm" / "core" / "pool" / "pool_call.c"
 
 def test_the_list_of_writers_is_complete() -> None:
     asks = re.compile(
-        r"\b(?:udfvm_span_(?:at|call_page|send|input|borrow)|udfvm_machine_load"
+        r"\b(?:udfvm_span_(?:at|call_page|send|input|borrow|output)|udfvm_machine_load"
         r"|udfvm_vm_(?:input|borrow)|udfvm_pool_borrow)\([^)]"
     )
     headers = {path for path in SOURCES if path.suffix == ".h"}

@@ -7,7 +7,7 @@
 #include "jail.h"
 #include "jail/futex.h"
 
-#define SPIN_NS 50000u /* for the next message, before the process sleeps: calls come in rows */
+#define SPIN_NS 20000u /* for the next message, before the process sleeps: calls come in rows */
 #define LOOKS   32u
 
 static bool has_come(const struct jail *jail)

@@ -31,6 +31,8 @@ struct remote_operations {
     int (*shrink)(struct udfvm_vm *vm, bool all, struct udfvm_error *error);
     int (*seal)(struct udfvm_vm *vm, int fd, const uint8_t *name, const void *metadata,
                 size_t metadata_length, struct udfvm_error *error);
+    void *(*borrow)(struct udfvm_vm *vm, uint64_t begin, uint64_t length,
+                    struct udfvm_error *error);
     void (*statistics)(const struct udfvm_vm *vm, struct udfvm_vm_statistics *statistics);
     bool (*usable)(struct udfvm_vm *vm); /* it is as it was left, and may be called */
     void (*close)(struct udfvm_vm *vm);

@@ -20,10 +20,12 @@ void *udfvm_vm_borrow(udfvm_vm *vm, uint64_t begin, uint64_t length, struct udfv
     udfvm_error_clear(error);
     if (udfvm_vm_check(vm, error) != UDFVM_OK)
         return NULL;
-    if (vm->remote || vm->state != VM_STOPPED || vm->stream || begin > vm->reply_length ||
+    if (vm->state != VM_STOPPED || vm->stream || begin > vm->reply_length ||
         length > vm->reply_length - begin) {
         udfvm_fail(error, UDFVM_E_ARGUMENT, "the VM has no such reply to borrow");
         return NULL;
     }
+    if (vm->remote)
+        return vm->remote->borrow(vm, begin, length, error);
     return udfvm_span_borrow(&vm->memory, begin, length, error);
 }

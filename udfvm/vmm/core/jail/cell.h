@@ -28,6 +28,14 @@ struct cell {
     uint8_t *buffer; /* the last reply, for the caller */
     uint64_t capacity;
     struct udfvm_vm_statistics counters;
+    int output_file;       /* of the output window and scratch */
+    bool frozen;           /* the process stands still, for a reply that is read in place */
+    uint64_t input_joined; /* bytes of the input window that were made huge pages */
+    struct borrowing {
+        uint64_t from, to; /* of the output window; equal: nothing is borrowed */
+        bool copied;       /* a copy took the window's place here, because of a fork */
+        struct cell *following, **link;
+    } borrowing;
 };
 
 static inline struct cell *cell_of(struct udfvm_vm *vm)
@@ -61,6 +69,18 @@ int udfvm_cell_break(struct cell *cell, const char *why, struct udfvm_error *err
 
 /* Does what the process asks for in the answer; the next message. An error ends the call. */
 int udfvm_cell_serve(struct cell *cell, struct jail_message *message, struct udfvm_error *error);
+
+/* ---- reply.c ---- */
+
+/* Makes a reply of the window one that the process cannot change. */
+int udfvm_cell_keep_reply(struct cell *cell, struct udfvm_reply *reply, struct udfvm_error *error);
+/* The process goes on. */
+void udfvm_cell_thaw(struct cell *cell);
+void *udfvm_cell_borrow(struct udfvm_vm *vm, uint64_t begin, uint64_t length,
+                        struct udfvm_error *error);
+/* What is borrowed is not any more, and nothing that was written to it is left. */
+int udfvm_cell_end_borrowing(struct cell *cell, struct udfvm_error *error);
+void udfvm_borrowing_forget(void);
 
 /* ---- start.c ---- */
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/pages.h"
 #include "call/exchange.h"
 #include "call/hypercall.h"
 #include "jail/cell.h"
@@ -55,22 +56,6 @@ static int fail_call(struct cell *cell, struct udfvm_error *error)
     return error->code;
 }
 
-/* The process might change a reply while it is checked: the caller gets a copy. */
-static int keep_reply(struct cell *cell, struct udfvm_reply *reply, struct udfvm_error *error)
-{
-    if (reply->length > cell->capacity) {
-        uint8_t *grown = realloc(cell->buffer, reply->length);
-        if (!grown)
-            return udfvm_fail_errno(error, "keeping a reply");
-        cell->buffer = grown;
-        cell->capacity = reply->length;
-    }
-    if (reply->length)
-        udfvm_copy(cell->buffer, reply->data, reply->length);
-    reply->data = cell->buffer;
-    return UDFVM_OK;
-}
-
 static int keep_seal(struct cell *cell, struct udfvm_error *error)
 {
     struct udfvm_vm *vm = &cell->vm;
@@ -99,7 +84,15 @@ static int take_reply(struct cell *cell, struct udfvm_reply *reply, struct udfvm
         vm->machine.unlogged_open = vm->memory.large = true;
     if (udfvm_vm_completed(vm, (uint32_t)answer->status, answer->length, reply, error) != UDFVM_OK)
         return udfvm_cell_break(cell, "replied what no guest can", error);
-    return keep_reply(cell, reply, error);
+    return udfvm_cell_keep_reply(cell, reply, error);
+}
+
+/* Makes huge pages of what a large request fills, once: see join_pages in memory/unlogged.c. */
+static void join_input(struct cell *cell, uint64_t length)
+{
+    const uint64_t end = (UDFVM_PAGE_SIZE + length) / HUGE_PAGE * HUGE_PAGE;
+    for (; cell->input_joined < end; cell->input_joined += HUGE_PAGE)
+        udfvm_machine_join(cell->vm.machine.input + cell->input_joined, HUGE_PAGE);
 }
 
 static int call_cell(struct udfvm_vm *vm, uint32_t request, uint64_t length,
@@ -120,6 +113,8 @@ static int call_cell(struct udfvm_vm *vm, uint32_t request, uint64_t length,
     };
     if (vm->limits.host_functions)
         message.max_host_calls = vm->limits.host_functions->max_calls;
+    if (length >= HUGE_PAGE)
+        join_input(cell, length);
     udfvm_deadline_enter(&vm->deadline, udfvm_vm_time_left(vm));
     const uint64_t end_ns = vm->deadline.end_ns, now = udfvm_monotonic_ns();
     if (end_ns != UDFVM_NEVER)
@@ -140,6 +135,7 @@ static int restore_cell(struct udfvm_vm *vm, struct udfvm_error *error)
         return udfvm_cell_settle(cell, error);
     if (vm->state == VM_SEALED)
         return UDFVM_OK;
+    UDFVM_TRY(udfvm_cell_end_borrowing(cell, error));
     udfvm_files_close_all(vm);
     udfvm_log_clear(&vm->log);
     udfvm_cell_send(cell, &(struct jail_message){ .kind = JAIL_RESTORE });
@@ -238,6 +234,7 @@ static int bind_cell(struct udfvm_vm *vm, struct udfvm_image *image, struct udfv
 static int shrink_cell(struct udfvm_vm *vm, bool all, struct udfvm_error *error)
 {
     vm->memory.large = false;
+    cell_of(vm)->input_joined = 0;
     UDFVM_TRY(udfvm_span_drop_input(&vm->memory, error));
     const struct jail_message message = { .kind = all ? JAIL_SHRINK : JAIL_DROP };
     return ask(cell_of(vm), &message, NULL, error);
@@ -304,6 +301,7 @@ const struct remote_operations udfvm_cell_operations = {
     .bind = bind_cell,
     .shrink = shrink_cell,
     .seal = seal_cell,
+    .borrow = udfvm_cell_borrow,
     .statistics = cell_statistics,
     .usable = cell_usable,
     .close = udfvm_cell_close,

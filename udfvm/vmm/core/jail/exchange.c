@@ -59,6 +59,8 @@ int udfvm_cell_break(struct cell *cell, const char *why, struct udfvm_error *err
 static void post(struct cell *cell, const struct jail_message *message)
 {
     struct jail_control *control = cell->control;
+    if (cell->frozen)
+        udfvm_cell_thaw(cell);
     control->message = *message;
     atomic_store(&control->asked, ++cell->asked);
     if (atomic_load(&control->process_sleeps))

@@ -9,6 +9,10 @@
 udfvm_vm *udfvm_jail_open(udfvm_image *image, const struct udfvm_windows *windows,
                           const struct udfvm_files *files, const char *cgroup,
                           struct udfvm_error *error);
+/* Forked children have a copy of what is borrowed of replies. Between the two nothing is borrowed
+ * or given back. */
+void udfvm_jail_before_fork(void);
+void udfvm_jail_in_parent(void);
 /* In a forked child, which has no such processes. */
 void udfvm_jail_forget(void);
 

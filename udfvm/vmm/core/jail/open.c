@@ -104,8 +104,7 @@ static int fill_cell(struct cell *cell, const char *cgroup, struct udfvm_error *
         code = udfvm_cell_open(cell, &windows, error);
     if (windows.input >= 0)
         close(windows.input);
-    if (windows.output >= 0)
-        close(windows.output);
+    cell->output_file = windows.output;
     return code;
 }
 
@@ -127,7 +126,7 @@ static void begin(struct cell *cell, const struct udfvm_config *config, struct u
     vm->memory = (struct guest_memory){ .machine = &vm->machine,
                                         .image = base ? udfvm_image_retain(base) : NULL,
                                         .pagemap = -1 };
-    cell->socket = cell->process = -1;
+    cell->socket = cell->process = cell->output_file = -1;
 }
 
 udfvm_vm *udfvm_jail_open(udfvm_image *image, const struct udfvm_windows *windows,
@@ -175,6 +174,8 @@ void udfvm_cell_close(struct udfvm_vm *vm)
     struct cell *cell = cell_of(vm);
     const bool own = !udfvm_vm_forked(vm);
     udfvm_deadline_unregister(&vm->deadline);
+    if (own)
+        udfvm_cell_end_borrowing(cell, NULL);
     udfvm_files_close_all(vm);
     if (own) { /* a forked child has neither its mappings nor a right to end it */
         if (cell->process >= 0)
@@ -190,6 +191,8 @@ void udfvm_cell_close(struct udfvm_vm *vm)
         close(cell->process);
     if (cell->socket >= 0)
         close(cell->socket);
+    if (cell->output_file >= 0)
+        close(cell->output_file);
     udfvm_image_close(vm->memory.image);
     udfvm_log_destroy(&vm->log);
     free(vm->seal_info);

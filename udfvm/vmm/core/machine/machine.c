@@ -281,6 +281,15 @@ int udfvm_machine_drop(const struct machine *machine, const uint8_t *memory, uin
     return udfvm_machine_advise(memory, length, of_file ? MADV_REMOVE : MADV_DONTNEED);
 }
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1: madvise(2) */
+#endif
+
+void udfvm_machine_join(const uint8_t *memory, uint64_t length)
+{
+    (void)udfvm_machine_advise(memory, length, MADV_COLLAPSE);
+}
+
 int udfvm_machine_advise(const uint8_t *memory, uint64_t length, int advice)
 {
     return madvise((void *)(uintptr_t)memory, length, advice);

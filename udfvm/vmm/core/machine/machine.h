@@ -97,6 +97,8 @@ int udfvm_machine_drop(const struct machine *machine, const uint8_t *memory, uin
 #define STREAM_REPLY_OFFSET ((UDFVM_STREAM_REPLY & ~(UDFVM_PAGE_SIZE - 1)) - SYSTEM_SIZE)
 /* Shares that page, of a machine whose windows are shared: it holds nothing then. */
 int udfvm_machine_share_reply(const struct machine *machine, struct udfvm_error *error);
+/* Makes huge pages of memory that is all there, if the system can: they may stay small. */
+void udfvm_machine_join(const uint8_t *memory, uint64_t length);
 /* munmap(2) and madvise(2) on guest memory. */
 void udfvm_machine_unmap(const uint8_t *memory, uint64_t length);
 int udfvm_machine_advise(const uint8_t *memory, uint64_t length, int advice);

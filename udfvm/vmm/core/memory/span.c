@@ -108,6 +108,11 @@ void udfvm_span_touch_call_page(const struct guest_memory *memory)
 
 /* ---- Replies ---- */
 
+uint8_t *udfvm_span_output(const struct guest_memory *memory, uint64_t begin)
+{
+    return writable(memory->machine->output) + begin;
+}
+
 void *udfvm_span_borrow(struct guest_memory *memory, uint64_t begin, uint64_t length,
                         struct udfvm_error *error)
 {
@@ -119,7 +124,7 @@ void *udfvm_span_borrow(struct guest_memory *memory, uint64_t begin, uint64_t le
     spans->borrowed_from = more && spans->borrowed_from < begin ? spans->borrowed_from : begin;
     spans->borrowed_to = more && spans->borrowed_to > begin + length ? spans->borrowed_to
                                                                      : begin + length;
-    return writable(memory->machine->output) + begin;
+    return udfvm_span_output(memory, begin);
 }
 
 int udfvm_span_end_inheritance(struct guest_memory *memory, struct udfvm_error *error)

@@ -60,6 +60,8 @@ void udfvm_span_written(struct guest_memory *memory, uint64_t length);
 /* A part of the output window; NULL on failure. */
 void *udfvm_span_borrow(struct guest_memory *memory, uint64_t begin, uint64_t length,
                         struct udfvm_error *error);
+/* The output window, for who keeps account of what is written to it. */
+uint8_t *udfvm_span_output(const struct guest_memory *memory, uint64_t begin);
 /* Memory at a guest virtual address that ring 3 can write too (RAM, output window), to write up to
  * `length` bytes: 0 with *to; -EFAULT where there is none; -ENOMEM. */
 int udfvm_span_at(struct guest_memory *memory, uint64_t address, uint64_t length, void **to);

@@ -204,11 +204,31 @@ static bool scan(struct guest_memory *memory)
     return true;
 }
 
-static int drop(const struct machine *machine, struct udfvm_error *error)
+static int drop(struct guest_memory *memory, struct udfvm_error *error)
 {
+    const struct machine *machine = memory->machine;
+    if (machine->shared)
+        memset(memory->scrub.joined, 0, sizeof memory->scrub.joined);
     if (udfvm_machine_drop(machine, machine->unlogged, machine->unlogged_bytes))
         return udfvm_fail_errno(error, "dropping the pages of unlogged memory");
     return UDFVM_OK;
+}
+
+/* Files of memory have small pages, unless the system's administrator wants it otherwise. What
+ * calls use is therefore made of huge ones, each once. */
+static void join_pages(struct guest_memory *memory)
+{
+    const struct machine *machine = memory->machine;
+    struct scrub *scrub = &memory->scrub;
+    for (size_t i = 0; i < scrub->count; i++) {
+        const struct extent *extent = &scrub->extents[i];
+        uint64_t page = ((uint64_t)(extent->from - machine->output) + HUGE_PAGE - 1) / HUGE_PAGE;
+        for (; machine->output + (page + 1) * HUGE_PAGE <= extent->to; page++) {
+            if (!(scrub->joined[page / 64] >> page % 64 & 1))
+                udfvm_machine_join(machine->output + page * HUGE_PAGE, HUGE_PAGE);
+            scrub->joined[page / 64] |= 1ull << page % 64;
+        }
+    }
 }
 
 int udfvm_unlogged_scrub(struct guest_memory *memory, struct udfvm_error *error)
@@ -219,7 +239,7 @@ int udfvm_unlogged_scrub(struct guest_memory *memory, struct udfvm_error *error)
     memory->scrub.count = 0;
     atomic_store(&memory->scrub.written, false);
     if (!scan(memory))
-        return drop(memory->machine, error);
+        return drop(memory, error);
     memory->large = memory->large || bytes_of(&memory->scrub) >= HUGE_PAGE;
     return bytes_of(&memory->scrub) >= MIN_SHARED ? UDFVM_OK : udfvm_unlogged_settle(memory, error);
 }
@@ -233,7 +253,11 @@ int udfvm_unlogged_settle(struct guest_memory *memory, struct udfvm_error *error
     scrub->pending = false;
     /* What a call did not use is given back, so that the next small calls have nothing to look
      * through. */
-    return atomic_load(&scrub->written) ? UDFVM_OK : drop(memory->machine, error);
+    if (!atomic_load(&scrub->written))
+        return drop(memory, error);
+    if (memory->machine->shared)
+        join_pages(memory);
+    return UDFVM_OK;
 }
 
 int udfvm_unlogged_drop(struct guest_memory *memory, struct udfvm_error *error)
@@ -242,7 +266,7 @@ int udfvm_unlogged_drop(struct guest_memory *memory, struct udfvm_error *error)
         return UDFVM_OK;
     udfvm_unlogged_abandon(memory);
     memory->scrub.count = 0;
-    return drop(memory->machine, error);
+    return drop(memory, error);
 }
 
 void udfvm_unlogged_abandon(struct guest_memory *memory)

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "udfvm_abi.h"
+
+#include "base/pages.h"
 #include "memory/worker.h"
 
 struct guest_memory;
@@ -21,6 +24,7 @@ struct scrub { /* what is being zeroed */
     size_t count;
     atomic_bool written; /* any of it was not zero */
     bool pending;
+    uint64_t joined[UDFVM_MAX_WINDOW / HUGE_PAGE / 64]; /* of a shared window: see join_pages */
 };
 /* Makes it accessible to the guest, from now on. Does nothing where there is none. */
 int udfvm_unlogged_open(struct guest_memory *memory, struct udfvm_error *error);

@@ -60,12 +60,14 @@ static void forget_pools(void)
 static void before_fork(void)
 {
     udfvm_watchdog_before_fork();
+    udfvm_jail_before_fork();
     lock_pools();
 }
 
 static void in_parent(void)
 {
     unlock_pools();
+    udfvm_jail_in_parent();
     udfvm_watchdog_in_parent();
 }
 
