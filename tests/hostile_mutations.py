@@ -29,7 +29,6 @@ TYPES = [
     pa.large_list(pa.large_string()),
     pa.list_(pa.int32(), 3),
     pa.list_(pa.list_(pa.int8()), 2),
-    pa.list_(pa.list_(pa.int8(), 0)),
     pa.struct([("a", pa.int64()), ("b", pa.string())]),
     pa.list_(pa.struct([("a", pa.float64()), ("b", pa.list_(pa.bool_()))])),
     pa.struct([("d", pa.date64()), ("l", pa.large_list(pa.timestamp("s", tz="UTC")))]),

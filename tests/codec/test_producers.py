@@ -100,6 +100,10 @@ def test_a_result_that_polars_cannot_hold() -> None:
     )
     with pytest.raises(udfvm.TypeMappingError, match=r"decimal256.* polars cannot hold.*to_arrow"):
         wide(pl.Series([Decimal("1.50")]))
+    for type_ in (pa.list_(pa.int8(), 0), pa.struct([("a", pa.list_(pa.decimal256(40, 3)))])):
+        nulls = udfvm.udf(lambda x: None, name="f", input_types=["int64"], output_type=type_)
+        with pytest.raises(udfvm.TypeMappingError, match="which polars cannot hold"):
+            nulls(pl.Series([1, 2]))
 
 
 # ---- pyarrow, capsules and buffers ----

@@ -78,7 +78,7 @@ def giving_back(function: str, given: Sequence[Any]) -> tuple[Container, Callabl
         type_ = result.type
         reason: object = "it has no such type"
         try:
-            if not (pa.types.is_decimal256(type_) or has_unions(type_)):  # it would panic
+            if not (has_unions(type_) or _panics_at(type_)):
                 return polars.Series(name, result)
         except _failures() as error:
             reason = error
@@ -88,6 +88,15 @@ def giving_back(function: str, given: Sequence[Any]) -> tuple[Container, Callabl
         )
 
     return Container.ARRAY, series
+
+
+def _panics_at(type_: pa.DataType) -> bool:
+    """Whether polars ends with a panic at an array of a type."""
+    if pa.types.is_decimal256(type_) or (
+        pa.types.is_fixed_size_list(type_) and type_.list_size == 0
+    ):
+        return True
+    return any(_panics_at(type_.field(index).type) for index in range(type_.num_fields))
 
 
 def _name_of(value: Any) -> str | None:
