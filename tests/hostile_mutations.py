@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import random
 import struct
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -201,6 +202,14 @@ class Mutations:
         chance = random.Random(number)
         rows = chance.choice([1, 2, 9])
         return rows, tampered(self._replies[rows], chance, len(self.codec.result_schema_message))
+
+
+def chances(count: int) -> Iterator[random.Random]:
+    """Generators of other numbers in each run. A test that fails shows how the last one is made."""
+    first = random.SystemRandom().randrange(2**32)
+    for seed in range(first, first + count):
+        print(f"random.Random({seed})")
+        yield random.Random(seed)
 
 
 def tampered(data: bytes, chance: random.Random, start: int = 0) -> bytes:
