@@ -21,6 +21,7 @@ CORE = ROOT / "udfvm" / "vmm" / "core"
 JAIL = CORE.parent / "jail"
 HEADERS = ROOT / "guest" / "include"
 PROGRAMS = ROOT / "tests" / "core"
+HOSTILE = ROOT / "tests" / "hostile"
 SECONDS_KEPT = 7 * 86_400  # programs of other sources
 GUEST_FLAGS = [
     "-std=gnu17",
@@ -42,7 +43,7 @@ GUEST_FLAGS = [
     "-Wl,-z,noexecstack",
     "-Wl,--no-warn-rwx-segments",
 ]
-INCLUDES = ["-I", str(CORE), "-I", str(HEADERS)]
+INCLUDES = ["-I", str(CORE), "-I", str(HEADERS), "-iquote", str(PROGRAMS)]
 HOST_FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-Werror", *INCLUDES]
 SANITIZERS = {
     "plain": (),
@@ -63,7 +64,7 @@ def digest() -> str:
     """A name for all that the programs are made of."""
     found = hashlib.sha256(run("gcc", "--version").encode())
     found.update(os.fsencode(Path(__file__)) + Path(__file__).read_bytes())
-    for folder in (CORE, JAIL, HEADERS, PROGRAMS):
+    for folder in (CORE, JAIL, HEADERS, PROGRAMS, HOSTILE):
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".c", ".h", ".S", ".ld"):
                 found.update(f"{path} {path.stat().st_size} ".encode() + path.read_bytes())
@@ -93,9 +94,9 @@ class Programs:
                 partial.rename(target)
         return target
 
-    def build(self, name: str, sanitizers: str, *linker: str) -> Path:
+    def build(self, name: str, sanitizers: str, *linker: str, folder: Path = PROGRAMS) -> Path:
         objects = sorted(self.made(f"core-{sanitizers}", self.compiler(sanitizers)).iterdir())
-        flags = [*HOST_FLAGS, *SANITIZERS[sanitizers], PROGRAMS / f"{name}.c", *objects]
+        flags = [*HOST_FLAGS, *SANITIZERS[sanitizers], folder / f"{name}.c", *objects]
         ends = hashlib.sha256(repr(linker).encode()).hexdigest()[:8]
         return self.made(
             f"{name}-{sanitizers}-{ends}",

@@ -173,8 +173,11 @@ class Fuzzers:
         return folder / f"{target.folder}-{target.name}"
 
     def build(self) -> dict[Target, Path]:
-        """Builds all."""
+        """Builds all, unless they are of the sources as they are now."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        made_of = self.folder / "digest"
+        if made_of.is_file() and made_of.read_text() == digest():
+            return {target: self.program(self.folder, target) for target in c_targets()}
         names = self.folder / "sql_type_names.h"
         script = ROOT / "build_native" / "sqlite_type_names.py"
         run(sys.executable, script, ROOT / "udfvm" / "types" / "type_names.py", names)
@@ -197,7 +200,9 @@ class Fuzzers:
                 threads.submit(self._link, target, objects, own)
                 for target, own in zip(c_targets(), objects["targets"], strict=True)
             ]
-            return dict(zip(c_targets(), [each.result() for each in linked], strict=True))
+            made_programs = [each.result() for each in linked]
+        made_of.write_text(digest())
+        return dict(zip(c_targets(), made_programs, strict=True))
 
     def _compile(self, source: Path) -> Path:
         made = self.folder / (str(source.relative_to(ROOT)).replace("/", "-") + ".o")

@@ -130,6 +130,9 @@ static raw_command *const commands[RAW_COMMANDS] = {
     [RAW_BYTES] = run_bytes,
     [RAW_POISON] = tell_poison,
     [RAW_STREAM] = stream,
+    [RAW_STACK] = craft_stack,
+    [RAW_SET_FLAGS] = craft_flags,
+    [RAW_CRAFTED] = craft_vectors,
 };
 
 void obey(void)

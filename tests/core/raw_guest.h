@@ -31,9 +31,43 @@ enum {
     RAW_POISON,  /* reply: the address of code for ring 0 */
     RAW_STREAM,  /* words, enum raw_stream, words of any kind, also in a streaming call; reply: so
                     many words of the request, but the first is the sum of the bytes behind it */
+    RAW_STACK,   /* enum raw_entry, address: enters ring 0, or returns, with a stack there */
+    RAW_SET_FLAGS, /* flags, then 0: a system call, 1: a fault, 2: neither */
+    RAW_CRAFTED,   /* enum raw_state_load, seed, bits of what is legal in it: header, MXCSR, the
+                      compacted format */
     RAW_COMMANDS
 };
-enum raw_stream { RAW_ANSWER, RAW_NO_ANSWER, RAW_RUN_ON /* after the answer */ };
+enum raw_entry {
+    RAW_BY_CALL,
+    RAW_BY_FAULT,
+    RAW_BY_BREAKPOINT,
+    RAW_BY_PUSH,
+    RAW_BY_IRET,
+    RAW_BY_FAR_RETURN,
+    RAW_BY_STEP,
+    RAW_ENTRIES
+};
+enum raw_state_load {
+    RAW_XRSTOR,
+    RAW_FXRSTOR,
+    RAW_LDMXCSR,
+    RAW_FLDENV,
+    RAW_FRSTOR,
+    RAW_XSAVE_ANYWHERE,
+    RAW_XSAVE_HERE,
+    RAW_STATE_LOADS
+};
+enum raw_stream {
+    RAW_ANSWER,
+    RAW_NO_ANSWER,
+    RAW_RUN_ON, /* after the answer */
+    RAW_LIE,    /* the answer's length and status are the next two words of the request */
+    RAW_STALE,  /* the answer has the number of the request before */
+    RAW_AHEAD,  /* the answer has the numbers of all requests to come, in turn */
+    RAW_TWICE,  /* the answer is given again, as the next request's, with another length */
+    RAW_CHANGE, /* the answer's length and status change for as long as the guest runs */
+    RAW_STREAMS
+};
 enum raw_privileged {
     RAW_MOV_TO_CR3,
     RAW_MOV_FROM_CR0,

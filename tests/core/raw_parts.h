@@ -55,6 +55,8 @@ void end_after_fault(void);
 
 /* raw_state.c */
 raw_command report_state, dirty_state, observe;
+/* raw_crafted.c */
+raw_command craft_stack, craft_flags, craft_vectors;
 /* raw_stream.c */
 raw_command stream;
 /* raw_disturb.c */

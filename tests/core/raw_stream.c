@@ -48,6 +48,23 @@ static void wait_for_request(uint64_t number)
     }
 }
 
+/* What the host reads next may be any of this. */
+static void lie_on(volatile struct udfvm_stream_reply *reply, uint64_t number, uint64_t how)
+{
+    for (uint64_t turn = 0;; turn++) {
+        if (how == RAW_AHEAD)
+            __atomic_store_n(&reply->number, number + turn % 4, __ATOMIC_RELEASE);
+        else if (how == RAW_CHANGE || call->stream_request != number) {
+            reply->length = turn % 2 ? ~0ull : 24;
+            reply->status = turn % 2 ? ~0u : 0;
+        }
+        if (how == RAW_TWICE && call->stream_request != number) {
+            __atomic_store_n(&reply->number, call->stream_request, __ATOMIC_RELEASE);
+            number = call->stream_request;
+        }
+    }
+}
+
 static void exchange(uint64_t words, uint64_t how)
 {
     volatile struct udfvm_stream_reply *reply = (volatile struct udfvm_stream_reply *)
@@ -56,11 +73,13 @@ static void exchange(uint64_t words, uint64_t how)
     const uint64_t number = call->stream_request;
     for (uint64_t i = 0; words * 8 <= UDFVM_MAX_SHORT && i < words; i++)
         beside[i] = OUTPUT[i];
-    reply->status = UDFVM_STATUS_OK;
-    reply->length = words * 8;
-    __atomic_store_n(&reply->number, number, __ATOMIC_RELEASE);
+    reply->status = how == RAW_LIE ? (uint32_t)request()[4] : UDFVM_STATUS_OK;
+    reply->length = how == RAW_LIE ? request()[3] : words * 8;
+    __atomic_store_n(&reply->number, how == RAW_STALE ? number - 1 : number, __ATOMIC_RELEASE);
     if (how == RAW_RUN_ON)
         loop_for_ever();
+    if (how >= RAW_AHEAD)
+        lie_on(reply, number, how);
     wait_for_request(number);
 }
 

@@ -50,7 +50,7 @@ static void test_damaged_images(void)
 }
 
 /* A header whose digest is right, but which tells of parts that the file has not. */
-static void test_metadata_beyond_the_file(void)
+static void test_parts_beyond_the_file(void)
 {
     static struct image_header header;
     const uint64_t offsets[] = { UINT64_MAX, 1ull << 62, MEMORY };
@@ -71,6 +71,13 @@ static void test_metadata_beyond_the_file(void)
         check(udfvm_image_locate_metadata(fd, &location) == UDFVM_E_IMAGE,
               "metadata were found at %llx", (unsigned long long)offsets[i]);
     }
+    header.metadata_offset = sizeof header;
+    header.numbers_offset = UINT64_MAX - 3; /* a base image has no numbers of pages */
+    udfvm_image_header_digest(&header, header.digest);
+    check(pwrite(fd, &header, sizeof header, 0) == (ssize_t)sizeof header, "pwrite");
+    udfvm_image *opened = udfvm_image_open(fd, NULL, &error);
+    check(opened != NULL, "a base image with numbers: %s", error.message);
+    udfvm_image_close(opened);
     fclose(file);
 }
 
@@ -78,7 +85,7 @@ int main(int count, char **arguments)
 {
     static const struct test tests[] = {
         { "damage", test_damaged_images },
-        { "metadata", test_metadata_beyond_the_file },
+        { "parts", test_parts_beyond_the_file },
     };
     return run_on_raw_image(count, arguments, tests, sizeof tests / sizeof *tests);
 }

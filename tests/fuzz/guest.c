@@ -128,7 +128,9 @@ static enum hypervisor_exit make_hypercall(struct hypervisor *hypervisor, struct
     struct registers *registers = &hypervisor->registers;
     uint64_t *const arguments[] = { &registers->rdi, &registers->rsi, &registers->rdx,
                                     &registers->r10, &registers->r8,  &registers->r9 };
-    registers->rax = input_number(input);
+    const uint8_t number = input_byte(input);
+    registers->rax = number < 240 ? number % (UDFVM_HYPERCALL_FILE_READLINK + 3u)
+                                  : input_number(input);
     for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++)
         *arguments[i] = input_number(input);
     hypervisor->unlogged_open |= registers->rax == UDFVM_HYPERCALL_OPEN_UNLOGGED;

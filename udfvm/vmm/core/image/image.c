@@ -190,8 +190,10 @@ static int fill_image(struct udfvm_image *image, int fd, uint64_t offset, uint64
     UDFVM_TRY(map_file(image, fd, offset, length, base != NULL, error));
     UDFVM_TRY(check_header(image->header, image->mapped, base, error));
     image->base = base ? udfvm_image_retain(base) : NULL;
+    if (!base) /* which has no numbers: what its header says of them means nothing */
+        return udfvm_image_find_holes(image, error);
     image->numbers = (const uint32_t *)(file(image) + image->header->numbers_offset);
-    return base ? check_numbers(image, error) : udfvm_image_find_holes(image, error);
+    return check_numbers(image, error);
 }
 
 udfvm_image *udfvm_image_open(int fd, udfvm_image *base, struct udfvm_error *error)
