@@ -34,7 +34,10 @@ _NAMESPACE: Final = uuid.UUID("1b4e28ba-2fa1-5d2c-883f-0016d3cca427")
 
 @click.command()
 def sbom() -> None:
-    """Prints what runs in guests, as a bill of materials in CycloneDX's JSON."""
+    """Prints what runs in guests, as a bill of materials.
+
+    It is CycloneDX's JSON.
+    """
     click.echo(json.dumps(bill_of_materials(), indent=2))
 
 
