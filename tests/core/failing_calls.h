@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <time.h>
 
 static _Thread_local long left =
@@ -174,6 +175,10 @@ ssize_t __wrap_write(int fd, const void *from, size_t length)
 ssize_t __wrap_pwrite(int fd, const void *from, size_t length, off_t offset)
 {
     return fails(ENOSPC) ? -1 : __real_pwrite(fd, from, length, offset);
+}
+ssize_t __wrap_pwritev(int fd, const struct iovec *parts, int count, off_t offset)
+{
+    return fails(ENOSPC) ? -1 : __real_pwritev(fd, parts, count, offset);
 }
 int __wrap_ftruncate(int fd, off_t length)
 {

@@ -140,6 +140,17 @@ class Call(Scenario):
         assert np.array_equal(self.twice(large), 2 * large)
 
 
+class Jailed(Call):
+    """The same, on VMs in processes of their own, which calls start."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.pool = udfvm.Pool(size=2, jail=True)
+
+    def prepare(self) -> None:
+        self.twice = self.function()
+
+
 class Statement(Scenario):
     """Rows, batches and stored functions of SQL, in a database file."""
 
@@ -190,7 +201,7 @@ class Statement(Scenario):
 
 
 SCENARIOS: dict[str, type[Scenario]] = {
-    "build": Build, "reopen": Reopen, "call": Call, "statement": Statement
+    "build": Build, "reopen": Reopen, "call": Call, "jailed": Jailed, "statement": Statement
 }  # fmt: skip
 
 
@@ -306,8 +317,8 @@ def after_kill(make: Callable[[], Scenario], folder: Path) -> dict[str, Any]:
     return found
 
 
-CHANGES = {"openat", "write", "pwrite", "ftruncate", "fsync", "flock", "rename", "renameat",
-           "unlink", "unlinkat", "open", "mkdir", "futimens"}  # fmt: skip
+CHANGES = {"openat", "write", "pwrite", "pwritev", "ftruncate", "fsync", "flock", "rename",
+           "renameat", "unlink", "unlinkat", "open", "mkdir", "futimens"}  # fmt: skip
 
 
 def points(places: list[Place], which: str) -> Iterator[Point]:
@@ -338,6 +349,7 @@ def main(name: str, action: str, folder: Path, library: Path, which: str) -> Non
     warm.end()
     del warm
     gc.collect()
+    gc.freeze()  # collections in children look at what they made
     shim.faults_find_libraries()
     fresh()
     counted = in_child(lambda: count(make, folder))

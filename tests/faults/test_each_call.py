@@ -21,11 +21,12 @@ ALL = os.environ.get("UDFVM_FAULTS") == "all"
 USUAL = [
     ("build", "fail", "places"),
     ("build", "kill", "files"),
+    ("jailed", "fail", "places"),
     ("statement", "fail", "places"),
 ]
 EVERY = [
     (scenario, action, "all")
-    for scenario in ("build", "reopen", "call", "statement")
+    for scenario in ("build", "reopen", "call", "jailed", "statement")
     for action in ("fail", "fail_on", "kill", *(["short"] if scenario == "build" else []))
 ]
 CODE = """
@@ -39,7 +40,8 @@ REACHED = {
               "fstat", "getrandom"},
     "reopen": {"ioctl", "mmap", "calloc", "openat", "flock", "read"},
     "call": {"ioctl", "mmap", "madvise", "clone", "calloc"},
-    "statement": {"ioctl", "mmap", "memfd_create", "clone", "pwrite", "strdup", "calloc"},
+    "jailed": {"socketpair", "sendmsg", "recvmsg", "clone", "mmap", "memfd_create", "calloc"},
+    "statement": {"ioctl", "mmap", "memfd_create", "clone", "strdup", "calloc"},
 }  # fmt: skip
 
 pytestmark = pytest.mark.skipif(

@@ -104,6 +104,7 @@ WRAPPED = (
     "pread",
     "pthread_create",
     "pwrite",
+    "pwritev",
     "read",
     "realloc",
     "renameat",
