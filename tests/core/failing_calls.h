@@ -61,7 +61,8 @@ ssize_t __real_getrandom(void *, size_t, unsigned);
 void *__real_mmap(void *, size_t, int, int, int, off_t);
 int __real_munmap(void *, size_t);
 ssize_t __real_read(int, void *, size_t), __real_write(int, const void *, size_t),
-    __real_pread(int, void *, size_t, off_t), __real_pwrite(int, const void *, size_t, off_t);
+    __real_pread(int, void *, size_t, off_t), __real_pwrite(int, const void *, size_t, off_t),
+    __real_pwritev(int, const struct iovec *, int, off_t);
 int __real_ftruncate(int, off_t), __real_fstat(int, struct stat *),
     __real_fstatat(int, const char *, struct stat *, int), __real_flock(int, int),
     __real_futimens(int, const struct timespec *),

@@ -36,7 +36,7 @@ int64_t doubled(int64_t x) { return 2 * x; }
 """
 REACHED = {
     "build": {"ioctl", "mmap", "madvise", "clone", "malloc", "calloc", "realloc", "open", "openat",
-              "pwrite", "write", "ftruncate", "fsync", "rename", "flock", "fcntl", "lseek",
+              "pwritev", "write", "ftruncate", "fsync", "rename", "flock", "fcntl", "lseek",
               "fstat", "getrandom"},
     "reopen": {"ioctl", "mmap", "calloc", "openat", "flock", "read"},
     "call": {"ioctl", "mmap", "madvise", "clone", "calloc"},
