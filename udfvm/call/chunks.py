@@ -13,23 +13,23 @@ from udfvm.errors import CallTimeoutError, OutputLimitError
 if TYPE_CHECKING:
     from udfvm.call.runtime import RuntimeKeeper
 
+    class Sliceable(Protocol):
+        """Rows: a record batch, a table, columns of numbers."""
+
+        @property
+        def num_rows(self) -> int:
+            """Returns the number of rows."""
+
+        def slice(self, start: int, count: int) -> Self:
+            """Returns some of the rows, without a copy."""
+
+
 _Result = TypeVar("_Result")
 
 MANY_ROWS: Final = 1 << 13  # fewer are one call, whatever a row costs
 
 
-class Sliceable(Protocol):
-    """Rows: a record batch, a table, columns of numbers."""
-
-    @property
-    def num_rows(self) -> int:
-        """Returns the number of rows."""
-
-    def slice(self, start: int, count: int) -> Self:
-        """Returns some of the rows, without a copy."""
-
-
-_Rows = TypeVar("_Rows", bound=Sliceable)
+_Rows = TypeVar("_Rows", bound="Sliceable")
 
 
 TooLarge = TooLargeForWindowError | OutputLimitError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from udfvm.call.chunks import MANY_ROWS, all_rows
 from udfvm.call.guest_exceptions import guest_exception
-from udfvm.call.runtime import Loader, Runtime, RuntimeKeeper
+from udfvm.call.runtime import Runtime, RuntimeKeeper
 from udfvm.codec.value_codecs import PYTHON_CLASSES
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from udfvm.call.chunks import TooLarge
     from udfvm.call.pool import Pool
+    from udfvm.call.runtime import Loader
     from udfvm.codec.containers import Container
     from udfvm.codec.fixed_width import NumberBatches, NumberColumns, ResultMemory
     from udfvm.codec.record_batches import BatchReply
@@ -40,21 +41,21 @@ if TYPE_CHECKING:
     from udfvm.load.declaration import Declaration
     from udfvm.vmm import VM, Windows
 
+    class Writer(Protocol):
+        """What writes batches as requests: ``BatchCodec`` record batches, ``NumberBatches`` columns
+        of numbers.
+        """
+
+        def size(self, batch: Any, /) -> int:
+            """Bytes of the request."""
+
+        def write(self, window: memoryview, batch: Any, /) -> int:
+            """Writes the request to the beginning of the window; returns its length in bytes."""
+
+
 _Result = TypeVar("_Result")
 _Copy: TypeAlias = "Callable[[int, int, memoryview], pa.Buffer] | None"
 _Spread: TypeAlias = "Callable[[int], ResultMemory] | bool"
-
-
-class Writer(Protocol):
-    """What writes batches as requests: ``BatchCodec`` record batches, ``NumberBatches`` columns of
-    numbers.
-    """
-
-    def size(self, batch: Any, /) -> int:
-        """Bytes of the request."""
-
-    def write(self, window: memoryview, batch: Any, /) -> int:
-        """Writes the request to the beginning of the window; returns its length in bytes."""
 
 
 class Calls(RuntimeKeeper):

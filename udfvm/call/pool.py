@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
     from udfvm.vmm import Image, ImagePool
 
+    class Warmable(Protocol):
+        """A function, as pools know it."""
+
+        def _warm(self, pool: Pool, vms: int) -> int:
+            """Makes so many VMs of a pool ready; returns their number."""
+
+
 MAX_VMS: Final = 4096
 MAX_TENANT: Final = 255  # characters
 _NEVER: Final = 1e9  # seconds
@@ -38,13 +45,6 @@ class PoolStatistics(NamedTuple):
     size: int
     live: int
     idle: int
-
-
-class Warmable(Protocol):
-    """A function, as pools know it."""
-
-    def _warm(self, pool: Pool, vms: int) -> int:
-        """Makes so many VMs of a pool ready; returns their number."""
 
 
 class _Settings(NamedTuple):

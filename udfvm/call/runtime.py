@@ -4,7 +4,6 @@ forgotten when names in the function mean other objects, renewed in forked child
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
@@ -20,6 +19,17 @@ if TYPE_CHECKING:
     from udfvm.load.declaration import Declaration
     from udfvm.vmm import Image, ImagePool
     from udfvm.vmm.callbacks import BoundHostFunctions, BoundLog
+
+    class Loader(Protocol):
+        """What knows the code of a function, in whatever language."""
+
+        def capture(self, declaration: Declaration) -> Bindings:
+            """Returns what names in the code mean now; empty where it refers to nothing here."""
+
+        def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
+            """Returns what an image of the function is built from. ``pool`` has VMs where one is
+            needed for that.
+            """
 
 
 class Runtime(NamedTuple):
@@ -54,18 +64,6 @@ class Loading(NamedTuple):
     identity: bytes
     request: Callable[[], bytes]
     advice: str = ""
-
-
-class Loader(Protocol):
-    """What knows the code of a function, in whatever language."""
-
-    def capture(self, declaration: Declaration) -> Bindings:
-        """Returns what names in the code mean now; empty where it refers to nothing here."""
-
-    def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
-        """Returns what an image of the function is built from. ``pool`` has VMs where one is needed
-        for that.
-        """
 
 
 class RuntimeKeeper:
@@ -114,6 +112,8 @@ class RuntimeKeeper:
 
         Raises what building an image raises.
         """
+        import copy
+
         from udfvm.vmm import core_limits
 
         runtime = self.current()

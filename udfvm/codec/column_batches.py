@@ -22,7 +22,8 @@ from udfvm.errors import ProtocolError
 from udfvm.layouts import COLUMN, COLUMNS
 from udfvm.protocol import COLUMNS_MORE, TYPE_ARROW
 from udfvm.types.arrow_types import Parameter, ResultType, RowType, named
-from udfvm.types.column_types import cast_column, column_type
+from udfvm.types.column_casts import cast_column
+from udfvm.types.column_types import column_type
 
 if TYPE_CHECKING:
     from udfvm.codec.record_batches import BatchCodec

@@ -7,11 +7,14 @@ import functools
 import os
 import sys
 import sysconfig
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from udfvm import vmm
-from udfvm.images.hostfs import HostFS
 from udfvm.installation import GUEST
+
+if TYPE_CHECKING:
+    from udfvm.images.hostfs import HostFS
+    from udfvm.vmm.callbacks import Files
 
 LIBRARY_DIRECTORIES: Final = (
     "/lib64",
@@ -66,9 +69,48 @@ def package_directories() -> tuple[str, ...]:
     return tuple(kept)
 
 
-@functools.cache
-def host_files() -> HostFS:
+class _HostFiles:
+    """The methods of ``HostFS``. Its folders are opened with the first file that a guest asks for:
+    most calls read none.
+    """
+
+    def open(self, path: bytes) -> tuple[int, os.stat_result]:
+        """Opens a regular file or a directory."""
+        return _opened().open(path)
+
+    def stat(self, path: bytes, follow: bool) -> os.stat_result:
+        """Returns the status of a path."""
+        return _opened().stat(path, follow)
+
+    def read_into(self, handle: int, offset: int, buffer: memoryview) -> int:
+        """Reads at an offset. Returns the bytes read."""
+        return _opened().read_into(handle, offset, buffer)
+
+    def close(self, handle: int) -> None:
+        """Closes a handle."""
+        _opened().close(handle)
+
+    def list(self, path: bytes) -> list[tuple[bytes, int, int]]:
+        """Returns the entries of a directory."""
+        return _opened().list(path)
+
+    def readlink(self, path: bytes) -> bytes:
+        """Returns the target of a symbolic link."""
+        return _opened().readlink(path)
+
+
+_host_files: Final = _HostFiles()
+
+
+def host_files() -> Files:
     """Returns the file server for all guests of this process."""
+    return _host_files
+
+
+@functools.cache
+def _opened() -> HostFS:
+    from udfvm.images.hostfs import HostFS
+
     interpreter = os.path.realpath(sys.executable)
     library = sysconfig.get_config_var("LIBDIR")
     directories = [*package_directories(), *LIBRARY_DIRECTORIES, "/usr/share/zoneinfo", str(GUEST)]

@@ -5,10 +5,30 @@ language.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from udfvm.limits import Limits
 from udfvm.types.arrow_types import Parameter, ResultType, Type
+
+if TYPE_CHECKING:
+
+    class OfferedFunctions(Protocol):
+        """The host functions of a declaration."""
+
+        def descriptions(self) -> list[dict[str, Any]]:
+            """Returns what the guest knows of each function."""
+
+        def functions(self) -> list[Callable[..., Any]]:
+            """Returns the functions themselves."""
+
+        def name_of(self, function: object) -> str | None:
+            """Returns the name of one of the functions; None for other objects."""
+
+        def call(self, name: bytes, arguments: bytes) -> bytes | None:
+            """Calls a function with arguments that the guest wrote. Returns the reply; None if
+            there is no such function.
+            """
+
 
 Language = Literal["python", "native", "wasm"]
 Form = Literal["scalar", "vectorized", "table", "aggregate"]
@@ -21,24 +41,6 @@ class Column(NamedTuple):
     name: str
     type: Type
     nullable: bool
-
-
-class OfferedFunctions(Protocol):
-    """The host functions of a declaration."""
-
-    def descriptions(self) -> list[dict[str, Any]]:
-        """Returns what the guest knows of each function."""
-
-    def functions(self) -> list[Callable[..., Any]]:
-        """Returns the functions themselves."""
-
-    def name_of(self, function: object) -> str | None:
-        """Returns the name of one of the functions; None for other objects."""
-
-    def call(self, name: bytes, arguments: bytes) -> bytes | None:
-        """Calls a function with arguments that the guest wrote. Returns the reply; None if there is
-        no such function.
-        """
 
 
 class Declaration(NamedTuple):

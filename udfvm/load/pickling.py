@@ -18,13 +18,13 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import cloudpickle
 
 from udfvm.errors import SignatureError
 from udfvm.forks import ForkLock
-from udfvm.load.declaration import DeclaredFunction, OfferedFunctions
+from udfvm.load.declaration import DeclaredFunction
 from udfvm.load.libraries import is_library, is_user_module
 from udfvm.load.records import WithRecords
 from udfvm.load.reductions import (
@@ -48,6 +48,9 @@ from udfvm.load.user_modules import (
     mentioned_names,
     user_modules,
 )
+
+if TYPE_CHECKING:
+    from udfvm.load.declaration import OfferedFunctions
 
 UNPICKLABLE: Final = (
     pickle.PicklingError,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Final
 
-from udfvm.types.array_conversions import flat_type
 from udfvm.types.encodings import encoded_type, encoding_of
 from udfvm.types.nested import Nested, take_apart
 
@@ -26,6 +25,8 @@ def arrow_type(name: str) -> pa.DataType:
         return encoded_type(encoding, arrow_type)
     if (nested := take_apart(name)) is not None:
         return _nested_arrow_type(nested)
+    from udfvm.types.array_conversions import flat_type
+
     return flat_type(name)
 
 

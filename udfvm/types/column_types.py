@@ -3,16 +3,15 @@ travel as these. Integers, dates, timestamps and durations are int64, narrower f
 times of day, intervals and decimals are text, and lists and structs are JSON text, which is made
 elsewhere.
 
-The build copies this beside ``conversions``, so it imports nothing else of udfvm, and pyarrow only
-where arrays are converted.
+``column_casts`` converts arrays. The build copies both beside ``conversions``, so they import
+nothing else of udfvm.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any, Final
+from typing import Final
 
-from udfvm.types.array_conversions import convert
 from udfvm.types.conversions import family
 
 _COLUMN_TYPES: Final = {
@@ -47,7 +46,6 @@ _NO_STREAMS: Final = frozenset(
     }
 )
 _TOO_WIDE: Final = "uint64"
-_INTERMEDIATE: Final = {"date32[day]": "int32"}  # Arrow has no cast between it and int64
 
 
 def column_type(name: str) -> str:
@@ -68,71 +66,3 @@ def is_stream(name: str) -> bool:
     (True, True, False)
     """
     return name == _TOO_WIDE or family(name) not in _NO_STREAMS
-
-
-def cast_column(column: Any, to: Any) -> Any:
-    """Returns a pyarrow array of a declared type as its column type, or the other way round, where
-    neither is a list or struct. Raises Loss, or pyarrow.ArrowInvalid, for a value that the type has
-    not.
-    """
-    import pyarrow as pa
-
-    between = _INTERMEDIATE.get(str(to)) or _INTERMEDIATE.get(str(column.type))
-    if between is not None and column.type != to:
-        column = column.cast(pa.type_for_alias(between))
-    if pa.types.is_time(to):
-        return _parsed_times(column, to)
-    if pa.types.is_interval(to) or pa.types.is_interval(column.type):
-        return _converted_intervals(column, to)
-    if pa.types.is_decimal(to) or pa.types.is_decimal(column.type):
-        return _converted_decimals(column, to)
-    if pa.types.is_float16(to) or pa.types.is_float16(column.type):
-        return column.cast(to, safe=False)
-    is_number = pa.types.is_integer(to) or pa.types.is_floating(to)
-    if is_number and not pa.types.is_temporal(column.type):
-        return convert(column, to)
-    return column.cast(to)
-
-
-def _converted_decimals(column: Any, to: Any) -> Any:
-    """As a decimal of more bits first: pyarrow drops digits where it parses one of few."""
-    import pyarrow as pa
-
-    if not pa.types.is_decimal(to):
-        return _decimal_texts(column, to)
-    wide = pa.decimal256 if pa.types.is_decimal256(to) else pa.decimal128
-    return column.cast(wide(to.precision, to.scale)).cast(to)
-
-
-def _parsed_times(column: Any, to: Any) -> Any:
-    """As times of the first day of 1970: pyarrow parses timestamps only."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    day, separator = (pa.scalar(text, column.type) for text in ("1970-01-01", " "))
-    moments = pc.binary_join_element_wise(day, column, separator)
-    return moments.cast(pa.timestamp(to.unit)).cast(to)
-
-
-def _converted_intervals(column: Any, to: Any) -> Any:
-    import pyarrow as pa
-
-    from udfvm.types.intervals import interval_from_text, text_from_interval
-
-    convert_one = interval_from_text if pa.types.is_interval(to) else text_from_interval
-    values = column.to_pylist()
-    return pa.array([None if each is None else convert_one(each) for each in values], to)
-
-
-def _decimal_texts(column: Any, to: Any) -> Any:
-    """pyarrow writes exponents where there are many zeros behind the point."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    texts = column.cast(to)
-    if not pc.any(pc.match_substring(texts, "E")).as_py():
-        return texts
-    from udfvm.types.decimals import text_from_decimal
-
-    values = column.to_pylist()
-    return pa.array([None if each is None else text_from_decimal(each) for each in values], to)

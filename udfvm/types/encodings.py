@@ -72,7 +72,7 @@ def encoding_of(name: str) -> Encoding | None:
     """
     if name in _VIEWS:
         return Encoding(name, _VIEWS[name])
-    match = re.fullmatch(_FORM, name)
+    match = re.fullmatch(_FORM, name) if "<" in name else None  # plain names need no pattern
     if match is None:
         return None
     form, inner = match.groups()

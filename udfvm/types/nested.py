@@ -139,7 +139,8 @@ def take_apart(name: str) -> Nested | None:
     >>> str(take_apart("fixed_size_list<float not null>[3]"))
     'fixed_size_list<item: float not null>[3]'
     """
-    match = re.fullmatch(_FORM, name)
+    # Most names are plain, and need no pattern compiled.
+    match = re.fullmatch(_FORM, name) if "<" in name else None
     if match is None:
         return None
     container, inner, size = match.groups()

@@ -8,36 +8,45 @@ import errno
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.cancellation import cancellation_of_thread
 
+if TYPE_CHECKING:
 
-class Files(Protocol):
-    """Read-only files for guests. Paths are absolute. Methods raise OSError, and the guest gets its
-    ``errno``.
-    """
-
-    def open(self, path: bytes) -> tuple[int, os.stat_result]:
-        """Opens a regular file or directory. Returns a handle and its status."""
-
-    def stat(self, path: bytes, follow: bool) -> os.stat_result:
-        """Returns the status of a path."""
-
-    def read_into(self, handle: int, offset: int, buffer: memoryview) -> int:
-        """Reads into the buffer. Returns the bytes read; 0 at the end."""
-
-    def close(self, handle: int) -> None:
-        """Closes a handle."""
-
-    def list(self, path: bytes) -> list[tuple[bytes, int, int]]:
-        """Returns the entries of a directory, in a stable order: name, inode, type (as in
-        ``dirent.d_type``).
+    class Files(Protocol):
+        """Read-only files for guests. Paths are absolute. Methods raise OSError, and the guest gets
+        its ``errno``.
         """
 
-    def readlink(self, path: bytes) -> bytes:
-        """Returns the target of a symbolic link."""
+        def open(self, path: bytes) -> tuple[int, os.stat_result]:
+            """Opens a regular file or directory. Returns a handle and its status."""
+
+        def stat(self, path: bytes, follow: bool) -> os.stat_result:
+            """Returns the status of a path."""
+
+        def read_into(self, handle: int, offset: int, buffer: memoryview) -> int:
+            """Reads into the buffer. Returns the bytes read; 0 at the end."""
+
+        def close(self, handle: int) -> None:
+            """Closes a handle."""
+
+        def list(self, path: bytes) -> list[tuple[bytes, int, int]]:
+            """Returns the entries of a directory, in a stable order: name, inode, type (as in
+            ``dirent.d_type``).
+            """
+
+        def readlink(self, path: bytes) -> bytes:
+            """Returns the target of a symbolic link."""
+
+    class HostServer(Protocol):
+        """Functions of the host that guests may call."""
+
+        def call(self, name: bytes, arguments: bytes) -> bytes | None:
+            """Calls a host function with arguments that the guest wrote. Returns the reply; None if
+            there is no such function. An exception ends the guest's call.
+            """
 
 
 class BoundFiles(NamedTuple):
@@ -145,15 +154,6 @@ def udfvm_python_readlink(context: Any, path: Any, buffer: Any, length: int) -> 
 
 
 # ---- Host functions ----
-
-
-class HostServer(Protocol):
-    """Functions of the host that guests may call."""
-
-    def call(self, name: bytes, arguments: bytes) -> bytes | None:
-        """Calls a host function with arguments that the guest wrote. Returns the reply; None if
-        there is no such function. An exception ends the guest's call.
-        """
 
 
 class BoundHostFunctions(NamedTuple):

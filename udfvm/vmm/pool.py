@@ -6,16 +6,19 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.borrowed import borrow
-from udfvm.vmm.callbacks import Files, bind_files
+from udfvm.vmm.callbacks import bind_files
 from udfvm.vmm.cancellation import cancellation_of_thread
 from udfvm.vmm.failures import exception, thread_error
 from udfvm.vmm.image import Image
 from udfvm.vmm.vm import VM, copied
 from udfvm.vmm.windows import Windows
+
+if TYPE_CHECKING:
+    from udfvm.vmm.callbacks import Files
 
 _CAPACITY: Final = 256  # bytes: most replies to rows fit
 

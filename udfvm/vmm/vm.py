@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from udfvm import errors
 from udfvm.guest_text import visible
 from udfvm.limits import Limits
 from udfvm.vmm._core import ffi, lib
-from udfvm.vmm.callbacks import Files, bind_files
+from udfvm.vmm.callbacks import bind_files
 from udfvm.vmm.cancellation import Cancellation
 from udfvm.vmm.failures import exception, thread_error
 from udfvm.vmm.guest_error import excerpt
 from udfvm.vmm.image import Image
 from udfvm.vmm.limits import core_limits
+
+if TYPE_CHECKING:
+    from udfvm.vmm.callbacks import Files
 
 
 def copied(data: Any, status: int) -> bytes:

@@ -11,7 +11,8 @@ import _udfvm_agent
 import pyarrow as pa
 from _udfvm_agent import STATUS_OK
 from _udfvm_arguments import Parameter
-from _udfvm_column_types import cast_column, column_type
+from _udfvm_column_casts import cast_column
+from _udfvm_column_types import column_type
 from _udfvm_conversions import Loss
 from _udfvm_nested import holds_others, type_name
 from _udfvm_nested_batch import from_json, to_json

@@ -1,6 +1,3 @@
 """The host's udfvm/types/column_types.py, of which the build puts a copy beside the agent."""
 
-import pyarrow as pa
-
 def column_type(name: str) -> str: ...
-def cast_column(column: pa.Array, to: pa.DataType) -> pa.Array: ...
