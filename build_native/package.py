@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from compileall import compile_dir
 from pathlib import Path
 
 import ninja
@@ -30,6 +31,8 @@ def install(package: Path) -> None:
         sys.exit("The parts that are not Python cannot be built.")
     installed = json.loads((build / "meson-info" / "intro-installed.json").read_text())
     write_digest(package / "_guest", {package / path.lstrip("/") for path in installed.values()})
+    if package.parent == ROOT:  # pip does so where it installs files
+        compile_dir(package / "_guest", quiet=1)
 
 
 def configure(build: Path, sanitizers: str) -> None:

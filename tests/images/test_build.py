@@ -237,18 +237,40 @@ def _functions(name: str) -> list[udfvm.Function]:
     ]
 
 
-def test_layers_read_nothing_of_the_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A base image has the runtime for functions of each form: a layer compiles none of it."""
-    for function in _functions("first"):  # builds the base images
-        function.prepare()
-    opened: list[bytes] = []
+@pytest.fixture
+def of_the_runtime(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files of the runtime that guests open."""
+    opened: list[str] = []
     open_file = HostFS.open
 
     def noting(files: HostFS, path: bytes) -> tuple[int, os.stat_result]:
-        opened.append(path)
+        if path.startswith(os.fsencode(GUEST)):
+            opened.append(Path(os.fsdecode(path)).name)
         return open_file(files, path)
 
     monkeypatch.setattr(HostFS, "open", noting)
+    return opened
+
+
+def test_layers_read_nothing_of_the_runtime(of_the_runtime: list[str]) -> None:
+    """A base image has the runtime for functions of each form: a layer compiles none of it."""
+    for function in _functions("first"):  # builds the base images
+        function.prepare()
+    del of_the_runtime[:]
     for function in _functions(f"f{uuid.uuid4().hex}"):
         assert function.image.base.path is not None  # builds its layer
-    assert [path for path in opened if path.startswith(os.fsencode(GUEST))] == []
+    assert of_the_runtime == []
+
+
+def test_base_images_compile_nothing_of_the_runtime(
+    of_the_runtime: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UDFVM_CACHE", str(tmp_path))
+
+    @udfvm.udf(packages=[])
+    def same(x: int) -> int:
+        return x
+
+    assert same(1) == 1
+    assert {name for name in of_the_runtime if name.endswith(".py")} == {"agent.py"}
+    assert any(name.endswith(".pyc") for name in of_the_runtime)
