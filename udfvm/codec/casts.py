@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from udfvm.codec.any_columns import nulls
 from udfvm.codec.argument_errors import argument_error, wrong_type
 from udfvm.types.array_conversions import convert
 from udfvm.types.conversions import Loss, Refused
@@ -33,7 +34,7 @@ def cast_argument(function: str, parameter: Parameter, array: Any) -> Any:
     if not chunks:
         if is_hollow(array.type):  # pyarrow ends the process where it makes arrays of it
             raise wrong_type(function, parameter, f"a chunked array of {array.type}")
-        chunks = [_cast_chunk(function, parameter, pa.nulls(0, array.type), 0)]
+        chunks = [_cast_chunk(function, parameter, nulls(0, array.type), 0)]
     return pa.chunked_array(chunks, type=parameter.type.arrow)
 
 

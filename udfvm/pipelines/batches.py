@@ -73,20 +73,27 @@ def cut(source: Iterable[pa.RecordBatch], size: BatchSize) -> Iterator[pa.Record
             size_in_bytes += batch.nbytes
             if rows < size.rows and size_in_bytes < MAX_BYTES:
                 continue
-            batch = joined(waiting)
-        elif waiting:
-            yield joined(waiting)
+            whole = joined(waiting)
+        else:
+            whole = [*joined(waiting), batch]
         waiting, rows, size_in_bytes = [], 0, 0
-        yield from _slices(batch, size)
-    if waiting:
-        yield from _slices(joined(waiting), size)
+        for each in whole:
+            yield from _slices(each, size)
+    for each in joined(waiting):
+        yield from _slices(each, size)
 
 
-def joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    """Returns one batch of all rows of one batch or more."""
-    if len(batches) == 1:
-        return batches[0]
-    return pa.concat_batches(batches)
+def joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """Returns all rows of some batches in one batch; as they are where Arrow cannot join them."""
+    if len(batches) < 2:
+        return batches
+    try:
+        return [pa.concat_batches(batches)]
+    except (
+        pa.ArrowNotImplementedError,
+        pa.ArrowInvalid,
+    ):  # dictionaries of some types, for example
+        return batches
 
 
 def taken(column: pa.Array, rows: Sequence[int]) -> pa.Array:

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
+from udfvm.codec.any_columns import nulls
 from udfvm.codec.arguments import columns_of
 from udfvm.errors import OptionError
 from udfvm.texts import counted
@@ -95,7 +96,8 @@ def arguments_of(
         tuple(found),
         tuple(defaults.get(parameter.name) for parameter in parameters),
     )
-    arguments.cast(arguments.of(_empty(schema)))
+    fields = [schema.field(name) for name in dict.fromkeys(found) if name is not None]
+    arguments.cast(arguments.of(_empty(pa.schema(fields))))
     return arguments
 
 
@@ -161,7 +163,7 @@ def _by_parameter(
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.nulls(0, each.type) for each in schema], schema=schema)
+    return pa.RecordBatch.from_arrays([nulls(0, each.type) for each in schema], schema=schema)
 
 
 def _names(schema: pa.Schema) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from udfvm.call.dispatch import Calls
+from udfvm.codec.any_columns import concatenated, nulls
 from udfvm.codec.containers import Container
 from udfvm.errors import CallError, TypeMappingError
 from udfvm.pipelines.columns import Arguments, sliced
@@ -57,8 +58,8 @@ class ScalarMapping:
             if not failed:
                 parts.append(result)
             elif on_error == "null":
-                parts.append(pa.nulls(1, type_))
-        column = parts[0] if len(parts) == 1 else pa.concat_arrays(parts or [pa.nulls(0, type_)])
+                parts.append(nulls(1, type_))
+        column = concatenated(parts, type_)
         count = good.count(False)
         if on_error == "null" or not count:
             return [column], None, count

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from udfvm.codec.any_columns import concatenated, nulls
 from udfvm.errors import CallError, TypeMappingError
 from udfvm.pipelines.columns import Arguments
 from udfvm.pipelines.failures import OnError, located
@@ -59,10 +60,9 @@ class TableMapping:
                 found = [self._nulls()] if on_error == "null" else []
             made += found
             indices += [row] * sum(each.num_rows for each in found)
-        whole = pa.Table.from_batches(made, self._schema).combine_chunks()
         columns = [
-            column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
-            for column in whole.columns
+            concatenated([each.column(index) for each in made], field.type)
+            for index, field in enumerate(self.fields)
         ]
         return columns, indices, failed
 
@@ -90,5 +90,5 @@ class TableMapping:
         return self._fetch(columns)
 
     def _nulls(self) -> pa.RecordBatch:
-        columns = [pa.nulls(1, field.type) for field in self.fields]
+        columns = [nulls(1, field.type) for field in self.fields]
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)

@@ -1,0 +1,41 @@
+"""Columns of any type, encoded ones as well, of which Arrow makes and joins only some by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from udfvm.types.array_conversions import convert
+from udfvm.types.encodings import decoded, restored
+
+
+def nulls(rows: int, type_: pa.DataType) -> pa.Array:
+    """Returns a column of nulls.
+
+    >>> nulls(2, pa.list_view(pa.run_end_encoded(pa.int16(), pa.uuid()))).null_count
+    2
+    """
+    plain = decoded(type_)
+    made = pa.nulls(rows, plain)
+    return made if plain == type_ else restored(made, type_)
+
+
+def concatenated(columns: Sequence[pa.Array], type_: pa.DataType) -> pa.Array:
+    """Returns one column of the values of some columns of a type.
+
+    >>> type_ = pa.dictionary(pa.int8(), pa.list_(pa.int8()))
+    >>> one, other = (restored(pa.array([[each]], pa.list_(pa.int8())), type_) for each in (1, 2))
+    >>> concatenated([one, other], type_).to_pylist()
+    [[1], [2]]
+    """
+    if len(columns) < 2:
+        return columns[0] if columns else nulls(0, type_)
+    try:
+        return pa.concat_arrays(columns)
+    except (
+        pa.ArrowNotImplementedError,
+        pa.ArrowInvalid,
+    ):  # dictionaries of some types, for example
+        plain = decoded(type_)
+        return restored(pa.concat_arrays([convert(each, plain) for each in columns]), type_)
