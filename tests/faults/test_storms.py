@@ -27,6 +27,7 @@ import udfvm.sqlite
 
 ALL = os.environ.get("UDFVM_FAULTS") == "all"
 TIMEOUTS = 10_000 if ALL else 50
+FORKS = 500 if ALL else 8
 ROWS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})"
 MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
 GROWTH = 24 << 20  # bytes: less than the memory of a VM
@@ -145,6 +146,43 @@ def test_a_storm_of_signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         rows = f"{ROWS.format(2000)} SELECT sum(successor(i)) FROM n"
         assert connection.execute(rows).fetchall() == [(2_003_000,)]
         connection.close()
+
+
+# ---- Forks ----
+
+
+def test_forks_at_any_moment() -> None:
+    """Two threads call, and stream rows, while a third one forks. Each child calls, too."""
+    over, failures = threading.Event(), []
+
+    def work(call: Callable[[], bool]) -> None:
+        while not over.is_set():
+            if not call():
+                failures.append(call)
+
+    def rows() -> bool:
+        connection = apsw.Connection(":memory:")
+        udfvm.sqlite.register(connection, successor)
+        found = connection.execute(f"{ROWS.format(200)} SELECT sum(successor(i)) FROM n").fetchall()
+        connection.close()
+        return found == [(20_300,)]
+
+    successor.prepare()
+    calls: list[Callable[[], bool]] = [lambda: successor(1) == 2, rows]
+    threads = [threading.Thread(target=work, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    statuses = []
+    for _ in range(FORKS):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(120)
+            os._exit(0 if successor(2) == 3 else 1)
+        statuses.append(os.waitpid(child, 0)[1])
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert not failures and statuses == [0] * FORKS
 
 
 # ---- The end of the interpreter ----
