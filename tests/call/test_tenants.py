@@ -85,16 +85,17 @@ def test_a_connection_refuses_functions_of_others(pools: tuple[udfvm.Pool, udfvm
     acme, bank = pools
     policy = udfvm.sqlite.Policy(pool=acme)
     connection = apsw.Connection(":memory:")
-    for function, owner in (
-        (successor, "no tenant"),
-        (successor.with_options(pool=bank), "the tenant 'bank'"),
-    ):
-        with pytest.raises(udfvm.OptionError) as caught:
-            udfvm.sqlite.register(connection, function, policy=policy)
-        assert str(caught.value) == (
-            f"udfvm.sqlite.register: 'successor' is bound to a pool of {owner}, and the policy's"
-            " pool= is of the tenant 'acme': pass its .with_options(pool=...)"
-        )
+    mine = successor.with_options(pool=acme, name="mine")
+    for given in (policy, None):  # which comes with the call, or which the connection has
+        for function in (successor, successor.with_options(pool=bank)):
+            with pytest.raises(udfvm.OptionError) as caught:
+                udfvm.sqlite.register(connection, function, policy=given)
+            assert str(caught.value) == (
+                "udfvm.sqlite.register: 'successor' is bound to a pool that does not serve the"
+                " tenant of the connection's policy: register its .with_options(pool=...)"
+            )
+        udfvm.sqlite.register(connection, mine, policy=given)
+    assert connection.execute("SELECT name FROM vm_functions").fetchall() == [("mine",)]
     with udfvm.Pool(tenant="acme") as another:  # of the same tenant
         udfvm.sqlite.register(connection, successor.with_options(pool=another), policy=policy)
         assert connection.execute("SELECT successor(1)").fetchall() == [(2,)]

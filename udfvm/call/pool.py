@@ -142,6 +142,15 @@ class Pool:
         """Returns the pool of functions that name none."""
         return _default
 
+    @property
+    def _tenant_number(self) -> int:
+        """The tenant as the SQLite extension knows it; 0 if there is none."""
+        if self.tenant is None:
+            return 0
+        from hashlib import sha256
+
+        return int.from_bytes(sha256(self.tenant.encode()).digest()[:8], "little") or 1
+
     def _for_base(self, base: Image) -> ImagePool:
         """Returns the VMs of one base image. Raises PoolClosedError."""
         from udfvm.images.host import host_files
@@ -286,20 +295,6 @@ def _checked_tenant(tenant: object) -> str | None:
         return tenant
     raise OptionError(
         f"tenant= takes a name of 1 to {MAX_TENANT} printable characters; got {shown(tenant)}"
-    )
-
-
-def check_tenant(what: str, pool: Pool, expected: Pool) -> None:
-    """Raises OptionError, with what to do, if a function's pool serves another tenant than the
-    pool that is expected.
-    """
-    if pool is expected or pool.tenant == expected.tenant:
-        return
-    owner = "no tenant" if pool.tenant is None else f"the tenant {pool.tenant!r}"
-    wanted = "no tenant" if expected.tenant is None else f"the tenant {expected.tenant!r}"
-    raise OptionError(
-        f"{what} is bound to a pool of {owner}, and the policy's pool= is of {wanted}: pass"
-        " its .with_options(pool=...)"
     )
 
 

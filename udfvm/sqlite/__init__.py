@@ -47,7 +47,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from udfvm.call.pool import check_tenant
 from udfvm.checks import check_choice, check_switch, options_of, shown
 from udfvm.errors import Error, OptionError, SignatureError
 from udfvm.functions.function import checked_name
@@ -125,7 +124,8 @@ def register(
     Raises:
         TypeMappingError: a function has a type that SQL does not have.
         SignatureError: a name is taken, or is not valid.
-        OptionError: an option has a value that it cannot have.
+        OptionError: an option has a value that it cannot have, or a function's pool does not serve
+            the tenant of the connection's policy.
         Error: the connection cannot load extensions, or a function cannot be replaced because
             statements of the connection run.
         BuildError: an image cannot be built.
@@ -152,8 +152,6 @@ def register(
         )
     named = _named(functions, name)
     for name_in_sql, function in named:
-        if policy is not None and policy.pool is not None:
-            check_tenant(f"udfvm.sqlite.register: {name_in_sql!r}", function.pool, policy.pool)
         if isolation == "row" and function.form in ("table", "aggregate"):
             raise OptionError(
                 f"udfvm.sqlite.register: isolation='row' is for scalar functions, and {name_in_sql}"

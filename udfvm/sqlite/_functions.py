@@ -98,6 +98,7 @@ def offered_function(
         owner=(udf, image, pool, bound, own_log),
         log_sink=log_sink if log_sink and udf.limits.log == "forward" else own_log.address,
         result_times=offered_times(udf.result.type, times),
+        tenant=udf.pool._tenant_number,
         renew=_renewal(udf, runtime) if udf.language == "python" else None,
     )
 

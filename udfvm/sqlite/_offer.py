@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from udfvm.errors import Error, SignatureError, UnknownUDFError
+from udfvm.errors import Error, OptionError, SignatureError, UnknownUDFError
 from udfvm.limits import Limits
 from udfvm.sqlite import _failures
 from udfvm.sqlite._extension import (
@@ -97,6 +97,7 @@ class OfferedFunction:
     log_sink: int = 0
     renew: Callable[[], Renewal | None] | None = None
     result_times: OfferedTimes = AS_DECLARED
+    tenant: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ class OfferedPolicy:
     statement_timeout_ns: int
     idle_spin_us: int
     log_sink: int
+    tenant: int = 0
 
 
 class _Owner(NamedTuple):
@@ -224,6 +226,8 @@ def offer(  # noqa: PLR0913 - all of struct udfvm_sqlite_offer
             raise _name_taken(functions[refusal.index].name) from error
         if refusal.reason == Refusal.NAME_UNKNOWN:
             raise _name_unknown(removed[refusal.index]) from error
+        if refusal.reason == Refusal.OTHER_TENANT:
+            raise _other_tenant(functions[refusal.index].name) from error
         # apsw and sqlite3 write their own words before the extension's text.
         text = str(error).rpartition("error during initialization: udfvm: ")[2]
         caller = "unregister" if removed else "register"
@@ -237,6 +241,13 @@ def _name_taken(name: str) -> SignatureError:
     return SignatureError(
         f"udfvm.sqlite.register: SQL has a function {name!r} already: pass another name=, or"
         " replace=True"
+    )
+
+
+def _other_tenant(name: str) -> OptionError:
+    return OptionError(
+        f"udfvm.sqlite.register: {name!r} is bound to a pool that does not serve the tenant of the"
+        " connection's policy: register its .with_options(pool=...)"
     )
 
 
@@ -307,6 +318,7 @@ def _policy(policy: OfferedPolicy | None) -> Any:
             "load_timeout_ns": policy.load_timeout_ns,
             "statement_timeout_ns": policy.statement_timeout_ns,
             "idle_spin_us": policy.idle_spin_us,
+            "tenant": policy.tenant,
         },
     )
 
@@ -382,4 +394,5 @@ def _function(function: OfferedFunction, keep: list[object]) -> dict[str, Any]:
         "column_count": len(function.columns),
         "language": int(function.language),
         "result_times": _times(function.result_times),
+        "tenant": function.tenant,
     }

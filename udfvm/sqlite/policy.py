@@ -104,8 +104,8 @@ class Policy:
         log: what happens to the output of stored functions, and of registered functions that have
             no ``log=`` of their own; as for ``udfvm.udf``.
         pool: the pool that the VMs of stored functions come from; None for the default one. With a
-            tenant's pool, ``register`` refuses functions that are bound to another tenant's, or to
-            one of none.
+            tenant's pool, the connection takes no function that is bound to another tenant's pool,
+            or to one of none.
 
     Raises ``OptionError``, a ValueError, for a value that makes no sense.
 
@@ -186,6 +186,7 @@ class Policy:
             statement_timeout_ns=int((self.statement_timeout or 0) * _NANOSECONDS),
             idle_spin_us=round(self.idle_spin * 1e6),
             log_sink=_sink(self.log).address,
+            tenant=0 if self.pool is None else self.pool._tenant_number,
         )
 
     def runtimes(self) -> list[_offer.OfferedRuntime]:

@@ -114,6 +114,7 @@ struct udfvm_sqlite_function {
     uint32_t column_count;                     /* at most 100 */
     uint32_t language;                         /* enum udfvm_sqlite_language */
     struct udfvm_sqlite_times result_times;
+    uint64_t tenant; /* whom its pool serves, by any number; 0: nobody in particular */
 };
 
 /* A base image and its pool, for loading stored functions of one language. The extension keeps
@@ -137,6 +138,7 @@ struct udfvm_sqlite_policy {
     /* These two apply to every function. */
     uint64_t statement_timeout_ns; /* of a statement, from its first row in a VM; 0: none */
     uint32_t idle_spin_us;         /* see udfvm_vm_set_idle_spin */
+    uint64_t tenant;               /* functions of other tenants are refused; 0: none is */
 };
 
 /* How an interrupted call (UDFVM_E_INTERRUPTED) becomes the embedder's own exception, besides
@@ -210,6 +212,7 @@ enum udfvm_sqlite_refusal_reason {
     UDFVM_SQLITE_NOT_REFUSED = 0,
     UDFVM_SQLITE_NAME_TAKEN = 1,   /* of a function, without `replace` */
     UDFVM_SQLITE_NAME_UNKNOWN = 2, /* to be removed */
+    UDFVM_SQLITE_OTHER_TENANT = 3, /* a function's pool serves another than the policy is for */
 };
 
 /* The part of an offer that was refused. */

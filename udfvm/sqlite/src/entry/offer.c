@@ -262,6 +262,21 @@ static int check_functions(const struct udfvm_sqlite_offer *offered, sqlite_libr
     return SQLITE_OK;
 }
 
+/* The policy that comes with the offer holds, or that which the connection has. */
+static int check_tenants(const struct function_registry *registry,
+                         const struct udfvm_sqlite_offer *offered, char **error)
+{
+    const uint64_t tenant = offered->policy ? offered->policy->tenant : registry->policy.tenant;
+    for (size_t i = 0; tenant && i < offered->count; i++)
+        if (offered->functions[i].tenant != tenant) {
+            offer_refuse(offered, UDFVM_SQLITE_OTHER_TENANT, i);
+            return offer_fail(registry->library, error, SQLITE_MISUSE,
+                              "its pool does not serve the tenant that the policy is for",
+                              offered->functions[i].name);
+        }
+    return SQLITE_OK;
+}
+
 /* A table or view would hide a table function of its name. */
 static bool hidden_by_table(struct function_registry *registry,
                             const struct udfvm_sqlite_offer *offered, size_t *which)
@@ -310,6 +325,7 @@ int offer_take(struct function_registry *registry, int index,
 {
     sqlite_library *sqlite3_api = registry->library;
     SQL_TRY(check_functions(offered, registry->library, error));
+    SQL_TRY(check_tenants(registry, offered, error));
     SQL_TRY(check_names(registry, offered, error));
     SQL_TRY(remove_all(registry, offered, error));
     struct embedder *embedder = calloc(1, sizeof *embedder);
