@@ -223,6 +223,8 @@ class Fuzzers:
             parts += [*objects["call"], *unresolved]
         if not self.kind.has_driver:
             parts.append(replay)
+        if target.name == "jail":
+            parts += [f"-Wl,--wrap=udfvm_warden_{each}" for each in ("start", "freeze")]
         run(self.kind.compiler, *self.kind.link, *parts, "-lpthread", "-o", made)
         return made
 

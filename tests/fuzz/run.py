@@ -239,7 +239,9 @@ def main() -> int:
         if given.keep:
             list(threads.map(lambda each: keep(each, command(each, programs)), chosen))
     in_c = [target for target in chosen if target.folder in FOLDERS]
-    lines = cover(compiler, in_c) | cover_python([each for each in chosen if each not in in_c])
+    lines = (cover(compiler, in_c) if in_c else {}) | cover_python(
+        [each for each in chosen if each not in in_c]
+    )
     print_lines(lines, chosen)
     return int(any(result.crash for result in results))
 

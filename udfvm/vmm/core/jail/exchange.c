@@ -173,7 +173,9 @@ static void take_answer(struct cell *cell)
     }
     char text[sizeof answer->message];
     memcpy(text, cell->control->answer.message, sizeof text);
-    udfvm_visible_text(text, strnlen(text, sizeof text), "", answer->message,
+    const char *const none = "the process that the micro-VM ran in gave no reason";
+    const char *const from = text[0] ? text : none; /* an error says why, whoever makes it */
+    udfvm_visible_text(from, strnlen(from, sizeof text), "", answer->message,
                        sizeof answer->message);
 }
 

@@ -1,0 +1,260 @@
+/* Answers of the process of a jailed VM that its guest took over: to each message, what it asks the
+ * program for in the middle of a call, and numbers of messages that were not sent. A thread is that
+ * process. */
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "jail/cell.h"
+#include "jail/futex.h"
+#include "jail/jail.h"
+#include "udfvm_abi.h"
+
+#include "guest.h"
+
+#define CONTROL_BYTES (JAIL_DATA_OFFSET + MAX_JAIL_DATA)
+#define TIMEOUT_NS    2000000u /* of a call; a process that does not answer has a second more */
+#define MAX_ASKED     16u      /* things that it asks for in a call */
+
+static udfvm_image *base;
+static udfvm_vm *vm;
+
+/* ---- The process ---- */
+
+static struct {
+    struct jail_control *control;
+    int socket;
+    pthread_t thread;
+    atomic_bool ends;
+    unsigned left; /* that it may still ask for in this call */
+} process;
+
+static uint32_t any_kind(struct input *input)
+{
+    const uint8_t kind = input_byte(input);
+    return kind < 200 ? JAIL_DONE + kind % (JAIL_FILE_READLINK - JAIL_DONE + 2) : kind;
+}
+
+static struct jail_answer any_answer(struct input *input)
+{
+    struct jail_answer answer = { .kind = any_kind(input) };
+    const uint8_t how = input_byte(input);
+    answer.code = how & 1 ? input_byte(input) % 32 : UDFVM_OK;
+    answer.length = input_number(input);
+    answer.values[0] = input_number(input);
+    answer.values[1] = how & 2 ? input_number(input) : 0;
+    answer.status = how & 4 ? (int32_t)input_number(input) : 0;
+    answer.sealed = how >> 3 & 1;
+    answer.unlogged_open = how >> 4 & 1;
+    size_t length = sizeof answer.message;
+    if (how & 32)
+        memcpy(answer.message, input->at, length < input->left ? length : input->left);
+    return answer;
+}
+
+static void answer_with(struct jail_control *control, const struct jail_answer *answer,
+                        unsigned number)
+{
+    control->answer = *answer;
+    atomic_store(&control->answered, number);
+    if (atomic_load(&control->program_sleeps))
+        futex_wake(&control->answered);
+}
+
+/* In a call: what the input says. */
+static void answer_call(struct jail_control *control, unsigned number)
+{
+    struct input *input = &guest.input;
+    if (process.left-- == 0 || input->left == 0) {
+        answer_with(control, &(struct jail_answer){ .kind = JAIL_DONE, .length = 8 }, number);
+        return;
+    }
+    size_t length = input_byte(input);
+    const uint8_t *data = input_bytes(input, &length);
+    memcpy((uint8_t *)control + JAIL_DATA_OFFSET, data, length);
+    const struct jail_answer answer = any_answer(input);
+    const uint8_t way = input_byte(input);
+    answer_with(control, &answer, way == 255 ? number + 1 : number);
+    for (uint64_t turn = 0; way == 254 && turn < 2000; turn++) { /* while the program reads it */
+        control->answer.length = turn % 2 ? UINT64_MAX : answer.length;
+        control->answer.kind = turn % 2 ? UINT32_MAX : answer.kind;
+    }
+}
+
+static void *be_process(void *unused)
+{
+    struct jail_control *control = process.control;
+    const struct jail_answer ready = { .kind = JAIL_READY },
+                             done = { .kind = JAIL_DONE, .tsc_khz = 2000000 };
+    unsigned number = 1;
+    answer_with(control, &ready, number);
+    while (!atomic_load(&process.ends)) {
+        if (atomic_load(&control->asked) == number) {
+            sched_yield();
+            continue;
+        }
+        number = atomic_load(&control->asked);
+        const uint32_t kind = control->message.kind;
+        if (kind == JAIL_CALL)
+            process.left = MAX_ASKED;
+        if (kind == JAIL_CALL || kind == JAIL_GOT)
+            answer_call(control, number);
+        else
+            answer_with(control, &done, number);
+    }
+    return unused;
+}
+
+/* In the place of what starts a process, and of what stops one. */
+int __wrap_udfvm_warden_start(int socket, int control, const char *cgroup, pid_t *pid,
+                              int *descriptor, struct udfvm_error *error);
+int __wrap_udfvm_warden_freeze(pid_t pid, struct udfvm_error *error);
+
+int __wrap_udfvm_warden_start(int socket, int control, const char *cgroup, pid_t *pid,
+                              int *descriptor, struct udfvm_error *error)
+{
+    (void)cgroup, (void)error;
+    process.socket = dup(socket);
+    process.control = mmap(NULL, CONTROL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, control, 0);
+    *pid = 0;
+    *descriptor = eventfd(0, EFD_CLOEXEC); /* which no signal reaches, and which never ends */
+    atomic_store(&process.ends, false);
+    if (process.control == MAP_FAILED ||
+        pthread_create(&process.thread, NULL, be_process, NULL) != 0)
+        defect("no process");
+    return UDFVM_OK;
+}
+
+int __wrap_udfvm_warden_freeze(pid_t pid, struct udfvm_error *error)
+{
+    (void)pid, (void)error;
+    return UDFVM_OK;
+}
+
+/* ---- The program ---- */
+
+static int64_t file_open(void *context, const char *path, struct udfvm_stat *stat)
+{
+    (void)context;
+    read_all(path, strlen(path));
+    stat->size = 1;
+    return 3;
+}
+
+static int64_t file_stat(void *context, const char *path, int follow, struct udfvm_stat *stat)
+{
+    (void)follow;
+    return file_open(context, path, stat);
+}
+
+static int64_t filled(void *buffer, uint64_t length)
+{
+    memset(buffer, 'r', length);
+    return (int64_t)length;
+}
+
+static int64_t file_read(void *context, int64_t handle, uint64_t offset, void *buffer,
+                         uint64_t length)
+{
+    (void)context, (void)offset;
+    if (handle != 3)
+        defect("a handle that was never given");
+    return filled(buffer, length);
+}
+
+static int64_t file_close(void *context, int64_t handle)
+{
+    (void)context, (void)handle;
+    return 0;
+}
+
+static int64_t file_list(void *context, const char *path, uint64_t first, void *buffer,
+                         uint64_t length)
+{
+    (void)context, (void)first;
+    read_all(path, strlen(path));
+    return filled(buffer, length);
+}
+
+static int64_t file_readlink(void *context, const char *path, char *buffer, uint64_t length)
+{
+    (void)context;
+    read_all(path, strlen(path));
+    return filled(buffer, length);
+}
+
+static int64_t host_call(void *context, const char *name, const void *arguments, uint64_t length,
+                         void *reply, uint64_t capacity, char *failure)
+{
+    (void)context, (void)failure;
+    read_all(name, strlen(name));
+    read_all(arguments, length);
+    return filled(reply, capacity);
+}
+
+static int take_log(void *context, const struct udfvm_log *log, int failed, char *failure)
+{
+    (void)context, (void)failed, (void)failure;
+    read_all(log->text, log->length);
+    return 0;
+}
+
+static const struct udfvm_files files = { NULL,       file_open, file_stat,    file_read,
+                                          file_close, file_list, file_readlink };
+static const struct udfvm_host_functions functions = { NULL, host_call, 4 };
+static const struct udfvm_log_sink sink = { NULL, take_log };
+
+static void open_vm(void)
+{
+    struct udfvm_error error = { .message = "" };
+    vm = udfvm_jail_open(base, NULL, &files, NULL, &error);
+    if (!vm)
+        defect(error.message);
+}
+
+static void close_vm(void)
+{
+    atomic_store(&process.ends, true);
+    pthread_join(process.thread, NULL);
+    munmap(process.control, CONTROL_BYTES);
+    close(process.socket);
+    udfvm_vm_close(vm);
+}
+
+int LLVMFuzzerInitialize(int *count, char ***arguments)
+{
+    (void)count, (void)arguments;
+    const int fd = guest_seal_base();
+    base = udfvm_image_open(fd, NULL, NULL);
+    close(fd);
+    open_vm();
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct udfvm_reply reply;
+    struct udfvm_error error = { .code = UDFVM_OK };
+    guest = (struct guest){ .input = { data, size } };
+    const uint8_t how = input_byte(&guest.input);
+    const struct udfvm_limits limits = { .timeout_ns = TIMEOUT_NS,
+                                         .max_output = how & 1 ? 4096 : 0,
+                                         .max_log = 512,
+                                         .files = !(how & 2),
+                                         .host_functions = how & 4 ? NULL : &functions,
+                                         .log_sink = how & 8 ? NULL : &sink };
+    const uint32_t request = how & 16 ? UDFVM_REQUEST_LOAD : UDFVM_REQUEST_ROW;
+    const int code = udfvm_vm_call(vm, request, "x", 1, &limits, &reply, &error);
+    if (code != UDFVM_OK && (error.code != code || !error.message[0]))
+        defect("a failure that does not say why");
+    if (code == UDFVM_OK && !reply.sealed)
+        read_all(reply.data, reply.length);
+    if (udfvm_vm_restore(vm, &error) != UDFVM_OK || cell_of(vm)->broken) {
+        close_vm();
+        open_vm();
+    }
+    return 0;
+}
