@@ -68,7 +68,8 @@ PUBLIC: dict[str, tuple[Callable[..., object], Callable[..., object]]] = {
     "Pool.warm": (udfvm.Pool.warm, lambda **options: udfvm.Pool().warm(**options)),
     "Policy": (udfvm.sqlite.Policy, udfvm.sqlite.Policy),
 }
-SWITCHES = {"files", "deterministic", "allow_create"}
+SWITCHES = {"files", "deterministic", "allow_create", "jail"}
+UNDECIDED = {"jail"}  # None leaves it to the environment
 SWITCHED_ELSEWHERE = {"vectorized", "elementwise"}  # any object is true or not
 
 
@@ -167,7 +168,8 @@ def test_no_numbers(name: str, option: str) -> None:
 
 @pytest.mark.parametrize(("name", "option"), FLAGS, ids=ids(FLAGS))
 def test_no_switches(name: str, option: str) -> None:
-    for value in ("no", 0, 1, None, [], math.nan):
+    nothing = () if option in UNDECIDED else (None,)
+    for value in ("no", 0, 1, [], math.nan, *nothing):
         with pytest.raises(REFUSED, match=rf"\b{option}= takes True or False"):
             PUBLIC[name][1](**{option: value})
 
