@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import apsw
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -19,7 +20,9 @@ import pytest
 
 import udfvm
 import udfvm.arrow
+import udfvm.sqlite
 from udfvm.functions import arrow_registry
+from udfvm.sqlite.sealed import sealed_name
 
 
 @udfvm.udf
@@ -125,6 +128,13 @@ def test_what_cannot_take_any_number() -> None:
         udfvm.aggregate(Sum)
 
 
+def test_functions_in_sql_have_a_fixed_number() -> None:
+    with pytest.raises(udfvm.SignatureError, match=r"total takes any number of arguments.*in SQL"):
+        udfvm.sqlite.register(apsw.Connection(":memory:"), total)
+    with pytest.raises(udfvm.Error, match=r"\*words takes any number .* sealed function has a fix"):
+        sealed_name(joined, "")
+
+
 def test_declared_types_options_and_samples() -> None:
     count = udfvm.udf(
         lambda *xs: len(xs), name="count", input_types=["int8"], output_type="int64", sample=(1, 2)
@@ -219,6 +229,8 @@ def test_map() -> None:
     by_name = {"n": "n", "scale": "b", "xs": ["a"]}
     assert scaled.map(table, columns=by_name)["scaled"].to_pylist() == [1.5, 2.5, None]
     assert added.map(table, columns=["b", "b"])["added"].to_pylist() == [1.0, 0.5, 2.0]
+    with pytest.raises(udfvm.OptionError, match=r"'total': map\(\).*kep="):
+        total.map(table, columns=["a"], kep=[])
     with pytest.raises(udfvm.OptionError, match=r"which columns \*xs are: pass columns="):
         total.map(table)
     with pytest.raises(udfvm.OptionError, match=r"'ys'; the parameters are n, scale, \*xs"):

@@ -13,7 +13,6 @@ from udfvm.call.dispatch import Calls
 from udfvm.errors import OptionError, TypeMappingError
 from udfvm.forks import ForkLock
 from udfvm.functions.scalar import ScalarFunction, ScalarProgram
-from udfvm.keywords import checks_keywords
 from udfvm.texts import counted
 
 if TYPE_CHECKING:
@@ -96,7 +95,6 @@ class VariadicFunction(ScalarFunction):
             arguments = self._bind(arguments, keywords)
         return self._taking(len(arguments)).expr(*arguments)
 
-    @checks_keywords
     def map(
         self,
         source: Any,
