@@ -21,7 +21,6 @@ ALL = os.environ.get("UDFVM_FAULTS") == "all"
 USUAL = [
     ("build", "fail", "places"),
     ("build", "kill", "files"),
-    ("jailed", "fail", "places"),
     ("statement", "fail", "places"),
 ]
 EVERY = [
