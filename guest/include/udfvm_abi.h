@@ -280,6 +280,7 @@ struct udfvm_trap {
 /* The last request for memory that the kernel refused in this call. `length` 0: none. */
 struct udfvm_refused_memory {
     uint64_t length, used, total;
+    uint64_t piece; /* the largest that was free */
 };
 
 /* What the program wrote to its standard output and error and the kernel has not sent. The host

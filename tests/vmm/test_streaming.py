@@ -160,7 +160,7 @@ def test_what_goes_wrong_in_a_row_is_an_error_of_the_statement(
     [
         (1 << 62, 0, "larger than the limit"),
         (-1, 0, "larger than the limit"),
-        (16, 7, "status that makes no sense"),
+        (16, 7, "a status that does not exist"),
         (3, 0, "reply"),
         (3, 1, "error"),
     ],

@@ -258,8 +258,9 @@ static enum column_call_outcome make(struct small_calls *calls, PyObject *layout
     if (outcome == COLUMN_CALL_OTHER)
         outcome = read_other(&exchange);
     else if (outcome == COLUMN_CALL_RAISED) {
-        PyObject *none = PyObject_CallMethod(calls->owner, "raise_of_columns", "K",
-                                             (unsigned long long)(uintptr_t)&exchange.error);
+        PyObject *none = PyObject_CallMethod(calls->owner, "raise_of_columns", "KL",
+                                             (unsigned long long)(uintptr_t)&exchange.error,
+                                             (long long)call->rows);
         Py_XDECREF(none);
     }
     const bool succeeded = outcome == COLUMN_CALL_DONE || outcome == COLUMN_CALL_OTHER;

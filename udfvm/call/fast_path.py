@@ -165,9 +165,11 @@ class SmallBatches:
             error.locate(error.row, of_batch=True)
             raise
 
-    def raise_of_columns(self, error: int) -> NoReturn:
-        """Raises what the ``struct udfvm_error`` at an address says."""
+    def raise_of_columns(self, error: int, rows: int) -> NoReturn:
+        """Raises what the ``struct udfvm_error`` at an address says of a call with so many rows."""
         failure = exception_at(error, self._name)
+        if isinstance(failure, CallTimeoutError):
+            failure.of_rows(rows)
         if isinstance(failure, CallError):
             failure.locate(failure.row, of_batch=True)
         raise failure

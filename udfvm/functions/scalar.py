@@ -140,8 +140,9 @@ class ScalarFunction(Function):
             output: where the result goes. It has the kept columns and, last, a column with the
                 function's name. None or ``pyarrow.Table`` returns a table;
                 ``pyarrow.RecordBatchReader`` returns a reader, which computes as it is read; a path
-                writes a Parquet file, which appears when it is whole; an object with
-                ``write_batch`` gets the batches.
+                writes a file, which appears when it is whole: Parquet, or by its suffix Arrow
+                (``.arrow``, ``.feather``) or CSV (``.csv``); an object with ``write_batch`` gets
+                the batches.
             threads: how many micro-VMs compute at once, at most as many as the pool has. Default:
                 the number of processors.
             progress: None shows a bar on a terminal and in notebooks, and nothing elsewhere. False

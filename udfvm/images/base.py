@@ -14,7 +14,7 @@ from udfvm.images.cache_files import cache_directory
 from udfvm.images.host import host_files
 from udfvm.images.spec import LEAST_MEMORY, BaseSpec, base_key, boot_payload
 from udfvm.installation import GUEST
-from udfvm.limits import SCRATCH, Limits
+from udfvm.limits import DEFAULT_MEMORY, SCRATCH, Limits
 from udfvm.texts import format_size
 
 
@@ -36,7 +36,12 @@ def _needed(spec: BaseSpec) -> str:
     """Returns what memory a function of the runtime needs, if the spec has less."""
     least = LEAST_MEMORY[spec.runtime]
     if spec.memory >= least:
-        return ""
+        return (
+            f" (numpy and pyarrow fit 192 MiB, and pandas 384 MiB; the default is"
+            f" {format_size(DEFAULT_MEMORY)})"
+            if spec.packages and spec.memory < DEFAULT_MEMORY
+            else ""
+        )
     return f" (a function in {_CODE[spec.runtime]} needs {format_size(least)} or more)"
 
 

@@ -20,7 +20,7 @@ from udfvm.pipelines.sinks import (
     collected,
     is_path,
     write_batches,
-    write_parquet,
+    write_file,
 )
 from udfvm.pipelines.sources import Source, open_source
 from udfvm.pipelines.workers import in_order, processors
@@ -192,7 +192,7 @@ def _delivered(
     if output is pa.RecordBatchReader:
         return pa.RecordBatchReader.from_batches(schema, batches)
     if is_path(output):
-        write_parquet(function, Path(output), schema, batches)
+        write_file(function, Path(output), schema, batches)
     else:
         write_batches(output, batches)
     return counter.progress()

@@ -1,11 +1,11 @@
-"""Where the results of pipelines go: tables, readers, Parquet files, writers of the caller."""
+"""Where the results of pipelines go: tables, readers, files, writers of the caller."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
@@ -15,8 +15,38 @@ from udfvm.checks import shown
 from udfvm.errors import OptionError, OutputFileError
 from udfvm.pipelines.ahead import behind
 
-_GROUP_ROWS: Final = 1 << 20  # rows of a row group of a Parquet file
+_GROUP_ROWS: Final = 1 << 20  # rows that are written at once: of Parquet, a row group
 _GROUP_BYTES: Final = 64 << 20
+
+
+def _parquet(file: Any, schema: pa.Schema) -> Any:
+    import pyarrow.parquet as pq
+
+    return pq.ParquetWriter(file, schema)
+
+
+def _arrow(file: Any, schema: pa.Schema) -> Any:
+    return pa.ipc.new_file(file, schema)
+
+
+def _csv(file: Any, schema: pa.Schema) -> Any:
+    import pyarrow.csv
+
+    writer: Any = pyarrow.csv.CSVWriter(file, schema)
+    writer.write_table(schema.empty_table())  # fails now for types that CSV does not have
+    return writer
+
+
+#: What makes the writer of a file, by the suffix of its name.
+_WRITERS: Final[dict[str, Callable[[Any, pa.Schema], Any]]] = {
+    "": _parquet,
+    ".parquet": _parquet,
+    ".pq": _parquet,
+    ".arrow": _arrow,
+    ".feather": _arrow,
+    ".ipc": _arrow,
+    ".csv": _csv,
+}
 
 Batches = Generator[pa.RecordBatch]
 
@@ -29,12 +59,24 @@ def is_path(output: object) -> TypeGuard[str | os.PathLike[str]]:
 def check_output(output: object) -> None:
     """Raises OptionError for what cannot take results."""
     known = output is None or output is pa.Table or output is pa.RecordBatchReader
+    if is_path(output):
+        _check_suffix(Path(output))
     if known or is_path(output) or callable(getattr(output, "write_batch", None)):
         return
     raise OptionError(
         f"output={shown(output)} must be None, pyarrow.Table, pyarrow.RecordBatchReader, the path"
-        " of a Parquet file, or an object with write_batch()"
+        " of a file, or an object with write_batch()"
     )
+
+
+def _check_suffix(path: Path) -> None:
+    suffix = path.suffix.lower()
+    if suffix not in _WRITERS:
+        raise OptionError(
+            f"output={shown(str(path))}: map() writes Parquet (.parquet, .pq), Arrow IPC (.arrow,"
+            f" .feather, .ipc) and CSV (.csv) files, by the suffix, and no {suffix}: for another"
+            " format, leave output= out, and write the table that map() returns"
+        )
 
 
 def collected(schema: pa.Schema, batches: Batches) -> pa.Table:
@@ -50,12 +92,12 @@ def write_batches(output: Any, batches: Batches) -> None:
             output.write_batch(batch)
 
 
-def write_parquet(function: str, path: Path, schema: pa.Schema, batches: Batches) -> None:
-    """Writes results to a Parquet file, which is there once it is whole: until then it has another
-    name, and is removed if the pipeline fails. Raises OutputFileError.
+def write_file(function: str, path: Path, schema: pa.Schema, batches: Batches) -> None:
+    """Writes results to a file of the format that its suffix names. It is there once it is whole:
+    until then it has another name, and is removed if the pipeline fails. Raises OutputFileError.
     """
     with contextlib.closing(batches):
-        file = _ParquetFile(function, path, schema)
+        file = _File(function, path, schema)
         try:
             behind(_groups(schema, batches), file.write)
             file.publish()
@@ -64,12 +106,10 @@ def write_parquet(function: str, path: Path, schema: pa.Schema, batches: Batches
             raise
 
 
-class _ParquetFile:
-    """A Parquet file that is not whole. All methods but ``remove`` raise OutputFileError."""
+class _File:
+    """A file that is not whole. All methods but ``remove`` raise OutputFileError."""
 
     def __init__(self, function: str, path: Path, schema: pa.Schema) -> None:
-        import pyarrow.parquet as pq
-
         self._function = function
         self._path = path
         self._part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -77,14 +117,14 @@ class _ParquetFile:
             self._file = self._part.open("xb")
         try:
             with self._failing():
-                self._writer = pq.ParquetWriter(self._file, schema)
+                self._writer = _WRITERS[path.suffix.lower()](self._file, schema)
         except BaseException:
             self._close()
             self.remove()
             raise
 
     def write(self, groups: Iterator[pa.Table]) -> None:
-        """Writes row groups, and closes the file, which belongs to the thread that does it."""
+        """Writes groups of rows, and closes the file, which belongs to the thread that does it."""
         try:
             with self._failing():
                 for group in groups:
@@ -116,7 +156,9 @@ class _ParquetFile:
             yield
         except (OSError, pa.ArrowException) as error:
             number = getattr(error, "errno", None)
-            reason = os.strerror(number) if number else error
+            reason = os.strerror(number) if number else str(error).rstrip(".")
+            if not number and self._path.suffix.lower() == ".csv":
+                reason += "; a CSV file has no lists, structs and maps: write .parquet or .arrow"
             made = OutputFileError(
                 f"UDF {self._function!r}: map() cannot write {self._path}: {reason}"
             )

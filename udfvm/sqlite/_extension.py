@@ -83,6 +83,7 @@ class ParameterKind(enum.IntEnum):
     DECIMAL = _KINDS["DECIMAL"]
     JSON = _KINDS["JSON"]
     TIME = _KINDS["TIME"]
+    DURATION = _KINDS["DURATION"]
 
 
 class Language(enum.IntFlag):

@@ -21,6 +21,7 @@ _KINDS: Final = {
     Kind.DATE: ParameterKind.DATE,
     Kind.DATETIME: ParameterKind.MOMENT,
     Kind.TIME: ParameterKind.TIME,
+    Kind.DURATION: ParameterKind.DURATION,
     Kind.DECIMAL: ParameterKind.DECIMAL,
 }
 

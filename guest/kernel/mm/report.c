@@ -56,7 +56,7 @@ void memory_note_refusal(uint64_t length)
     memory_statistics(&statistics);
     /* Of all memory, the kernel's included: users know that number. */
     *refused() = (struct udfvm_refused_memory){ length, program_start + statistics.used,
-                                                program_end };
+                                                program_end, largest_gap() };
 }
 
 void memory_describe_refusal(char *text, size_t size)
@@ -64,7 +64,9 @@ void memory_describe_refusal(char *text, size_t size)
     const struct udfvm_refused_memory *last = refused();
     text[0] = 0;
     if (last->length)
-        format(text, size, "out of memory: %s do not fit where %s of %s are used; raise memory=",
-               size_text(last->length).text, size_text(last->used).text,
-               size_text(last->total).text);
+        format(text, size,
+               "out of memory: %s do not fit into the largest free piece, %s, where %s of %s are "
+               "used; raise memory=",
+               size_text(last->length).text, size_text(last->piece).text,
+               size_text(last->used).text, size_text(last->total).text);
 }

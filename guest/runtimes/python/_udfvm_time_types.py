@@ -45,7 +45,8 @@ def _encode_date(value: object) -> int | None:
     if is_missing(value):
         return None
     if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
-        raise wrong_result(value, "datetime.date")
+        is_moment = isinstance(value, datetime.datetime)
+        raise wrong_result(value, "datetime.date", "return its .date()" if is_moment else "")
     return days_from_date(value)
 
 
@@ -69,7 +70,9 @@ def timestamp_type(name: str) -> ValueType:
         if is_missing(value):
             return None
         if not isinstance(value, datetime.datetime):
-            raise wrong_result(value, "datetime.datetime")
+            is_date = isinstance(value, datetime.date)
+            advice = "return datetime.datetime.combine(date, datetime.time())" if is_date else ""
+            raise wrong_result(value, "datetime.datetime", advice)
         if (value.utcoffset() is None) != (zone is None):
             raise _in_no_zone(name) if zone is not None else _in_a_zone(name)
         try:

@@ -38,11 +38,13 @@ class ValueType(NamedTuple):
     in_json: Converter | None = None
 
 
-def wrong_result(value: object, declared: str) -> TypeError:
-    """Returns the error for a result that does not have its declared type."""
-    found = type(value).__name__
-    error = TypeError(f"the function returned {found}, but its result is declared {declared}")
-    vars(error)["reason"] = f"expected {declared}, got {found}"  # where it is part of a result
+def wrong_result(value: object, declared: str, advice: str = "") -> TypeError:
+    """Returns the error for a result that does not have its declared type. ``advice`` says what to
+    return instead.
+    """
+    found, end = type(value).__name__, advice and f": {advice}"
+    error = TypeError(f"the function returned {found}, but its result is declared {declared}{end}")
+    vars(error)["reason"] = f"expected {declared}, got {found}{end}"  # where it is part of a result
     return error
 
 

@@ -72,7 +72,8 @@ enum udfvm_sqlite_kind {
     UDFVM_SQLITE_MOMENT,  /* an INT64: a count of the type's unit since 1970 */
     UDFVM_SQLITE_DECIMAL, /* a TEXT with a decimal number */
     UDFVM_SQLITE_JSON,    /* a TEXT with JSON */
-    UDFVM_SQLITE_TIME     /* a TEXT with a time of day */
+    UDFVM_SQLITE_TIME,    /* a TEXT with a time of day */
+    UDFVM_SQLITE_DURATION /* an INT64: a count of the type's unit */
 };
 
 /* A parameter of a function. */

@@ -73,7 +73,7 @@ static const char *fault_of_parameters(const struct udfvm_sqlite_function *funct
     for (uint32_t i = 0; i < function->parameter_count; i++)
         if (!type_known(function->parameters[i].type, &function->parameters[i].times))
             return "a parameter's type is unknown";
-        else if (function->parameters[i].kind > UDFVM_SQLITE_TIME)
+        else if (function->parameters[i].kind > UDFVM_SQLITE_DURATION)
             return "a parameter's kind is unknown";
     return NULL;
 }

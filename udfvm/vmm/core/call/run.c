@@ -52,8 +52,10 @@ int udfvm_vm_completed(struct udfvm_vm *vm, uint64_t status, uint64_t length,
 {
     const bool in_place = status == UDFVM_STATUS_IN_PLACE && vm->max_reply > vm->limits.max_output;
     if (status > UDFVM_STATUS_ERROR && !in_place)
-        return udfvm_fail(error, UDFVM_E_PROTOCOL,
-                          "the guest completed with a status that makes no sense");
+        return udfvm_fail(
+            error, UDFVM_E_PROTOCOL,
+            "the guest ended the call with a status that does not exist: the function's own "
+            "code may have written into the memory of what runs it");
     const uint64_t reachable = UDFVM_LOGGED_OUTPUT +
                                (vm->machine.unlogged_open ? vm->machine.unlogged_bytes : 0);
     const uint64_t allowed = in_place ? vm->max_reply : vm->limits.max_output;

@@ -200,8 +200,10 @@ static int accept_reply(struct stream *stream, struct udfvm_reply *reply, struct
     struct udfvm_stream_reply header; /* of it only what precedes the short reply */
     memcpy(&header, stream->reply, offsetof(struct udfvm_stream_reply, short_reply));
     if (header.status > UDFVM_STATUS_ERROR)
-        return udfvm_fail(error, UDFVM_E_PROTOCOL,
-                          "the guest completed with a status that makes no sense");
+        return udfvm_fail(
+            error, UDFVM_E_PROTOCOL,
+            "the guest ended the call with a status that does not exist: the function's own "
+            "code may have written into the memory of what runs it");
     if (header.length > vm->limits.max_output)
         return udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %s is larger than the limit of %s",
                           udfvm_format_size(header.length).text,

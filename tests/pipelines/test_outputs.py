@@ -1,0 +1,58 @@
+"""Files that pipelines write: their format is the one that the suffix names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet as pq
+import pytest
+
+import udfvm
+
+
+@udfvm.udf
+def half(x: float) -> float:
+    return x / 2
+
+
+SOURCE = pa.table({"x": [1.5, None, 3.0], "name": ["a", "b,c", 'd"']})
+MADE = SOURCE.append_column("half", pa.array([0.75, None, 1.5]))
+
+
+@pytest.mark.parametrize("name", ["out", "out.parquet", "out.pq", "out.PARQUET"])
+def test_parquet(tmp_path: Path, name: str) -> None:
+    assert half.map(SOURCE, output=tmp_path / name).rows == 3
+    assert pq.read_table(tmp_path / name).equals(MADE)
+
+
+@pytest.mark.parametrize("name", ["out.arrow", "out.feather", "out.ipc"])
+def test_arrow(tmp_path: Path, name: str) -> None:
+    half.map(SOURCE, output=str(tmp_path / name))
+    assert pyarrow.feather.read_table(tmp_path / name).equals(MADE)
+    with pa.ipc.open_file(tmp_path / name) as file:
+        assert file.read_all().equals(MADE)
+
+
+def test_csv(tmp_path: Path) -> None:
+    half.map(SOURCE, output=tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == '"x","name","half"'
+    assert pyarrow.csv.read_csv(tmp_path / "out.csv").equals(MADE)
+
+
+def test_csv_has_no_lists(tmp_path: Path) -> None:
+    source = pa.table({"x": [1.0], "tags": [["a"]]})
+    with pytest.raises(udfvm.OutputFileError, match=r"out\.csv: .*write \.parquet or \.arrow"):
+        half.map(source, output=tmp_path / "out.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["out.xlsx", "out.json", "out.csv.gz", "out.2024"])
+def test_other_suffixes(tmp_path: Path, name: str) -> None:
+    with pytest.raises(
+        udfvm.OptionError, match=r"^UDF 'half': output=.*Parquet \(\.parquet, \.pq\), .* and no \."
+    ):
+        half.map(SOURCE, output=tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
