@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import re
 import signal
 import subprocess
 import sys
@@ -17,27 +16,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from jails import jails, new_jails, wait_for_its_end
 
 import udfvm
-
-
-def jails() -> list[int]:
-    """The processes of this program's jailed VMs: they map the same control area."""
-    maps = Path("/proc/self/maps").read_text()
-    areas = {int(inode) for inode in re.findall(r" (\d+) +/memfd:udfvm-control", maps)}
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/fd/4"):
-        try:
-            if entry.stat().st_ino in areas and "udfvm-control" in str(entry.readlink()):
-                found.append(int(entry.parts[2]))
-        except OSError:
-            continue  # it ended, or is another user's
-    return [process for process in found if process != os.getpid()]
-
-
-def new_jails(before: list[int]) -> list[int]:
-    return sorted(set(jails()) - set(before))
-
 
 root_alone = pytest.mark.skipif(os.geteuid() != 0, reason="others do not see into the processes")
 
@@ -165,7 +146,7 @@ def test_the_end_of_the_program_ends_the_processes(tmp_path: Path) -> None:
             return x + 1
         assert one(1) == 2
         sys.path.insert(0, sys.argv[1])
-        from test_jail import jails
+        from jails import jails
         print(*jails())
         sys.stdout.flush()
         if sys.argv[2] == "child":
@@ -177,7 +158,7 @@ def test_the_end_of_the_program_ends_the_processes(tmp_path: Path) -> None:
     )
     for way in ("alone", "child"):
         with subprocess.Popen(
-            [sys.executable, "-c", program, str(Path(__file__).parent), way],
+            [sys.executable, "-c", program, str(Path(__file__).parents[1]), way],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -188,20 +169,6 @@ def test_the_end_of_the_program_ends_the_processes(tmp_path: Path) -> None:
             assert processes or os.geteuid() != 0
             for process in processes:
                 wait_for_its_end(process)
-
-
-def wait_for_its_end(process: int) -> None:
-    """Returns when a process has ended."""
-    import select
-
-    try:
-        descriptor = os.pidfd_open(process)
-    except ProcessLookupError:
-        return
-    try:
-        assert select.select([descriptor], [], [], 60)[0]
-    finally:
-        os.close(descriptor)
 
 
 def test_a_jail_that_cannot_be_had_is_an_error(tmp_path: Path) -> None:

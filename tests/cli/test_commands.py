@@ -63,6 +63,7 @@ def test_doctor_shows_what_was_found() -> None:
     assert found["Python"].startswith(platform.python_version())
     for package in ("apsw", "pyarrow", "numpy", "pandas", "wasmtime"):
         assert found[package].startswith(importlib.metadata.version(package))
+    assert found["Walls of a jail"].startswith("filter, privileges, limits")
     assert apsw.sqlite_lib_version() in found["apsw"]
     loads = hasattr(sqlite3.Connection, "enable_load_extension")
     assert (

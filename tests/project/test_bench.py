@@ -105,6 +105,14 @@ def test_sqlite() -> None:
     )
 
 
+def test_jail() -> None:
+    figures = json.loads(_run("jail.py", "--json", "--rounds", "2", "--rows", "2000"))
+    for name in ("fresh_call", "batch", "sql_row"):
+        plain, jailed = figures[name]["plain"], figures[name]["jailed"]
+        assert figures["times"][name] == round(jailed / plain, 2)
+    assert "filter" in figures["walls"]
+
+
 def test_coldstart() -> None:
     figures = json.loads(_run("coldstart.py", "--json", "--rounds", "2"))
     assert figures["times_host"] == round(figures["first_result"] / figures["host_imports"], 2)

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from udfvm import __version__
 from udfvm.cli.terminal import console
-from udfvm.errors import BuildError, CacheError, KVMUnavailableError
+from udfvm.errors import BuildError, CacheError, HostError, JailError, KVMUnavailableError
 from udfvm.images.cache import cache_entries
 from udfvm.images.cache_files import cache_directory, cache_size, check_writable
 from udfvm.images.cache_listing import stored_bytes
@@ -127,6 +127,19 @@ def _apsw() -> str:
     return f"{version}, SQLite {apsw.sqlite_lib_version()}"
 
 
+def _jail() -> str:
+    """Returns the walls of jailed VMs, and those that this system does not permit."""
+    from udfvm.vmm import WALLS, jail_walls
+
+    try:
+        standing = jail_walls()
+    except (JailError, HostError) as error:
+        return f"not usable: {error}"
+    absent = [wall for wall in WALLS if wall not in (*standing, "cgroup")]
+    refused = f" (not permitted here: {', '.join(absent)})" if absent else ""
+    return ", ".join(standing) + refused
+
+
 def _found(table: Table) -> bool:
     """Adds what ``/dev/kvm`` is. Returns False if VMs cannot run."""
     from udfvm import vmm
@@ -152,6 +165,7 @@ def _found(table: Table) -> bool:
         "Exit round trip",
         f"{statistics.median(exits):.1f} us (99th percentile {exits[_ROUNDS * 99 // 100]:.1f} us)",
     )
+    table.add_row("Walls of a jail", _jail())
     return not missing
 
 

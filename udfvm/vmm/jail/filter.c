@@ -26,7 +26,6 @@ enum check {
     OWN_PROCESS, /* tgkill */
     DUPLICATE,   /* fcntl: a descriptor of the same */
     ONLY_LOOKS,  /* prlimit64: without a new limit */
-    AS_BATCH,    /* sched_setscheduler: to what yields to others */
     ABSENT,      /* as on a kernel that has it not: glibc does without, unlike for the others */
 };
 
@@ -64,8 +63,7 @@ static const struct rule {
     { SYS_clock_nanosleep, ANY },
     /* threads */
     { SYS_clone, OWN_THREAD },
-    { SYS_clone3, ABSENT },               /* its flags lie in memory, which no filter sees */
-    { SYS_sched_setscheduler, AS_BATCH }, /* the worker: core/memory/worker.c */
+    { SYS_clone3, ABSENT }, /* its flags lie in memory, which no filter sees */
     { SYS_set_robust_list, ANY },
     { SYS_rseq, ANY },
     { SYS_exit, ANY },
@@ -170,9 +168,6 @@ static void add_check(struct program *program, enum check check)
         break;
     case ONLY_LOOKS:
         allow_looks(program);
-        break;
-    case AS_BATCH:
-        allow_if(program, 1, UINT32_MAX, SCHED_BATCH);
         break;
     case ABSENT:
         end_with(program, SECCOMP_RET_ERRNO | ENOSYS);

@@ -12,6 +12,7 @@
 #include "call/watchdog.h"
 #include "hypervisor.h"
 #include "jail.h"
+#include "memory/worker.h"
 
 static struct jail jail;
 
@@ -46,6 +47,7 @@ static bool map_control(void)
 
 static int prepare(struct jail_answer *answer, pid_t parent, struct udfvm_error *error)
 {
+    udfvm_worker_forbid();   /* the program has the other processor meanwhile */
     mallopt(M_ARENA_MAX, 1); /* another would be looked for with the number of processors */
     UDFVM_TRY(udfvm_hypervisor_keep_device(error));
     UDFVM_TRY(build_walls(jail.control, parent, &answer->walls, error));

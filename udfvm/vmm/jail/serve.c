@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "call/streaming.h"
 #include "call/vm.h"
 #include "jail.h"
 #include "jail/descriptors.h"
@@ -70,10 +71,10 @@ static void describe_reply(const struct jail *jail, const struct udfvm_reply *re
         memcpy(jail->data, udfvm_vm_seal_info(vm), sizeof(struct udfvm_seal_info));
 }
 
-static int call(struct jail *jail, const struct jail_message *message, struct jail_answer *answer,
-                struct udfvm_error *error)
+static struct udfvm_limits limits_of(struct jail *jail, const struct jail_message *message)
 {
-    const struct udfvm_limits limits = {
+    jail->host_functions.max_calls = message->max_host_calls;
+    return (struct udfvm_limits){
         .timeout_ns = message->timeout_ns,
         .max_output = message->max_output,
         .max_log = message->max_log,
@@ -83,8 +84,13 @@ static int call(struct jail *jail, const struct jail_message *message, struct ja
         .log_sink = &jail->log_sink,
         .strict_log = message->strict_log != 0,
     };
+}
+
+static int call(struct jail *jail, const struct jail_message *message, struct jail_answer *answer,
+                struct udfvm_error *error)
+{
+    const struct udfvm_limits limits = limits_of(jail, message);
     struct udfvm_reply reply;
-    jail->host_functions.max_calls = message->max_host_calls;
     udfvm_span_written(&jail->vm->memory, message->length);
     const int code = udfvm_vm_call(jail->vm, message->request, NULL, message->length, &limits,
                                    &reply, error);
@@ -93,13 +99,51 @@ static int call(struct jail *jail, const struct jail_message *message, struct ja
     return code;
 }
 
-/* The program closes what a call left open itself. */
+static int begin_stream(struct jail *jail, const struct jail_message *message,
+                        struct udfvm_error *error)
+{
+    const struct udfvm_limits limits = limits_of(jail, message);
+    udfvm_vm_set_end(jail->vm, message->end_ns);
+    udfvm_vm_set_idle_spin(jail->vm, message->idle_spin_us);
+    udfvm_span_written(&jail->vm->memory, message->length);
+    return udfvm_stream_begin(jail->vm, message->request, message->length, &limits,
+                              &jail->control->stream, error);
+}
+
+/* What the guest wrote last is asked for before its memory is put back. */
+static int end_stream(struct jail *jail, struct udfvm_error *error)
+{
+    struct udfvm_error unasked;
+    if (!jail->vm->stream)
+        return UDFVM_OK;
+    const int code = udfvm_stream_ended(jail->vm, error);
+    udfvm_stream_end(jail->vm);
+    udfvm_log_give(jail->vm, UDFVM_E_TIMEOUT, true, &unasked);
+    return code;
+}
+
+/* The program closes what a call left open itself. It goes on meanwhile, so memory is zeroed at
+ * once rather than before the next call. */
 static int restore(struct jail *jail, struct udfvm_error *error)
 {
     jail->silent = true;
     const int code = udfvm_vm_restore(jail->vm, error);
     jail->silent = false;
-    return code;
+    return code == UDFVM_OK ? udfvm_unlogged_settle(&jail->vm->memory, error) : code;
+}
+
+static int stream(struct jail *jail, const struct jail_message *message, struct udfvm_error *error)
+{
+    switch (message->kind) {
+    case JAIL_STREAM:
+        return begin_stream(jail, message, error);
+    case JAIL_WAKE:
+        return jail->vm->stream ? udfvm_stream_wake(jail->vm, error) : UDFVM_OK;
+    case JAIL_STREAM_LOG:
+        return udfvm_log_give(jail->vm, UDFVM_OK, false, error);
+    default:
+        return end_stream(jail, error);
+    }
 }
 
 static int do_what_is_asked(struct jail *jail, const struct jail_message *message,
@@ -113,6 +157,8 @@ static int do_what_is_asked(struct jail *jail, const struct jail_message *messag
         return bind(jail, message, files[0], error);
     case JAIL_CALL:
         return call(jail, message, answer, error);
+    case JAIL_STREAM ... JAIL_STREAM_END:
+        return stream(jail, message, error);
     case JAIL_RESTORE:
         return restore(jail, error);
     case JAIL_DROP:

@@ -9,6 +9,7 @@
 #include "api.h"
 #include "base/error.h"
 #include "call/hypercall.h"
+#include "call/stream.h"
 #include "call/vm.h"
 
 #define MAX_WRITE    65536u /* bytes of one hypercall */
@@ -135,6 +136,8 @@ static int keep(struct udfvm_vm *vm, int stream, const char *text, size_t length
     pthread_mutex_lock(&log->lock);
     const bool kept = append_cut(vm, stream == 2 ? 2 : 1, text, length);
     const bool cut = log->cut;
+    if (vm->stream)
+        atomic_store(&vm->stream->words->logged, log->length);
     pthread_mutex_unlock(&log->lock);
     if (!kept) {
         errno = ENOMEM;

@@ -15,9 +15,9 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
     UDFVM_TRY(udfvm_vm_check(vm, error));
+    udfvm_stream_end(vm);
     if (vm->remote)
         return vm->remote->restore(vm, error);
-    udfvm_stream_end(vm);
     /* A request that was begun and not sent: the next call finds what is left of it. */
     vm->memory.spans.asked = 0;
     if (vm->state == VM_SEALED)

@@ -9,19 +9,30 @@
 
 #include "call/vm.h"
 
+/* What the two threads tell each other, which may be of two processes. */
+struct stream_words {
+    _Alignas(64) atomic_ulong posted, accepted; /* requests, replies: by the caller's thread */
+    atomic_ulong posted_at;                     /* time stamp of the last request */
+    _Alignas(64) atomic_bool parked, ended; /* by the vCPU's; ended: it is done, with an error */
+    atomic_ulong logged;                    /* bytes that the guest wrote in this call */
+};
+
 struct stream {
     struct udfvm_vm *vm;
+    struct stream_words *words, own; /* its own, or those of both processes */
+    /* By the caller's thread, which does not believe what the other process leaves there. */
+    unsigned long posted, accepted;
+    uint64_t posted_at;
+    unsigned long logged; /* bytes that were asked for */
     pthread_t thread;
     atomic_int number; /* of the thread; 0: it has not begun, and sees the stop */
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    atomic_ulong posted, accepted; /* requests, replies: by the caller's thread */
-    atomic_ulong posted_at;        /* time stamp of the last request */
     /* By the vCPU's thread: the last request, where a look found it answered, and the time stamp of
      * that look. */
     unsigned long idle_number;
     uint64_t idle_since;
-    atomic_bool parked, stop, ended; /* ended: the thread is done, with `error` */
+    atomic_bool stop;
     bool dormant;       /* with the lock: the thread ends, and the next request starts another */
     bool started;       /* there is a thread to join */
     bool has_processor; /* by the vCPU's thread, while it lives */
@@ -35,8 +46,7 @@ struct stream {
 /* A request was posted, and its reply not accepted: by the caller's thread. */
 static inline bool stream_owes_reply(const struct stream *stream)
 {
-    return atomic_load_explicit(&stream->posted, memory_order_relaxed) !=
-           atomic_load_explicit(&stream->accepted, memory_order_relaxed);
+    return stream->posted != stream->accepted;
 }
 
 static inline uint64_t stream_ticks(const struct udfvm_vm *vm, uint64_t microseconds)

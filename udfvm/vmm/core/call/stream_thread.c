@@ -70,9 +70,9 @@ uint64_t udfvm_stream_timeout_ticks(const struct udfvm_vm *vm)
 /* Where the guest has answered, the caller may do something else before it takes the reply. */
 static bool nothing_to_do(const struct stream *stream)
 {
-    const unsigned long posted = atomic_load(&stream->posted);
+    const unsigned long posted = atomic_load(&stream->words->posted);
     return !atomic_load(&stream->stop) &&
-           (posted == atomic_load(&stream->accepted) ||
+           (posted == atomic_load(&stream->words->accepted) ||
             posted == __atomic_load_n(&stream->reply->number, __ATOMIC_ACQUIRE));
 }
 
@@ -80,7 +80,7 @@ static bool nothing_to_do(const struct stream *stream)
  * request. */
 static bool idle_for_long(struct stream *stream, uint64_t now)
 {
-    const unsigned long posted = atomic_load(&stream->posted);
+    const unsigned long posted = atomic_load(&stream->words->posted);
     if (!nothing_to_do(stream))
         return false;
     if (stream->idle_number == posted)
@@ -97,7 +97,7 @@ static int check_deadlines(const struct stream *stream, uint64_t now, struct udf
     const uint64_t allowed = udfvm_stream_timeout_ticks(vm);
     if (nothing_to_do(stream))
         return UDFVM_OK;
-    if (allowed && udfvm_ticks_between(atomic_load(&stream->posted_at), now) > allowed)
+    if (allowed && udfvm_ticks_between(atomic_load(&stream->words->posted_at), now) > allowed)
         return udfvm_vm_fail_own_timeout(vm, error);
     return vm->end_ns && udfvm_monotonic_ns() >= vm->end_ns
                ? udfvm_fail(error, UDFVM_E_TIMEOUT,
@@ -112,7 +112,7 @@ static int check_deadlines(const struct stream *stream, uint64_t now, struct udf
 static bool wait_for_request(struct stream *stream)
 {
     pthread_mutex_lock(&stream->lock);
-    atomic_store(&stream->parked, true);
+    atomic_store(&stream->words->parked, true);
     const uint64_t end_ns = udfvm_monotonic_ns() + MAX_SLEEP_NS;
     while (nothing_to_do(stream) && udfvm_condition_wait(&stream->wake, &stream->lock, end_ns))
         ;
@@ -120,7 +120,7 @@ static bool wait_for_request(struct stream *stream)
     if (stream->dormant)
         udfvm_stream_let_processor_go(stream);
     else
-        atomic_store(&stream->parked, false);
+        atomic_store(&stream->words->parked, false);
     const bool goes_on = !stream->dormant && !atomic_load(&stream->stop);
     pthread_mutex_unlock(&stream->lock);
     return goes_on;
@@ -176,7 +176,7 @@ static void *run_stream(void *argument)
         return NULL;
     if (kind != HYPERCALL_FAILED && !atomic_load(&stream->stop))
         udfvm_fail(&stream->error, UDFVM_E_PROTOCOL, "the guest left its streaming call");
-    atomic_store(&stream->ended, true);
+    atomic_store(&stream->words->ended, true);
     return NULL;
 }
 

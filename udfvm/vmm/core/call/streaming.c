@@ -48,10 +48,14 @@ void udfvm_stream_end(struct udfvm_vm *vm)
         free(stream);
         return;
     }
-    udfvm_stream_stop_thread(stream);
+    if (vm->remote) {
+        vm->remote->stream_end(vm, NULL);
+    } else {
+        udfvm_stream_stop_thread(stream);
+        udfvm_hypervisor_allow(vm->machine.hypervisor);
+    }
     vm->stream = NULL;
     udfvm_stream_let_processor_go(stream);
-    udfvm_hypervisor_allow(vm->machine.hypervisor);
     vm->state = VM_BROKEN; /* it was stopped anywhere */
     udfvm_vm_place_short(vm, NULL, 0);
     udfvm_span_call_page(&vm->memory)->stream_reply = 0;
@@ -70,7 +74,7 @@ static int clear_reply(struct udfvm_vm *vm, struct udfvm_error *error)
 }
 
 /* The VM stands in complete(), which returns to find the first request. */
-static struct udfvm_call *prepare_call_page(const struct udfvm_vm *vm)
+static void prepare_call_page(const struct udfvm_vm *vm)
 {
     struct udfvm_call *call = udfvm_span_call_page(&vm->memory);
     call->stream_reply = UDFVM_STREAM_REPLY;
@@ -79,11 +83,24 @@ static struct udfvm_call *prepare_call_page(const struct udfvm_vm *vm)
     call->flags &= ~UDFVM_CALL_IN_PLACE;
     vm->machine.registers->rax = 0;
     udfvm_hypervisor_load_registers(vm->machine.hypervisor);
-    return call;
+}
+
+static int start_here(struct stream *stream, struct udfvm_error *error)
+{
+    prepare_call_page(stream->vm);
+    UDFVM_TRY(clear_reply(stream->vm, error));
+    return udfvm_stream_start_thread(stream, error);
+}
+
+static const struct udfvm_stream_reply *reply_of(const struct udfvm_vm *vm)
+{
+    return vm->remote ? vm->remote->stream_reply(vm)
+                      : udfvm_machine_address(&vm->machine, UDFVM_STREAM_REPLY,
+                                              sizeof(struct udfvm_stream_reply));
 }
 
 /* With a processor, which it keeps or gives back. */
-static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
+static int start_stream(struct udfvm_vm *vm, struct stream_words *words, struct udfvm_error *error)
 {
     struct stream *stream = calloc(1, sizeof *stream);
     if (!stream) {
@@ -93,21 +110,23 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
     pthread_mutex_init(&stream->lock, NULL);
     udfvm_condition_init(&stream->wake);
     stream->vm = vm;
-    stream->reply = udfvm_machine_address(&vm->machine, UDFVM_STREAM_REPLY, sizeof *stream->reply);
+    stream->reply = reply_of(vm);
+    stream->words = words ? words : &stream->own;
+    *stream->words = (struct stream_words){ .posted = 1, .posted_at = __rdtsc() };
     stream->posted = 1;
-    stream->posted_at = __rdtsc();
-    stream->asked = __rdtsc();
+    stream->posted_at = stream->asked = __rdtsc();
     stream->has_processor = true;
-    struct udfvm_call *call = prepare_call_page(vm);
     vm->stream = stream;
     int code;
-    UDFVM_TRY_GOTO(code, failed, clear_reply(vm, error));
-    UDFVM_TRY_GOTO(code, failed, udfvm_stream_start_thread(stream, error));
+    if (vm->remote)
+        UDFVM_TRY_GOTO(code, failed, vm->remote->stream_begin(vm, error));
+    else
+        UDFVM_TRY_GOTO(code, failed, start_here(stream, error));
     return UDFVM_OK;
 failed:
     vm->stream = NULL;
     udfvm_stream_let_processor_go(stream);
-    call->stream_reply = 0;
+    udfvm_span_call_page(&vm->memory)->stream_reply = 0;
     free_stream(stream);
     return code;
 }
@@ -117,7 +136,7 @@ static int start_again(struct stream *stream, struct udfvm_error *error)
 {
     pthread_join(stream->thread, NULL);
     stream->started = stream->dormant = false;
-    atomic_store(&stream->parked, false);
+    atomic_store(&stream->words->parked, false);
     atomic_store(&stream->number, 0);
     udfvm_error_clear(&stream->error);
     udfvm_stream_force_processor();
@@ -125,21 +144,29 @@ static int start_again(struct stream *stream, struct udfvm_error *error)
     return udfvm_stream_start_thread(stream, error);
 }
 
-static int post(struct stream *stream, struct udfvm_error *error)
+int udfvm_stream_wake(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    const uint64_t number = atomic_load(&stream->posted) + 1;
-    atomic_store_explicit(&stream->posted_at, __rdtsc(),
-                          memory_order_relaxed); /* before the request is seen */
-    __atomic_store_n(&udfvm_span_call_page(&stream->vm->memory)->stream_request, number,
-                     __ATOMIC_RELEASE);
-    atomic_store(&stream->posted, number);
-    if (!atomic_load(&stream->parked))
-        return UDFVM_OK;
+    struct stream *stream = vm->stream;
+    if (vm->remote)
+        return vm->remote->stream_wake(vm, error);
     pthread_mutex_lock(&stream->lock);
     const bool dormant = stream->dormant;
     pthread_cond_signal(&stream->wake);
     pthread_mutex_unlock(&stream->lock);
     return dormant ? start_again(stream, error) : UDFVM_OK;
+}
+
+static int post(struct stream *stream, struct udfvm_error *error)
+{
+    const uint64_t number = ++stream->posted;
+    struct stream_words *words = stream->words;
+    stream->posted_at = __rdtsc();
+    atomic_store_explicit(&words->posted_at, stream->posted_at,
+                          memory_order_relaxed); /* before the request is seen */
+    __atomic_store_n(&udfvm_span_call_page(&stream->vm->memory)->stream_request, number,
+                     __ATOMIC_RELEASE);
+    atomic_store(&words->posted, number);
+    return atomic_load(&words->parked) ? udfvm_stream_wake(stream->vm, error) : UDFVM_OK;
 }
 
 /* Whether something outside the call ends it: UDFVM_OK to go on. */
@@ -148,6 +175,8 @@ static int ask_outside(struct udfvm_vm *vm, struct udfvm_error *error)
     if (udfvm_monotonic_ns() >= udfvm_deadline_of_thread())
         return udfvm_fail(error, UDFVM_E_TIMEOUT,
                           "the call did not end by the deadline of the call that it is part of");
+    if (vm->remote && !udfvm_vm_usable(vm))
+        return udfvm_fail(error, UDFVM_E_CRASH, "the process that the micro-VM ran in has ended");
     udfvm_vm_out(vm);
     const bool stopped = udfvm_interrupted() || udfvm_vm_watched_out(vm);
     udfvm_vm_in(vm);
@@ -156,14 +185,22 @@ static int ask_outside(struct udfvm_vm *vm, struct udfvm_error *error)
     return stopped ? udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted") : UDFVM_OK;
 }
 
+/* As the vCPU's thread says. */
+static int fail_ended(struct stream *stream, struct udfvm_error *error)
+{
+    struct udfvm_error said = stream->error;
+    if (stream->vm->remote)
+        stream->vm->remote->stream_end(stream->vm, &said);
+    if (error)
+        *error = said;
+    return said.code;
+}
+
 /* Why the reply is not waited for any longer: UDFVM_OK to go on. */
 static int look_up(struct stream *stream, uint64_t now, uint64_t until, struct udfvm_error *error)
 {
-    if (atomic_load(&stream->ended)) {
-        if (error)
-            *error = stream->error;
-        return stream->error.code;
-    }
+    if (atomic_load(&stream->words->ended))
+        return fail_ended(stream, error);
     if (now >= until)
         return udfvm_vm_fail_own_timeout(stream->vm, error);
     if (udfvm_ticks_between(stream->asked, now) <= stream_ticks(stream->vm, INTERRUPT_ASK_US))
@@ -176,8 +213,7 @@ static int wait_for_reply(struct stream *stream, struct udfvm_error *error)
 {
     const struct timespec sleep = { .tv_nsec = REPLY_SLEEP_NS };
     const struct udfvm_vm *vm = stream->vm;
-    const uint64_t number = atomic_load(&stream->posted),
-                   start = atomic_load_explicit(&stream->posted_at, memory_order_relaxed);
+    const uint64_t number = stream->posted, start = stream->posted_at;
     const uint64_t allowed = udfvm_stream_timeout_ticks(vm),
                    until = allowed ? start + allowed : UINT64_MAX;
     for (unsigned turn = 0; __atomic_load_n(&stream->reply->number, __ATOMIC_ACQUIRE) != number;
@@ -223,8 +259,18 @@ static int accept_reply(struct stream *stream, struct udfvm_reply *reply, struct
     *reply = (struct udfvm_reply){ .status = (int)header.status,
                                    .data = stream->buffer,
                                    .length = header.length };
-    atomic_fetch_add(&stream->accepted, 1);
+    atomic_store(&stream->words->accepted, ++stream->accepted);
     return UDFVM_OK;
+}
+
+/* What the guest wrote meanwhile is in the other process. */
+static int take_log(struct stream *stream, struct udfvm_error *error)
+{
+    const unsigned long logged = atomic_load(&stream->words->logged);
+    if (logged == stream->logged)
+        return UDFVM_OK;
+    stream->logged = logged;
+    return stream->vm->remote->stream_log(stream->vm, error);
 }
 
 /* Waits for the reply to the request that was posted last. */
@@ -235,6 +281,8 @@ static int receive(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_
     int code = wait_for_reply(stream, error);
     if (code == UDFVM_OK)
         code = accept_reply(stream, reply, error);
+    if (code == UDFVM_OK && vm->remote)
+        code = take_log(stream, error);
     if (code != UDFVM_OK)
         udfvm_stream_end(vm);
     return udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, error);
@@ -245,7 +293,7 @@ static bool may_stream(const struct udfvm_vm *vm, const struct udfvm_limits *lim
 {
     const bool by_exits = limits &&
                           limits->host_functions; /* their calls are made on this thread */
-    return !by_exits && !vm->remote && vm->state == VM_STOPPED && vm->idle_spin_us != 0;
+    return !by_exits && vm->state == VM_STOPPED && vm->idle_spin_us != 0;
 }
 
 /* Whether it does. */
@@ -258,13 +306,38 @@ static bool begins_stream(struct udfvm_vm *vm, const struct udfvm_limits *limits
 static int begin_stream(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                         const struct udfvm_limits *limits, struct udfvm_error *error)
 {
-    const int code = udfvm_vm_request(vm, request, input, length, limits, error);
-    udfvm_deadline_stop(&vm->deadline); /* the caller's thread keeps it itself */
+    int code;
+    if (vm->remote) {
+        code = udfvm_vm_place(vm, input, length, limits, error);
+        vm->remote_request = request;
+        vm->remote_length = length;
+    } else {
+        code = udfvm_vm_request(vm, request, input, length, limits, error);
+        udfvm_deadline_stop(&vm->deadline); /* the caller's thread keeps it itself */
+    }
     if (code != UDFVM_OK) {
         udfvm_stream_give_processor();
         return code;
     }
-    return start_stream(vm, error);
+    return start_stream(vm, vm->remote ? vm->remote->stream_words(vm) : NULL, error);
+}
+
+int udfvm_stream_begin(struct udfvm_vm *vm, uint32_t request, uint64_t length,
+                       const struct udfvm_limits *limits, struct stream_words *words,
+                       struct udfvm_error *error)
+{
+    UDFVM_TRY(udfvm_vm_request(vm, request, NULL, length, limits, error));
+    udfvm_deadline_stop(&vm->deadline);
+    udfvm_stream_force_processor(); /* the other process took one */
+    return start_stream(vm, words, error);
+}
+
+int udfvm_stream_ended(const struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    if (!vm->stream || !atomic_load(&vm->stream->words->ended))
+        return UDFVM_OK;
+    *error = vm->stream->error;
+    return error->code;
 }
 
 static int go_on(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,

@@ -191,11 +191,11 @@ void udfvm_vm_close(udfvm_vm *vm)
 {
     if (!vm)
         return;
+    udfvm_stream_end(vm);
     if (vm->remote) {
         vm->remote->close(vm);
         return;
     }
-    udfvm_stream_end(vm);
     udfvm_deadline_unregister(&vm->deadline);
     udfvm_files_close_all(vm);
     udfvm_memory_destroy(&vm->memory, udfvm_vm_forked(vm));

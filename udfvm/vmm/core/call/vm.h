@@ -31,6 +31,13 @@ struct remote_operations {
     int (*shrink)(struct udfvm_vm *vm, bool all, struct udfvm_error *error);
     int (*seal)(struct udfvm_vm *vm, int fd, const uint8_t *name, const void *metadata,
                 size_t metadata_length, struct udfvm_error *error);
+    /* Streaming calls: see call/streaming.c, whose thread of the vCPU is in the other process. */
+    struct stream_words *(*stream_words)(struct udfvm_vm *vm);
+    const struct udfvm_stream_reply *(*stream_reply)(const struct udfvm_vm *vm);
+    int (*stream_begin)(struct udfvm_vm *vm, struct udfvm_error *error);
+    int (*stream_wake)(struct udfvm_vm *vm, struct udfvm_error *error);
+    int (*stream_log)(struct udfvm_vm *vm, struct udfvm_error *error);
+    void (*stream_end)(struct udfvm_vm *vm, struct udfvm_error *said);
     void *(*borrow)(struct udfvm_vm *vm, uint64_t begin, uint64_t length,
                     struct udfvm_error *error);
     void (*statistics)(const struct udfvm_vm *vm, struct udfvm_vm_statistics *statistics);
@@ -69,9 +76,11 @@ struct udfvm_vm {
     uint32_t process_id; /* the program's, in this call */
     bool begun;          /* it has made a hypercall */
     uint64_t host_calls;
-    unsigned exchanges;    /* that could have been streamed */
-    struct stream *stream; /* NULL: the VM is entered by calls */
-    uint8_t seeds[4096];   /* randomness of the next calls */
+    unsigned exchanges;      /* that could have been streamed */
+    struct stream *stream;   /* NULL: the VM is entered by calls */
+    uint32_t remote_request; /* that a stream in another process begins with */
+    uint64_t remote_length;
+    uint8_t seeds[4096]; /* randomness of the next calls */
     size_t seeds_left;
 
     /* Open files. */

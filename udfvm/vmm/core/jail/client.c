@@ -46,7 +46,7 @@ static int fail_call(struct cell *cell, struct udfvm_error *error)
     }
     if (!is_possible(cell, answer->code))
         return udfvm_cell_break(cell, "failed in a way that no guest can bring about", error);
-    if (answer->code == UDFVM_E_TIMEOUT)
+    if (answer->code == UDFVM_E_TIMEOUT && !cell->vm.stream)
         return udfvm_vm_fail_timeout(&cell->vm, error);
     udfvm_fail(error, answer->code, "%s", answer->message);
     error->os_errno = answer->os_errno;
@@ -95,24 +95,31 @@ static void join_input(struct cell *cell, uint64_t length)
         udfvm_machine_join(cell->vm.machine.input + cell->input_joined, HUGE_PAGE);
 }
 
-static int call_cell(struct udfvm_vm *vm, uint32_t request, uint64_t length,
-                     struct udfvm_reply *reply, struct udfvm_error *error)
+/* The limits of the call, as the process needs them. */
+static struct jail_message call_message(const struct udfvm_vm *vm, enum jail_request kind,
+                                        uint32_t request, uint64_t length)
 {
-    struct cell *cell = cell_of(vm);
+    const struct udfvm_host_functions *functions = vm->limits.host_functions;
     const bool unlimited = vm->max_reply > vm->limits.max_output;
-    struct jail_message message = {
-        .kind = JAIL_CALL,
+    return (struct jail_message){
+        .kind = kind,
         .request = request,
         .length = length,
         .reads_files = vm->files && vm->limits.files,
         .deterministic = vm->limits.deterministic != 0,
         .strict_log = vm->limits.strict_log != 0,
-        .host_functions = vm->limits.host_functions != NULL,
+        .host_functions = functions != NULL,
+        .max_host_calls = functions ? functions->max_calls : 0,
         .max_output = unlimited ? 0 : vm->limits.max_output,
         .max_log = vm->limits.max_log,
     };
-    if (vm->limits.host_functions)
-        message.max_host_calls = vm->limits.host_functions->max_calls;
+}
+
+static int call_cell(struct udfvm_vm *vm, uint32_t request, uint64_t length,
+                     struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    struct cell *cell = cell_of(vm);
+    struct jail_message message = call_message(vm, JAIL_CALL, request, length);
     if (length >= HUGE_PAGE)
         join_input(cell, length);
     udfvm_deadline_enter(&vm->deadline, udfvm_vm_time_left(vm));
@@ -125,6 +132,64 @@ static int call_cell(struct udfvm_vm *vm, uint32_t request, uint64_t length,
         code = take_reply(cell, reply, error);
     return code;
 }
+
+/* ---- Streaming calls: the other half is that of any, in call/streaming.c ---- */
+
+static struct stream_words *stream_words_of(struct udfvm_vm *vm)
+{
+    return &cell_of(vm)->control->stream;
+}
+
+/* Behind the output window: see struct shared_windows. */
+static const struct udfvm_stream_reply *stream_reply_of(const struct udfvm_vm *vm)
+{
+    const uint64_t inside = UDFVM_STREAM_REPLY % UDFVM_PAGE_SIZE;
+    return (const struct udfvm_stream_reply *)(vm->machine.unlogged + vm->machine.unlogged_bytes +
+                                               inside);
+}
+
+/* Of what follows nothing takes long. */
+static int ask_soon(struct udfvm_vm *vm, const struct jail_message *message,
+                    struct udfvm_error *error)
+{
+    struct cell *cell = cell_of(vm);
+    struct udfvm_error unasked;
+    error = error ? error : &unasked;
+    UDFVM_TRY(udfvm_cell_ask(cell, message, NULL, udfvm_monotonic_ns() + JAIL_START_NS, error));
+    return cell->host_failed || cell->answer.code != UDFVM_OK ? fail_call(cell, error) : UDFVM_OK;
+}
+
+static int begin_stream(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct jail_message message = call_message(vm, JAIL_STREAM, vm->remote_request,
+                                               vm->remote_length);
+    message.timeout_ns = vm->limits.timeout_ns;
+    message.end_ns = vm->end_ns;
+    message.idle_spin_us = vm->idle_spin_us;
+    return ask_soon(vm, &message, error);
+}
+
+static int wake_stream(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    return ask_soon(vm, &(struct jail_message){ .kind = JAIL_WAKE }, error);
+}
+
+static int ask_for_log(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    return ask_soon(vm, &(struct jail_message){ .kind = JAIL_STREAM_LOG }, error);
+}
+
+static void end_stream(struct udfvm_vm *vm, struct udfvm_error *said)
+{
+    struct udfvm_error failure = { .code = UDFVM_OK };
+    ask_soon(vm, &(struct jail_message){ .kind = JAIL_STREAM_END }, &failure);
+    if (said && failure.code == UDFVM_OK)
+        udfvm_cell_break(cell_of(vm), "ended a call for no reason", &failure);
+    if (said)
+        *said = failure;
+}
+
+/* ---- Its end ---- */
 
 /* The process does it while the program goes on. */
 static int restore_cell(struct udfvm_vm *vm, struct udfvm_error *error)
@@ -292,7 +357,12 @@ static void cell_statistics(const struct udfvm_vm *vm, struct udfvm_vm_statistic
 
 static bool cell_usable(struct udfvm_vm *vm)
 {
-    return udfvm_cell_settle(cell_of(vm), NULL) == UDFVM_OK && !udfvm_cell_has_ended(cell_of(vm));
+    struct cell *cell = cell_of(vm);
+    /* The restore may go on while a request is written. */
+    const bool settled = cell->pending && !udfvm_cell_answered(cell)
+                             ? !cell->broken
+                             : udfvm_cell_settle(cell, NULL) == UDFVM_OK;
+    return settled && !udfvm_cell_has_ended(cell);
 }
 
 const struct remote_operations udfvm_cell_operations = {
@@ -301,6 +371,12 @@ const struct remote_operations udfvm_cell_operations = {
     .bind = bind_cell,
     .shrink = shrink_cell,
     .seal = seal_cell,
+    .stream_words = stream_words_of,
+    .stream_reply = stream_reply_of,
+    .stream_begin = begin_stream,
+    .stream_wake = wake_stream,
+    .stream_log = ask_for_log,
+    .stream_end = end_stream,
     .borrow = udfvm_cell_borrow,
     .statistics = cell_statistics,
     .usable = cell_usable,

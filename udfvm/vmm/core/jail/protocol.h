@@ -21,6 +21,7 @@
 #include "udfvm_abi.h"
 
 #include "api.h"
+#include "call/stream.h"
 
 #define JAIL_VERSION     0x4a41494c00000001ull
 #define JAIL_NAME_BYTES  256u /* of data, for the name of a host function */
@@ -39,10 +40,14 @@ enum jail_request {
     JAIL_BIND,     /* moves it to an image; file: of the image, if `files` is 1 */
     JAIL_CALL,     /* an exchange; the request lies in the input window */
     JAIL_RESTORE,
-    JAIL_DROP,   /* gives the memory of windows and scratch back */
-    JAIL_SHRINK, /* gives back all that calls left */
-    JAIL_SEAL,   /* file: to write the image to; data: name, if `named`, then metadata */
-    JAIL_GOT,    /* what the process asked for */
+    JAIL_DROP,       /* gives the memory of windows and scratch back */
+    JAIL_SHRINK,     /* gives back all that calls left */
+    JAIL_SEAL,       /* file: to write the image to; data: name, if `named`, then metadata */
+    JAIL_STREAM,     /* begins a streaming call, with a request in the input window */
+    JAIL_WAKE,       /* there is a request for the thread of the vCPU, which sleeps */
+    JAIL_STREAM_LOG, /* what the guest wrote in it is asked for */
+    JAIL_STREAM_END, /* ends it, and says why it ended by itself, if it did */
+    JAIL_GOT,        /* what the process asked for */
 };
 
 /* What it answers, or asks for. */
@@ -64,11 +69,13 @@ enum jail_reply {
 struct jail_message {
     uint32_t kind; /* enum jail_request */
     uint32_t files;
-    /* CALL */
+    /* CALL, STREAM */
     uint32_t request;
     uint32_t reads_files, deterministic, strict_log, host_functions, named;
     uint64_t length; /* of the request; SEAL: of the metadata; GOT: of the data */
     uint64_t timeout_ns, max_output, max_log, max_host_calls;
+    uint64_t end_ns; /* STREAM: see udfvm_vm_set_end, udfvm_vm_set_idle_spin */
+    uint32_t idle_spin_us;
     /* OPEN, BIND */
     uint64_t offset, bytes; /* of the image in its file */
     struct udfvm_config config;
@@ -101,6 +108,8 @@ struct jail_control {
     /* By the process. */
     alignas(64) atomic_uint answered; /* a futex */
     struct jail_answer answer;
+    /* Of a streaming call: by each what call/stream.h says. */
+    struct stream_words stream;
     /* By each for itself: it sleeps, or is about to. */
     alignas(64) atomic_uint program_sleeps;
     alignas(64) atomic_uint process_sleeps;

@@ -29,6 +29,7 @@ static struct {
     enum life life;
     bool stop;
     struct work *first; /* work with chunks that nobody took */
+    bool forbidden;     /* there is to be none */
 } worker = { .lock = PTHREAD_MUTEX_INITIALIZER,
              .offered = PTHREAD_COND_INITIALIZER,
              .finished = PTHREAD_COND_INITIALIZER };
@@ -115,11 +116,16 @@ static void start_worker(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+void udfvm_worker_forbid(void)
+{
+    worker.forbidden = true;
+}
+
 void udfvm_work_offer(struct work *work)
 {
     struct work **last = &worker.first;
     pthread_mutex_lock(&worker.lock);
-    if (worker.life != LIFE_RUNS)
+    if (worker.life != LIFE_RUNS && !worker.forbidden)
         start_worker();
     while (*last)
         last = &(*last)->after;

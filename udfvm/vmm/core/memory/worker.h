@@ -19,6 +19,8 @@ void udfvm_work_offer(struct work *work);
 void udfvm_work_finish(struct work *work);
 /* As udfvm_work_finish, without the chunks that nobody began. */
 void udfvm_work_abandon(struct work *work);
+/* From now on who needs work done does it alone. */
+void udfvm_worker_forbid(void);
 /* In a forked child, which has no worker. */
 void udfvm_worker_forget(void);
 

@@ -1,0 +1,38 @@
+"""The processes of jailed VMs of a program, for tests that look for them or end them."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+from pathlib import Path
+
+
+def jails() -> list[int]:
+    """The processes of this program's jailed VMs: they map the same control area."""
+    maps = Path("/proc/self/maps").read_text()
+    areas = {int(inode) for inode in re.findall(r" (\d+) +/memfd:udfvm-control", maps)}
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/fd/4"):
+        try:
+            if entry.stat().st_ino in areas and "udfvm-control" in str(entry.readlink()):
+                found.append(int(entry.parts[2]))
+        except OSError:
+            continue  # it ended, or is another user's
+    return [process for process in found if process != os.getpid()]
+
+
+def new_jails(before: list[int]) -> list[int]:
+    return sorted(set(jails()) - set(before))
+
+
+def wait_for_its_end(process: int) -> None:
+    """Returns when a process has ended."""
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([descriptor], [], [], 60)[0]
+    finally:
+        os.close(descriptor)
