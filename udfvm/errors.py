@@ -100,6 +100,10 @@ class JailError(Error):
     """VMs of a pool are to run in jails, and a process for one cannot be had.
 
     Nothing runs outside of a jail instead.
+
+    >>> udfvm.Pool(jail=True, cgroup="/").walls()
+    Traceback (most recent call last):
+    udfvm.errors.JailError: the process of a micro-VM did not begin. ...
     """
 
 
