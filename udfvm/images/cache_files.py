@@ -139,8 +139,8 @@ def _temporary(path: Path) -> tuple[int, str]:
             descriptor, name = tempfile.mkstemp(
                 dir=path.parent, prefix=f"{path.stem[:16]}.", suffix=".tmp"
             )
-            with contextlib.suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(OSError):  # file systems without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)  # waits for one that is about to sweep it
             if _is_at(descriptor, name):
                 return descriptor, name
             os.close(descriptor)

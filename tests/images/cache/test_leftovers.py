@@ -7,13 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cached_images import PROGRAM, call, the
 
-from udfvm.images import cache
+from udfvm.images import cache, cache_files
 
 
 def leftovers(directory: Path) -> set[str]:
@@ -55,3 +59,43 @@ def test_notes_of_images_that_are_gone_are_swept(here: Path) -> None:
     cache.prune()
     assert {path.suffix for path in here.iterdir()} == {".base", ".verified"}
     assert the(here, ".verified").name.endswith(".base.verified")
+
+
+def test_a_file_that_another_process_is_about_to_sweep_is_not_written(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the moments when a temporary file is made and locked, a sweep may lock it first."""
+    swept: list[Path] = []
+    written = threading.Event()
+    sweepers: list[threading.Thread] = []
+    make = tempfile.mkstemp
+
+    def sweep(descriptor: int, path: Path) -> None:
+        inode = f":{path.stat().st_ino} "
+        while not written.is_set() and not any(
+            " -> " in line and inode in line
+            for line in Path("/proc/locks").read_text().splitlines()
+        ):
+            time.sleep(0.001)
+        path.unlink()
+        os.close(descriptor)
+
+    def made(**options: Any) -> tuple[int, str]:
+        descriptor, name = make(**options)
+        if not swept:
+            swept.append(Path(name))
+            other = os.open(name, os.O_RDONLY)
+            fcntl.flock(other, fcntl.LOCK_EX)
+            sweepers.append(threading.Thread(target=sweep, args=(other, Path(name))))
+            sweepers[0].start()
+        return descriptor, name
+
+    def build(descriptor: int) -> None:
+        written.set()
+        sweepers[0].join()
+        os.write(descriptor, b"content")
+
+    monkeypatch.setattr(tempfile, "mkstemp", made)
+    cache_files.write_file(here / "x.bytes", build)
+    assert (here / "x.bytes").read_bytes() == b"content"
+    assert not swept[0].exists()
