@@ -11,7 +11,7 @@ import os
 import pytest
 
 import udfvm
-from udfvm import errors
+from udfvm import errors, protocol
 
 TIMES = int(os.environ.get("UDFVM_HOSTILE", "1"))
 LAST = 470  # past the last number that Linux has
@@ -30,6 +30,7 @@ ENDS = (
 @pytest.fixture(scope="module")
 def functions() -> tuple[udfvm.ScalarFunction, udfvm.ScalarFunction]:
     pool = udfvm.Pool(size=1)  # one VM serves both
+    mapped = [0x1A000, 0x200000, protocol.PROGRAM_BASE, protocol.INPUT_BASE, protocol.OUTPUT_BASE]
 
     @udfvm.udf(timeout=0.2, log="drop", pool=pool)
     def attack(number: int, tries: int, seed: int) -> int:
@@ -39,8 +40,8 @@ def functions() -> tuple[udfvm.ScalarFunction, udfvm.ScalarFunction]:
         chance = random.Random(seed * 1000 + number)
         buffer = ctypes.create_string_buffer(4096)
         libc = ctypes.CDLL(None, use_errno=True)
-        places = [0, ctypes.addressof(buffer), 0x1A000, 0x200000, 0x400000, 0x4000000000]
-        places += [0x5000000000, 1 << 47, -4096, -1, ctypes.addressof(buffer) + 4090]
+        places = [0, *mapped, 1 << 47, -4096, -1]
+        places += [ctypes.addressof(buffer), ctypes.addressof(buffer) + 4090]
         small = [0, 1, 2, 3, 5, 16, 255, 4096, 1 << 20, 1 << 31, -1, -100]
         for _ in range(tries):
             arguments = [chance.choice([*places, *small, chance.getrandbits(63)]) for _ in range(6)]
