@@ -25,25 +25,61 @@ extern "Python" int64_t udfvm_python_host_call(void *, const char *, const void 
                                                uint64_t, char *);
 extern "Python" int udfvm_python_log(void *, const struct udfvm_log *, int, char *);
 int udfvm_python_log_beside(void *, const struct udfvm_log *, int, char *);
+int64_t udfvm_python_close_beside(void *, int64_t);
+int udfvm_python_interrupted_beside(void);
 int udfvm_python_cancelled(void *);
 void free(void *);
 """
 
-# A call may end because Python raised, for example in a progress handler of SQLite. The call's
-# output is passed on before the program gets that exception, which no other Python code must see.
-LOG_BESIDE = """
+# A call may end because Python raised, for example in a progress handler of SQLite, and SQLite ends
+# the statement before the program gets that exception. No other Python code must see it: not what
+# takes the call's output, closes its files, and looks for signals meanwhile.
+BESIDE = """
 static int udfvm_python_log(void *, const struct udfvm_log *, int, char *);
+static int64_t udfvm_python_close(void *, int64_t);
+static int udfvm_python_interrupted(void);
+
+struct pending {
+    PyGILState_STATE state;
+    PyObject *type, *value, *traceback;
+};
+
+static struct pending set_aside(void)
+{
+    struct pending pending = { .state = PyGILState_Ensure() };
+    PyErr_Fetch(&pending.type, &pending.value, &pending.traceback);
+    return pending;
+}
+
+static void put_back(struct pending pending)
+{
+    PyErr_Restore(pending.type, pending.value, pending.traceback);
+    PyGILState_Release(pending.state);
+}
 
 static int udfvm_python_log_beside(void *context, const struct udfvm_log *log, int failed,
                                    char *failure)
 {
-    PyObject *type, *value, *traceback;
-    PyGILState_STATE state = PyGILState_Ensure();
-    PyErr_Fetch(&type, &value, &traceback);
+    const struct pending pending = set_aside();
     const int taken = udfvm_python_log(context, log, failed, failure);
-    PyErr_Restore(type, value, traceback);
-    PyGILState_Release(state);
+    put_back(pending);
     return taken;
+}
+
+static int64_t udfvm_python_close_beside(void *context, int64_t handle)
+{
+    const struct pending pending = set_aside();
+    const int64_t closed = udfvm_python_close(context, handle);
+    put_back(pending);
+    return closed;
+}
+
+static int udfvm_python_interrupted_beside(void)
+{
+    const struct pending pending = set_aside();
+    const int interrupted = udfvm_python_interrupted();
+    put_back(pending);
+    return interrupted;
 }
 """
 
@@ -90,7 +126,7 @@ def main(api: str, abi: str, target: str) -> None:
     builder.cdef(declarations(Path(api).read_text(), Path(abi).read_text()))
     builder.set_source(
         "udfvm.vmm._core",
-        '#include <stdlib.h>\n#include "udfvm_abi.h"\n#include "api.h"\n' + LOG_BESIDE + CANCELLED,
+        '#include <stdlib.h>\n#include "udfvm_abi.h"\n#include "api.h"\n' + BESIDE + CANCELLED,
     )
     builder.emit_c_code(target)
 

@@ -23,4 +23,4 @@ FROM notes ORDER BY id;
 
 -- A text that is not a list of numbers is an error of its row.
 SELECT cosine('[1, "two"]', '[1, 2]');
--- expect error: UDF 'cosine', row 0: TypeError: argument
+-- expect error: UDF 'cosine', row 0: argument 'a' (position 1) is not a list<item: double>

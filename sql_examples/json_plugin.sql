@@ -40,4 +40,4 @@ FROM orders, json_each(vm_udf('invoice', document, 0.2), '$.lines') AS line ORDE
 
 -- A document that is not JSON is an error of the statement, with the parser's message.
 SELECT vm_udf('invoice', '{"lines": [', 0.2);
--- expect error: UDF 'invoice', row 0: ValueError: argument
+-- expect error: UDF 'invoice', row 0: argument 'orders' (position 1) is not valid JSON

@@ -17,6 +17,7 @@ from busy_processes import handling_when_busy, when_busy
 
 import udfvm
 import udfvm.sqlite
+from udfvm.images import host
 
 
 class Alarm(Exception):
@@ -132,6 +133,43 @@ def test_control_c_passes(way: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         call()
     assert endless(0) == 1
+
+
+@pytest.mark.usefixtures("handlers")
+def test_files_are_closed_before_the_program_gets_the_exception(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SQLite ends the statement first: what runs then does not see that an exception is pending."""
+    opened: list[int] = []
+    closed: list[int] = []
+    open_, close = host._HostFiles.open, host._HostFiles.close
+
+    @udfvm.udf
+    def reads_two(x: int) -> int:
+        import os
+        import textwrap
+
+        with open(os.__file__), open(textwrap.__file__):
+            return x
+
+    def opening(files: host._HostFiles, path: bytes) -> tuple[int, os.stat_result]:
+        if opened:
+            raise_here(Alarm)  # as a handler would, which runs there
+        handle, found = open_(files, path)
+        opened.append(handle)
+        return handle, found
+
+    def closing(files: host._HostFiles, handle: int) -> None:
+        closed.append(handle)
+        close(files, handle)
+
+    reads_two.prepare()
+    call = fetch("SELECT reads_two(1)", reads_two)
+    monkeypatch.setattr(host._HostFiles, "open", opening)
+    monkeypatch.setattr(host._HostFiles, "close", closing)
+    with pytest.raises(Alarm, match="the program's own"):
+        call()
+    assert closed == opened and nothing_stays()
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, Stop])

@@ -244,7 +244,7 @@ def test_sealed_functions_know_what_parameters_stand_for() -> None:
     path = cache_directory() / "functions" / f"{name}.udf"
     whole = path.read_text()
     assert "\nkinds 12340\n" in whole
-    for wrong in ("1234", "123400", "12346", "1234/", "-2340", ""):
+    for wrong in ("1234", "123400", "12347", "1234/", "-2340", ""):
         path.write_text(whole.replace("kinds 12340", f"kinds {wrong}"))
         fresh = apsw.Connection(":memory:")
         fresh.enable_load_extension(True)

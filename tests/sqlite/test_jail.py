@@ -84,7 +84,7 @@ def test_a_forged_reply_is_refused_in_each_statement(connection: apsw.Connection
     """Each begins to stream with the same row, so the number of the reply is known."""
     sql = f"{NUMBERS.format(200)} SELECT sum(forge(i, ?)) FROM n"
     for _ in range(2):
-        with pytest.raises(apsw.SQLError, match="status that makes no sense"):
+        with pytest.raises(apsw.SQLError, match="status that does not exist"):
             connection.execute(sql, (100 - ROWS_BEFORE_STREAMING,)).fetchall()
 
 

@@ -11,9 +11,11 @@ from udfvm.errors import SignatureError
 from udfvm.types.arrow_types import RowType, declared, named
 
 
-def test_fixed_size_zero_is_refused() -> None:
-    with pytest.raises((SignatureError, ValueError)):
-        declared("fixed_size_list<int8>[0]")
+def test_sizes_of_lists() -> None:
+    assert named("fixed_size_list<int8>[0]").name == "fixed_size_list<item: int8>[0]"
+    for size in ("-1", "", "two", "2147483648"):
+        with pytest.raises((SignatureError, ValueError)):
+            declared(f"fixed_size_list<int8>[{size}]")
 
 
 ALL_TYPES = [

@@ -161,7 +161,7 @@ def test_pairs_stand_for_maps() -> None:
     assert identity(SIMPLE, True)(twice).equals(twice)
     with pytest.raises(TypeMappingError, match="the key 'a' twice"):
         made(True)
-    with pytest.raises(UDFError, match=r"the key 'a' twice.*a vectorised function"):
+    with pytest.raises(TypeMappingError, match=r"the key 'a' twice.*a vectorised function"):
         same(twice)
 
 

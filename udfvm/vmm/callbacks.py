@@ -68,7 +68,7 @@ def bind_files(files: Files | None) -> BoundFiles | None:
             "open": lib.udfvm_python_open,
             "stat": lib.udfvm_python_stat,
             "read": lib.udfvm_python_read,
-            "close": lib.udfvm_python_close,
+            "close": ffi.addressof(lib, "udfvm_python_close_beside"),
             "list": lib.udfvm_python_list,
             "readlink": lib.udfvm_python_readlink,
         },
@@ -325,4 +325,4 @@ def udfvm_python_interrupted() -> int:
     return int(_interruption.exception is not None or bool(cancellation_of_thread()))
 
 
-lib.udfvm_set_interrupt_hook(lib.udfvm_python_interrupted)
+lib.udfvm_set_interrupt_hook(ffi.addressof(lib, "udfvm_python_interrupted_beside"))
