@@ -192,7 +192,7 @@ def test_a_host_function_that_forks_in_a_statement(isolation: Any, at: int) -> N
 
 @udfvm.udf
 def waits(x: int) -> int:
-    for _ in range(10_000_000 if x == 15 else 0):  # a multiple of BUSY_SECONDS
+    for _ in range(40_000_000 if x == 15 else 0):  # a multiple of BUSY_SECONDS
         pass
     return x
 
