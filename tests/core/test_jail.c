@@ -213,14 +213,6 @@ int main(int count, char **arguments)
         { "it asks in vain", test_it_asks_in_vain },
         { "a child has none", test_a_child_has_none },
     };
-    if (count < 2)
-        return 2;
-    guest_path = arguments[1];
-    quick = count > 2;
-    udfvm_vm *vm = boot_raw_guest();
-    image = sealed(vm, NULL, "raw");
-    udfvm_vm_close(vm);
-    run_tests(tests, sizeof tests / sizeof *tests, quick ? test_a_child_has_none : NULL);
-    udfvm_image_close(image);
-    return failures != 0;
+    return run_on_raw_image_but(count, arguments, tests, sizeof tests / sizeof *tests,
+                                test_a_child_has_none);
 }

@@ -59,9 +59,6 @@ def cache_size() -> int:
 # ---- Writing ----
 
 
-# ---- Files ----
-
-
 def _failure(path: Path, number: int | None) -> CacheError:
     advice = _ADVICE.get(
         number or 0, "see to its permissions, or set UDFVM_CACHE to a directory that you can write"
