@@ -87,6 +87,59 @@ def test_values_of_each_type_return(type_: str, values: list[Any]) -> None:
     assert same(column).equals(column)
 
 
+@pytest.mark.parametrize("type_", [pa.string(), pa.large_string()])
+def test_text_of_every_length(type_: pa.DataType) -> None:
+    """The guest copies text word by word; what is not ASCII may be anywhere in it."""
+
+    @udfvm.udf(output_type=str(type_))
+    def turned(text: str) -> str:
+        return text[1:] + text[:1]
+
+    words = ["x" * before + end for before in range(80) for end in ("", "y", "\x7f", "\x80", "€")]
+    words += [end + "x" * behind for behind in range(80) for end in ("\x80", "😀")]
+    words += ["", "z" * 5000, "z" * 5000 + "é"]
+    column = pa.array(words, type_)
+    assert turned(column.slice(1)).to_pylist() == [word[1:] + word[:1] for word in words[1:]]
+
+
+def test_results_of_subclasses_and_other_classes() -> None:
+    class Text(str):
+        pass
+
+    class Number(int):
+        pass
+
+    class Real(float):
+        pass
+
+    @udfvm.udf
+    def text(kind: int) -> str | None:
+        return (Text("a"), "b", "é", None)[kind]
+
+    @udfvm.udf
+    def integer(kind: int) -> int | None:
+        return (Number(1), 2, -(2**63), None)[kind]
+
+    @udfvm.udf
+    def real(kind: int) -> float | None:
+        return (Real(0.5), 1, -0.0, None)[kind]
+
+    kinds = pa.array([0, 1, 2, 3, 0])
+    assert text(kinds).to_pylist() == ["a", "b", "é", None, "a"]
+    assert integer(kinds).to_pylist() == [1, 2, -(2**63), None, 1]
+    assert real(kinds).to_pylist() == [0.5, 1.0, 0.0, None, 0.5]
+
+
+def test_a_result_beyond_64_bits_names_its_row() -> None:
+    @udfvm.udf
+    def large(n: int) -> int:
+        return n * 2**40
+
+    with pytest.raises(udfvm.UDFError, match="out of the range") as caught:
+        large(pa.array([1, -(2**24)]))
+    assert caught.value.row == 1
+
+
 def test_nan() -> None:
     assert math.isnan(_identity("double")(math.nan))
 

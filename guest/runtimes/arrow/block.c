@@ -23,16 +23,6 @@ static uint64_t fixed_data_bytes(const struct block *block)
     return width ? (uint64_t)block->rows * width : block_validity_bytes(block);
 }
 
-uint64_t block_end(const struct block *block)
-{
-    return block->data + padded(block->data_bytes);
-}
-
-bool block_fits(const struct block *block)
-{
-    return block_end(block) <= block->capacity;
-}
-
 void block_pad(const struct block *block)
 {
     memset(block->output + block->data + block->data_bytes, 0,

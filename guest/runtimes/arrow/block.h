@@ -37,10 +37,18 @@ static inline bool block_is_valid(const struct block *block, int64_t row)
     return bitmap_get(block->output + block->validity, row);
 }
 
-/* Returns true if all rows fitted. */
-bool block_fits(const struct block *block);
 /* Returns the offset where the next block may begin. */
-uint64_t block_end(const struct block *block);
+static inline uint64_t block_end(const struct block *block)
+{
+    return block->data + padded(block->data_bytes);
+}
+
+/* Returns true if all rows fitted. */
+static inline bool block_fits(const struct block *block)
+{
+    return block_end(block) <= block->capacity;
+}
+
 /* Zeroes the bytes behind the data, up to the end. */
 void block_pad(const struct block *block);
 

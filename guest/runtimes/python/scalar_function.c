@@ -1,6 +1,7 @@
 /* udfvm_agent.ScalarFunction: a scalar function with its signature. See scalar_function.h. */
 #include "python/scalar_function.h"
 
+#include "python/common_values.h"
 #include "python/generators.h"
 
 #include <string.h>
@@ -37,6 +38,8 @@ static PyObject *scalar_function_new(PyTypeObject *type, PyObject *arguments, Py
     if (!self)
         return NULL;
     self->callable = Py_NewRef(callable);
+    /* The interpreter's own functions need no check of how they return. */
+    self->call = PyFunction_Check(callable) ? PyVectorcall_Function(callable) : PyObject_Vectorcall;
     size_t count = (size_t)PyTuple_GET_SIZE(parameters);
     self->parameters = PyMem_Calloc(count + 1, sizeof *self->parameters);
     self->arguments = PyMem_Calloc(count + 1, sizeof *self->arguments);
@@ -118,8 +121,8 @@ static bool take_argument(struct scalar_function *function, size_t i)
 /* Calls with arguments[1..count], which it releases. */
 static PyObject *call(const struct scalar_function *function, PyObject **arguments)
 {
-    PyObject *value = PyObject_Vectorcall(function->callable, arguments + 1,
-                                          function->count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    PyObject *value = function->call(function->callable, arguments + 1,
+                                     function->count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     drop_arguments(arguments + 1, function->count);
     return value;
 }
@@ -207,7 +210,7 @@ static int call_columns(struct scalar_function *function, const struct column *c
     for (size_t i = 0; i < function->count; i++) {
         bool null = column_is_null(&columns[i], row);
         arguments[i + 1] = null ? Py_NewRef(Py_None)
-                                : value_from_column(&function->parameters[i], &columns[i], row);
+                                : argument_of_row(&function->parameters[i], &columns[i], row);
         if (!take_argument(function, i))
             return arguments[i + 1] ? 0 : -1;
     }
@@ -225,6 +228,10 @@ int scalar_function_put_row(struct scalar_function *function, const struct colum
     int called = call_columns(function, columns, row, &result);
     if (called < 0)
         return -1;
+    if (called && put_common(&function->result, result, block, row)) {
+        Py_DECREF(result);
+        return 0;
+    }
     int code = called ? result_from_object(&function->result, result, &converted) : 0;
     Py_XDECREF(result);
     if (code == 0 && !block_put(block, row, &converted.scalar))

@@ -7,6 +7,7 @@
 struct scalar_function {
     PyObject_HEAD
     PyObject *callable;
+    vectorcallfunc call; /* of the callable */
     struct value_slot result;
     size_t count;
     struct value_slot *parameters;
