@@ -140,6 +140,23 @@ def test_a_result_beyond_64_bits_names_its_row() -> None:
     assert caught.value.row == 1
 
 
+def test_arguments_that_the_function_keeps_stay_what_they_were() -> None:
+    kept: list[Any] = []
+
+    @udfvm.udf
+    def of_all(real: float, integer: int, text: str) -> str:
+        if integer % 3:  # of the others nothing is kept
+            kept.append((real, integer, text))
+        return repr(kept)
+
+    rows = [(row / 4, row, "x" * row) for row in range(20)]
+    reals, integers, texts = (list(column) for column in zip(*rows, strict=True))
+    found = of_all(pa.array(reals, pa.float64()), pa.array(integers), pa.array(texts))
+    assert found.to_pylist() == [
+        repr([row for row in rows[: count + 1] if row[1] % 3]) for count in range(20)
+    ]
+
+
 def test_nan() -> None:
     assert math.isnan(_identity("double")(math.nan))
 

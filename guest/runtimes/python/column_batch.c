@@ -250,13 +250,14 @@ static PyObject *columns_map(PyObject *object, PyObject *arguments)
     if (column_batch_find(self, offset, &request) < 0)
         return NULL;
     struct batch_writer writer = writer_begin(1);
+    int64_t failed_row = -1;
     if (block_begin(&block, function->result.storage, (int64_t)request.rows, writer.output,
-                    writer.capacity, writer.end, 0))
-        for (int64_t row = 0; row < (int64_t)request.rows; row++)
-            if (scalar_function_put_row(function, self->found, row, &block) < 0) {
-                self->row = (Py_ssize_t)row;
-                return NULL;
-            }
+                    writer.capacity, writer.end, 0) &&
+        scalar_function_put_rows(function, self->found, (int64_t)request.rows, &block,
+                                 &failed_row) < 0) {
+        self->row = (Py_ssize_t)failed_row;
+        return NULL;
+    }
     writer_close_block(&writer, 0, &block);
     return PyLong_FromUnsignedLongLong(writer_finish(&writer, 1, (int64_t)request.rows, 0));
 }

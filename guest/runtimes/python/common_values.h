@@ -47,17 +47,30 @@ static inline PyObject *text_of_row(const struct column *column, int64_t row)
     return PyUnicode_DecodeUTF8(length ? bytes.bytes : "", length, NULL);
 }
 
-/* As value_from_column(). */
-static inline PyObject *argument_of_row(const struct value_slot *slot, const struct column *column,
-                                        int64_t row)
+/* Returns true for a parameter whose arguments next_argument() makes. */
+static inline bool is_common(const struct value_slot *slot)
 {
-    if (slot->direct && slot->storage == STORAGE_FLOAT64)
-        return PyFloat_FromDouble(((const double *)column->data)[row]);
-    if (slot->direct && slot->storage == STORAGE_INT64)
-        return PyLong_FromLongLong(((const int64_t *)column->data)[row]);
-    if (slot->direct && slot->storage == STORAGE_TEXT32)
-        return text_of_row(column, row);
-    return value_from_column(slot, column, row);
+    return slot->direct && (slot->storage == STORAGE_FLOAT64 || slot->storage == STORAGE_INT64 ||
+                            slot->storage == STORAGE_TEXT32);
+}
+
+/* Makes the argument of a row that is not null, in place of the row before's, which it releases;
+ * NULL: there is none. Returns NULL with an exception. */
+static inline PyObject *next_argument(PyObject *last, enum storage storage,
+                                      const struct column *column, int64_t row)
+{
+    if (storage == STORAGE_FLOAT64) {
+        const double real = ((const double *)column->data)[row];
+        if (last && Py_REFCNT(last) == 1) { /* nothing else has it */
+            ((PyFloatObject *)last)->ob_fval = real;
+            return last;
+        }
+        Py_XDECREF(last);
+        return PyFloat_FromDouble(real);
+    }
+    Py_XDECREF(last);
+    return storage == STORAGE_INT64 ? PyLong_FromLongLong(((const int64_t *)column->data)[row])
+                                    : text_of_row(column, row);
 }
 
 static inline bool put_ascii(struct block *block, int64_t row, PyObject *text)

@@ -210,7 +210,7 @@ static int call_columns(struct scalar_function *function, const struct column *c
     for (size_t i = 0; i < function->count; i++) {
         bool null = column_is_null(&columns[i], row);
         arguments[i + 1] = null ? Py_NewRef(Py_None)
-                                : argument_of_row(&function->parameters[i], &columns[i], row);
+                                : value_from_column(&function->parameters[i], &columns[i], row);
         if (!take_argument(function, i))
             return arguments[i + 1] ? 0 : -1;
     }
@@ -218,26 +218,74 @@ static int call_columns(struct scalar_function *function, const struct column *c
     return *result ? 1 : -1;
 }
 
-int scalar_function_put_row(struct scalar_function *function, const struct column *columns,
-                            int64_t row, struct block *block)
+/* Stores what the function returned, which it releases; NULL: a null argument makes it null. */
+static int put_result(const struct value_slot *slot, PyObject *returned, struct block *block,
+                      int64_t row)
 {
-    PyObject *result = NULL;
     struct result converted = { .scalar.null = true };
-    if (row > 0 && row_begin() < 0) /* the first began with the request */
-        return -1;
-    int called = call_columns(function, columns, row, &result);
-    if (called < 0)
-        return -1;
-    if (called && put_common(&function->result, result, block, row)) {
-        Py_DECREF(result);
+    if (returned && put_common(slot, returned, block, row)) {
+        Py_DECREF(returned);
         return 0;
     }
-    int code = called ? result_from_object(&function->result, result, &converted) : 0;
-    Py_XDECREF(result);
+    int code = returned ? result_from_object(slot, returned, &converted) : 0;
+    Py_XDECREF(returned);
     if (code == 0 && !block_put(block, row, &converted.scalar))
         code = column_too_large();
     result_clear(&converted);
     return code;
+}
+
+static int put_row(struct scalar_function *function, const struct column *columns, int64_t row,
+                   struct block *block)
+{
+    PyObject *returned = NULL;
+    return call_columns(function, columns, row, &returned) < 0
+               ? -1
+               : put_result(&function->result, returned, block, row);
+}
+
+static bool has_common_arguments(const struct scalar_function *function,
+                                 const struct column *columns)
+{
+    for (size_t i = 0; i < function->count; i++)
+        if (!is_common(&function->parameters[i]) || columns[i].validity || columns[i].all_null)
+            return false;
+    return true;
+}
+
+/* As put_row(), for common arguments. They stay until the next row's take their places. */
+static int put_common_row(struct scalar_function *function, const struct column *columns,
+                          int64_t row, struct block *block)
+{
+    PyObject **arguments = function->arguments + 1;
+    for (size_t i = 0; i < function->count; i++) {
+        arguments[i] = next_argument(arguments[i], function->parameters[i].storage, &columns[i],
+                                     row);
+        if (!arguments[i])
+            return -1;
+    }
+    PyObject *returned = function->call(function->callable, arguments,
+                                        function->count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    return returned ? put_result(&function->result, returned, block, row) : -1;
+}
+
+int scalar_function_put_rows(struct scalar_function *function, const struct column *columns,
+                             int64_t rows, struct block *block, int64_t *failed_row)
+{
+    const bool common = has_common_arguments(function, columns);
+    int64_t row = 0;
+    for (size_t i = 0; i < function->count; i++)
+        function->arguments[i + 1] = NULL;
+    for (; row < rows; row++) {
+        if (row > 0 && row_begin() < 0) /* the first began with the request */
+            break;
+        if ((common ? put_common_row : put_row)(function, columns, row, block) < 0)
+            break;
+    }
+    for (size_t i = 0; common && i < function->count; i++)
+        Py_CLEAR(function->arguments[i + 1]);
+    *failed_row = row < rows ? row : -1;
+    return row < rows ? -1 : 0;
 }
 
 int scalar_function_batch(struct scalar_function *function, const struct stream_object *stream,
@@ -250,12 +298,9 @@ int scalar_function_batch(struct scalar_function *function, const struct stream_
     if (!stream_read(&stream->format, request, request_length, function->count, function->columns,
                      &rows))
         return stream_refuse();
-    if (reply_begin(&reply, &stream->format, function->result.storage, rows, output, capacity))
-        for (int64_t row = 0; row < rows; row++)
-            if (scalar_function_put_row(function, function->columns, row, &reply.block) < 0) {
-                *failed_row = row;
-                return -1;
-            }
+    if (reply_begin(&reply, &stream->format, function->result.storage, rows, output, capacity) &&
+        scalar_function_put_rows(function, function->columns, rows, &reply.block, failed_row) < 0)
+        return -1;
     *reply_length = reply_end(&reply);
     return 0;
 }

@@ -20,9 +20,10 @@ extern PyType_Spec scalar_function_type_spec;
 /* (storage, nullable, direct, convert). 0, or -1 with an exception. */
 int slot_from_tuple(PyObject *tuple, struct value_slot *slot);
 
-/* Calls with a row of columns and puts the result into the block; -1 with an exception. */
-int scalar_function_put_row(struct scalar_function *function, const struct column *columns,
-                            int64_t row, struct block *block);
+/* Calls with each row of columns and puts the results into the block. Returns 0, or -1 with an
+ * exception, in *failed_row. */
+int scalar_function_put_rows(struct scalar_function *function, const struct column *columns,
+                             int64_t rows, struct block *block, int64_t *failed_row);
 
 /* Runs the row in the input window and writes the reply. *length is the reply's length; if it is
  * more than `capacity`, nothing was written. Returns 0, or -1 with an exception. */
