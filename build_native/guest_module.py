@@ -1,5 +1,5 @@
 """Copies a module of the host for guests, where it has a name of its own: the host's package is not
-installed there. It may import modules of ``udfvm.types`` that are copied too.
+installed there. It may import modules of ``udfvm.types`` that are copied too, and ``udfvm.tuples``.
 
 Usage: guest_module.py source target
 """
@@ -12,7 +12,8 @@ from pathlib import Path
 
 def main(source: str, target: str) -> None:
     text = Path(source).read_text()
-    Path(target).write_text(text.replace("from udfvm.types.", "from _udfvm_"))
+    text = text.replace("from udfvm.types.", "from _udfvm_")
+    Path(target).write_text(text.replace("from udfvm.tuples ", "from _udfvm_tuples "))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ and infinity are out of range.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -96,7 +95,8 @@ def check_seconds(
     udfvm.errors.OptionError: timeout= takes seconds as a number, such as 1.5; got '1s'
     """
     if not is_real(seconds) or _is_switch(seconds):
-        advice = ": pass its .total_seconds()" if isinstance(seconds, datetime.timedelta) else ""
+        is_duration = callable(getattr(seconds, "total_seconds", None))  # a timedelta's
+        advice = ": pass its .total_seconds()" if is_duration else ""
         raise OptionError(
             f"{option}= takes seconds as a number, such as 1.5; got {shown(seconds)}{advice}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from udfvm.checks import (
     MAX_COUNT,
@@ -19,6 +19,7 @@ from udfvm.checks import (
 from udfvm.errors import OptionError
 from udfvm.log import Log, check_log
 from udfvm.texts import format_size
+from udfvm.tuples import NamedTuple
 
 MEBIBYTE: Final = 1 << 20
 MEMORY_UNIT: Final = 2 * MEBIBYTE

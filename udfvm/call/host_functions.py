@@ -10,12 +10,13 @@ from __future__ import annotations
 import struct
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from udfvm.checks import shown
 from udfvm.codec.rows import decode_row, encode_value
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.protocol import MAX_HOST_NAME
+from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import JSON, Kind, Parameter, ResultType
 from udfvm.types.signatures import hints_of, signature_of
 

@@ -9,13 +9,14 @@ import threading
 import time
 import weakref
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from udfvm.call.jail import jail_options
 from udfvm.checks import check_count, check_seconds, options_of, shown
 from udfvm.errors import OptionError
 from udfvm.forks import ForkLock
 from udfvm.keywords import checks_options
+from udfvm.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

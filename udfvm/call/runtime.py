@@ -5,11 +5,12 @@ forgotten when names in the function mean other objects, renewed in forked child
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from udfvm.call.codecs import Codecs
 from udfvm.forks import ForkLock
 from udfvm.load._bindings import changed
+from udfvm.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from udfvm.call.pool import Pool

@@ -11,9 +11,10 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.errors import BusyError, CallTimeoutError, Code, from_core
+from udfvm.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from udfvm.call.chunks import Sliceable

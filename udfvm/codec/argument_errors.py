@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-
 from udfvm.errors import TypeMappingError
 from udfvm.types.arrow_types import Kind, Parameter
 
@@ -42,6 +40,8 @@ def wrong_value(function: str, parameter: Parameter, value: object) -> TypeMappi
 
 def _advice(function: str, parameter: Parameter, value: object) -> str:
     """Returns what to pass in the place of a value; empty if nobody knows."""
+    import datetime  # only where a value is wrong
+
     kind = parameter.type.kind
     if isinstance(value, float) and value != value:  # noqa: PLR0124
         return "pass None where a value is missing"

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from udfvm.codec.containers import Container, in_container
 from udfvm.codec.window import TooLargeForWindowError
+from udfvm.tuples import NamedTuple
 from udfvm.types.numpy_conversions import numpy_type
 from udfvm.vmm import copy
 

@@ -5,9 +5,10 @@ Message.fbs of Apache Arrow).
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from udfvm.codec.flatbuffers import Table
+from udfvm.tuples import NamedTuple
 
 PREFIX: Final = struct.Struct("<II")  # CONTINUATION, and bytes of the metadata that follow
 CONTINUATION: Final = 0xFFFFFFFF

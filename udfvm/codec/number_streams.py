@@ -6,11 +6,12 @@ A batch of a thousand numbers takes less time to compute than pyarrow takes to w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import pyarrow as pa
 
 from udfvm.codec.messages import END_OF_STREAM, BatchTemplate
+from udfvm.tuples import NamedTuple
 from udfvm.vmm import copy
 
 _LARGE: Final = 1 << 20  # bytes; from here on the core copies: without the interpreter's lock

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -24,6 +24,7 @@ from udfvm.codec.buffers import buffer_column
 from udfvm.codec.containers import Container, container_of, to_masked
 from udfvm.codec.numpy_columns import numpy_column
 from udfvm.codec.struct_columns import CAPSULES, column_in_structs, column_in_table, imported
+from udfvm.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter

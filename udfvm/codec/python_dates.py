@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
 from udfvm.codec.argument_errors import argument_error
-from udfvm.codec.value_codecs import WHOLE_MICROSECONDS
+from udfvm.codec.time_codecs import WHOLE_MICROSECONDS
+from udfvm.tuples import NamedTuple
 from udfvm.types.nested import KEY, VALUE
 from udfvm.types.nested_conversions import columns_of, map_as_lists
 from udfvm.types.temporal import DAY_MILLISECONDS, EPOCH, MICROSECONDS, time_zone

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -25,6 +25,7 @@ from udfvm.codec.number_streams import NumberCodec, NumberReplies, is_number
 from udfvm.codec.reply_columns import column_of
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import ProtocolError
+from udfvm.tuples import NamedTuple
 from udfvm.types.nested import holds_others
 from udfvm.types.unions import Chosen, array_of
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from udfvm.codec.number_rows import RowEncoder, are_exact, fast_encoder, number_packer
-from udfvm.codec.value_codecs import VALUE_CODECS, NoPythonValueError, decoder_of, zero
+from udfvm.codec.stored_values import NoPythonValueError
+from udfvm.codec.value_codecs import codec_of, decoder_of, zero
 from udfvm.errors import ProtocolError, TypeMappingError
 from udfvm.layouts import INTEGER, REAL, ROW, VALUE
 from udfvm.protocol import TYPE_NULL
@@ -31,7 +32,7 @@ class RowCodec:
         self._any_refuses_null = any(self._refuses_null)
         self._header = ROW.pack(len(self._parameters), 0)
         self._encoders = tuple(
-            VALUE_CODECS[parameter.type.kind].encode_argument for parameter in parameters
+            codec_of(parameter.type.kind).encode_argument for parameter in parameters
         )
         self._pack_numbers = number_packer(self._parameters)
         self._result_row = -1 if result.type.row is None else int(result.type.row)
@@ -145,6 +146,6 @@ def encode_value(function: str, parameter: Parameter, value: object) -> bytes:
     """
     if value is None:
         return _NULL_VALUE
-    stored = VALUE_CODECS[parameter.type.kind].encode(function, parameter, value)
+    stored = codec_of(parameter.type.kind).encode(function, parameter, value)
     packed = _packed(parameter, stored, VALUE.size)
     return packed + stored if isinstance(stored, bytes) else packed

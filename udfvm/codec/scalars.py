@@ -15,7 +15,7 @@ from udfvm.codec.argument_errors import argument_error, wrong_type
 from udfvm.codec.casts import arrow_array, cast_argument
 from udfvm.codec.containers import Container, container_of
 from udfvm.codec.python_dates import check_python_dates
-from udfvm.codec.value_codecs import PYTHON_CLASSES, check_value
+from udfvm.codec.value_codecs import check_value, is_python_value
 from udfvm.errors import CallError, TypeMappingError
 from udfvm.types.arrow_types import Kind, named
 from udfvm.types.conversions import exact_float, is_missing, short
@@ -34,7 +34,7 @@ def python_value(function: str, parameter: Parameter, value: Any) -> Any:
     """Returns a value that a scalar function is called with, as a Python value of the declared
     type, which holds no other; None for a null. Raises TypeMappingError.
     """
-    if type(value) in PYTHON_CLASSES:
+    if is_python_value(value):
         return value
     value = _plain(value)
     if value is None or _is_null(parameter, value):

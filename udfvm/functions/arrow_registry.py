@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,7 @@ from udfvm.forks import ForkLock
 from udfvm.functions.arrow_calls import Caller, caller_of, calls_of, schema_of
 from udfvm.functions.function import Function
 from udfvm.functions.table import TableFunction
+from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Kind, Parameter
 
 try:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.call.guest_exceptions import guest_exception
 from udfvm.errors import OutputLimitError, ProtocolError, SignatureError
 from udfvm.limits import WINDOW, Limits
 from udfvm.protocol import DESCRIPTION_TABLE, REQUEST_COMPILE, REQUEST_DESCRIBE
+from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Parameter, Type, named
 from udfvm.types.signature_text import (
     MAX_PARAMETERS,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from udfvm.codec.rows import encode_value
-from udfvm.codec.value_codecs import PYTHON_CLASSES, VALUE_CODECS
+from udfvm.codec.value_codecs import has_codec, is_python_value
 from udfvm.errors import SignatureError, TypeMappingError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _check(
         annotation = _annotation(function, parameter)
         raise SignatureError(f"{where} None: annotate it `{annotation} | None`")
     try:
-        if type(default) in PYTHON_CLASSES and parameter.type.kind in VALUE_CODECS:
+        if is_python_value(default) and has_codec(parameter.type.kind):
             encode_value(name, parameter, default)
         elif default is not None:
             _check_other(name, parameter, default)

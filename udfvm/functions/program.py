@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from udfvm.load.declaration import Column, Form, Language
+from udfvm.tuples import NamedTuple
 from udfvm.types.signatures import Signature
 
 if TYPE_CHECKING:

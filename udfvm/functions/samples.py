@@ -7,7 +7,7 @@ from typing import Any
 
 from udfvm.checks import shown
 from udfvm.codec.rows import encode_value
-from udfvm.codec.value_codecs import PYTHON_CLASSES, VALUE_CODECS
+from udfvm.codec.value_codecs import has_codec, is_python_value
 from udfvm.errors import OptionError, TypeMappingError
 from udfvm.texts import counted
 from udfvm.types.arrow_types import Parameter
@@ -74,11 +74,7 @@ def _wanted(parameters: Sequence[Parameter]) -> str:
 
 def _check_value(name: str, parameter: Parameter, value: object) -> None:
     """Checks a plain value of Python, which needs no pyarrow for that."""
-    if (
-        value is None
-        or type(value) not in PYTHON_CLASSES
-        or parameter.type.kind not in VALUE_CODECS
-    ):
+    if value is None or not is_python_value(value) or not has_codec(parameter.type.kind):
         return
     try:
         encode_value(name, parameter, value)

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from udfvm import vmm
 from udfvm.errors import CacheError, ImageError
@@ -35,6 +35,7 @@ from udfvm.images.cache_listing import (
     names_in_cache,
     stored_bytes,
 )
+from udfvm.tuples import NamedTuple
 
 _IMAGES: Final = (".base", ".layer")
 _NAMES: Final = ("functions/*.udf", "runtimes/*.runtime")  # files that name images

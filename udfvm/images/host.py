@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import site
 import sys
-import sysconfig
 from typing import TYPE_CHECKING, Final
 
 from udfvm import vmm
@@ -48,10 +48,10 @@ ENVIRONMENT: Final = {
 def standard_directories() -> frozenset[str]:
     """Returns the directories of the standard library and of packages that this interpreter names.
 
-    They are asked for once: sysconfig works all its paths out for each question.
+    They are those of sysconfig, whose import and work take longer than a call. What ``site`` says
+    is at hand: the interpreter has imported it.
     """
-    paths = sysconfig.get_paths()
-    return frozenset(paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return frozenset([os.path.dirname(os.__file__), *site.getsitepackages()])
 
 
 def package_directories() -> tuple[str, ...]:
@@ -109,6 +109,8 @@ def host_files() -> Files:
 
 @functools.cache
 def _opened() -> HostFS:
+    import sysconfig
+
     from udfvm.images.hostfs import HostFS
 
     interpreter = os.path.realpath(sys.executable)

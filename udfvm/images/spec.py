@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import struct
 import sys
-import sysconfig
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from udfvm import errors, vmm
 from udfvm.images.host import ENVIRONMENT, host_key, package_directories
 from udfvm.installation import GUEST
 from udfvm.limits import DEFAULT_MEMORY, WINDOW
+from udfvm.tuples import NamedTuple
 
 _NATIVE_SIZE: Final = 24 << 20  # bytes for the native runtime, its libraries, heap and stack
 WASMTIME_VERSION: Final = "50"  # WASMTIME_MAJOR of guest/runtimes/wasm/wasmtime.h
@@ -44,6 +44,7 @@ def base_key(spec: BaseSpec) -> str:
 
 def _python_command(spec: BaseSpec) -> list[str]:
     import json
+    import sysconfig
 
     interpreter = os.path.realpath(sys.executable)
     configuration = {

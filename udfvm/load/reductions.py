@@ -15,9 +15,10 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from udfvm.load.libraries import is_user_module
+from udfvm.tuples import NamedTuple
 
 #: What ``__reduce__`` returns: a callable, its arguments and optionally a state.
 Reduced = tuple[object, ...]

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+
+from udfvm.tuples import NamedTuple
 
 
 class UserModule(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Final, Literal, Protocol, get_args
 
 import pyarrow as pa
 
@@ -21,6 +21,7 @@ from udfvm.pipelines.mapping import checked_threads, numbered
 from udfvm.pipelines.progress import Counter, display_of
 from udfvm.pipelines.sources import open_source
 from udfvm.pipelines.workers import in_order
+from udfvm.tuples import NamedTuple
 
 OnErrorOfGroup = Literal["raise", "skip"]
 

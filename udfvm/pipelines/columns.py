@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -11,6 +11,7 @@ from udfvm.codec.any_columns import nulls
 from udfvm.codec.arguments import columns_of
 from udfvm.errors import OptionError
 from udfvm.texts import counted
+from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Parameter
 
 _MAX_NAMES: Final = 20  # shown in an error

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 from udfvm.errors import CallError, HostFunctionError, TypeMappingError
+from udfvm.tuples import NamedTuple
 
 OnError = Literal["raise", "null", "skip"]
 Failure = CallError | TypeMappingError

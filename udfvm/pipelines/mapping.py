@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, get_args
+from typing import Any, Final, Protocol, get_args
 
 import pyarrow as pa
 
@@ -24,6 +24,7 @@ from udfvm.pipelines.sinks import (
 )
 from udfvm.pipelines.sources import Source, open_source
 from udfvm.pipelines.workers import in_order, processors
+from udfvm.tuples import NamedTuple
 
 MAX_THREADS: Final = 256
 _WHOLE_BATCH: Final = 2.0  # seconds that a batch has at most, where rows have a deadline

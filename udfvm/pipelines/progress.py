@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from udfvm.checks import shown
 from udfvm.errors import OptionError
+from udfvm.tuples import NamedTuple
 
 _INTERVAL: Final = 0.1  # seconds between two changes of what is shown
 

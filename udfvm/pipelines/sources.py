@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
@@ -21,6 +21,7 @@ from udfvm.errors import Error, SourceError, SourceNotFoundError, TypeMappingErr
 from udfvm.pipelines.ahead import ahead
 from udfvm.pipelines.batches import MAX_BYTES
 from udfvm.pipelines.sinks import is_path
+from udfvm.tuples import NamedTuple
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds

@@ -6,7 +6,7 @@ import ctypes
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from udfvm.errors import Error, OptionError, SignatureError, UnknownUDFError
 from udfvm.limits import Limits
@@ -23,6 +23,7 @@ from udfvm.sqlite._extension import (
     ffi,
     member_type,
 )
+from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import RowType
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from udfvm.errors import Error, TypeMappingError
 from udfvm.functions.function import Function
@@ -24,6 +24,7 @@ from udfvm.limits import DEFAULT_MEMORY
 from udfvm.sqlite._extension import Form
 from udfvm.sqlite._functions import kind_of
 from udfvm.sqlite.policy import LanguageName, stored_base, wasm_is_there
+from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import JSON, RowType, Type
 from udfvm.vmm import Image
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import types
 import typing
-from typing import Annotated, Any, Final, NamedTuple, Union
+from typing import Annotated, Any, Final, Union
 
+from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Container, Type, declared, named
 from udfvm.types.nested import quoted
 from udfvm.types.records import Shape, fields_of, is_record

@@ -8,21 +8,21 @@ pyarrow is imported when the Arrow form is first needed.
 
 from __future__ import annotations
 
-import datetime
 import enum
 import functools
 import re
 import sys
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from udfvm import protocol
+from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_names import JSON_NAME, arrow_type
 from udfvm.types.column_types import is_stream
 from udfvm.types.conversions import FIXED_BINARY, INTERVAL, integer_range
 from udfvm.types.encodings import decoded, encoding_of
 from udfvm.types.nested import ITEM, KEY, VALUE, Field, Nested, take_apart, type_name
 from udfvm.types.records import Shape
-from udfvm.types.temporal import duration_unit, time_unit, timestamp_parts
+from udfvm.types.time_names import duration_unit, time_unit, timestamp_parts
 from udfvm.types.unknown_types import unsupported
 
 if TYPE_CHECKING:
@@ -244,13 +244,13 @@ _PYTHON_TYPES: Final[dict[object, str]] = {
     float: "double",
     str: "string",
     bytes: "binary",
-    datetime.date: "date32[day]",
-    datetime.datetime: "timestamp[us]",
-    datetime.time: "time64[us]",
-    datetime.timedelta: "duration[us]",
 }
 # Classes of modules that only their users import.
 _CLASSES_OF_MODULES: Final = (
+    ("datetime", "date", "date32[day]"),
+    ("datetime", "datetime", "timestamp[us]"),
+    ("datetime", "time", "time64[us]"),
+    ("datetime", "timedelta", "duration[us]"),
     ("decimal", "Decimal", "decimal128(38, 18)"),
     ("pyarrow", "MonthDayNano", INTERVAL),
 )

@@ -16,7 +16,9 @@ import math
 import re
 import struct
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from udfvm.tuples import NamedTuple
 
 
 class Rule(enum.Enum):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import decimal
 import functools
 import re
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from udfvm.tuples import NamedTuple
 from udfvm.types.conversions import Loss, short
 
 # Digits of the widest decimals, and room for what quantizing adds: no rounding goes unnoticed.

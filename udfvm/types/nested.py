@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from udfvm.tuples import NamedTuple
 
 # Patterns, which are compiled when they are first used.
 _FORM: Final = (

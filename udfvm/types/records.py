@@ -12,7 +12,9 @@ from __future__ import annotations
 import sys
 import typing
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from udfvm.tuples import NamedTuple
 
 Shape = tuple[Any, ...] | None
 

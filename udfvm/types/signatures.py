@@ -8,11 +8,12 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Final, Union
 
 from udfvm.checks import shown
 from udfvm.errors import SignatureError
 from udfvm.texts import counted, listed
+from udfvm.tuples import NamedTuple
 from udfvm.types.annotations import (
     ANY,
     NO_ANNOTATION,

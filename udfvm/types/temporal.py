@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from udfvm.types.conversions import TIMESTAMP, Loss
+from udfvm.types.conversions import Loss
 
 EPOCH: Final = datetime.datetime(1970, 1, 1)
 EPOCH_DAYS: Final = EPOCH.toordinal()  # days from year 1 on, as Python counts them
@@ -19,8 +19,6 @@ DAY_MILLISECONDS: Final = 86_400_000  # of ``date64[ms]``
 MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}  # of a unit; nanoseconds are finer
 _MICROSECOND: Final = datetime.timedelta(microseconds=1)
 # Patterns, which are compiled when they are first used.
-_TIME: Final = r"time(?:32\[(s|ms)|64\[(us|ns))\]"
-_DURATION: Final = r"duration\[(s|ms|us|ns)\]"
 _TIME_TEXT: Final = r"(\d\d:\d\d(?::\d\d(?:\.(\d{1,6})(\d{0,3}))?)?)"
 _TIMESPECS: Final = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
 _DURATION_TEXT: Final = r"(-?)PT(\d{1,14})(?:\.(\d{1,6}))?S"
@@ -29,17 +27,6 @@ _DURATION_TEXT: Final = r"(-?)PT(\d{1,14})(?:\.(\d{1,6}))?S"
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.ASCII)
-
-
-@functools.cache
-def timestamp_parts(name: str) -> tuple[str, str | None] | None:
-    """Unit and time zone of a timestamp, by the name of its type; None for other types.
-
-    >>> timestamp_parts("timestamp[ms, tz=UTC]")
-    ('ms', 'UTC')
-    """
-    match = TIMESTAMP.fullmatch(name)
-    return (match[1], match[2]) if match else None
 
 
 def time_zone(name: str) -> datetime.tzinfo:
@@ -115,17 +102,6 @@ def count_from_datetime(moment: Any, unit: str) -> int:
 # ---- Times of day ----
 
 
-@functools.cache
-def time_unit(name: str) -> str | None:
-    """Returns the unit of a time of day, by the name of its type; None for other types.
-
-    >>> time_unit("time32[ms]")
-    'ms'
-    """
-    match = re.fullmatch(_TIME, name)
-    return (match[1] or match[2]) if match else None
-
-
 def text_from_time(time: datetime.time, unit: str) -> str:
     """Returns the text of a time of day, with as many digits as its unit has. Raises Loss where it
     has more, and for one with a time zone.
@@ -158,17 +134,6 @@ def time_from_text(text: str, unit: str) -> datetime.time:
 
 
 # ---- Durations ----
-
-
-@functools.cache
-def duration_unit(name: str) -> str | None:
-    """Returns the unit of a duration, by the name of its type; None for other types.
-
-    >>> duration_unit("duration[ns]")
-    'ns'
-    """
-    match = re.fullmatch(_DURATION, name)
-    return match[1] if match else None
 
 
 def count_from_timedelta(duration: Any, unit: str) -> int:

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from udfvm.tuples import NamedTuple
 
 
 class Chosen(NamedTuple):

@@ -8,8 +8,9 @@ import errno
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from udfvm.tuples import NamedTuple
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.cancellation import cancellation_of_thread
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from udfvm import errors
 from udfvm.guest_text import visible
 from udfvm.limits import Limits
+from udfvm.tuples import NamedTuple
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.callbacks import bind_files
 from udfvm.vmm.cancellation import Cancellation

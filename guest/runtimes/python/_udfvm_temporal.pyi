@@ -8,10 +8,7 @@ from udfvm.types.temporal import date_from_days as date_from_days
 from udfvm.types.temporal import datetime_reader as datetime_reader
 from udfvm.types.temporal import days_from_date as days_from_date
 from udfvm.types.temporal import duration_from_text as duration_from_text
-from udfvm.types.temporal import duration_unit as duration_unit
 from udfvm.types.temporal import in_utc as in_utc
 from udfvm.types.temporal import text_from_time as text_from_time
 from udfvm.types.temporal import time_from_text as time_from_text
-from udfvm.types.temporal import time_unit as time_unit
 from udfvm.types.temporal import timedelta_from_count as timedelta_from_count
-from udfvm.types.temporal import timestamp_parts as timestamp_parts

@@ -20,14 +20,12 @@ from _udfvm_temporal import (
     datetime_reader,
     days_from_date,
     duration_from_text,
-    duration_unit,
     in_utc,
     text_from_time,
     time_from_text,
-    time_unit,
     timedelta_from_count,
-    timestamp_parts,
 )
+from _udfvm_time_names import duration_unit, time_unit, timestamp_parts
 from _udfvm_value_type import Converter, ValueType, checked_by, expect, wrong_result
 
 _NANOSECONDS: Final = re.compile(r"[.,]\d{6}\d*[1-9]")  # in the text of a time
