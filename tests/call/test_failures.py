@@ -58,3 +58,21 @@ def test_a_function_that_crashes() -> None:
         crashes(16)
     assert caught.value.signal == 11
     assert score(12.0, 300.0) == 4.0
+
+
+def test_a_signal_that_a_function_sends_is_no_crash_of_native_code() -> None:
+    @udfvm.udf
+    def sends(number: int) -> int:
+        import os
+
+        os.kill(os.getpid(), number)
+        return number
+
+    for number, name in ((9, "KILL"), (15, "TERM")):
+        with pytest.raises(udfvm.GuestCrashError) as caught:
+            sends(number)
+        assert caught.value.signal == number
+        assert f"signal {number} ({name}) ended the guest program" in str(caught.value)
+        assert "native code" not in str(caught.value)
+    with pytest.raises(udfvm.GuestCrashError, match=r"crashed: signal 11 \(SEGV\).*native code"):
+        sends(11)

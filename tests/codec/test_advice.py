@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -172,6 +173,18 @@ WRONG: list[tuple[Any, Callable[[], Any], str]] = [
         lambda: pa.array(["a"]),
         "got an array of string; cast it first if that is meant: array.cast('int64') of pyarrow, or"
         " series.astype(...) of pandas",
+    ),
+    (
+        "list<int64>",
+        lambda: np.arange(3),
+        "got an array of int64; an array is a column, with a value for each row: pass"
+        " array.tolist() for one list",
+    ),
+    (
+        pa.uuid(),
+        lambda: uuid.UUID(int=7),
+        "is declared extension<arrow.uuid>, stored as fixed_size_binary[16], which takes bytes; got"
+        " UUID: pass its .bytes, or str(value) for text",
     ),
     (
         "date32[day]",

@@ -100,7 +100,8 @@ def _array_by_default(x: np.ndarray = None) -> np.ndarray:  # type: ignore  # no
 
 
 class _Class:
-    pass
+    def method(self, x: int) -> int:
+        return x
 
 
 _ARRAYS: dict[str, Any] = {"vectorized": True, "input_types": ["double"], "output_type": "double"}
@@ -111,6 +112,16 @@ _ARRAYS: dict[str, Any] = {"vectorized": True, "input_types": ["double"], "outpu
     [
         (_missing, {}, "annotation cannot be evaluated.*Missing"),
         (_untyped, {}, "parameter 'x' has no type: annotate it, or pass input_types="),
+        (
+            _Class.method,
+            {},
+            r"'self' is a method's instance.*: declare udfvm.udf\(instance.method\)",
+        ),
+        (
+            _untyped,
+            {"input_types": ["int64", "list<timestamp[us, tz=Europe/Berln]>"]},
+            "'Europe/Berln' is not a time zone: did you mean 'Europe/Berlin'",
+        ),
         (
             _untyped,
             {"input_types": ["int64"], "output_type": "int64"},

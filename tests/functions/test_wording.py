@@ -72,8 +72,13 @@ def test_names_of_functions() -> None:
     def same(x: int) -> int:
         return x
 
+    class Same:
+        def __call__(self, x: int) -> int:
+            return x
+
+    assert udfvm.udf(functools.partial(functools.partial(same), 3)).name == "same"
     with pytest.raises(udfvm.SignatureError, match="the function has no name: pass name="):
-        udfvm.udf(functools.partial(same))
+        udfvm.udf(Same())
     with pytest.raises(udfvm.SignatureError, match=r"'a b' cannot be .* an identifier: pass name="):
         udfvm.udf(name="a b")(same)
     with pytest.raises(udfvm.OptionError, match=r"with the argument of one call.*; got 2"):

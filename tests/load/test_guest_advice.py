@@ -21,6 +21,7 @@ FILES = (
 NETWORK = "micro-VM has no network: .*host_functions="
 PROCESSES = "micro-VM has one process and starts no others: .*host_functions="
 VARIABLES = "micro-VM has no environment variables of this machine"
+TERMINAL = r"micro-VM has no terminal, so input\(\) and debuggers have nobody to ask"
 MODULES = (
     "with files=False only what packages= names .* modules of your own that an import in the"
     " function names"
@@ -66,6 +67,8 @@ def run(body: str) -> str:
         ("import subprocess; subprocess.run(['true'])", PROCESSES),
         ("import subprocess; subprocess.check_output('true', shell=True)", PROCESSES),
         ("import multiprocessing; multiprocessing.Process(target=print).start()", PROCESSES),
+        ("input()", TERMINAL),
+        ("import pdb; pdb.set_trace()\npass", TERMINAL),
         ("import os; os.environ['PASSWORD_OF_THE_HOST']", VARIABLES),
         ("import duckdb", MODULES),
         ("import there_is_no_such_module", MODULES),
@@ -96,6 +99,7 @@ def test_what_only_the_host_has(body: str, advice: str) -> None:
         "import os; os.mkdir('/tmp/a'); os.mkdir('/tmp/a')",
         "open('/tmp')",
         "import os; os.read(77, 1)",
+        "raise EOFError('of a file')",
         "raise ImportError('a name is missing')",
         "import math; math.nothing",
         "try:\n open('settings')\nexcept OSError:\n raise ValueError('x') from None",

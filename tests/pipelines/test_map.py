@@ -140,6 +140,9 @@ def test_a_column_of_the_result_has_its_own_name() -> None:
         inverse.map(table)
     assert inverse.map(table, keep=["x"]).column_names == ["x", "inverse"]
     assert inverse.with_options(name="other").map(table).column_names == ["x", "inverse", "other"]
+    doubled = pa.table([[1.0], [2.0]], names=["x", "x"])
+    with pytest.raises(udfvm.OptionError, match=r"several columns named 'x'.*rename_columns"):
+        inverse.map(doubled)
 
 
 def test_a_column_of_another_type_is_refused_before_any_row() -> None:

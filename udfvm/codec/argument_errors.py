@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from udfvm.errors import TypeMappingError
-from udfvm.types.arrow_types import Kind, Parameter
+from udfvm.types.arrow_types import Kind, Parameter, Type
 
 
 def argument_error(
@@ -24,8 +24,15 @@ def wrong_type(function: str, parameter: Parameter, found: str) -> TypeMappingEr
     return argument_error(
         function,
         parameter,
-        f"is declared {parameter.type}, which takes {parameter.type.kind.value}; got {found}",
+        f"is declared {_declared(parameter.type)}, which takes {parameter.type.kind.value};"
+        f" got {found}",
     )
+
+
+def _declared(type_: Type) -> str:
+    """Returns the name of a type: of an extension type also that of its storage."""
+    is_extension = hasattr(type_.exact, "storage_type")
+    return f"{type_.exact}, stored as {type_}" if is_extension else str(type_)
 
 
 def wrong_value(function: str, parameter: Parameter, value: object) -> TypeMappingError:
@@ -60,8 +67,9 @@ def _library(value: object) -> str:
     return type(value).__module__.partition(".")[0]
 
 
-#: What to do with objects that stand for columns and are none, by library and class.
+#: What to do with objects of other libraries, such as those that stand for columns, by class.
 _LIBRARIES = {
+    ("uuid", "UUID"): "pass its .bytes, or str(value) for text",
     ("polars", "Expr"): "call expression.map_batches({0}, return_dtype=...)",
     ("polars", "LazyFrame"): "pass a column of its .collect(), or call {0}.map(frame.collect())",
     ("pyarrow", "Expression"): "call {0}.expr(expression)",

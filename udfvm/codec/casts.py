@@ -9,6 +9,7 @@ import pyarrow as pa
 from udfvm.codec.any_columns import nulls
 from udfvm.codec.argument_errors import argument_error, wrong_type
 from udfvm.types.array_conversions import convert
+from udfvm.types.arrow_types import Kind
 from udfvm.types.conversions import Loss, Refused
 from udfvm.types.nested_conversions import difference
 from udfvm.types.numpy_conversions import from_numpy
@@ -17,7 +18,7 @@ from udfvm.types.unions import is_hollow
 if TYPE_CHECKING:
     import numpy as np
 
-    from udfvm.types.arrow_types import Parameter
+    from udfvm.types.arrow_types import Parameter, Type
 
 
 def cast_argument(function: str, parameter: Parameter, array: Any) -> Any:
@@ -47,8 +48,8 @@ def _cast_chunk(function: str, parameter: Parameter, array: pa.Array, first_row:
         raise wrong_type(
             function,
             parameter,
-            f"an array of {array.type}{difference(array.type, parameter.type.arrow)}; cast it"
-            f" first if that is meant{_how(array.type, parameter.type.arrow)}",
+            f"an array of {array.type}{difference(array.type, parameter.type.arrow)};"
+            f" {_how(array.type, parameter.type)}",
         ) from None
     except Loss as loss:
         row = None if loss.row is None else first_row + loss.row
@@ -57,17 +58,22 @@ def _cast_chunk(function: str, parameter: Parameter, array: pa.Array, first_row:
         raise wrong_type(function, parameter, f"an array of {array.type}: {error}") from error
 
 
-def _how(found: pa.DataType, declared: pa.DataType) -> str:
-    """Returns what casts an array; nothing for types that pyarrow's casts do not know by name."""
+def _how(found: pa.DataType, declared: Type) -> str:
+    """Returns what casts an array: in general terms for types that pyarrow's casts do not know by
+    name.
+    """
+    if declared.kind is Kind.LIST and not pa.types.is_nested(found):
+        return "an array is a column, with a value for each row: pass array.tolist() for one list"
+    meant = "cast it first if that is meant"
     try:
-        pa.nulls(0).cast(str(declared))
+        pa.nulls(0).cast(str(declared.arrow))
     except (pa.ArrowException, ValueError):
-        return ""
-    if pa.types.is_timestamp(found) and pa.types.is_date(declared):
+        return meant
+    if pa.types.is_timestamp(found) and pa.types.is_date(declared.arrow):
         other = "series.dt.date of pandas"
     else:
         other = "series.astype(...) of pandas"
-    return f": array.cast({str(declared)!r}) of pyarrow, or {other}"
+    return f"{meant}: array.cast({str(declared.arrow)!r}) of pyarrow, or {other}"
 
 
 def arrow_array(

@@ -323,7 +323,7 @@ def checked_name(name: object) -> str:
     if name == "":
         raise SignatureError("the name of a UDF is empty: pass name=, an identifier")
     if not isinstance(name, str) or not name.isidentifier():
-        if name is None:  # as of a functools.partial
+        if name is None:  # as of an object with __call__
             raise SignatureError("the function has no name: pass name=, an identifier")
         raise SignatureError(
             f"{name!r} cannot be the name of a UDF, which is an identifier: pass name=, such as"

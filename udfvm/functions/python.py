@@ -37,8 +37,11 @@ class PythonProgram(Program):
 
     @property
     def default_name(self) -> object:
-        """The name of the Python function."""
-        return getattr(self.function, "__name__", None)
+        """The name of the Python function; of a ``functools.partial``, that of its function."""
+        function = self.function
+        while isinstance(function, functools.partial):
+            function = function.func
+        return getattr(function, "__name__", None)
 
     def capture(self, declaration: Declaration) -> Bindings:
         """Captures what the names in the function, and in user code that it refers to, mean now."""

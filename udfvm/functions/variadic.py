@@ -203,7 +203,7 @@ class VariadicFunction(ScalarFunction):
         if unknown is not None:
             raise OptionError(
                 f"UDF {self.name!r}: columns= names a parameter {unknown!r}; the parameters are"
-                f" {', '.join([*fixed, f'*{rest}'])}"
+                f" {', '.join([*fixed, rest])}"
             )
         chosen = {name: columns[name] for name in columns if name != rest}
         repeated = columns.get(rest, ())

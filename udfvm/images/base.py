@@ -37,7 +37,7 @@ def _needed(spec: BaseSpec) -> str:
     least = LEAST_MEMORY[spec.runtime]
     if spec.memory >= least:
         return (
-            f" (numpy and pyarrow fit 192 MiB, and pandas 384 MiB; the default is"
+            f" (numpy and pyarrow need 224 MiB, pandas 320 MiB, polars 384 MiB; the default is"
             f" {format_size(DEFAULT_MEMORY)})"
             if spec.packages and spec.memory < DEFAULT_MEMORY
             else ""

@@ -110,10 +110,15 @@ def sliced(given: Sequence[Any], start: int, count: int) -> list[Any]:
 def check_column(function: str, option: str, name: object, schema: pa.Schema) -> None:
     """Raises OptionError unless a name is that of one column."""
     count = schema.names.count(name)
-    if count != 1:
+    if not count:
         raise OptionError(
-            f"UDF {function!r}: {option}= names {name!r}, and the source has"
-            f" {'no column' if not count else 'several columns'} of that name; it has"
+            f"UDF {function!r}: {option}= names {name!r}, and the source has no column of that"
+            f" name; it has {_names(schema)}"
+        )
+    if count > 1:
+        raise OptionError(
+            f"UDF {function!r}: the source has several columns named {name!r}, and map() cannot"
+            f" tell which one is meant: give them names of their own (table.rename_columns); it has"
             f" {_names(schema)}"
         )
 
@@ -134,10 +139,19 @@ def kept_columns(
     doubled = next((name for name in made if name in kept), None)
     if doubled is not None:
         raise OptionError(
-            f"UDF {function!r}: the source has a column {doubled!r}, and so would the result: leave"
-            " it out by keep=, or call with_options(name=...).map"
+            f"UDF {function!r}: the source has a column {doubled!r}, and so would the result:"
+            f" {_other_name(function, doubled)}"
         )
     return kept
+
+
+def _other_name(function: str, column: str) -> str:
+    """Returns how a column of the result, or of the source, gets another name. Only that of a
+    scalar function has the function's name.
+    """
+    if column == function:
+        return "leave it out by keep=, or call with_options(name=...).map"
+    return "leave it out by keep=, or rename the source's column"
 
 
 def _by_parameter(

@@ -66,7 +66,7 @@ _OPEN: Final[dict[Any, str]] = {
 }
 
 NO_ANNOTATION: Final = Annotation(None, False, None)
-ANY: Final = Annotation(None, False, None)  # another object, since errors tell the two apart
+_ANY: Final = Annotation(None, False, None)  # another object, since errors tell the two apart
 
 
 def annotation_of(annotation: object) -> Annotation:
@@ -74,7 +74,7 @@ def annotation_of(annotation: object) -> Annotation:
     none.
     """
     if annotation is Any:
-        return ANY
+        return _ANY
     origin = typing.get_origin(annotation)
     if origin is Annotated:
         return annotation_of(typing.get_args(annotation)[0])
@@ -96,6 +96,15 @@ def annotation_of(annotation: object) -> Annotation:
     if found is None and (better := _suggested(annotation)):
         raise ValueError(f"{annotation} is not a supported type: annotate {better} ({SEE_TYPES})")
     return found or Annotation(declared(annotation), False, None)
+
+
+def missing_type(annotation: Annotation, where: str) -> str:
+    """Returns what an error says of a parameter or result whose annotation has no type."""
+    if annotation is _ANY:
+        return "is annotated Any, which is no type: annotate one"
+    if where == "parameter 'self'":
+        return "is a method's instance, and has no type: declare udfvm.udf(instance.method)"
+    return "has no type: annotate it"
 
 
 _PYTHON_OF_KIND: Final = {

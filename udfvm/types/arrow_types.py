@@ -362,7 +362,12 @@ def _as_written(name: str) -> str:
         return str(encoding._replace(decoded=_as_written(encoding.decoded)))
     nested = take_apart(name)
     if nested is None:
-        return named(name).name
+        type_ = named(name)
+        if type_.timezone is not None:
+            from udfvm.types.time_zones import check_time_zone  # for such types alone
+
+            check_time_zone(type_.timezone)
+        return type_.name
     return str(
         nested._replace(
             fields=tuple(field._replace(type=_as_written(field.type)) for field in nested.fields)

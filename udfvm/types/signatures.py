@@ -15,12 +15,12 @@ from udfvm.errors import SignatureError
 from udfvm.texts import counted, listed
 from udfvm.tuples import NamedTuple
 from udfvm.types.annotations import (
-    ANY,
     NO_ANNOTATION,
     Annotation,
     annotation_of,
     has_nested_type,
     is_json,
+    missing_type,
 )
 from udfvm.types.arrow_types import (
     JSON,
@@ -338,11 +338,7 @@ def _combine(
             f"UDF {name!r}: {where} is annotated as {_ELEMENTS[container]} {option}"
         )
     if given is None and annotated is None:
-        missing = (
-            "is annotated Any, which is no type: annotate one"
-            if annotation is ANY
-            else "has no type: annotate it"
-        )
+        missing = missing_type(annotation, where)
         raise SignatureError(f"UDF {name!r}: {where} {missing}, or pass {option} ({SEE_TYPES})")
     if given is not None and annotated is not None and given.kind is not annotated.kind:
         raise SignatureError(

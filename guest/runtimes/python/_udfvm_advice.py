@@ -31,6 +31,10 @@ VARIABLES: Final = (
     "udfvm: a micro-VM has no environment variables of this machine: pass the value as an argument,"
     " or read it into a global outside"
 )
+TERMINAL: Final = (
+    "udfvm: a micro-VM has no terminal, so input() and debuggers have nobody to ask: pass the value"
+    " as an argument, and debug the function's code outside"
+)
 MODULES: Final = (
     "udfvm: a micro-VM finds the packages that are installed for the Python that declared the"
     " function, with files=False only what packages= names or an import in the function does, and"
@@ -56,6 +60,7 @@ _STARTERS: Final = frozenset(
         "_spawnvef",
     }
 )
+_NO_INPUT: Final = "EOF when reading a line"  # of input()
 _NO_DATABASE: Final = "unable to open database file"
 _MAX_CHAIN: Final = 16
 
@@ -98,6 +103,8 @@ def _advice(exception: BaseException) -> str:
         return NETWORK
     if number == errno.ENOSYS and _starts_process(exception):
         return PROCESSES
+    if name == "bdb.BdbQuit" or (cls is EOFError and str(exception) == _NO_INPUT):
+        return TERMINAL
     no_database = name == "sqlite3.OperationalError" and str(exception) == _NO_DATABASE
     return FILES if no_database or number in _NO_FILE else ""
 

@@ -83,7 +83,9 @@ def test_lists_of_sealed_functions_have_those_in_use(shell: Shell, sealed: Path)
         for lines in ((), use)
     )
     assert nothing_used == used and "shout" in used[0]
-    assert "did you mean 'shout'?" in shell(*use, "SELECT vm_attach('shoat');", fails=True)
+    for misspelt in ("shoat", "shuot", "hsout", "shoutt"):
+        text = shell(*use, f"SELECT vm_attach('{misspelt}');", fails=True)
+        assert "did you mean 'shout'?" in text
 
 
 def test_functions_in_the_database(shell: Shell, tmp_path: Path) -> None:

@@ -41,23 +41,27 @@ static unsigned smaller(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* Returns the number of letters to insert, delete or replace to turn one name into the other (the
- * Levenshtein distance). Names have at most MAX_NAME bytes. */
+/* Returns the number of letters to insert, delete, replace or swap with the next one to turn one
+ * name into the other (the optimal string alignment distance). Names have at most MAX_NAME bytes.
+ */
 static unsigned edits(const char *a, size_t a_length, const char *b, size_t b_length)
 {
-    unsigned row[MAX_NAME + 1];
+    unsigned rows[3][MAX_NAME + 1]; /* for the letters of a up to the last two, last and this one */
     for (unsigned j = 0; j <= b_length; j++)
-        row[j] = j;
+        rows[0][j] = j;
     for (unsigned i = 1; i <= a_length; i++) {
-        unsigned diagonal = row[0];
+        const unsigned *before_last = rows[(i + 1) % 3], *last = rows[(i - 1) % 3];
+        unsigned *row = rows[i % 3];
         row[0] = i;
         for (unsigned j = 1; j <= b_length; j++) {
-            const unsigned replaced = diagonal + !same_letter(a[i - 1], b[j - 1]);
-            diagonal = row[j];
-            row[j] = smaller(replaced, smaller(row[j], row[j - 1]) + 1);
+            const unsigned replaced = last[j - 1] + !same_letter(a[i - 1], b[j - 1]);
+            row[j] = smaller(replaced, smaller(last[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && same_letter(a[i - 1], b[j - 2]) &&
+                same_letter(a[i - 2], b[j - 1]))
+                row[j] = smaller(row[j], before_last[j - 2] + 1);
         }
     }
-    return row[b_length];
+    return rows[a_length % 3][b_length];
 }
 
 /* A name behind a namespace and an underscore counts as one different letter. */

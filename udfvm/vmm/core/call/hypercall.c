@@ -1,6 +1,7 @@
 /* Serving hypercalls. Arguments are registers, so they cannot change under us; what they point to
  * is copied before it is looked at. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,28 @@ static void copy_text(char *to, size_t size, const struct udfvm_crash *crash)
     to[length] = 0;
 }
 
+/* A fault of the program, or abort(3), has an instruction to look at; other signals were sent, and
+ * a micro-VM has one process. */
+static void ended_by_signal(int number, const struct udfvm_crash *crash, const char *text,
+                            struct udfvm_error *error)
+{
+    static const int faults[] = { SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS };
+    const char *name = sigabbrev_np(number) ? sigabbrev_np(number) : "unknown";
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        if (number == faults[i]) {
+            udfvm_fail(error, UDFVM_E_CRASH,
+                       "the guest program crashed: signal %d (%s) at %#llx, address %#llx%s%s%s",
+                       number, name, (unsigned long long)crash->rip,
+                       (unsigned long long)crash->address, text[0] ? ": " : "", text,
+                       !text[0] || text[0] == '/' ? CRASH_ADVICE : "");
+            return;
+        }
+    udfvm_fail(error, UDFVM_E_CRASH,
+               "signal %d (%s) ended the guest program%s%s; only the function itself, or code that "
+               "it calls, can have sent it",
+               number, name, text[0] ? ": " : "", text);
+}
+
 static void exited(struct udfvm_vm *vm, const struct registers *regs, struct udfvm_error *error)
 {
     struct udfvm_crash crash = { .text_length = 0 };
@@ -76,11 +99,7 @@ static void exited(struct udfvm_vm *vm, const struct registers *regs, struct udf
                    text[0] ? ": " : "", text);
         break;
     case UDFVM_EXIT_SIGNAL:
-        udfvm_fail(error, UDFVM_E_CRASH,
-                   "the guest program crashed: signal %d (%s) at %#llx, address %#llx%s%s%s",
-                   number, sigabbrev_np(number) ? sigabbrev_np(number) : "unknown",
-                   (unsigned long long)crash.rip, (unsigned long long)crash.address,
-                   text[0] ? ": " : "", text, !text[0] || text[0] == '/' ? CRASH_ADVICE : "");
+        ended_by_signal(number, &crash, text, error);
         break;
     case UDFVM_EXIT_DEADLOCK:
         udfvm_fail(
