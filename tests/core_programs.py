@@ -22,6 +22,7 @@ JAIL = CORE.parent / "jail"
 HEADERS = ROOT / "guest" / "include"
 PROGRAMS = ROOT / "tests" / "core"
 HOSTILE = ROOT / "tests" / "hostile"
+STANDARD_KVM = ROOT / "tests" / "standard_kvm"
 SECONDS_KEPT = 7 * 86_400  # programs of other sources
 GUEST_FLAGS = [
     "-std=gnu17",
@@ -64,7 +65,7 @@ def digest() -> str:
     """A name for all that the programs are made of."""
     found = hashlib.sha256(run("gcc", "--version").encode())
     found.update(os.fsencode(Path(__file__)) + Path(__file__).read_bytes())
-    for folder in (CORE, JAIL, HEADERS, PROGRAMS, HOSTILE):
+    for folder in (CORE, JAIL, HEADERS, PROGRAMS, HOSTILE, STANDARD_KVM):
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".c", ".h", ".S", ".ld"):
                 found.update(f"{path} {path.stat().st_size} ".encode() + path.read_bytes())
@@ -103,26 +104,34 @@ class Programs:
             lambda program: run("gcc", *flags, "-o", program, "-lpthread", *linker),
         )
 
-    def jailed(self, name: str, sanitizers: str, *sources: Path, wrapped: str = "") -> Path:
+    def jailed(
+        self,
+        name: str,
+        sanitizers: str,
+        *sources: Path,
+        wrapped: str = "",
+        options: tuple[str, ...] = (),
+    ) -> Path:
         """A program beside a ``udfvm-jail`` that has these sources, too, in place of functions that
-        are ``wrapped``. The latter is never built with sanitizers.
+        are ``wrapped``. The latter is never built with sanitizers. ``options`` are the linker's.
         """
         objects = sorted(self.made("core-plain", self.compiler("plain")).iterdir())
         jail = [*sorted(JAIL.glob("*.c")), *sources, *objects]
-        options = [f"-Wl,--wrap={wrapped}"] if wrapped else []
+        wrap = [f"-Wl,--wrap={wrapped}"] if wrapped else []
 
         def link(folder: Path) -> None:
             folder.mkdir()
-            run("gcc", *HOST_FLAGS, *jail, "-o", folder / "udfvm-jail", "-lpthread", *options)
+            target = folder / "udfvm-jail"
+            run("gcc", *HOST_FLAGS, *jail, "-o", target, "-lpthread", *wrap, *options)
             shutil.copy(program, folder / name)
 
-        program = self.build(name, sanitizers)
-        return self.made(f"{name}-{sanitizers}-jail", link) / name
+        program = self.build(name, sanitizers, *options)
+        return self.made(f"{program.name}-jail", link) / name
 
-    def inside_jail(self, name: str) -> Path:
+    def inside_jail(self, name: str, *linker: str) -> Path:
         """A program with the parts of ``udfvm-jail``, but for its ``main``."""
         parts = [path for path in sorted(JAIL.glob("*.c")) if path.name != "main.c"]
-        return self.build(name, "plain", *map(str, parts))
+        return self.build(name, "plain", *map(str, parts), *linker)
 
     def compiler(self, sanitizers: str) -> Callable[[Path], None]:
         """What compiles the core into a folder."""

@@ -25,6 +25,7 @@ static void test_looks(void)
         check_number(call(vm, RAW_LOOP, blocked ? NULL : &late, &answer) == UDFVM_E_INTERRUPTED &&
                          looks == 3,
                      "looks at an endless call", looks);
+        udfvm_vm_set_watch(vm, NULL, NULL); /* a slow machine looks at a short call, too */
         check_number(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1, "after looks",
                      blocked);
     }

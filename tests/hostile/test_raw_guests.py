@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from core_programs import HOSTILE, Programs, run
+from core_programs import Programs, run
+from core_suite import ATTACKS
 
 TIMES = int(os.environ.get("UDFVM_HOSTILE", "1"))
-WRAP = "-Wl,--wrap=ioctl"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def programs(kept_folder: Callable[[str], Path]) -> Programs:
 
 @pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
 def test_every_attack_ends_and_the_next_call_is_right(programs: Programs, sanitizers: str) -> None:
-    program = programs.build("attacks", sanitizers, WRAP, folder=HOSTILE)
+    program = ATTACKS["attacks"].build(programs, "attacks", sanitizers)
     # Always the same seed in the usual tests: the long form finds more.
     seed = random.Random(sanitizers).getrandbits(64) if TIMES == 1 else random.getrandbits(64)
     output = run(program, programs.raw_guest(), str(1000 * TIMES), hex(seed))
@@ -35,13 +35,13 @@ def test_every_attack_ends_and_the_next_call_is_right(programs: Programs, saniti
 
 @pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
 def test_replies_to_streaming_calls_that_lie(programs: Programs, sanitizers: str) -> None:
-    program = programs.build("streams", sanitizers, folder=HOSTILE)
+    program = ATTACKS["streams"].build(programs, "streams", sanitizers)
     for _ in range(TIMES):
-        assert run(program, programs.raw_guest()).count("holds") == 3
+        assert run(program, programs.raw_guest()).count("holds") == ATTACKS["streams"].tests
 
 
 @pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
 def test_sealed_states_that_lie(programs: Programs, sanitizers: str) -> None:
-    program = programs.build("sealed_states", sanitizers, WRAP, folder=HOSTILE)
+    program = ATTACKS["sealed_states"].build(programs, "sealed_states", sanitizers)
     output = run(program, programs.raw_guest(), str(150 * TIMES))
     assert output == "sealed states: holds\n"

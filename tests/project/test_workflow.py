@@ -27,7 +27,7 @@ def commands() -> Iterator[str]:
 
 
 def test_each_job_is_what_the_forge_understands() -> None:
-    assert set(WORKFLOW["jobs"]) == {"suite", "sanitizers", "fuzz", "wheels"}
+    assert set(WORKFLOW["jobs"]) == {"suite", "sanitizers", "standard_kvm", "fuzz", "wheels"}
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert {"push", "pull_request"} <= set(WORKFLOW[True])  # YAML 1.1 reads `on` so
     for job in WORKFLOW["jobs"].values():

@@ -170,12 +170,27 @@ def _found(table: Table) -> bool:
 
 
 @click.command()
-def doctor() -> None:
+@click.option("--deep", is_flag=True, help="Check what rests on this processor and its KVM.")
+@click.option("--json", "as_json", is_flag=True, help="Print what --deep found as JSON.")
+def doctor(deep: bool, as_json: bool) -> None:
     """Shows whether this machine can run micro-VMs.
 
     It lists what was found, and what is missing. The exit status is 1 if VMs cannot run or the
     image cache cannot be used.
+
+    With --deep it runs functions instead, and says for each check what was expected, what was seen
+    and what to do. What matters most comes first. The exit status is 1 if a check fails.
     """
+    if as_json and not deep:
+        raise click.UsageError("--json goes with --deep")
+    if deep:
+        from udfvm.cli.deep import check_deeply
+
+        sys.exit(0 if check_deeply(_processor(), as_json) else 1)
+    _show()
+
+
+def _show() -> None:
     table = Table(show_header=False, box=None)
     table.add_row("udfvm", __version__)
     table.add_row("Python", f"{sys.version.split()[0]} at {os.path.realpath(sys.executable)}")
