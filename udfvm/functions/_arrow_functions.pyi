@@ -1,3 +1,3 @@
 def publish(
-    source: str, name: str, is_pure: bool, registration: object, fewest: int, /
+    source: str, name: str, is_pure: bool, registration: object, fewest: int, asks: bool, /
 ) -> None: ...

@@ -95,6 +95,7 @@ template <class Base> class Casting : public Base
     using Base::Execute;
 
     udfvm::NumbersState numbers; // null: columns are not of numbers
+    bool asks = false;           // its columns are cast to their types whatever they have
 
     // The executor of a kernel does nothing for arrays of the declared types that is needed here.
     Result<arrow::Datum> Execute(const std::vector<arrow::Datum> &arguments,
@@ -116,7 +117,7 @@ template <class Base> class Casting : public Base
             const auto &declared = kernel->signature->in_types();
             for (size_t i = 0; i < types->size() && !declared.empty(); ++i) {
                 const auto &type = declared[std::min(i, declared.size() - 1)].type();
-                if (*(*types)[i].type != *type && is_cast(*(*types)[i].type, *type))
+                if (*(*types)[i].type != *type && (asks || is_cast(*(*types)[i].type, *type)))
                     (*types)[i] = type;
             }
         }
@@ -198,6 +199,7 @@ struct Publication {
     bool is_pure;
     PyObject *registration;
     int fewest; // arguments, where there may be any number; negative: as the source has it
+    bool asks;  // it is asked to cast columns to its types, as by `cast`
 };
 
 // The kernel of a function, made of that of another.
@@ -228,6 +230,7 @@ Result<std::shared_ptr<compute::Function>> made(std::string name, const compute:
                                               : compute::Arity::VarArgs(publication.fewest);
     auto function = std::make_shared<Function>(std::move(name), arity, source.doc(),
                                                source.default_options(), flags...);
+    function->asks = publication.asks;
     for (const auto *each : static_cast<const Base &>(source).kernels()) {
         auto kernel = adapted(*each, publication.registration);
         function->numbers = udfvm::numbers_of(kernel);
@@ -271,12 +274,13 @@ Status publish(const std::string &source_name, std::string name, const Publicati
 PyObject *publish_function(PyObject *, PyObject *arguments)
 {
     const char *source, *name;
-    int is_pure;
+    int is_pure, asks;
     Publication publication;
-    if (!PyArg_ParseTuple(arguments, "sspOi:publish", &source, &name, &is_pure,
-                          &publication.registration, &publication.fewest))
+    if (!PyArg_ParseTuple(arguments, "sspOip:publish", &source, &name, &is_pure,
+                          &publication.registration, &publication.fewest, &asks))
         return nullptr;
     publication.is_pure = is_pure != 0;
+    publication.asks = asks != 0;
     Status status = publish(source, name, publication);
     if (!status.ok()) {
         PyErr_SetString(PyExc_ValueError, status.ToString().c_str());
@@ -287,10 +291,11 @@ PyObject *publish_function(PyObject *, PyObject *arguments)
 
 PyMethodDef methods[] = {
     { "publish", publish_function, METH_VARARGS,
-      "publish(source, name, is_pure, registration, fewest)\n--\n\n"
+      "publish(source, name, is_pure, registration, fewest, asks)\n--\n\n"
       "Makes the function of a name from one that was registered under another, and replaces what "
       "has the name. Columns of numbers go to what the attribute calls of the registration has. "
-      "It takes any number of arguments from fewest on, if that is not negative." },
+      "It takes any number of arguments from fewest on, if that is not negative. If it asks, any "
+      "column is cast to its type." },
     { nullptr, nullptr, 0, nullptr },
 };
 

@@ -199,15 +199,21 @@ def _add(name: str, text: str | None, registration: _Registration) -> None:
     )
 
 
-def _publish(source: str, name: str, function: Function, registration: _Registration) -> None:
-    """Makes the function of a name from one that pyarrow was given under another."""
+def _publish(
+    source: str, name: str, function: Function, registration: _Registration, *, asks: bool = False
+) -> None:
+    """Makes the function of a name from one that pyarrow was given under another. If it asks, all
+    columns are cast to its types.
+    """
     if not HAS_KERNELS:
         return
     is_pure = function.limits.deterministic
     fewest = registration.interface.fewest
-    _arrow_functions.publish(source, name, is_pure, registration, -1 if fewest is None else fewest)
+    if fewest is None:
+        fewest = -1
+    _arrow_functions.publish(source, name, is_pure, registration, fewest, asks)
     if function.form == "aggregate":
-        _arrow_functions.publish(f"hash_{source}", f"hash_{name}", is_pure, registration, -1)
+        _arrow_functions.publish(f"hash_{source}", f"hash_{name}", is_pure, registration, -1, asks)
 
 
 def _own_name(function: str) -> str:
@@ -264,7 +270,7 @@ def _name_in_expressions(function: Function, values: tuple[pa.Scalar, ...] | Non
                 caller, calls = _with_values(caller, values), None
             registration = _Registration(name, interface, caller, calls)
             _add(name, function.__doc__, registration)
-            _publish(name, name, function, registration)
+            _publish(name, name, function, registration, asks=True)
             function._arrow_names[values] = name
         return name
 
@@ -278,8 +284,8 @@ def _with_values(caller: Caller, values: Sequence[pa.Scalar]) -> Caller:
 
 
 def _argument(function: str, parameter: Parameter, argument: Any) -> pc.Expression | pa.Scalar:
-    if isinstance(argument, pc.Expression):
-        return argument.cast(parameter.type.as_declared)
+    if isinstance(argument, pc.Expression):  # Arrow casts few types to themselves
+        return argument if HAS_KERNELS else argument.cast(parameter.type.as_declared)
     if container_of(argument) is not Container.SCALAR:
         raise TypeMappingError(
             f"UDF {function!r}: argument {parameter.name!r} of an expression is a column of a"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from udfvm.call.dispatch import Calls
@@ -307,15 +307,23 @@ class Function(DeclaredFunction):
         return bound.args
 
     def _encoded_defaults(self) -> list[bytes | None]:
-        from udfvm.codec.defaults import encoded_default
+        return encoded_defaults(self.name, self.parameters, self._column_defaults())
 
-        given = self._column_defaults()
-        found = [
-            encoded_default(self.name, each, given[each.name]) if each.name in given else None
-            for each in self.parameters
-        ]
-        last = max((index for index, default in enumerate(found) if default is None), default=-1)
-        return [default if index > last else None for index, default in enumerate(found)]
+
+def encoded_defaults(
+    name: str, parameters: Sequence[Parameter], given: Mapping[str, Any]
+) -> list[bytes | None]:
+    """Returns the defaults of parameters, encoded as values of a row. None stands for a parameter
+    without one, and for those before it.
+    """
+    from udfvm.codec.defaults import encoded_default
+
+    found = [
+        encoded_default(name, each, given[each.name]) if each.name in given else None
+        for each in parameters
+    ]
+    last = max((index for index, default in enumerate(found) if default is None), default=-1)
+    return [default if index > last else None for index, default in enumerate(found)]
 
 
 def checked_name(name: object) -> str:

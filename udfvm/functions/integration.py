@@ -14,9 +14,9 @@ def declaration_of(function: Function) -> Declaration:
     return function._declaration
 
 
-def calls_of(function: Function) -> Calls:
-    """Returns the object that makes the calls of a function."""
-    return function._calls
+def calls_of(function: Function, arguments: int) -> Calls:
+    """Returns the object that makes the calls of a function with so many arguments."""
+    return function._calls_with(arguments)
 
 
 def encoded_defaults(function: Function) -> list[bytes | None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from udfvm.call.dispatch import Calls
 from udfvm.errors import OptionError, TypeMappingError
 from udfvm.forks import ForkLock
+from udfvm.functions.function import encoded_defaults
 from udfvm.functions.scalar import ScalarFunction, ScalarProgram
 from udfvm.texts import counted
 
@@ -148,6 +149,10 @@ class VariadicFunction(ScalarFunction):
 
     def _warm(self, pool: Pool, vms: int) -> int:
         return self._usual._warm(pool, vms)
+
+    def _encoded_defaults(self) -> list[bytes | None]:
+        fixed = encoded_defaults(self.name, self.parameters[:-1], self._column_defaults())
+        return [*fixed, None]
 
     def _calls_with(self, count: int) -> Calls:
         return self._taking(count)._calls

@@ -158,11 +158,6 @@ def register(
                 f" is {'an aggregate' if function.form == 'aggregate' else 'a table function'}:"
                 " register it without isolation="
             )
-        if function.is_variadic:
-            raise SignatureError(
-                f"udfvm.sqlite.register: {name_in_sql} takes any number of arguments, and a"
-                " function in SQL has a fixed number: write a parameter for each"
-            )
         if name_in_sql.lower().startswith("vm_"):
             raise SignatureError(
                 f"udfvm.sqlite.register: the name {name_in_sql!r} begins with vm_, as udfvm's own"

@@ -63,6 +63,7 @@ class Flag(enum.IntFlag):
     JSON_RESULT = _FLAGS["JSON_RESULT"]
     INVERSE = _FLAGS["INVERSE"]
     WHOLE = _FLAGS["WHOLE"]
+    VARIADIC = _FLAGS["VARIADIC"]
 
 
 class TimesForm(enum.IntEnum):

@@ -13,7 +13,6 @@ from udfvm.sqlite._times import Times, offered_times
 from udfvm.types.arrow_types import JSON, Kind, RowType, Type
 
 if TYPE_CHECKING:
-    from udfvm.call.runtime import Runtime
     from udfvm.functions.function import Function
 
 
@@ -79,7 +78,7 @@ def offered_function(
         for each in declaration_of(udf).columns
     )
     result_type = _row_type(udf, "the result", udf.result.type)
-    runtime = calls_of(udf).current()
+    runtime = calls_of(udf, len(udf.parameters)).current()
     image, pool, bound, own_log = runtime.image, runtime.pool, runtime.host_functions, runtime.log
     return OfferedFunction(
         name=name,
@@ -100,7 +99,7 @@ def offered_function(
         log_sink=log_sink if log_sink and udf.limits.log == "forward" else own_log.address,
         result_times=offered_times(udf.result.type, times),
         tenant=udf.pool._tenant_number,
-        renew=_renewal(udf, runtime) if udf.language == "python" else None,
+        renew=_renewal(udf) if udf.language == "python" else None,
     )
 
 
@@ -111,6 +110,7 @@ def _flags(udf: Function, in_schema: bool) -> Flag:
         Flag.JSON_RESULT: udf.result.type == JSON or udf.result.type.is_nested,
         Flag.DETERMINISTIC: udf.limits.deterministic,
         Flag.IN_SCHEMA: in_schema,
+        Flag.VARIADIC: udf.is_variadic,
     }
     flags = Flag(0)
     for flag, is_set in chosen.items():
@@ -119,17 +119,13 @@ def _flags(udf: Function, in_schema: bool) -> Flag:
     return flags
 
 
-def _renewal(udf: Function, runtime: Runtime) -> Callable[[], Renewal | None]:
-    """Returns the callback that finds out, at the start of statements, how a function runs if names
-    in it are bound to other objects.
+def _renewal(udf: Function) -> Callable[[int], Renewal]:
+    """Returns the callback that finds out, at the start of statements, how a function runs: names
+    in it may be bound to other objects, and it may take another number of arguments.
     """
 
-    def renew() -> Renewal | None:
-        nonlocal runtime
-        current = calls_of(udf).current()
-        if current is runtime:
-            return None
-        runtime = current
+    def renew(arguments: int) -> Renewal:
+        current = calls_of(udf, arguments).current()
         return Renewal(current.pool.address, current.image.address, current.pool.limit)
 
     return renew

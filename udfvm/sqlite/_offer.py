@@ -77,7 +77,8 @@ class OfferedFunction:
     """``struct udfvm_sqlite_function``.
 
     ``pool``, ``image``, ``host_functions`` and ``log_sink`` (0: none) are addresses. ``owner`` is
-    any object that must outlive the function.
+    any object that must outlive the function. ``renew`` returns what runs it now, for calls with so
+    many arguments.
     """
 
     name: str
@@ -96,7 +97,7 @@ class OfferedFunction:
     owner: object
     host_functions: int = 0
     log_sink: int = 0
-    renew: Callable[[], Renewal | None] | None = None
+    renew: Callable[[int], Renewal] | None = None
     result_times: OfferedTimes = AS_DECLARED
     tenant: int = 0
 
@@ -133,7 +134,7 @@ class _Owner(NamedTuple):
     """The objects that an offer keeps alive, and the renewal of each function by name."""
 
     objects: list[object]
-    renewals: dict[str, Callable[[], Renewal | None]]
+    renewals: dict[str, Callable[[int], Renewal]]
 
 
 # Owners that connections in C still use, by the number that the extension knows.
@@ -151,11 +152,12 @@ def _answer_renewal(number: int, name: Any, renewal: Any) -> int:
     ask = _owners[number].renewals.get(ffi.string(name).decode())
     _failures.forget_renewal_failure()
     try:
-        found = ask() if ask is not None else None
+        found = ask(renewal.arguments) if ask is not None else None
     except BaseException as error:  # noqa: BLE001 - Ctrl-C too: whatever keeps the image from being built ends the statement
         renewal.message = _failures.keep_renewal_failure(error)
         return -1
-    if found is None:
+    before = tuple(int(ffi.cast("uintptr_t", each)) for each in (renewal.pool, renewal.image))
+    if found is None or before == (found.pool, found.image):
         return 0
     renewal.pool = ffi.cast("void *", found.pool)
     renewal.image = ffi.cast("void *", found.image)

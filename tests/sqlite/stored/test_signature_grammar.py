@@ -60,6 +60,7 @@ def test_a_name_of_a_type_is_one_in_sql_too(database: apsw.Connection, name: str
         ("(x int) -> r: int", False),
         ("(x thing) -> int", False),
         ("(x int, x int) -> int", False),
+        ("(*x int) -> int", False),
     ],
 )
 def test_a_text_is_a_signature_for_both_or_for_none(

@@ -43,6 +43,9 @@ enum udfvm_sqlite_flag {
     UDFVM_SQLITE_INVERSE = 8,
     /* The rows depend on each other: all rows of a query of vm_map are one batch. */
     UDFVM_SQLITE_WHOLE = 16,
+    /* A scalar or vectorised function whose last parameter takes any number of arguments. Its
+     * `image` takes one of them. `renew` has those for other numbers. */
+    UDFVM_SQLITE_VARIADIC = 32,
 };
 
 /* The languages of functions. They are bits of udfvm_sqlite_policy.languages. */
@@ -157,8 +160,9 @@ struct udfvm_sqlite_interrupt {
 /* The pool and image that run a function from now on. The extension takes references of its own to
  * both. */
 struct udfvm_sqlite_renewal {
-    udfvm_pool *pool;
+    udfvm_pool *pool; /* this and `image` are at first those that ran it so far; NULL: none */
     udfvm_image *image;
+    uint32_t arguments; /* of a call, defaults included; only UDFVM_SQLITE_VARIADIC varies them */
     uint32_t pool_limit;
     char message[480]; /* if there is none: why */
 };

@@ -71,16 +71,24 @@ sqlite3_value *default_create(sqlite_library *library, sqlite3 *connection, cons
 
 uint32_t required_count(const struct sql_function *function)
 {
-    uint32_t required = function->parameter_count;
+    uint32_t required = function->parameter_count - is_variadic(function);
     while (required > 0 && function->parameters[required - 1].fallback)
         required--;
+    if (required == 0 && is_variadic(function) && function->form == UDFVM_SQLITE_VECTORIZED &&
+        function->parameter_count == 1)
+        return 1; /* the number of rows is that of a column */
     return required;
+}
+
+uint32_t most_count(const struct sql_function *function)
+{
+    return is_variadic(function) ? (uint32_t)MAX_PARAMETERS : function->parameter_count;
 }
 
 bool takes_count(const struct sql_function *function, int count)
 {
     return count >= 0 && (uint32_t)count >= required_count(function) &&
-           (uint32_t)count <= function->parameter_count;
+           (uint32_t)count <= most_count(function);
 }
 
 sqlite3_value **with_defaults(const struct sql_function *function, int count, sqlite3_value **given,

@@ -121,7 +121,9 @@ struct sql_function *function_create(struct function_registry *registry, struct 
 bool function_renew(struct sql_function *function, struct udfvm_error *error)
 {
     const struct embedder *embedder = function->embedder;
-    struct udfvm_sqlite_renewal renewal = { .pool = NULL };
+    struct udfvm_sqlite_renewal renewal = { .pool = function->pool,
+                                            .image = function->image,
+                                            .arguments = function->parameter_count };
     const int answer = embedder && embedder->renew
                            ? embedder->renew(embedder->owner, function->name, &renewal)
                            : 0;
@@ -161,7 +163,10 @@ void function_release(struct sql_function *function)
     udfvm_pool_close(function->pool);
     struct function_registry *registry = function->registry;
     struct embedder *embedder = function->embedder;
+    struct sql_function *family = function->family;
     free(function);
+    if (family)
+        function_release(family);
     if (embedder)
         embedder_release(embedder);
     registry_release(registry);

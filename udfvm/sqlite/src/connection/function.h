@@ -39,11 +39,14 @@ struct sql_function {
     struct function_registry *registry; /* a reference */
     struct embedder *embedder;          /* a reference; NULL if the function is of no offer */
     struct sql_function *next;
+    /* The function that takes any number of arguments, of which this one takes `parameter_count`: a
+     * reference; NULL: none. */
+    struct sql_function *family;
     char *definition; /* of a stored function: all that it was made of; else NULL */
     size_t definition_length;
     char *name;
     size_t name_length;
-    udfvm_pool *pool; /* references */
+    udfvm_pool *pool; /* references; NULL: one of a family that no statement has run yet */
     udfvm_image *image;
     uint32_t result_type;
     struct udfvm_sqlite_times result_times;
@@ -78,6 +81,18 @@ bool same_name(const char *a, const char *b, size_t length);
 const char *language_name(unsigned language); /* by index; NULL past the last */
 unsigned language_of(const char *name);       /* its index; LANGUAGES if there is none */
 
+/* ---- Functions whose last parameter takes any number of arguments ---- */
+
+static inline bool is_variadic(const struct sql_function *function)
+{
+    return function->flags & UDFVM_SQLITE_VARIADIC;
+}
+/* Returns the function of such a family that takes `count` arguments, which takes_count() allows:
+ * a reference. NULL: out of memory. */
+struct sql_function *function_taking(struct sql_function *family, int count);
+/* Returns how many parameters it has. */
+uint32_t parameters_taking(const struct sql_function *family, int count);
+
 /* ---- Defaults of parameters, which replace arguments that a call leaves out ---- */
 
 /* Makes a default from its encoding (struct udfvm_value and its bytes), as SQL has it. Free it with
@@ -85,6 +100,7 @@ unsigned language_of(const char *name);       /* its index; LANGUAGES if there i
 sqlite3_value *default_create(sqlite_library *library, sqlite3 *connection, const void *encoded,
                               size_t length, const struct udfvm_sqlite_times *times);
 uint32_t required_count(const struct sql_function *function); /* arguments that a call must have */
+uint32_t most_count(const struct sql_function *function);     /* and that it can have */
 bool takes_count(const struct sql_function *function, int count);
 /* Returns all arguments of a call that passes `count` of them. */
 sqlite3_value **with_defaults(const struct sql_function *function, int count, sqlite3_value **given,

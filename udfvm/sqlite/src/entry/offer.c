@@ -89,6 +89,15 @@ static const char *fault_of_result(const struct udfvm_sqlite_function *function)
                : "the result's type is unknown";
 }
 
+static const char *fault_of_variadic(const struct udfvm_sqlite_function *function)
+{
+    if (!(function->flags & UDFVM_SQLITE_VARIADIC))
+        return NULL;
+    if (function->form > UDFVM_SQLITE_VECTORIZED)
+        return "only scalar and vectorised functions take any number of arguments";
+    return function->parameter_count > 0 ? NULL : "no parameter for any number of arguments";
+}
+
 static const char *fault_of(const struct udfvm_sqlite_function *function)
 {
     const char *fault = fault_of_name(function->name);
@@ -100,6 +109,9 @@ static const char *fault_of(const struct udfvm_sqlite_function *function)
         return "the form is unknown";
     if (language_index(function->language) >= LANGUAGES)
         return "the language is unknown";
+    fault = fault_of_variadic(function);
+    if (fault)
+        return fault;
     if (function->isolation != UDFVM_SQLITE_STATEMENT && function->isolation != UDFVM_SQLITE_ROW)
         return "the isolation is unknown";
     if (!function->pool || !function->image)
@@ -212,7 +224,8 @@ static int define(struct function_registry *registry, int index, struct embedder
     struct sql_function *old = registry_find(registry, offered->name, strlen(offered->name));
     int code = SQLITE_OK;
     if (old && (old->parameter_count != function->parameter_count ||
-                required_count(old) != required_count(function) || old->form != function->form))
+                required_count(old) != required_count(function) || old->form != function->form ||
+                is_variadic(old) != is_variadic(function)))
         code = undefine_own(old);
     if (code == SQLITE_OK)
         code = define_own(function, index);

@@ -100,12 +100,11 @@ int function_cursor_find(struct function_cursor *cursor, const char *caller, sql
     return function_cursor_fail(cursor, code, wrong);
 }
 
-int function_cursor_begin(struct function_cursor *cursor, struct sql_function *function)
+int function_cursor_begin(struct function_cursor *cursor, struct sql_function *family, int count)
 {
-    struct session *session = statement_find(&cursor->statement, function);
-    if (!session)
-        session = session_create(&cursor->statement, function);
+    struct session *session = statement_session(&cursor->statement, family, count);
     SQL_TRY_MEMORY(session);
+    const struct sql_function *function = session->function;
     cursor->batch = batch_create(function->parameter_count);
     SQL_TRY_MEMORY(cursor->batch);
     for (uint32_t i = 0; i < function->parameter_count; i++)

@@ -45,8 +45,9 @@ int function_cursor_fail(struct function_cursor *cursor, int code, char *text);
 /* Finds the function, of one of these forms, that the first argument names. */
 int function_cursor_find(struct function_cursor *cursor, const char *caller, sqlite3_value *name,
                          unsigned forms, struct sql_function **function);
-/* Makes a session of the function in the cursor's statement, and a batch for its rows. */
-int function_cursor_begin(struct function_cursor *cursor, struct sql_function *function);
+/* Makes a session of the function in the cursor's statement, and a batch for its rows. They have
+ * `count` arguments. */
+int function_cursor_begin(struct function_cursor *cursor, struct sql_function *family, int count);
 /* Returns a column as the result, counted from 0; the arguments follow the result columns. `row` is
  * the row for errors of the reply; -1: not known. */
 int function_cursor_column(struct function_cursor *cursor, sqlite3_context *context, int index,

@@ -14,6 +14,26 @@
 
 ENTRIES(own, call_own)
 
+/* Gives SQL a scalar function for each number of arguments that it takes; removes them if
+ * `function` is NULL. A function for any number (-1) would not do: SQLite prefers what was defined
+ * for a number once, even if it is removed. */
+static int define_scalar(const struct sql_function *of, struct sql_function *function, int flags,
+                         sql_entry *entry)
+{
+    sqlite_library *sqlite3_api = of->registry->library;
+    sqlite3 *connection = of->registry->connection;
+    const int limit = sqlite3_limit(connection, SQLITE_LIMIT_FUNCTION_ARG, -1),
+              most = (int)most_count(of), last = is_variadic(of) && limit < most ? limit : most;
+    int code = SQLITE_OK;
+    for (int count = (int)required_count(of); count <= last && code == SQLITE_OK; count++) {
+        if (function)
+            function->references++; /* SQLite's: it calls the destructor even if it fails */
+        code = sqlite3_create_function_v2(connection, of->name, count, flags, function, entry, NULL,
+                                          NULL, function ? function_release_data : NULL);
+    }
+    return code;
+}
+
 int name_is_taken(struct function_registry *registry, const char *name, bool *taken)
 {
     sqlite_library *sqlite3_api = registry->library;
@@ -46,18 +66,11 @@ int undefine_own(const struct sql_function *old)
         return sqlite3_create_module_v2(connection, old->name, NULL, NULL, NULL);
     if (old->form == UDFVM_SQLITE_VECTORIZED)
         return SQLITE_OK;
-    int code = SQLITE_OK;
-    for (uint32_t count = required_count(old); count <= old->parameter_count && code == SQLITE_OK;
-         count++)
-        code = sqlite3_create_function_v2(connection, old->name, (int)count, SQLITE_UTF8, NULL,
-                                          NULL, NULL, NULL, NULL);
-    return code;
+    return define_scalar(old, NULL, SQLITE_UTF8, NULL);
 }
 
 int define_own(struct sql_function *function, int index)
 {
-    sqlite_library *sqlite3_api = function->registry->library;
-    sqlite3 *connection = function->registry->connection;
     int flags = FUNCTION_FLAGS;
     if (!(function->flags & UDFVM_SQLITE_IN_SCHEMA))
         flags |= SQLITE_DIRECTONLY;
@@ -69,12 +82,5 @@ int define_own(struct sql_function *function, int index)
         return table_define_own(function);
     if (function->form == UDFVM_SQLITE_AGGREGATE)
         return aggregate_define_own(function, index, flags);
-    int code = SQLITE_OK;
-    for (uint32_t count = required_count(function);
-         count <= function->parameter_count && code == SQLITE_OK; count++) {
-        function->references++; /* SQLite's reference: it calls the destructor even if it fails */
-        code = sqlite3_create_function_v2(connection, function->name, (int)count, flags, function,
-                                          own_entries[index], NULL, NULL, function_release_data);
-    }
-    return code;
+    return define_scalar(function, function, flags, own_entries[index]);
 }

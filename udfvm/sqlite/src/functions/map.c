@@ -99,17 +99,15 @@ static int prepare(struct map_cursor *map, const struct sql_function *function, 
     if (!sqlite3_stmt_readonly(map->query))
         return map_fail(map, SQLITE_ERROR, sqlite3_mprintf("vm_map: the query must not write"));
     const int columns = sqlite3_column_count(map->query);
-    if (!takes_count(function, columns - 1))
+    const uint32_t least = required_count(function),
+                   most = is_variadic(function) ? MAX_ARGUMENTS : function->parameter_count;
+    if (!takes_count(function, columns - 1) || (uint32_t)columns - 1 > most)
         return map_fail(
             map, SQLITE_ERROR,
             sqlite3_mprintf("vm_map: UDF '%s' takes %z, so the query must have %z, a key first; it "
                             "has %d",
-                            function->name,
-                            counted(library_of(map), required_count(function),
-                                    function->parameter_count, "argument"),
-                            counted(library_of(map), required_count(function) + 1,
-                                    function->parameter_count + 1, "column"),
-                            columns));
+                            function->name, counted(sqlite3_api, least, most, "argument"),
+                            counted(sqlite3_api, least + 1, most + 1, "column"), columns));
     map->given = (uint32_t)columns - 1;
     return SQLITE_OK;
 }
@@ -315,22 +313,27 @@ static int map_close(sqlite3_vtab_cursor *base)
     return SQLITE_OK;
 }
 
-static int find_function(struct map_cursor *map, int count, sqlite3_value **values,
-                         struct sql_function **function)
+/* Finds the function, prepares the query, and begins with the function for so many columns. */
+static int start(struct map_cursor *map, int count, sqlite3_value **values)
 {
     sqlite_library *sqlite3_api = library_of(map);
+    struct sql_function *function;
     if (count < 2 || sqlite3_value_type(values[0]) != SQLITE_TEXT)
         return map_fail(
             map, SQLITE_ERROR,
             sqlite3_mprintf("vm_map takes the name of a UDF, a query, and the query's parameters"));
     SQL_TRY(function_cursor_find(&map->cursor, "vm_map", values[0], ~FORM(UDFVM_SQLITE_AGGREGATE),
-                                 function));
-    return (*function)->parameter_count > MAX_ARGUMENTS
-               ? map_fail(
-                     map, SQLITE_ERROR,
-                     sqlite3_mprintf("vm_map: UDF '%s' has too many parameters: there may be %d",
-                                     (*function)->name, MAX_ARGUMENTS))
-               : SQLITE_OK;
+                                 &function));
+    if (function->parameter_count > MAX_ARGUMENTS)
+        return map_fail(map, SQLITE_ERROR,
+                        sqlite3_mprintf("vm_map: UDF '%s' has too many parameters: there may be %d",
+                                        function->name, MAX_ARGUMENTS));
+    function->references++; /* SQLite may run SQL while it prepares the query */
+    int code = prepare(map, function, values[1]);
+    if (code == SQLITE_OK)
+        code = function_cursor_begin(&map->cursor, function, (int)map->given);
+    function_release(function);
+    return code;
 }
 
 static int map_filter(sqlite3_vtab_cursor *base, int plan, const char *text, int count,
@@ -338,14 +341,11 @@ static int map_filter(sqlite3_vtab_cursor *base, int plan, const char *text, int
 {
     (void)text;
     struct map_cursor *map = (struct map_cursor *)base;
-    struct sql_function *function = NULL;
     SQL_TRY(drop_sent(map));
     stop(map);
     map->has_keys = plan & WITH_KEYS;
     SQL_TRY(arguments_keep(library_of(map), &map->cursor.arguments, count, values));
-    SQL_TRY(find_function(map, count, values, &function));
-    SQL_TRY(function_cursor_begin(&map->cursor, function));
-    SQL_TRY(prepare(map, function, values[1]));
+    SQL_TRY(start(map, count, values));
     SQL_TRY(bind(map, count - 2, values + 2));
     return run(map);
 }

@@ -67,6 +67,20 @@ static void call(struct statement *statement, struct session *session,
         report_core_error(session, context, &error);
 }
 
+/* The same for a function that takes any number of arguments. */
+static void call_variadic(struct statement *statement, struct sql_function *family,
+                          sqlite3_context *context, int count, sqlite3_value **arguments)
+{
+    sqlite_library *sqlite3_api = family->registry->library;
+    sqlite3_value *completed[MAX_PARAMETERS];
+    struct session *session = statement_session(statement, family, count);
+    if (!session)
+        sqlite3_result_error_nomem(context);
+    else
+        call(statement, session, session->function, context,
+             with_defaults(session->function, count, arguments, completed));
+}
+
 void call_own(sqlite_library *library, sqlite3_context *context, int count,
               sqlite3_value **arguments)
 {
@@ -75,9 +89,18 @@ void call_own(sqlite_library *library, sqlite3_context *context, int count,
     struct sql_function *function = sqlite3_user_data(context);
     struct statement alone = { .library = library };
     struct statement *statement = statement_of(library, context, &alone);
-    call(statement, statement_find(statement, function), function, context,
-         with_defaults(function, count, arguments, completed)); /* SQLite has checked the count */
+    if (is_variadic(function)) /* SQLite has checked the count */
+        call_variadic(statement, function, context, count, arguments);
+    else
+        call(statement, statement_find(statement, function), function, context,
+             with_defaults(function, count, arguments, completed));
     statement_clear(&alone);
+}
+
+/* Returns the function that a session's name means. */
+static struct sql_function *named_by(const struct session *session)
+{
+    return session->function->family ? session->function->family : session->function;
 }
 
 void call_by_name(sqlite_library *library, sqlite3_context *context, int count,
@@ -101,13 +124,15 @@ void call_by_name(sqlite_library *library, sqlite3_context *context, int count,
     struct statement *statement = statement_of(library, context, &alone);
     struct session *session = statement_find_name(statement, name, length);
     char *wrong = NULL;
-    struct sql_function *function = session ? session->function
+    struct sql_function *function = session ? named_by(session)
                                             : resolve(registry, statement, "vm_udf", name, length,
                                                       FORM(UDFVM_SQLITE_SCALAR), &wrong);
     if (!function)
         fail_to_resolve(registry, context, wrong);
     else if (!takes_count(function, count - 1))
         fail_with(library, context, describe_count(function, count - 1));
+    else if (is_variadic(function))
+        call_variadic(statement, function, context, count - 1, arguments + 1);
     else
         call(statement, session ? session : statement_find(statement, function), function, context,
              with_defaults(function, count - 1, arguments + 1, completed));

@@ -158,7 +158,7 @@ static int filter(sqlite3_vtab_cursor *base, int plan, const char *text, int cou
         SQL_TRY(find_by_name(cursor, count, values, &function));
     if (!takes_count(function, count - skip))
         return function_cursor_fail(cursor, SQLITE_ERROR, describe_count(function, count - skip));
-    SQL_TRY(function_cursor_begin(cursor, function));
+    SQL_TRY(function_cursor_begin(cursor, function, count - skip));
     return begin(cursor, with_defaults(function, count - skip, values + skip, completed));
 }
 

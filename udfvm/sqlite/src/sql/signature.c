@@ -118,6 +118,9 @@ static const char *take_parameter(struct signature_scanner *scanner,
     char first[64], second[64];
     if (i == MAX_PARAMETERS)
         return wrong(scanner, "more than 127 parameters");
+    skip_blanks(scanner);
+    if (scanner->at < scanner->end && *scanner->at == '*')
+        return wrong(scanner, "a stored function has a fixed number of parameters, without '*',");
     if (!take_word(scanner, first))
         return wrong(
             scanner,

@@ -334,11 +334,11 @@ char *describe_count(const struct sql_function *function, int found)
     sqlite3_str *text = sqlite3_str_new(function->registry->connection);
     sqlite3_str_appendf(text, "UDF '%s': it takes %z%s", function->name,
                         counted(function->registry->library, required_count(function),
-                                function->parameter_count, "argument"),
+                                most_count(function), "argument"),
                         function->parameter_count ? " (" : "");
     for (uint32_t i = 0; i < function->parameter_count; i++)
         sqlite3_str_appendf(text, "%s%s%s", i ? ", " : "", function->parameters[i].name,
-                            i < required_count(function) ? "" : "=");
+                            function->parameters[i].fallback ? "=" : "");
     sqlite3_str_appendf(text, "%s; got %d", function->parameter_count ? ")" : "", found);
     return failing_function(function->registry, function->name, UDFVM_SQLITE_TYPE,
                             sqlite3_str_finish(text));

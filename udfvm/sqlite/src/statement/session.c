@@ -241,6 +241,33 @@ struct session *session_create(struct statement *statement, struct sql_function 
     return session;
 }
 
+/* Returns the session of a function of the family that takes so many arguments. */
+static struct session *find_taking(const struct statement *statement,
+                                   const struct sql_function *family, int count)
+{
+    const uint32_t parameters = parameters_taking(family, count);
+    struct session *session = statement->sessions;
+    while (session && (session->function->family != family ||
+                       session->function->parameter_count != parameters))
+        session = session->next;
+    return session;
+}
+
+struct session *statement_session(struct statement *statement, struct sql_function *function,
+                                  int count)
+{
+    struct session *session = is_variadic(function) ? find_taking(statement, function, count)
+                                                    : statement_find(statement, function);
+    if (session || !is_variadic(function))
+        return session ? session : session_create(statement, function);
+    struct sql_function *taking = function_taking(function, count);
+    if (!taking)
+        return NULL;
+    session = session_create(statement, taking);
+    function_release(taking);
+    return session;
+}
+
 bool session_ready(struct session *session, uint64_t length, struct udfvm_error *error)
 {
     if (session->vm) {

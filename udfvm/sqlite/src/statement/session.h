@@ -51,6 +51,10 @@ struct session *statement_find_name(const struct statement *statement, const cha
 /* Starts the statement's time, if it does not run yet. */
 void statement_begin(struct statement *statement, const struct function_registry *registry);
 
+/* Returns the session of a function for calls with so many arguments, and makes one if there is
+ * none. NULL: out of memory. */
+struct session *statement_session(struct statement *statement, struct sql_function *function,
+                                  int count);
 struct session *session_create(struct statement *statement,
                                struct sql_function *function); /* NULL: out of memory */
 /* Waits for a VM of the session's pool: as long as its function does, and no longer than its
