@@ -109,9 +109,9 @@ def test_changes_while_a_statement_runs() -> None:
     udfvm.sqlite.register(connection, function)
     cursor = connection.execute("SELECT one(column1) FROM (VALUES (1), (2))")
     next(cursor)
-    with pytest.raises(udfvm.Error, match=r"^udfvm\.sqlite\.unregister: one: cannot be unreg"):
+    with pytest.raises(udfvm.SQLConnectionError, match=r"unregister: one: cannot be unreg"):
         udfvm.sqlite.unregister(connection, function)
-    with pytest.raises(udfvm.Error, match=r"^udfvm\.sqlite\.register: one: cannot be redefined"):
+    with pytest.raises(udfvm.SQLConnectionError, match=r"register: one: cannot be redefined"):
         udfvm.sqlite.register(connection, udfvm.udf(one, deterministic=True))
     assert list(cursor) == [(2,)]
 
@@ -119,7 +119,7 @@ def test_changes_while_a_statement_runs() -> None:
 def test_a_closed_connection() -> None:
     connection = apsw.Connection(":memory:")
     connection.close()
-    with pytest.raises(udfvm.Error, match=r"^udfvm\.sqlite\.register: .*closed"):
+    with pytest.raises(udfvm.SQLConnectionError, match=r"^udfvm\.sqlite\.register: .*closed"):
         udfvm.sqlite.register(connection, udfvm.udf(one))
 
 
@@ -148,3 +148,14 @@ def test_what_a_copy_cannot_change(option: str) -> None:
 def test_the_bounds_of_memory() -> None:
     with pytest.raises(udfvm.OptionError, match="memory=1 must be from 16 MiB to 64 GiB"):
         udfvm.udf(one, memory=1)
+
+
+def test_no_failure_has_the_base_class_alone() -> None:
+    package = Path(udfvm.__file__).parent
+    raised = [
+        f"{path.relative_to(package)}:{number}"
+        for path in package.rglob("*.py")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(r"raise (errors\.|udfvm\.)?Error\(", line)
+    ]
+    assert raised == []

@@ -175,6 +175,8 @@ class SourceError(_FileError):
 class SourceNotFoundError(SourceError, FileNotFoundError):
     """The file that ``map`` should read does not exist. It is also a ``FileNotFoundError``.
 
+    ``udfvm demo`` raises it, too, if the package with its flights is not installed.
+
     >>> @udfvm.udf
     ... def half(x: float) -> float:
     ...     return x / 2
@@ -279,6 +281,33 @@ class PolicyError(Error):
     ... except apsw.SQLError as error:
     ...     print(type(error.__cause__))
     <class 'udfvm.errors.PolicyError'>
+    """
+
+
+class SQLConnectionError(Error):
+    """A connection of SQLite is in a state in which it cannot do what was asked for.
+
+    It is closed, for example, cannot load extensions, or has statements that run.
+
+    >>> import apsw, udfvm.sqlite
+    >>> connection = apsw.Connection(":memory:")
+    >>> connection.close()
+    >>> udfvm.sqlite.register(connection)
+    Traceback (most recent call last):
+    udfvm.errors.SQLConnectionError: udfvm.sqlite.register: The connection has been closed
+    """
+
+
+class SealError(Error):
+    """A function cannot be sealed, or its file cannot be written (``udfvm seal``).
+
+    >>> from udfvm.sqlite import sealed
+    >>> @udfvm.udf
+    ... def total(*xs: float) -> float:
+    ...     return sum(xs)
+    >>> sealed.seal(total)
+    Traceback (most recent call last):
+    udfvm.errors.SealError: UDF 'total': *xs takes any number of arguments, and a sealed function...
     """
 
 

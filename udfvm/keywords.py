@@ -34,7 +34,7 @@ def unknown_option(
     'udfvm.udf: unknown option timeot=: did you mean timeout=? The options are name and timeout'
     """
     names = list(known)
-    known_ones = f"he options are {listed(names, 'and')}"
+    known_ones = f"he options are {listed(names, 'and')}" if names else "here are no options"
     close = None if option in elsewhere else nearest(option, names)
     if option in elsewhere:
         advice = f"{elsewhere[option]}. T{known_ones}"

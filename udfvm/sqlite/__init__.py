@@ -48,9 +48,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.checks import check_choice, check_switch, options_of, shown
-from udfvm.errors import Error, OptionError, SignatureError
+from udfvm.errors import OptionError, SignatureError, SQLConnectionError
 from udfvm.functions.function import checked_name
-from udfvm.functions.integration import check_function
+from udfvm.functions.integration import check_functions, names_of
 from udfvm.functions.options import OF_FUNCTIONS
 from udfvm.keywords import checks_options
 from udfvm.sqlite import _extension
@@ -84,7 +84,8 @@ def __dir__() -> list[str]:
 
 @checks_options("udfvm.sqlite.register", elsewhere=OF_FUNCTIONS)
 def register(
-    connection: apsw.Connection | sqlite3.Connection,
+    target: apsw.Connection | sqlite3.Connection,
+    /,
     *functions: Function,
     name: str | None = None,
     replace: bool = True,
@@ -101,7 +102,7 @@ def register(
     until it is closed.
 
     Args:
-        connection: an ``apsw.Connection``, or a ``sqlite3.Connection`` of the standard library if
+        target: an ``apsw.Connection``, or a ``sqlite3.Connection`` of the standard library if
             Python was built with support for extensions. For the latter, extension loading is
             switched off afterwards.
         functions: the functions.
@@ -123,11 +124,11 @@ def register(
 
     Raises:
         TypeMappingError: a function has a type that SQL does not have.
-        SignatureError: a name is taken, or is not valid.
+        SignatureError: a name is taken or not valid, or SQL cannot have such a function.
         OptionError: an option has a value that it cannot have, or a function's pool does not serve
             the tenant of the connection's policy.
-        Error: the connection cannot load extensions, or a function cannot be replaced because
-            statements of the connection run.
+        SQLConnectionError: the connection is closed, cannot load extensions, or has statements that
+            run, so that a function of theirs cannot be replaced.
         BuildError: an image cannot be built.
 
     >>> import apsw
@@ -165,7 +166,7 @@ def register(
             )
     offered_policy = policy.for_extension() if policy else None
     offer(
-        _loader("register", connection),
+        _loader("register", target),
         functions=[
             offered_function(
                 function,
@@ -180,24 +181,25 @@ def register(
         replace=replace,
         policy=offered_policy,
         runtimes=policy.runtimes() if policy else [],
-        to_apsw=_is_apsw(connection),
+        to_apsw=_is_apsw(target),
     )
 
 
+@checks_options("udfvm.sqlite.unregister")
 def unregister(
-    connection: apsw.Connection | sqlite3.Connection, *functions_or_names: Function | str
+    target: apsw.Connection | sqlite3.Connection, /, *functions_or_names: Function | str
 ) -> None:
     """Removes functions from a connection that ``register`` gave them to.
 
     A function cannot be removed while statements of the connection run.
 
     Args:
-        connection: the connection.
+        target: the connection.
         functions_or_names: names in SQL, or functions, which stand for their own names.
 
     Raises:
         UnknownUDFError: the connection does not have one of them. It keeps all of them then.
-        Error: statements of the connection run.
+        SQLConnectionError: statements of the connection run.
 
     >>> import apsw
     >>> @udfvm.udf
@@ -209,13 +211,10 @@ def unregister(
     >>> con.execute("SELECT count(*) FROM vm_functions").fetchall()
     [(0,)]
     """
-    names: list[str] = []
-    for each in functions_or_names:
-        if not isinstance(each, str):
-            check_function("udfvm.sqlite.unregister", each)
-        names.append(each if isinstance(each, str) else each.name)
+    names = names_of("udfvm.sqlite.unregister", functions_or_names)
+    loader = _loader("unregister", target)
     if names:
-        offer(_loader("unregister", connection), removed=names, to_apsw=_is_apsw(connection))
+        offer(loader, removed=names, to_apsw=_is_apsw(target))
 
 
 def _named(functions: Sequence[Function], name: str | None) -> list[tuple[str, Function]]:
@@ -223,16 +222,10 @@ def _named(functions: Sequence[Function], name: str | None) -> list[tuple[str, F
 
     Raises SignatureError for an object that is not a function, and for a name that is not valid.
     """
-    for function in functions:
-        check_function("udfvm.sqlite.register", function)
+    check_functions("udfvm.sqlite.register", functions, name)
     if name is None:
         _check_names(functions)
         return [(function.name, function) for function in functions]
-    if len(functions) != 1:
-        raise SignatureError(
-            f"udfvm.sqlite.register: name= is the name of one function; got {len(functions)}:"
-            " register each by itself"
-        )
     return [(checked_name(name), functions[0])]
 
 
@@ -260,9 +253,9 @@ def _loader(caller: str, connection: Any) -> Callable[[], None]:
     try:
         is_async = getattr(connection, "is_async", False)
     except Exception as error:
-        raise Error(f"udfvm.sqlite.{caller}: {error}") from error  # it is closed
+        raise SQLConnectionError(f"udfvm.sqlite.{caller}: {error}") from error  # it is closed
     if is_async:
-        raise Error(
+        raise SQLConnectionError(
             f"udfvm.sqlite.{caller}: the connection is asynchronous: call {caller} from a"
             " connection hook, which runs in its thread"
         )
@@ -272,7 +265,7 @@ def _loader(caller: str, connection: Any) -> Callable[[], None]:
                 f"udfvm.sqlite.{caller} takes an apsw.Connection or a sqlite3.Connection; got"
                 f" {type(connection).__name__}"
             )
-        raise Error(
+        raise SQLConnectionError(
             f"udfvm.sqlite.{caller}: this Python's sqlite3 was built without support for"
             " loadable extensions: use apsw, or a Python that was configured with"
             " --enable-loadable-sqlite-extensions"

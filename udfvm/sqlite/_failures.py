@@ -21,7 +21,7 @@ _BEFORE_CALLS: Final[dict[int, type[errors.Error]]] = {
     Cause.BUILD: errors.BuildError,
     Cause.SIGNATURE: errors.SignatureError,
     Cause.UNKNOWN: errors.UnknownUDFError,
-    Cause.OTHER: errors.Error,
+    Cause.OTHER: errors.SQLConnectionError,
     Cause.OPTION: errors.OptionError,
     Cause.POLICY: errors.PolicyError,
 }

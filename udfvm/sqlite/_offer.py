@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from udfvm.errors import Error, OptionError, SignatureError, UnknownUDFError
+from udfvm.errors import OptionError, SignatureError, SQLConnectionError, UnknownUDFError
 from udfvm.limits import Limits
 from udfvm.sqlite import _failures
 from udfvm.sqlite._extension import (
@@ -186,8 +186,8 @@ def offer(  # noqa: PLR0913 - all of struct udfvm_sqlite_offer
     of the error that SQLite reports.
 
     Raises SignatureError for a name that is taken, if ``replace`` is False; UnknownUDFError for a
-    name in ``removed`` that no function has; and Error if ``load`` fails in another way. Nothing
-    has changed then.
+    name in ``removed`` that no function has; and SQLConnectionError if ``load`` fails otherwise.
+    Nothing has changed then.
     """
     library: Any = ffi.dlopen(str(PATH))
     keep: list[object] = []
@@ -234,7 +234,9 @@ def offer(  # noqa: PLR0913 - all of struct udfvm_sqlite_offer
         # apsw and sqlite3 write their own words before the extension's text.
         text = str(error).rpartition("error during initialization: udfvm: ")[2]
         caller = "unregister" if removed else "register"
-        raise Error(f"udfvm.sqlite.{caller}: {text or type(error).__name__}") from error
+        said = f"udfvm.sqlite.{caller}: {text or type(error).__name__}"
+        is_of_function = refusal.reason == Refusal.NOT_FOR_SQL
+        raise (SignatureError if is_of_function else SQLConnectionError)(said) from error
     finally:
         if library.udfvm_sqlite_set_offer(ffi.NULL):
             del _owners[number]
@@ -256,8 +258,8 @@ def _other_tenant(name: str) -> OptionError:
 
 def _name_unknown(name: str) -> UnknownUDFError:
     return UnknownUDFError(
-        f"udfvm.sqlite.unregister: no function {name!r} is registered on this connection; the table"
-        " vm_functions lists those that are"
+        f"udfvm.sqlite.unregister: no UDF named {name!r} is registered on this connection: the"
+        " table vm_functions lists those that are"
     )
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from udfvm.errors import Error, TypeMappingError
+from udfvm.errors import SealError, TypeMappingError
 from udfvm.functions.function import Function
 from udfvm.functions.integration import declaration_of, encoded_defaults
 from udfvm.images.cache import cached_bytes
@@ -76,7 +76,7 @@ def seal(
     precede the name.
 
     ``source`` is the file that the UDF comes from. A UDF of another file is replaced only with
-    ``replace``. Returns the name, and True if one of that name was replaced. Raises Error for a
+    ``replace``. Returns the name, and True if one of that name was replaced. Raises SealError for a
     name that SQL functions cannot have or that another file has, and what building an image raises.
     """
     return entry_of(udf, namespace=namespace, source=source, replace=replace).store()
@@ -105,7 +105,7 @@ def entry_of(
     before = _source_of(path)
     present = str(source.resolve()) if source else ""
     if before is not None and before != present and not replace:
-        raise Error(
+        raise SealError(
             f"{name!r} was sealed from {before or 'another file'} before: pass --replace to"
             " replace it, or --namespace to give this one another name"
         )
@@ -114,9 +114,9 @@ def entry_of(
 
 
 def sealed_name(udf: Function, namespace: str) -> str:
-    """Returns the name in SQL. Raises Error if SQL functions cannot have it."""
+    """Returns the name in SQL. Raises SealError if SQL functions cannot have it."""
     if udf.is_variadic:
-        raise Error(
+        raise SealError(
             f"UDF {udf.name!r}: {udf.parameters[-1].name} takes any number of arguments, and a"
             " sealed function has a fixed number: write a parameter for each"
         )
@@ -124,7 +124,7 @@ def sealed_name(udf: Function, namespace: str) -> str:
     columns = declaration_of(udf).columns
     names = [name, *(each.name for each in udf.parameters), *(each.name for each in columns)]
     if not all(map(_NAME.fullmatch, names)):
-        raise Error(
+        raise SealError(
             f"UDF {name!r}: names of sealed functions, parameters and columns are of ASCII letters,"
             " digits and _, at most 63"
         )
@@ -134,10 +134,10 @@ def sealed_name(udf: Function, namespace: str) -> str:
 def sealed_note(udf: Function, name: str) -> dict[str, object]:
     """Returns what programs without Python need to know of a UDF. Builds its image.
 
-    Raises Error for a function that calls host functions.
+    Raises SealError for a function that calls host functions.
     """
     if udf.host_functions:
-        raise Error(
+        raise SealError(
             f"UDF {udf.name!r}: it calls host functions, so it cannot be sealed: programs that load"
             " it do not have them"
         )
@@ -175,7 +175,7 @@ def _defaults(udf: Function) -> str:
     """Returns the defaults of the parameters in hexadecimal; "-" for a parameter without one."""
     defaults = encoded_defaults(udf)
     if sum(len(default or b"") for default in defaults) > _MAX_DEFAULTS:
-        raise Error(
+        raise SealError(
             f"UDF {udf.name!r}: the defaults of its parameters have more than {_MAX_DEFAULTS}"
             " bytes, the limit of a sealed function"
         )
@@ -215,7 +215,7 @@ def prepare(packages: Iterable[str] = (), memory: int = DEFAULT_MEMORY) -> list[
 
 def _name_of(image: Image | None) -> str:
     if image is None or image.path is None:
-        raise Error("the image is not in the cache")
+        raise SealError("the image is not in the cache")
     return image.path.name
 
 
@@ -229,7 +229,7 @@ def udfs_of(path: Path) -> dict[str, Function]:
     """Runs a Python file as a module. Returns the UDFs that it defines, by name."""
     specification = importlib.util.spec_from_file_location(path.stem, path)
     if specification is None or specification.loader is None:
-        raise Error(f"{path} is not a Python file")
+        raise SealError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(specification)
     with _importable(path):
         sys.modules[path.stem] = module

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from udfvm import vmm
-from udfvm.errors import Error
+from udfvm.errors import SealError
 from udfvm.images.cache_files import cache_directory
 from udfvm.images.host import processor
 
@@ -28,8 +28,8 @@ _PAGE: Final = 4096
 def write_sealed_file(path: Path, note: Mapping[str, object], *, replace: bool) -> None:
     """Writes the function of a note, as ``sealed.seal`` makes it, as a whole or not at all.
 
-    Raises Error if the file exists and ``replace`` is False, if the path is not a regular file, and
-    if it cannot be written.
+    Raises SealError if the file exists and ``replace`` is False, if the path is not a regular file,
+    and if it cannot be written.
     """
     try:
         _check(path, replace)
@@ -43,23 +43,23 @@ def write_sealed_file(path: Path, note: Mapping[str, object], *, replace: bool) 
             lines = {**note, **offsets, "processor": vmm.sha256(processor().encode()).hex()}
             text = "".join(f"{key} {value}\n" for key, value in lines.items()).encode()
             if len(text) >= HEAD:
-                raise Error(f"{path}: the signature is too long for a file")
+                raise SealError(f"{path}: the signature is too long for a file")
             os.pwrite(target, text, 0)
     except OSError as error:
-        raise Error(f"{path} cannot be written: {error.strerror}") from error
+        raise SealError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _check(path: Path, replace: bool) -> None:
-    """Raises Error unless the path is free or a regular file: a device, say, would be lost."""
+    """Raises SealError unless the path is free or a regular file: a device, say, would be lost."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISREG(mode):
         found = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
-        raise Error(f"{path} is {found}, which is never replaced: pass another --output")
+        raise SealError(f"{path} is {found}, which is never replaced: pass another --output")
     if not replace:
-        raise Error(f"{path} exists already: pass --replace, or another --output")
+        raise SealError(f"{path} exists already: pass --replace, or another --output")
 
 
 @contextlib.contextmanager
@@ -106,7 +106,7 @@ def _append(target: int, start: int, image: Path) -> int:
             while at < hole:
                 sent = os.sendfile(target, source, at, hole - at)
                 if not sent:
-                    raise Error(f"{image} became shorter while it was copied")
+                    raise SealError(f"{image} became shorter while it was copied")
                 at += sent
         return length
     finally:

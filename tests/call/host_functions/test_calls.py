@@ -139,7 +139,7 @@ def asking(function: Callable[[int], int]) -> Callable[[int], int]:
 def test_sealed_functions_have_none() -> None:
     from udfvm.sqlite.sealed import seal
 
-    with pytest.raises(udfvm.Error, match="cannot be sealed"):
+    with pytest.raises(udfvm.SealError, match="cannot be sealed"):
         seal(convert)
 
 

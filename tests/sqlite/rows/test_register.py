@@ -43,7 +43,7 @@ def test_no_replacement_under_a_running_statement() -> None:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(connection, counter)
     cursor = connection.execute(NUMBERS + "SELECT counter(i) FROM n")
-    with pytest.raises(udfvm.Error, match="cannot be redefined while statements"):
+    with pytest.raises(udfvm.SQLConnectionError, match="cannot be redefined while statements"):
         udfvm.sqlite.register(connection, same_int, counter)
     with pytest.raises(apsw.SQLError, match="no such function"):
         connection.execute("SELECT same_int(1)")  # all or nothing
@@ -101,7 +101,7 @@ def test_standard_library_connection() -> None:
         sql = NUMBERS + "SELECT score(i, 1), vm_udf('counter', i) FROM n"
         assert connection.execute(sql).fetchall() == [(i * 100.0, i) for i in range(1, 6)]
     else:
-        with pytest.raises(udfvm.Error, match=r"extensions.*apsw"):
+        with pytest.raises(udfvm.SQLConnectionError, match=r"extensions.*apsw"):
             udfvm.sqlite.register(connection, score)
     connection.close()
 

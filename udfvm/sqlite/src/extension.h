@@ -218,6 +218,7 @@ enum udfvm_sqlite_refusal_reason {
     UDFVM_SQLITE_NAME_TAKEN = 1,   /* of a function, without `replace` */
     UDFVM_SQLITE_NAME_UNKNOWN = 2, /* to be removed */
     UDFVM_SQLITE_OTHER_TENANT = 3, /* a function's pool serves another than the policy is for */
+    UDFVM_SQLITE_NOT_FOR_SQL = 4,  /* a function that SQL cannot have, or not under that name */
 };
 
 /* The part of an offer that was refused. */

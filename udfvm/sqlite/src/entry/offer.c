@@ -148,6 +148,14 @@ void offer_refuse(const struct udfvm_sqlite_offer *offered, uint32_t reason, siz
         *offered->refusal = (struct udfvm_sqlite_refusal){ .reason = reason, .index = index };
 }
 
+/* Refuses a function that SQL cannot have. Returns an SQLite code, with *error. */
+static int refuse_function(sqlite_library *library, const struct udfvm_sqlite_offer *offered,
+                           size_t which, const char *why, char **error)
+{
+    offer_refuse(offered, UDFVM_SQLITE_NOT_FOR_SQL, which);
+    return offer_fail(library, error, SQLITE_MISUSE, why, offered->functions[which].name);
+}
+
 /* Finds a name that is taken, for an offer that must not replace anything. A vectorised function
  * has no SQL function of its own. Returns an SQLite code. */
 static int find_taken(struct function_registry *registry, const struct udfvm_sqlite_offer *offered,
@@ -265,7 +273,7 @@ static int check_functions(const struct udfvm_sqlite_offer *offered, sqlite_libr
     for (size_t i = 0; i < offered->count; i++) {
         const char *fault = fault_of(&offered->functions[i]);
         if (fault)
-            return offer_fail(library, error, SQLITE_MISUSE, fault, offered->functions[i].name);
+            return refuse_function(library, offered, i, fault, error);
     }
     for (size_t i = 0; i < offered->runtime_count; i++)
         if (language_index(offered->runtimes[i].language) >= LANGUAGES ||
@@ -317,15 +325,15 @@ static int check_names(struct function_registry *registry, const struct udfvm_sq
     if (code != SQLITE_OK)
         return code;
     if (hidden_by_table(registry, offered, &which))
-        return offer_fail(library, error, SQLITE_MISUSE,
-                          "a table or view of that name would hide the table function: pass "
-                          "another name=",
-                          offered->functions[which].name);
+        return refuse_function(library, offered, which,
+                               "a table or view of that name would hide the table function: pass "
+                               "another name=",
+                               error);
     if (differs_by_case(registry, offered, &which))
-        return offer_fail(
-            library, error, SQLITE_MISUSE,
-            "another function's name differs from it by case alone, which SQL ignores",
-            offered->functions[which].name);
+        return refuse_function(library, offered, which,
+                               "another function's name differs from it by case alone, which SQL "
+                               "ignores: pass another name=",
+                               error);
     if (redefines_in_use(registry, offered, &which))
         return offer_fail(library, error, SQLITE_BUSY,
                           "cannot be redefined while statements of this connection run",
