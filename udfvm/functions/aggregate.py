@@ -291,7 +291,7 @@ class AggregateProgram(PythonProgram):
         check_method(name, cls, "merge", 1)
         return Interface(
             "aggregate",
-            signature._replace(result=result.result),
+            signature.with_result_of(result),
             vectorized=self._vectorized,
             elementwise=not self._vectorized,
             has_inverse=hasattr(cls, "inverse"),

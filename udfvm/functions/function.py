@@ -10,6 +10,7 @@ from udfvm.call.dispatch import Calls
 from udfvm.call.pool import Pool, pool_of
 from udfvm.checks import check_choice, shown
 from udfvm.errors import OptionError, SignatureError, TypeMappingError
+from udfvm.functions.documentation import CallSignature, description
 from udfvm.functions.options import ELSEWHERE, ScalarPythonOptions, parsed_options
 from udfvm.keywords import check_options, nearest, option_names
 from udfvm.limits import Limits
@@ -71,6 +72,7 @@ class Function(DeclaredFunction):
         isolation: what one call is in SQL: an execution of a statement ("statement") or a row
             ("row").
         host_functions: the functions of this process that it may call; None if there are none.
+        is_variadic: True if a parameter ``*args`` takes any number of arguments.
 
     >>> @udfvm.udf
     ... def half(x: float) -> float:
@@ -81,7 +83,8 @@ class Function(DeclaredFunction):
     500000000
     """
 
-    is_variadic = False  # True if a parameter ``*args`` takes any number of arguments
+    is_variadic = False
+    __signature__ = CallSignature()
 
     def __init__(
         self,
@@ -117,6 +120,8 @@ class Function(DeclaredFunction):
         interface = program.interface(self.name, self.limits, self.pool)
         self.form = interface.form
         self.vectorized = interface.vectorized
+        if program.function is None or not self.__doc__:
+            self.__doc__ = description(self.form, self.language)
         self.elementwise = interface.elementwise
         self.parameters: tuple[Parameter, ...] = interface.signature.parameters
         self.result: ResultType = interface.signature.result

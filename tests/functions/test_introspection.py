@@ -1,0 +1,98 @@
+"""``inspect.signature`` and ``help`` of functions, in every form and language."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import udfvm
+
+ADDING = '(module (func (export "add") (param f64 f64) (result f64) local.get 0))'
+
+
+@udfvm.udf
+def scalar(x: float, y: float = 2.0) -> float | None:
+    """Adds."""
+    return x + y
+
+
+@udfvm.udf(vectorized=True)
+def columns(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return x
+
+
+@udfvm.udf
+def any_number(first: str, *others: str) -> str:
+    return first + "".join(others)
+
+
+@udfvm.table_function(columns={"i": int})
+def table(count: int = 3) -> Iterator[int]:
+    yield from range(count)
+
+
+@udfvm.aggregate
+class Largest:
+    def __init__(self) -> None:
+        self.found = 0.0
+
+    def step(self, x: float) -> None:
+        self.found = max(self.found, x)
+
+    def finish(self) -> float | None:
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("function", "signature"),
+    [
+        (scalar, "(x: float, y: float = 2.0) -> float | None"),
+        (any_number, "(first: str, *others: str) -> str"),
+        (table, "(count: int = 3) -> Iterator[int]"),
+        (Largest, "(x: float) -> float | None"),
+    ],
+)
+def test_the_signature_is_that_of_a_call(function: udfvm.Function, signature: str) -> None:
+    assert str(inspect.signature(function)).replace("'", "") == signature
+
+
+def test_signatures_of_compiled_functions() -> None:
+    native = udfvm.from_c(
+        "double add(double x, double y) { return x + y; }",
+        "add",
+        signature="(x: f64, y: f64) -> f64",
+    )
+    assert list(inspect.signature(native).parameters) == ["x", "y"]
+    wasm = udfvm.from_wasm(ADDING, "add")
+    assert list(inspect.signature(wasm).parameters) == [each.name for each in wasm.parameters]
+    assert inspect.signature(wasm.with_options(name="plus")) == inspect.signature(wasm)
+    for function, language in ((native, "native code"), (wasm, "WebAssembly")):
+        assert f"A scalar function in {language}" in pydoc.render_doc(function)
+
+
+def test_classes_have_the_signature_of_their_constructor() -> None:
+    for cls in (udfvm.Function, udfvm.ScalarFunction, udfvm.TableFunction):
+        assert next(iter(inspect.signature(cls).parameters)) == "program"
+
+
+def test_help_shows_the_documentation_or_says_what_it_is() -> None:
+    assert "Adds." in pydoc.render_doc(scalar)
+    for function, what in (
+        (columns, "A vectorised function in Python"),
+        (any_number, "A scalar function in Python"),
+        (table, "A table function in Python"),
+        (Largest, "An aggregate in Python"),
+    ):
+        text = pydoc.render_doc(function)
+        assert what in text and "constructor" not in text
+        named = text.split("help(udfvm.")[1].split(")")[0]
+        assert isinstance(function, getattr(udfvm, named))
+
+
+def test_a_documented_function_that_is_copied_keeps_its_documentation() -> None:
+    assert scalar.with_options(timeout=1).__doc__ == "Adds."
