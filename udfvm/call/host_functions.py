@@ -18,7 +18,8 @@ from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.protocol import MAX_HOST_NAME
 from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import JSON, Kind, Parameter, ResultType
-from udfvm.types.signatures import hints_of, signature_of
+from udfvm.types.hints import hints_of
+from udfvm.types.signatures import signature_of
 
 _KINDS: Final = frozenset({Kind.BOOL, Kind.INT, Kind.FLOAT, Kind.TEXT, Kind.BYTES})
 

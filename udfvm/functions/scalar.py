@@ -13,7 +13,8 @@ from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
 from udfvm.functions.samples import checked_sample
 from udfvm.keywords import checks_keywords
-from udfvm.types.signatures import hints_of, refuse_generators, signature_of
+from udfvm.types.hints import hints_of
+from udfvm.types.signatures import refuse_generators, signature_of
 
 if TYPE_CHECKING:
     import pyarrow.compute as pc

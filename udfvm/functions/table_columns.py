@@ -5,15 +5,16 @@ from __future__ import annotations
 import collections.abc
 import typing
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from udfvm.checks import shown
 from udfvm.errors import OptionError, SignatureError
 from udfvm.load.declaration import Column
 from udfvm.texts import counted_between
-from udfvm.types.annotations import annotation_of
-from udfvm.types.arrow_types import declared
-from udfvm.types.signatures import hints_of
+from udfvm.types.annotations import annotation_of, given_type
+from udfvm.types.arrow_types import Type
+from udfvm.types.hints import hints_of
+from udfvm.types.records import fields_of, is_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,7 +79,7 @@ def _given_column(name: str, column: str, specification: object) -> Column:
             f"UDF {name!r}: columns= has {column!r}, which cannot be the name of a column"
         )
     try:
-        return Column(column, annotation_of(specification).type or declared(specification), True)
+        return Column(column, typing.cast(Type, given_type(specification).type), True)
     except ValueError as error:
         raise OptionError(f"UDF {name!r}: columns=, {column!r}: {error}") from error
 
@@ -91,21 +92,32 @@ def _annotated_columns(name: str, returned: object) -> list[Column]:
         if arguments and isinstance(origin, type) and issubclass(origin, collections.abc.Iterable)
         else None
     )
-    if not (isinstance(row, type) and issubclass(row, tuple) and hasattr(row, "_fields")):
+    if not is_record(row):
         raise SignatureError(
             f"UDF {name!r}: the columns are not declared: pass columns={{'name': type, ...}}, or"
-            " annotate the result Iterator[Row], where Row is a NamedTuple"
+            " annotate the result Iterator[Row], where Row is a NamedTuple, a dataclass or a"
+            " TypedDict"
         )
-    hints = typing.get_type_hints(row, include_extras=True)
+    return _columns_of_record(name, row)
+
+
+def _columns_of_record(name: str, row: Any) -> list[Column]:
+    """Returns the fields of a class of rows as columns."""
+    try:
+        fields = fields_of(row)
+    except ValueError as error:
+        raise SignatureError(f"UDF {name!r}: {error}") from error
     columns = []
-    for field in row._fields:
+    for field in fields:
+        where = f"UDF {name!r}: field {field.name!r} of {row.__name__}"
+        if not field.name or "\0" in field.name:
+            raise SignatureError(f"{where} cannot be the name of a column")
         try:
-            annotation = annotation_of(hints.get(field, object))
+            annotation = annotation_of(field.annotation)
         except ValueError as error:
-            raise SignatureError(
-                f"UDF {name!r}: field {field!r} of {row.__name__}: annotation {error}"
-            ) from error
+            raise SignatureError(f"{where}: annotation {error}") from error
         if annotation.type is None:
-            raise SignatureError(f"UDF {name!r}: field {field!r} of {row.__name__} has no type")
-        columns.append(Column(field, annotation.type, annotation.nullable))
+            raise SignatureError(f"{where} has no type")
+        left_out = field.optional and typing.is_typeddict(row)
+        columns.append(Column(field.name, annotation.type, annotation.nullable or left_out))
     return columns

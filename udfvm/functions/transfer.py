@@ -117,7 +117,7 @@ def _found_as(udf: Transferable) -> str:
 def _dumped(udf: Transferable, base: type[Any]) -> bytes:
     import cloudpickle
 
-    from udfvm.load.reductions import reduced_callable, without_slots
+    from udfvm.load.reductions import as_made, reduced_callable
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Cloudpickle. UDFs are made blank and filled afterwards, because a function may refer to
@@ -134,7 +134,7 @@ def _dumped(udf: Transferable, base: type[Any]) -> bytes:
                 return object.__new__, (type(obj),), state, None, None, fill
             if (callables := reduced_callable(obj, _MAKER, lambda _: False)) is not None:
                 return callables
-            return without_slots(super().reducer_override(obj))
+            return as_made(obj, super().reducer_override(obj))
 
     buffer = io.BytesIO()
     Pickler(buffer, protocol=pickle.DEFAULT_PROTOCOL).dump(udf)

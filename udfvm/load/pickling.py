@@ -30,12 +30,12 @@ from udfvm.load.records import WithRecords
 from udfvm.load.reductions import (
     GuestModule,
     Reduced,
+    as_made,
     reduced_callable,
     reduced_interval,
     reduced_module,
     reduced_own,
     reduced_random,
-    without_slots,
 )
 from udfvm.load.unpicklable import unpicklable_part
 from udfvm.load.user_data import data_files, reads_data
@@ -150,7 +150,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             or reduced_own(obj)
             or self._reduced_and_noted(obj)
         )
-        return without_slots(super().reducer_override(obj)) if reduced is None else reduced
+        return as_made(obj, super().reducer_override(obj)) if reduced is None else reduced
 
     def _reduced_host_function(self, obj: object) -> Reduced | None:
         if self._host_functions is None or (name := self._host_functions.name_of(obj)) is None:

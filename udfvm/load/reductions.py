@@ -164,23 +164,29 @@ def reduced_random(obj: Any) -> Reduced | None:
     return getattr, (random, obj.__name__)
 
 
-def without_slots(reduced: Any) -> Any:
-    """Returns the reduction of a class by value without the descriptors of its slots. Cloudpickle
-    does not remove those of private names.
+def as_made(obj: object, reduced: Any) -> Any:
+    """Returns cloudpickle's reduction of a class by value so that the class can be made from it:
+    without the descriptors of its slots, of which cloudpickle keeps those of private names; and a
+    ``TypedDict`` from ``TypedDict``. One that was inherited or made by a call says that it is from
+    ``dict``.
     """
-    if (
+    if not (
         isinstance(reduced, tuple)
         and len(reduced) == _PARTS
         and isinstance(reduced[2], tuple)
         and isinstance(reduced[2][0], dict)
     ):
-        namespace = reduced[2][0]
-        for name in [
-            name
-            for name, value in namespace.items()
-            if isinstance(value, types.MemberDescriptorType)
-        ]:
-            del namespace[name]
+        return reduced
+    namespace = reduced[2][0]
+    for name in [
+        name for name, value in namespace.items() if isinstance(value, types.MemberDescriptorType)
+    ]:
+        del namespace[name]
+    if typing.is_typeddict(obj):
+        made, (metaclass, name, bases, *others), *rest = reduced
+        if bases == (dict,):
+            bases = (typing.TypedDict,)
+        reduced = (made, (metaclass, name, bases, *others), *rest)
     return reduced
 
 

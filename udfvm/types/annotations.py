@@ -107,6 +107,14 @@ def missing_type(annotation: Annotation, where: str) -> str:
     return "has no type: annotate it"
 
 
+def given_type(specification: object) -> Annotation:
+    """Returns the meaning of a type in ``input_types=``, ``output_type=`` or ``columns=``: whatever
+    may be an annotation, a type of pyarrow or a name. Raises ValueError if it has none.
+    """
+    found = annotation_of(specification)
+    return found._replace(type=found.type or declared(specification), container=None)
+
+
 _PYTHON_OF_KIND: Final = {
     **dict.fromkeys("iu", "int"),
     "f": "float",

@@ -8,7 +8,7 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Union
+from typing import TYPE_CHECKING, Final, Union
 
 from udfvm.checks import shown
 from udfvm.errors import SignatureError
@@ -18,6 +18,7 @@ from udfvm.types.annotations import (
     NO_ANNOTATION,
     Annotation,
     annotation_of,
+    given_type,
     has_nested_type,
     is_json,
     missing_type,
@@ -29,8 +30,8 @@ from udfvm.types.arrow_types import (
     Parameter,
     ResultType,
     Type,
-    declared,
 )
+from udfvm.types.hints import annotated_function, hints_of
 from udfvm.types.records import is_record
 from udfvm.types.unknown_types import SEE_TYPES
 
@@ -50,6 +51,15 @@ class Signature(NamedTuple):
     parameters: tuple[Parameter, ...]
     result: ResultType
     python: Callable[[], inspect.Signature]
+
+    def with_result_of(self, other: Signature) -> Signature:
+        """Returns the signature with the result of another."""
+
+        def python() -> inspect.Signature:
+            returned = other.python().return_annotation
+            return self.python().replace(return_annotation=returned)
+
+        return self._replace(result=other.result, python=python)
 
 
 def signature_of(
@@ -82,15 +92,16 @@ def signature_of(
     for position, parameter in enumerate(names, 1):
         where, key = f"parameter {parameter!r}", parameter.removeprefix("*")
         annotation = _read(name, where, hints, key)
-        type_ = _combine(name, where, annotation, given.get(key), "input_types=", vectorized)
+        declared = given.get(key, NO_ANNOTATION)
+        type_ = _combine(name, where, annotation, declared.type, "input_types=", vectorized)
         parameters.append(
             Parameter(
                 parameter,
                 type_,
-                annotation.nullable,
+                annotation.nullable or declared.nullable,
                 annotation.container or Container.ARROW,
                 position,
-                None if vectorized else annotation.shape,
+                None if vectorized else annotation.shape or declared.shape,
             )
         )
     if repeated is not None:
@@ -125,7 +136,7 @@ def refuse_generators(function: Callable[..., object], name: str) -> None:
     """Raises SignatureError for generators and coroutines: their result never has the declared
     type.
     """
-    if getattr(getattr(_annotated(function), "__code__", None), "co_flags", 0) & _GENERATOR:
+    if getattr(getattr(annotated_function(function), "__code__", None), "co_flags", 0) & _GENERATOR:
         raise SignatureError(
             f"UDF {name!r}: the function yields: return a value, or declare it with"
             " @udfvm.table_function"
@@ -133,7 +144,7 @@ def refuse_generators(function: Callable[..., object], name: str) -> None:
 
 
 def _refuse_async(function: Callable[..., object], name: str) -> None:
-    flags = getattr(getattr(_annotated(function), "__code__", None), "co_flags", 0)
+    flags = getattr(getattr(annotated_function(function), "__code__", None), "co_flags", 0)
     if flags & _ASYNC:
         raise SignatureError(
             f"UDF {name!r}: the function is async, and nothing would await it: write an ordinary"
@@ -203,61 +214,9 @@ def _python_signature(
     return signature
 
 
-def _annotated(function: Any) -> Any:
-    """Returns the function that has the annotations of a callable: that of a ``functools.partial``,
-    or ``__call__`` of an object.
-    """
-    while isinstance(function, functools.partial):
-        function = function.func
-    if not hasattr(function, "__annotations__") and not isinstance(function, type):
-        return getattr(type(function), "__call__", function)  # noqa: B004 - of an object that is called
-    return function
-
-
-def hints_of(function: Callable[..., object], name: str) -> dict[str, object]:
-    """Returns the evaluated annotations of a function. Raises SignatureError."""
-    target = _annotated(function)
-    if hasattr(target, "__wrapped__"):
-        import inspect
-
-        target = inspect.unwrap(target)
-    closure = getattr(target, "__closure__", None) or ()
-    free = getattr(getattr(target, "__code__", None), "co_freevars", ())
-    local = {}
-    for variable, cell in zip(free, closure, strict=False):
-        try:
-            local[variable] = cell.cell_contents
-        except ValueError:  # an empty cell: the function that is being decorated has no value yet
-            continue
-    if not getattr(target, "__annotations__", None):
-        return {}
-    try:
-        return typing.get_type_hints(target, localns=local, include_extras=True)
-    except (NameError, SyntaxError, TypeError, AttributeError) as error:
-        raise SignatureError(
-            f"UDF {name!r}: an annotation cannot be evaluated ({error}); {_advice(error)}"
-        ) from error
-
-
-# Libraries whose classes are annotations, by the names that they are imported as.
-_LIBRARIES: Final = {"np": "numpy", "pa": "pyarrow", "pd": "pandas", "pl": "polars"}
-
-
-def _advice(error: Exception) -> str:
-    used = (isinstance(error, NameError) and error.name) or ""
-    library = _LIBRARIES.get(used, used)
-    if library in _LIBRARIES.values():
-        from importlib.util import find_spec
-
-        if find_spec(library) is None:
-            return f"{library} is not installed: pip install it"
-        return f"import {library} at module level, not only where TYPE_CHECKING is true"
-    return "annotations must use names that exist at module level when the function is defined"
-
-
 def _given_inputs(
     name: str, parameters: list[str], given: Sequence[object] | Mapping[str, object] | None
-) -> dict[str, Type]:
+) -> dict[str, Annotation]:
     if given is None:
         return {}
     if isinstance(given, str) or not isinstance(given, (Sequence, Mapping)):
@@ -283,7 +242,7 @@ def _given_inputs(
     types_ = {}
     for parameter, specification in pairs.items():
         try:
-            types_[parameter] = declared(specification)
+            types_[parameter] = given_type(specification)
         except ValueError as error:
             raise SignatureError(
                 f"UDF {name!r}: input type of parameter {parameter!r}: {error}"
@@ -386,7 +345,7 @@ def _result(
     given = None
     if output_type is not None:
         try:
-            given = declared(output_type)
+            given = given_type(output_type).type
         except ValueError as error:
             raise SignatureError(f"UDF {name!r}: output_type=: {error}") from error
     type_ = _combine(name, where, annotation, given, "output_type=", vectorized)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ class Rows:
 
     def _is_row(self, class_: type[Any]) -> bool:
         """Returns True if instances of a class are rows, whatever is in them."""
-        if not _may_be_row(class_) or issubclass(class_, Mapping):
+        if not _may_be_row(class_) or not issubclass(class_, (tuple, list)):
             return False
         return self._is_value is _no_value or not hasattr(class_, "_fields")
 
@@ -57,6 +58,8 @@ class Rows:
                     f" has {self._columns()}"
                 )
             row = tuple(item.get(name) for name in self._names)
+        elif (fields := _dataclass_fields(type(item))) is not None:
+            row = self._instance(item, fields)
         elif width == 1:
             row = (item,)
         else:
@@ -71,6 +74,15 @@ class Rows:
             )
         return row
 
+    def _instance(self, item: Any, fields: list[str]) -> tuple[Any, ...]:
+        """Returns the row that an instance of a dataclass is."""
+        if set(fields) != set(self._names):
+            raise TypeError(
+                f"the function yielded {type(item).__name__}, whose fields are"
+                f" {', '.join(fields)}; it has {self._columns()}"
+            )
+        return tuple(getattr(item, name) for name in self._names)
+
     def _columns(self) -> str:
         count = f"{len(self._names)} columns" if len(self._names) > 1 else "one column"
         return f"{count}: {', '.join(self._names)}"
@@ -78,7 +90,16 @@ class Rows:
 
 def _may_be_row(class_: type[Any]) -> bool:
     """Whether instances of a class may be rows. An interval is a tuple, and never one."""
+    if _dataclass_fields(class_) is not None:
+        return True
     return issubclass(class_, (tuple, list, Mapping)) and class_.__name__ != "MonthDayNano"
+
+
+def _dataclass_fields(class_: Any) -> list[str] | None:
+    """Returns the fields of a dataclass; None for other classes."""
+    if not hasattr(class_, "__dataclass_fields__"):
+        return None
+    return [field.name for field in sys.modules["dataclasses"].fields(class_) if field.init]
 
 
 def _no_value(item: object) -> bool:
@@ -97,10 +118,10 @@ def _value_test(column: str, type_: str) -> Callable[[Any], bool]:
     fields = {field.name for field in nested.fields}
 
     def is_value(item: Any) -> bool:
-        names = getattr(item, "_fields", None) if isinstance(item, tuple) else item
-        if names is None or (names is item and not isinstance(item, Mapping)):
-            return False
-        return column in fields or list(names) != [column]
+        names = item if isinstance(item, Mapping) else _dataclass_fields(type(item))
+        if isinstance(item, tuple):
+            names = getattr(item, "_fields", None)
+        return names is not None and (column in fields or list(names) != [column])
 
     return is_value
 
