@@ -17,6 +17,7 @@ PAGES = {
     "README.md": DOCS.parent / "README.md",
     "choosing.md": DOCS / "choosing.md",
     "performance.md": DOCS / "performance.md",
+    "tutorial.md": DOCS / "tutorial.md",  # which leaves figures to the others
 }
 # Of the guests of bench/guests.py, in the order of the columns of choosing.md.
 IN_VMS = ("python", "vectorized", "wasm", "native")

@@ -1,10 +1,10 @@
--- A plugin in WebAssembly, inside the database. Any language that compiles to it will do, and who
--- opens the file installs nothing.
+-- A plugin in WebAssembly, inside the database. Any language that compiles to it will do. The
+-- program that opens the file needs the package wasmtime, and nothing of that language.
 --
 -- The source is the module, as text or as a BLOB of its bytes. It is parsed, checked and compiled
 -- by wasmtime inside a micro-VM, never by the program that opens the database. What the module
 -- exports becomes a function; `entry=` names the export where the names differ. Compiled objects
--- for Linux work the same way, as kind 'native': see docs/native.md.
+-- for Linux work the same way, as language 'native': see docs/native.md.
 
 -- Great-circle distance would need sine and cosine; the equirectangular approximation needs a
 -- square root and one cosine, here as a series.

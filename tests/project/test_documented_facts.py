@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import re
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import udfvm
+from udfvm import cli
 from udfvm import limits as policy
-from udfvm.functions import native, wasm
+from udfvm.functions import native, options, wasm
 from udfvm.limits import Limits, parse_size
 from udfvm.texts import format_size
 from udfvm.types.arrow_types import Kind
@@ -207,3 +211,71 @@ def test_texts_of_errors_are_those_of_the_code(page: str) -> None:
         if len(part.strip(" ,:;")) >= 8
     ]
     assert not [text for text, part in parts if part not in code]
+
+
+def test_the_readme_links_to_every_page() -> None:
+    text = (ROOT / "README.md").read_text()
+    pages = [f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")]
+    pages += ["CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "sql_examples/"]
+    assert not [page for page in pages if f"({page}" not in text]
+
+
+def test_every_exception_is_in_the_reference() -> None:
+    cells = " ".join(table_of("reference.md", "## Exceptions"))
+    documented = set(re.findall(r"`(\w+Error)`", cells))
+    exceptions = {name for name in udfvm.__all__ if name.endswith("Error")}
+    assert exceptions - {"Error", "CallError"} <= documented
+    assert all(hasattr(udfvm, name) or hasattr(builtins, name) for name in documented)
+
+
+def test_the_options_of_declarations_are_as_documented() -> None:
+    columns = (options.ScalarPythonOptions, options.NativeOptions, options.WasmOptions)
+    seen: list[set[str]] = [set(), set(), set()]
+    for cells, *takes in table_rows("reference.md", "| option | Python |"):
+        for number, cell in enumerate(takes):
+            assert cell in ("yes", "no") or "isolation" in cells
+            if cell != "no":
+                seen[number] |= set(re.findall(r"`(\w+)`", cells))
+    assert seen == [set(each.__annotations__) for each in columns]
+
+
+def test_the_commands_are_in_the_reference() -> None:
+    documented = "\n".join(table_of("reference.md", "## Command line"))
+    written = "\n".join(map(" ".join, table_of("reference.md", "## Command line").values()))
+    for path, command in commands_of(cli.commands, "udfvm"):
+        assert path in documented, path
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--"):
+                    assert option in documented + written, f"{path} {option}"
+
+
+def test_the_environment_variables_are_in_the_reference() -> None:
+    documented = set(table_of("reference.md", "## Environment variables"))
+    assert documented == {f"`{name}`" for name in variables_of_the_code()}
+
+
+def table_rows(page: str, start: str) -> list[list[str]]:
+    """The rows of the table that begins with a text."""
+    table = (ROOT / "docs" / page).read_text().split(start)[1].split("\n\n")[0]
+    return [re.split(r" \| ", row.strip("| ")) for row in table.splitlines()[2:]]
+
+
+def commands_of(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    """The commands below a command, each with its words."""
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    for name, each in command.commands.items():
+        yield from commands_of(each, f"{path} {name}")
+
+
+def variables_of_the_code() -> set[str]:
+    """The variables of the environment that programs with udfvm read."""
+    code = "\n".join(
+        path.read_text()
+        for pattern in ("*.py", "*.c")
+        for path in (ROOT / "udfvm").rglob(pattern)
+        if "_guest" not in path.parts
+    )
+    return set(re.findall(r"""(?:getenv\(|environ\.get\(|environ\[)["'](UDFVM_\w+)""", code))

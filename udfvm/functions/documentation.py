@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import inspect
@@ -19,19 +18,14 @@ _FORMS: Final = {
 }
 
 
-class _Callable(Protocol):
-    """A function, whose parameters in Python this returns."""
-
-    _python_signature: Callable[[], inspect.Signature]
-
-
 class CallSignature:
     """What ``inspect.signature`` finds: that of a call. The class has that of its constructor."""
 
-    def __get__(self, function: _Callable | None, owner: object) -> inspect.Signature:
+    def __get__(self, function: Any, owner: object) -> inspect.Signature:
         if function is None:
             raise AttributeError("__signature__")
-        return function._python_signature()
+        signature: inspect.Signature = function._python_signature()
+        return signature
 
 
 def description(form: Form, language: Language) -> str:
