@@ -235,8 +235,8 @@ def offer(  # noqa: PLR0913 - all of struct udfvm_sqlite_offer
         text = str(error).rpartition("error during initialization: udfvm: ")[2]
         caller = "unregister" if removed else "register"
         said = f"udfvm.sqlite.{caller}: {text or type(error).__name__}"
-        is_of_function = refusal.reason == Refusal.NOT_FOR_SQL
-        raise (SignatureError if is_of_function else SQLConnectionError)(said) from error
+        of_function = refusal.reason == Refusal.NOT_FOR_SQL
+        raise (SignatureError if of_function else SQLConnectionError)(said) from error
     finally:
         if library.udfvm_sqlite_set_offer(ffi.NULL):
             del _owners[number]
@@ -257,10 +257,8 @@ def _other_tenant(name: str) -> OptionError:
 
 
 def _name_unknown(name: str) -> UnknownUDFError:
-    return UnknownUDFError(
-        f"udfvm.sqlite.unregister: no UDF named {name!r} is registered on this connection: the"
-        " table vm_functions lists those that are"
-    )
+    text = f"udfvm.sqlite.unregister: no UDF named {name!r} is registered on this connection"
+    return UnknownUDFError(f"{text}: the table vm_functions lists those that are")
 
 
 def _address(name: str) -> int:

@@ -15,7 +15,7 @@ from udfvm import protocol
 from udfvm.call.pool import Pool
 from udfvm.cli.deep import guest, vcpu
 from udfvm.cli.deep.report import DIFFERS, FAILS, HOLDS, UNKNOWN, Check, Found
-from udfvm.errors import CallTimeoutError, Error
+from udfvm.errors import CallTimeoutError, Error, HostError
 from udfvm.limits import DEFAULT_MEMORY, MAX_MEMORY, SCRATCH, WINDOW
 from udfvm.texts import counted, format_size
 from udfvm.vmm import System
@@ -52,11 +52,11 @@ class Machine(NamedTuple):
             return None
 
     def vcpu(self) -> int:
-        """Returns the descriptor of the one virtual processor. Raises Error if it is not found."""
+        """Returns the descriptor of the one virtual processor. Raises HostError without one."""
         guest.nothing.with_options(pool=self.pool)()
         found = vcpu.descriptors() - self.others
         if len(found) != 1:
-            raise Error(f"one virtual processor was expected in this process, not {len(found)}")
+            raise HostError(f"one virtual processor was expected in this process, not {len(found)}")
         return found.pop()
 
 
