@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from udfvm.errors import OptionError, SignatureError, SQLConnectionError, UnknownUDFError
 from udfvm.limits import Limits
 from udfvm.sqlite import _failures
 from udfvm.sqlite._extension import (
@@ -18,11 +17,11 @@ from udfvm.sqlite._extension import (
     Isolation,
     Language,
     ParameterKind,
-    Refusal,
     TimesForm,
     ffi,
     member_type,
 )
+from udfvm.sqlite._refusals import refused
 from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import RowType
 
@@ -225,40 +224,14 @@ def offer(  # noqa: PLR0913 - all of struct udfvm_sqlite_offer
     try:
         load()
     except Exception as error:
-        if refusal.reason == Refusal.NAME_TAKEN:
-            raise _name_taken(functions[refusal.index].name) from error
-        if refusal.reason == Refusal.NAME_UNKNOWN:
-            raise _name_unknown(removed[refusal.index]) from error
-        if refusal.reason == Refusal.OTHER_TENANT:
-            raise _other_tenant(functions[refusal.index].name) from error
-        # apsw and sqlite3 write their own words before the extension's text.
-        text = str(error).rpartition("error during initialization: udfvm: ")[2]
         caller = "unregister" if removed else "register"
-        said = f"udfvm.sqlite.{caller}: {text or type(error).__name__}"
-        of_function = refusal.reason == Refusal.NOT_FOR_SQL
-        raise (SignatureError if of_function else SQLConnectionError)(said) from error
+        names = removed if removed else [each.name for each in functions]
+        raise refused(
+            refusal.reason, names[refusal.index] if names else "", caller, error
+        ) from error
     finally:
         if library.udfvm_sqlite_set_offer(ffi.NULL):
             del _owners[number]
-
-
-def _name_taken(name: str) -> SignatureError:
-    return SignatureError(
-        f"udfvm.sqlite.register: SQL has a function {name!r} already: pass another name=, or"
-        " replace=True"
-    )
-
-
-def _other_tenant(name: str) -> OptionError:
-    return OptionError(
-        f"udfvm.sqlite.register: {name!r} is bound to a pool that does not serve the tenant of the"
-        " connection's policy: register its .with_options(pool=...)"
-    )
-
-
-def _name_unknown(name: str) -> UnknownUDFError:
-    text = f"udfvm.sqlite.unregister: no UDF named {name!r} is registered on this connection"
-    return UnknownUDFError(f"{text}: the table vm_functions lists those that are")
 
 
 def _address(name: str) -> int:
