@@ -80,7 +80,7 @@ class _Registration:
         if self.caller is None:
             raise UnknownUDFError(
                 f"UDF {self.name!r} was unregistered: pyarrow keeps its name, but has no function"
-                " for it"
+                " for it: register one under that name"
             )
         return self.caller(context, arguments)
 

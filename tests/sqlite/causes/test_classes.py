@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import apsw
 import pytest
@@ -146,3 +147,21 @@ def test_the_advice_is_about_the_policy_where_its_limit_is_the_lower(option: str
     with pytest.raises(apsw.SQLError, match=advice):
         connection.execute("SELECT vm_udf('ends', 1)").fetchall()
     connection.close()
+
+
+@pytest.mark.parametrize(
+    "call", ["vm_drop('f')", "vm_create('g', 'python', 'def g(x): return x', '(int) -> int')"]
+)
+def test_a_database_that_cannot_be_written(call: str, tmp_path: Path) -> None:
+    path, policy = str(tmp_path / "a.db"), Policy(allow_create=True)
+    with apsw.Connection(path) as writing:
+        udfvm.sqlite.register(writing, policy=policy)
+        writing.execute("SELECT vm_create('f', 'python', 'def f(x): return x', '(int) -> int')")
+    writing.close()
+    reading = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+    udfvm.sqlite.register(reading, policy=policy)
+    with pytest.raises(apsw.SQLError, match="readonly database") as caught:
+        reading.execute(f"SELECT {call}")
+    assert type(caught.value.__cause__) is udfvm.SQLConnectionError
+    assert reading.execute("SELECT vm_udf('f', 1)").fetchall() == [(1,)]
+    reading.close()

@@ -167,8 +167,9 @@ static int try_put(struct function_registry *registry, const struct stored_defin
     return put_version(registry, definition, old, done);
 }
 
+/* Stores a definition. Returns true, or false with *message and the kind of failure. */
 static bool put(struct function_registry *registry, const struct stored_definition *definition,
-                bool replace, sqlite3_int64 *version, char **message)
+                bool replace, sqlite3_int64 *version, char **message, uint32_t *cause)
 {
     sqlite_library *sqlite3_api = registry->library;
     bool done = false;
@@ -177,10 +178,12 @@ static bool put(struct function_registry *registry, const struct stored_definiti
         code = try_put(registry, definition, replace, i == 0, version, &done, message);
     if (done && code == SQLITE_OK)
         return true;
-    if (!*message)
-        *message = code == SQLITE_OK ? sqlite3_mprintf("it cannot be written: other writers, or a "
-                                                       "trigger on udfvm_functions, prevent it")
-                                     : sqlite3_mprintf("%s", sqlite3_errmsg(registry->connection));
+    if (*message)
+        return false;
+    *cause = UDFVM_SQLITE_OTHER;
+    *message = code == SQLITE_OK ? sqlite3_mprintf("it cannot be written: other writers, or a "
+                                                   "trigger on udfvm_functions, prevent it")
+                                 : sqlite3_mprintf("%s", sqlite3_errmsg(registry->connection));
     return false;
 }
 
@@ -190,21 +193,21 @@ static void create(struct function_registry *registry, sqlite3_context *context,
     sqlite_library *sqlite3_api = registry->library;
     char *message = NULL;
     sqlite3_int64 version = 0;
+    uint32_t cause = UDFVM_SQLITE_SIGNATURE;
     registry->load_end_ns = 0;
     if (registry_find(registry, definition->name, definition->name_length))
         message = sqlite3_mprintf("the connection has a function of that name, which takes "
                                   "precedence over those of the database");
     else if (stored_load(registry, definition, &message) &&
-             put(registry, definition, replace, &version, &message))
+             put(registry, definition, replace, &version, &message, &cause))
         sqlite3_result_int64(context, version);
     else if (!message)
         sqlite3_result_error_nomem(context);
     if (message)
-        fail_to_resolve(
-            registry, context,
-            describe_definition(registry, definition->caller, definition->name,
-                                definition->name_length, message,
-                                (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_SIGNATURE }));
+        fail_to_resolve(registry, context,
+                        describe_definition(registry, definition->caller, definition->name,
+                                            definition->name_length, message,
+                                            (struct udfvm_sqlite_failure){ .cause = cause }));
 }
 
 /* vm_create(name, language, source, signature, option...): returns the version. */
