@@ -215,9 +215,7 @@ def prepare(packages: Iterable[str] = (), memory: int = DEFAULT_MEMORY) -> list[
 
 def _name_of(image: Image | None) -> str:
     if image is None or image.path is None:
-        raise SealError(
-            "the image is not in the image cache, where it was a moment ago: seal the function again"
-        )
+        raise SealError("the image is not in the image cache any more: seal the function again")
     return image.path.name
 
 
