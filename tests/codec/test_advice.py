@@ -175,6 +175,12 @@ WRONG: list[tuple[Any, Callable[[], Any], str]] = [
         " series.astype(...) of pandas",
     ),
     (
+        "uint8",
+        lambda: np.array([1.0, np.nan]),
+        "got an array of double; cast it first if that is meant: array.cast('uint8') of pyarrow, or"
+        " series.astype('UInt8') of pandas, which keeps missing values",
+    ),
+    (
         "list<int64>",
         lambda: np.arange(3),
         "got an array of int64; an array is a column, with a value for each row: pass"

@@ -61,6 +61,56 @@ def test_a_series_of_text_comes_back(dtype: Any, expected: Any) -> None:
     assert made.name == "word" and made.index.tolist() == [3, 2, 1]
 
 
+@pytest.mark.parametrize(
+    ("type_", "dtype"),
+    [
+        (pa.dictionary(pa.int8(), pa.string()), "category"),
+        (pa.dictionary(pa.uint32(), pa.large_string(), ordered=True), "category"),
+        (pa.string_view(), "str"),
+        (pa.run_end_encoded(pa.int16(), pa.string()), "str"),
+        (pa.json_(), "str"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("given", ["str", "category", "string", pd.ArrowDtype(pa.string())])
+def test_a_series_of_encoded_text_comes_back(type_: Any, dtype: str, given: Any) -> None:
+    same = udfvm.udf(lambda x: x, name="same", input_types=[type_], output_type=type_)
+    series = pd.Series(["b", None, "a", "b"], dtype=given, name="word", index=[3, 2, 1, 0])
+    made = same(series)
+    values = made.tolist()
+    assert pd.isna(values[1]) and values[:1] + values[2:] == ["b", "a", "b"]
+    assert made.name == "word" and made.index.tolist() == [3, 2, 1, 0]
+    if given == pd.ArrowDtype(pa.string()):
+        assert made.dtype == pd.ArrowDtype(type_)
+    elif dtype == "category":
+        assert made.dtype == pd.CategoricalDtype(
+            ["a", "b"] if type_.ordered else ["b", "a"], ordered=type_.ordered
+        )
+    elif given == "string" and type_ != pa.json_():
+        assert made.dtype == pd.StringDtype()
+    else:
+        assert made.dtype == pd.Series(["A"], dtype=dtype).dtype or given == "string"
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda type_: pa.dictionary(pa.int8(), type_),
+        lambda type_: pa.run_end_encoded(pa.int32(), type_),
+    ],
+)
+def test_encoded_numbers_with_nulls_are_those_of_numbers(encode: Any) -> None:
+    for number, values in ((pa.int64(), [2, None]), (pa.float64(), [0.5, None])):
+        type_ = encode(number)
+        same = udfvm.udf(lambda x: x, name="same", input_types=[type_], output_type=type_)
+        made = same(pd.Series(pd.array(values, dtype="Int64" if values[0] == 2 else "Float64")))
+        assert made.isna().tolist() == [False, True] and made[0] == values[0]
+        is_category = pa.types.is_dictionary(type_)
+        assert str(made.dtype) == (
+            "category" if is_category else "Int64" if values[0] == 2 else "Float64"
+        )
+
+
 def test_integers_with_nulls_stay_integers() -> None:
     given = pd.Series([2**53, None], dtype=object)
     made = following(given)

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from udfvm.errors import TypeMappingError
 from udfvm.types.arrow_types import Kind, Parameter, Type
+
+#: The masked dtypes of pandas, by types of Arrow.
+MASKED: Final = {
+    "bool": "boolean",
+    **{f"int{bits}": f"Int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"UInt{bits}" for bits in (8, 16, 32, 64)},
+    "float": "Float32",
+    "double": "Float64",
+    "string": "string",
+    "large_string": "string",
+}
 
 
 def argument_error(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from udfvm.codec.any_columns import nulls
-from udfvm.codec.argument_errors import argument_error, wrong_type
+from udfvm.codec.argument_errors import MASKED, argument_error, wrong_type
 from udfvm.types.array_conversions import convert
 from udfvm.types.arrow_types import Kind
 from udfvm.types.conversions import Loss, Refused
@@ -71,6 +71,9 @@ def _how(found: pa.DataType, declared: Type) -> str:
         return meant
     if pa.types.is_timestamp(found) and pa.types.is_date(declared.arrow):
         other = "series.dt.date of pandas"
+    elif pa.types.is_floating(found) and declared.kind in (Kind.INT, Kind.BOOL):
+        masked = MASKED[declared.name]
+        other = f"series.astype({masked!r}) of pandas, which keeps missing values"
     else:
         other = "series.astype(...) of pandas"
     return f"{meant}: array.cast({str(declared.arrow)!r}) of pyarrow, or {other}"

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from udfvm.codec.argument_errors import argument_error, wrong_type
+from udfvm.codec.argument_errors import MASKED, argument_error, wrong_type
 from udfvm.codec.casts import cast_argument
 from udfvm.codec.containers import Container, to_numpy
 from udfvm.codec.numpy_columns import column_of_objects
 from udfvm.codec.python_values import python_values
 from udfvm.codec.struct_columns import chosen_columns, too_many
 from udfvm.errors import TypeMappingError
+from udfvm.types.array_conversions import convert
 from udfvm.types.arrow_types import Kind, named
+from udfvm.types.encodings import decoded
 from udfvm.types.nested import type_name
 from udfvm.types.unions import has_unions
 
@@ -33,16 +35,6 @@ _ADVICE: Final = {
     "IntervalDtype": "its ends, as two arguments: series.array.left and series.array.right",
     "SparseDtype": "series.sparse.to_dense()",
     "complex": "its parts, as two arguments: series.to_numpy().real and series.to_numpy().imag",
-}
-# The masked dtypes, by types of Arrow.
-_MASKED: Final = {
-    "bool": "boolean",
-    **{f"int{bits}": f"Int{bits}" for bits in (8, 16, 32, 64)},
-    **{f"uint{bits}": f"UInt{bits}" for bits in (8, 16, 32, 64)},
-    "float": "Float32",
-    "double": "Float64",
-    "string": "string",
-    "large_string": "string",
 }
 
 
@@ -146,7 +138,7 @@ def _of_floats(parameter: Parameter, values: Any) -> str:
     booleans.
     """
     if (values != values).any():  # noqa: PLR0124 - as NaN
-        dtype = _MASKED[parameter.type.name]
+        dtype = MASKED[parameter.type.name]
         return f"pandas dtype {values.dtype}, with NaN: pass series.astype({dtype!r})"
     dtype = parameter.type.name
     return f"pandas dtype {values.dtype}: pass series.astype({dtype!r})"
@@ -265,7 +257,17 @@ def backend_of(dtype: Any) -> Backend:
         return Backend.ARROW
     if name == "StringDtype":
         return Backend.NUMPY if isinstance(dtype.na_value, float) else Backend.MASKED
-    return Backend.MASKED if str(dtype) in _MASKED.values() else Backend.NUMPY
+    return Backend.MASKED if str(dtype) in MASKED.values() else Backend.NUMPY
+
+
+def _categories(array: Any) -> Any:
+    """Returns an array of a dictionary as a Series of categories; None where its values cannot be
+    such, as NaN cannot.
+    """
+    try:
+        return array.to_pandas()
+    except (pa.ArrowException, TypeError, ValueError):
+        return None
 
 
 def series_of(function: str, array: pa.Array, backend: Backend) -> Any:
@@ -278,11 +280,26 @@ def series_of(function: str, array: pa.Array, backend: Backend) -> Any:
         return _with_null_fields(array).to_pandas()
     if backend is Backend.ARROW and not has_unions(type_):  # of which pandas can show none
         return pandas.Series(pandas.array(array, dtype=pandas.ArrowDtype(type_)))
+    categories = _categories(array) if pa.types.is_dictionary(type_) else None
+    if categories is not None:
+        return categories
+    plain = decoded(type_)
+    if plain is not type_ and not pa.types.is_nested(plain):
+        array = convert(array, plain)
+    return _plain_series(function, array, backend is Backend.MASKED)
+
+
+def _plain_series(function: str, array: Any, masked: bool) -> Any:
+    """Returns an array of a type that is not encoded as a Series of dtypes of numpy, or of masked
+    ones.
+    """
+    pandas: Any = sys.modules["pandas"]
+    type_ = array.type
     is_whole = pa.types.is_integer(type_) or pa.types.is_boolean(type_)
-    if backend is Backend.MASKED or (is_whole and array.null_count):
-        masked = _MASKED.get(str(type_))
-        if masked is not None:
-            dtype = pandas.api.types.pandas_dtype(masked)
+    if masked or (is_whole and array.null_count):
+        name = MASKED.get(str(type_))
+        if name is not None:
+            dtype = pandas.api.types.pandas_dtype(name)
             return array.to_pandas(types_mapper=lambda _: dtype)
     is_text = pa.types.is_string(type_) or pa.types.is_large_string(type_)
     is_time = pa.types.is_timestamp(type_) or pa.types.is_duration(type_)
