@@ -13,17 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from udfvm.call.chunks import MANY_ROWS, all_rows
 from udfvm.call.guest_exceptions import guest_exception
-from udfvm.call.runtime import Runtime, RuntimeKeeper
+from udfvm.call.runtime import Runtime
+from udfvm.call.single_rows import SingleRows
 from udfvm.codec.value_codecs import PYTHON_CLASSES
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import (
     CallError,
     ForkedError,
-    InputTooLargeError,
-    OutputLimitError,
-    ProtocolError,
 )
-from udfvm.limits import WINDOW
 from udfvm.load._bindings import changed
 from udfvm.protocol import REQUEST_BATCH, REQUEST_ROW
 from udfvm.types.arrow_types import JSON
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
     from udfvm.codec.containers import Container
     from udfvm.codec.fixed_width import NumberBatches, NumberColumns, ResultMemory
     from udfvm.codec.record_batches import BatchReply
-    from udfvm.codec.rows import RowCodec
     from udfvm.load.declaration import Declaration
     from udfvm.vmm import VM, Windows
 
@@ -58,7 +54,7 @@ _Copy: TypeAlias = "Callable[[int, int, memoryview], pa.Buffer] | None"
 _Spread: TypeAlias = "Callable[[int], ResultMemory] | bool"
 
 
-class Calls(RuntimeKeeper):
+class Calls(SingleRows):
     """Calls of one function.
 
     Raise ``UDFError`` where the function raised, ``TypeMappingError`` for arguments that are not of
@@ -67,15 +63,8 @@ class Calls(RuntimeKeeper):
 
     def __init__(self, declaration: Declaration, pool: Pool, loader: Loader) -> None:
         super().__init__(declaration, pool, loader)
-        self._parameters = declaration.parameters
         self._result = declaration.result.type
         self._is_json = self._result == JSON
-        self._rows = self.codecs.rows
-        # A result may need larger windows, and a call with host functions is not made twice to find
-        # that out.
-        self._begins_with_large_windows = (
-            self._limits.max_output > WINDOW and declaration.host_functions is not None
-        )
 
     def call(self, arguments: tuple[Any, ...]) -> Any:
         """A call with an argument for each parameter: values, or arrays among them."""
@@ -83,6 +72,11 @@ class Calls(RuntimeKeeper):
         bindings = self._bindings
         if bindings and changed(bindings):
             self._forget(bindings)
+        call_numbers = self._call_numbers
+        if call_numbers is not None:
+            result = call_numbers(arguments)
+            if result is not NotImplemented:
+                return result
         small = self._small
         if small is not None:
             result = small.call(arguments)
@@ -151,7 +145,11 @@ class Calls(RuntimeKeeper):
                 whole = codec.batch(columns, rows)
             chunks = self._in_chunks(whole, Calls._call_with_batch, copy, spread)
         result = result_in(self._name, container, self._result, chunks)
-        return _parsed(self._name, container, result) if self._is_json else result
+        if not self._is_json:
+            return result
+        from udfvm.codec.json_values import parsed_result
+
+        return parsed_result(self._name, container, result)
 
     def _call_with_producers(self, arguments: Sequence[Any], spread: bool) -> Any:
         """A call with columns of other libraries."""
@@ -160,17 +158,6 @@ class Calls(RuntimeKeeper):
         given = taken(self._name, self._parameters, arguments, json=self._is_json)
         result = self.call_columns(given.arguments, given.container, spread=spread)
         return given.give_back(result)
-
-    def take_vm(self, windows: Windows | None = None) -> tuple[Runtime, VM]:
-        """Returns a VM of the function's image, and what calls need. Give it back to the runtime's
-        pool. ``windows`` are those of a VM that is opened for the one call.
-        """
-        runtime = self.ready()
-        try:
-            return runtime, runtime.pool.take(runtime.image, windows, runtime.limits.timeout_ns)
-        except ForkedError as error:
-            self._renew(error, runtime)
-            return self.take_vm(windows)
 
     def warm(self, pool: Pool, vms: int) -> int:
         """Makes so many VMs of a pool ready, each by a call with a row of zeros, for the pages that
@@ -199,7 +186,9 @@ class Calls(RuntimeKeeper):
     # ---- Rows ----
 
     def _call_with_any(self, arguments: Sequence[Any]) -> Any:
-        if arguments and isinstance(arguments[0], _loaded_arrays()):
+        from udfvm.codec.loaded_arrays import loaded_arrays
+
+        if arguments and isinstance(arguments[0], loaded_arrays()):
             return self.call_columns(arguments, spread=True)
         from udfvm.codec.containers import Container, container_of_result
         from udfvm.codec.scalars import columns_of_values, python_value
@@ -212,74 +201,6 @@ class Calls(RuntimeKeeper):
             for each in zip(self._parameters, arguments, strict=True)
         ]
         return self._call_row(self._rows, values)
-
-    def _call_row(self, rows: RowCodec, arguments: Sequence[Any]) -> object:
-        if rows.is_null(arguments):
-            return None
-        payload = rows.encode(arguments)
-        status, reply = self._fresh_call(REQUEST_ROW, payload)
-        if status:
-            raise guest_exception(reply, self._name, parameters=self._parameters)
-        return rows.decode(reply)
-
-    def _fresh_call(self, request: int, payload: bytes) -> tuple[int, bytes]:
-        """A whole call; returns the status and the reply."""
-        runtime = self._runtime or self.ready()
-        if self._begins_with_large_windows:
-            return self._fresh_call_in_windows(request, payload, None)
-        try:
-            return runtime.pool.fresh_call(
-                runtime.image, request, payload, runtime.limits, self._name
-            )
-        except ForkedError as error:
-            self._renew(error, runtime)
-            return self._fresh_call(request, payload)
-        except (InputTooLargeError, OutputLimitError) as error:
-            return self._fresh_call_in_windows(request, payload, error)
-
-    def _fresh_call_in_windows(
-        self, request: int, payload: bytes, failure: InputTooLargeError | OutputLimitError | None
-    ) -> tuple[int, bytes]:
-        """A whole call in larger windows. ``failure`` is how it ended with the usual ones, where it
-        was made.
-        """
-
-        def call(windows: Windows | None) -> tuple[int, bytes]:
-            runtime, vm = self.take_vm(windows)
-            try:
-                reply = vm.call(request, payload, runtime.limits, self._name)
-                return reply.status, bytes(reply.data)
-            finally:
-                runtime.pool.give(vm)
-
-        return self._call_in_windows(call, len(payload), failure)
-
-    def _call_in_windows(
-        self,
-        call: Callable[[Windows | None], _Result],
-        size: int,
-        failure: TooLarge | InputTooLargeError | None,
-    ) -> _Result:
-        """A call whose request, of so many bytes, or whose result does not fit the usual
-        windows.
-        """
-        from udfvm.call.windows import call_with_windows
-
-        output = failure if isinstance(failure, OutputLimitError) else None
-        advice = (
-            ""
-            if self.declaration.elementwise
-            else "; or declare elementwise=True, if the function works row by row"
-        )
-        return call_with_windows(
-            self._name,
-            self._limits,
-            size,
-            call,
-            failure=output,
-            may_repeat=not self.declaration.host_functions,
-            advice=advice,
-        )
 
     # ---- Columns ----
 
@@ -370,25 +291,3 @@ class Calls(RuntimeKeeper):
         if status:
             raise guest_exception(reply, self._name, first_row, rows, self._parameters)
         return codec.reply(reply, rows, is_data)
-
-
-def _parsed(name: str, container: Container, result: Any) -> Any:
-    """Returns a result that is JSON, as Python has it; in columns of Arrow it is text."""
-    from udfvm.codec.containers import Container
-    from udfvm.codec.json_values import json_value, json_values
-
-    try:
-        if container is Container.SCALAR:
-            return json_value(result)
-        return json_values(result) if container is Container.NUMPY else result
-    except ValueError as error:
-        raise ProtocolError(f"UDF {name!r}: the guest's reply is not valid: {error}") from error
-
-
-def _loaded_arrays() -> tuple[type, ...]:
-    """Returns the classes of arrays, of the libraries that are loaded: no value can be of
-    another's.
-    """
-    numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
-    arrays: tuple[type, ...] = () if numpy is None else (numpy.ndarray,)
-    return arrays if pyarrow is None else (*arrays, pyarrow.Array, pyarrow.ChunkedArray)

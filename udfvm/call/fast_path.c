@@ -16,6 +16,7 @@
 #include "arrow_arrays.h"
 #include "column_calls.h"
 #include "number_replies.h"
+#include "row_calls.h"
 #include "small_calls.h"
 #include "small_columns.h"
 #include "udfvm_abi.h"
@@ -372,7 +373,8 @@ static int module_exec(PyObject *module)
     if (!type)
         return -1;
     small_calls_type = (PyTypeObject *)type; /* the module is not unloaded */
-    const int code = PyModule_AddType(module, small_calls_type);
+    int code = PyModule_AddType(module, small_calls_type);
+    code = code < 0 ? code : row_calls_add(module);
     return code < 0 ? code : column_calls_add(module);
 }
 

@@ -84,6 +84,7 @@ class RuntimeKeeper:
         self._runtime: Runtime | None = None
         self._bindings: Bindings = ()  # that the image was made from; see udfvm/load/bindings.py
         self._small: Any = None  # SmallBatches, once a batch of arrays was seen
+        self._call_numbers: Any = None  # NumberRows.call, once rows of numbers were seen
         self.pace: Any = None  # Pace, once a batch of many rows was seen
 
     def current(self) -> Runtime:
@@ -121,7 +122,7 @@ class RuntimeKeeper:
         made = copy.copy(self)
         made._guard = ForkLock()
         made._bindings = ()
-        made._small = None
+        made._small = made._call_numbers = None
         if timeout_ns is not None:
             made._limits = self._limits._replace(timeout_ns=timeout_ns)
             limits = core_limits(made._limits, runtime.host_functions, runtime.log)
@@ -144,7 +145,7 @@ class RuntimeKeeper:
         with self._guard.lock:
             if self._bindings is bindings:  # else another thread was here before
                 self._bindings = ()
-                self._runtime = self._small = None
+                self._runtime = self._small = self._call_numbers = None
 
     def _renew(self, error: ForkedError, runtime: Runtime) -> None:
         """Drops a runtime that could not be used because its VMs are those of a parent process: the
@@ -156,7 +157,7 @@ class RuntimeKeeper:
             raise error
         with self._guard.lock:
             if self._runtime is runtime:
-                self._runtime = self._small = None
+                self._runtime = self._small = self._call_numbers = None
 
     def _build(self) -> Runtime:
         from udfvm import vmm

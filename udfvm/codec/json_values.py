@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from udfvm.errors import ProtocolError
+
 if TYPE_CHECKING:
     import numpy as np
+
+    from udfvm.codec.containers import Container
 
 
 def json_value(text: str | None) -> Any:
@@ -30,3 +34,15 @@ def json_values(texts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     for index, text in enumerate(texts):  # assigned one by one, or lists would be rows of it
         values[index] = json_value(text)
     return values
+
+
+def parsed_result(function: str, container: Container, result: Any) -> Any:
+    """Returns a result that is JSON, as Python has it; in columns of Arrow it is text. Raises
+    ProtocolError.
+    """
+    try:
+        if container.name == "SCALAR":
+            return json_value(result)
+        return json_values(result) if container.name == "NUMPY" else result
+    except ValueError as error:
+        raise ProtocolError(f"UDF {function!r}: the guest's reply is not valid: {error}") from error

@@ -13,6 +13,7 @@ from udfvm.types.arrow_types import Kind, Parameter
 #: Makes a row of as many arguments as there are parameters.
 RowEncoder = Callable[[Sequence[Any]], bytes]
 
+MAX_NUMBERS: Final = 14  # of a row that C code makes: ``udfvm/call/row_calls.c``
 _FORMATS: Final = {"int64": "q", "double": "d"}
 _LARGEST_EXACT: Final = 2**53  # up to there every integer is a float
 

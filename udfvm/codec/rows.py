@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Final
 
-from udfvm.codec.number_rows import RowEncoder, are_exact, fast_encoder, number_packer
+from udfvm.codec.number_rows import MAX_NUMBERS, RowEncoder, are_exact, fast_encoder, number_packer
 from udfvm.codec.stored_values import NoPythonValueError
 from udfvm.codec.value_codecs import codec_of, decoder_of, zero
 from udfvm.errors import ProtocolError, TypeMappingError
@@ -35,6 +35,10 @@ class RowCodec:
             codec_of(parameter.type.kind).encode_argument for parameter in parameters
         )
         self._pack_numbers = number_packer(self._parameters)
+        #: All parameters are numbers, so that calls can be made in C.
+        self.takes_numbers = (
+            self._pack_numbers is not None and 0 < len(self._parameters) <= MAX_NUMBERS
+        )
         self._result_row = -1 if result.type.row is None else int(result.type.row)
         self._decode = decoder_of(result.type)
         # The payload of a ROW request. Raises TypeMappingError for an argument that is not of its

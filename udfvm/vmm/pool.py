@@ -181,8 +181,8 @@ class ImagePool:
         """Makes a whole call on any VM: takes, calls, copies the reply, restores and gives back.
         Returns the status and the reply.
 
-        This is the fastest way to call: after an exit, everything that Python touches is out of the
-        processor's caches.
+        This is the fastest way for Python code: after an exit, everything that Python touches is
+        out of the processor's caches.
         """
         error, taken = thread_error(), _taken_reply()
         reply, output = taken
