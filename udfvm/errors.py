@@ -264,7 +264,7 @@ class UnknownUDFError(Error, LookupError):
 
     >>> udfvm.arrow.unregister(None, "absent")
     Traceback (most recent call last):
-    udfvm.errors.UnknownUDFError: no UDF named 'absent' is registered in pyarrow.compute
+    udfvm.errors.UnknownUDFError: udfvm.arrow.unregister: no UDF named 'absent' is registered in ...
     """
 
 

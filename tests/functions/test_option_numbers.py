@@ -212,7 +212,7 @@ def test_numbers_of_other_libraries() -> None:
     assert (
         policy.load_timeout,
         policy.statement_timeout,
-        policy.for_extension().load_timeout_ns,
+        udfvm.sqlite.policy.offered_policy(policy).load_timeout_ns,
     ) == (30.0, 5.0, 30 * 10**9)
 
 

@@ -14,6 +14,8 @@ import click
 import pytest
 
 import udfvm
+import udfvm.arrow
+import udfvm.sqlite
 from udfvm import cli
 from udfvm import limits as policy
 from udfvm.functions import native, options, wasm
@@ -279,3 +281,34 @@ def variables_of_the_code() -> set[str]:
         if "_guest" not in path.parts
     )
     return set(re.findall(r"""(?:getenv\(|environ\.get\(|environ\[)["'](UDFVM_\w+)""", code))
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        udfvm,
+        udfvm.sqlite,
+        udfvm.arrow,
+        udfvm.ScalarFunction,
+        udfvm.TableFunction,
+        udfvm.AggregateFunction,
+        udfvm.Pool,
+        udfvm.PoolStatistics,
+        udfvm.Progress,
+        udfvm.sqlite.Policy,
+    ],
+    ids=lambda owner: owner.__name__,
+)
+def test_every_public_name_is_on_a_page(owner: Any) -> None:
+    text = "\n".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    names = {name for name in dir(owner) if not name.startswith("_")}
+    assert names <= set(re.findall(r"\w+", text)), names - set(re.findall(r"\w+", text))
+
+
+def test_defaults_of_a_pool_are_as_documented() -> None:
+    options = inspect.signature(udfvm.Pool).parameters
+    text = " ".join((ROOT / "docs" / "howto.md").read_text().split())
+    assert f"up to {options['size'].default} VMs for each base image" in text
+    assert f"`wait` seconds ({options['wait'].default:g}, if not given)" in text
+    assert f"above `keep` ({options['keep'].default}, if not given)" in text
+    assert f"after `keep_seconds` ({options['keep_seconds'].default:g})" in text

@@ -179,7 +179,7 @@ def _unknown(name: str) -> UnknownUDFError:
     if meant:
         advice = f": did you mean {meant!r}?"
     else:
-        advice = f"; those that are: {listed(known, 'and')}" if known else "; none is"
+        advice = f"; those that are: {listed(known, 'and')}" if known else "; there are none"
     return UnknownUDFError(
         f"udfvm.arrow.unregister: no UDF named {name!r} is registered in pyarrow.compute{advice}"
     )

@@ -57,7 +57,7 @@ from udfvm.sqlite import _extension
 from udfvm.sqlite._functions import offered_function
 from udfvm.sqlite._offer import offer
 from udfvm.sqlite._times import CHOICES
-from udfvm.sqlite.policy import Policy
+from udfvm.sqlite.policy import Policy, offered_policy, runtimes_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -164,7 +164,7 @@ def register(
                 f"udfvm.sqlite.register: the name {name_in_sql!r} begins with vm_, as udfvm's own"
                 " do: pass another name="
             )
-    offered_policy = policy.for_extension() if policy else None
+    offered = offered_policy(policy) if policy else None
     offer(
         _loader("register", target),
         functions=[
@@ -174,13 +174,13 @@ def register(
                 isolation=isolation or function.isolation,
                 in_schema=in_schema,
                 times=times,
-                log_sink=offered_policy.log_sink if offered_policy else 0,
+                log_sink=offered.log_sink if offered else 0,
             )
             for name_in_sql, function in named
         ],
         replace=replace,
-        policy=offered_policy,
-        runtimes=policy.runtimes() if policy else [],
+        policy=offered,
+        runtimes=runtimes_of(policy) if policy else [],
         to_apsw=_is_apsw(target),
     )
 

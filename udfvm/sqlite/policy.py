@@ -143,7 +143,7 @@ class Policy:
         self._check_options()
         if self.pool is not None and not isinstance(self.pool, Pool):
             raise OptionError(f"{_NAME}: pool= takes a udfvm.Pool; got {shown(self.pool)}")
-        self.limits()
+        limits_of(self)
 
     def _check_options(self) -> None:
         with options_of(_NAME):
@@ -160,46 +160,6 @@ class Policy:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
-    def limits(self) -> Limits:
-        """Returns the limits of a stored function's rows. Raises OptionError."""
-        with options_of(_NAME):
-            return Limits.parse(
-                memory=self.memory,
-                timeout=self.row_timeout,
-                max_output=self.max_output,
-                max_log=DEFAULT_LOG,
-                files=self.files,
-                log=self.log,
-            )
-
-    def for_extension(self) -> _offer.OfferedPolicy:
-        """Returns the policy as the extension takes it."""
-        languages = Language(0)
-        for language in self.languages:
-            languages |= _LANGUAGES[language]
-        return _offer.OfferedPolicy(
-            languages=languages,
-            allow_create=self.allow_create,
-            max_source=self.max_source,
-            limits=self.limits(),
-            load_timeout_ns=int(self.load_timeout * _NANOSECONDS),
-            statement_timeout_ns=int((self.statement_timeout or 0) * _NANOSECONDS),
-            idle_spin_us=round(self.idle_spin * 1e6),
-            log_sink=_sink(self.log).address,
-            tenant=0 if self.pool is None else self.pool._tenant_number,
-        )
-
-    def runtimes(self) -> list[_offer.OfferedRuntime]:
-        """Returns what loads the functions of each language. Builds images that are missing.
-
-        WebAssembly is left out if the package wasmtime is missing.
-        """
-        return [
-            runtime(language, self.limits().memory, self.packages, self.pool)
-            for language in self.languages
-            if language != "wasm" or wasm_is_there()
-        ]
-
 
 Policy.__init__ = checks_options(_NAME)(Policy.__init__)  # type: ignore[method-assign]
 
@@ -210,6 +170,49 @@ _sinks: Final[dict[int, tuple[Log, BoundLog]]] = {}
 
 def _sink(log: Log) -> BoundLog:
     return _sinks.setdefault(id(log), (log, bind(log)))[1]
+
+
+def limits_of(policy: Policy) -> Limits:
+    """Returns the limits of a stored function's rows. Raises OptionError."""
+    with options_of(_NAME):
+        return Limits.parse(
+            memory=policy.memory,
+            timeout=policy.row_timeout,
+            max_output=policy.max_output,
+            max_log=DEFAULT_LOG,
+            files=policy.files,
+            log=policy.log,
+        )
+
+
+def offered_policy(policy: Policy) -> _offer.OfferedPolicy:
+    """Returns the policy as the extension takes it."""
+    languages = Language(0)
+    for language in policy.languages:
+        languages |= _LANGUAGES[language]
+    return _offer.OfferedPolicy(
+        languages=languages,
+        allow_create=policy.allow_create,
+        max_source=policy.max_source,
+        limits=limits_of(policy),
+        load_timeout_ns=int(policy.load_timeout * _NANOSECONDS),
+        statement_timeout_ns=int((policy.statement_timeout or 0) * _NANOSECONDS),
+        idle_spin_us=round(policy.idle_spin * 1e6),
+        log_sink=_sink(policy.log).address,
+        tenant=0 if policy.pool is None else policy.pool._tenant_number,
+    )
+
+
+def runtimes_of(policy: Policy) -> list[_offer.OfferedRuntime]:
+    """Returns what loads the functions of each language. Builds images that are missing.
+
+    WebAssembly is left out if the package wasmtime is missing.
+    """
+    return [
+        runtime(language, limits_of(policy).memory, policy.packages, policy.pool)
+        for language in policy.languages
+        if language != "wasm" or wasm_is_there()
+    ]
 
 
 def wasm_is_there() -> bool:
