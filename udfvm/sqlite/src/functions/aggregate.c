@@ -131,8 +131,9 @@ static int take_row(struct session *session, uint64_t group, bool inverse,
                     sqlite3_value **arguments, char **error)
 {
     struct udfvm_reply reply;
+    int64_t integers[MAX_PARAMETERS];
     session->row = inverse ? -1 : session->rows_seen++;
-    enum row_check check = row_check(session, arguments, error);
+    enum row_check check = row_check(session, arguments, integers, error);
     if (check == ROW_NULL)
         return SQLITE_OK; /* as SQLite's own aggregates do */
     if (check == ROW_BAD)

@@ -4,11 +4,12 @@
 #include "statement/report.h"
 #include "statement/row.h"
 
-static void run_row(struct session *session, sqlite3_context *context, sqlite3_value **arguments)
+static void run_row(struct session *session, sqlite3_context *context, sqlite3_value **arguments,
+                    const int64_t integers[MAX_PARAMETERS])
 {
     const struct sql_function *function = session->function;
     struct row_request request;
-    if (!row_encode(session, context, arguments, &request))
+    if (!row_encode(session, context, arguments, integers, &request))
         return;
     struct udfvm_reply reply;
     struct udfvm_error error;
@@ -46,7 +47,8 @@ static void call(struct statement *statement, struct session *session,
     }
     session->row++;
     char *wrong;
-    enum row_check check = row_check(session, arguments, &wrong);
+    int64_t integers[MAX_PARAMETERS];
+    enum row_check check = row_check(session, arguments, integers, &wrong);
     if (check == ROW_BAD)
         fail_with(sqlite3_api, context, wrong);
     if (check == ROW_NULL)
@@ -60,7 +62,7 @@ static void call(struct statement *statement, struct session *session,
     struct udfvm_error error; /* set where it is read */
     bool interrupted = connection_interrupted(sqlite3_api, function->registry->connection);
     if (!interrupted && session_ready(session, 0, &error))
-        run_row(session, context, arguments);
+        run_row(session, context, arguments, integers);
     else if (interrupted || connection_interrupted(sqlite3_api, function->registry->connection))
         sqlite3_result_error_code(context, SQLITE_INTERRUPT);
     else

@@ -124,7 +124,8 @@ static int begin(struct function_cursor *cursor, sqlite3_value **values)
     struct session *session = cursor->results.session;
     const int64_t row = ++session->row;
     char *error = NULL;
-    const enum row_check check = row_check(session, values, &error);
+    int64_t integers[MAX_PARAMETERS];
+    const enum row_check check = row_check(session, values, integers, &error);
     if (check == ROW_BAD)
         return function_cursor_fail(cursor, SQLITE_ERROR, error);
     cursor->done = check == ROW_NULL; /* a NULL that the parameter does not allow: no rows */

@@ -210,13 +210,13 @@ int session_discard(struct session *session, const struct batch_exchange *exchan
     return code == UDFVM_OK ? SQLITE_OK : fail(session, exchange, &failure, error);
 }
 
-static bool put(const struct session *session, struct batch *batch, size_t column, uint32_t index,
-                sqlite3_value *value)
+static bool put(sqlite_library *library, struct batch *batch, size_t column, sqlite3_value *value,
+                int64_t integer)
 {
-    sqlite_library *sqlite3_api = session->function->registry->library;
+    sqlite_library *sqlite3_api = library;
     return batch->columns[column].type == UDFVM_TYPE_FLOAT64
                ? batch_put_real(batch, column, sqlite3_value_double(value))
-               : batch_put_integer(batch, column, value_integer(session, index, value));
+               : batch_put_integer(batch, column, integer);
 }
 
 /* Most values are numbers of the very type. */
@@ -254,9 +254,11 @@ static int put_value(const struct session *session, struct batch *batch, size_t 
 {
     const struct sql_parameter *parameter = &session->function->parameters[index];
     const uint32_t type = parameter->type;
-    if (put_at_once(session->function->registry->library, batch, column, parameter, value))
+    sqlite_library *library = session->function->registry->library;
+    int64_t integer = 0;
+    if (put_at_once(library, batch, column, parameter, value))
         return SQLITE_OK;
-    switch (value_check(session, index, value, error)) {
+    switch (value_check(session, index, value, &integer, error)) {
     case ROW_NULL:
         SQL_TRY_MEMORY(batch_put_null(batch, column));
         return SQLITE_OK;
@@ -267,7 +269,7 @@ static int put_value(const struct session *session, struct batch *batch, size_t 
     }
     if (type == UDFVM_TYPE_TEXT || type == UDFVM_TYPE_BLOB)
         return put_bytes(session, batch, column, index, value, error);
-    SQL_TRY_MEMORY(put(session, batch, column, index, value));
+    SQL_TRY_MEMORY(put(library, batch, column, value, integer));
     return SQLITE_OK;
 }
 

@@ -18,36 +18,32 @@ static bool exact_real(const struct sql_parameter *parameter, int64_t integer)
     return real < 9223372036854775808.0 && (int64_t)real == integer;
 }
 
-static bool read_times(sqlite_library *library, const struct udfvm_sqlite_times *times,
-                       sqlite3_value *value, int64_t *count)
-{
-    sqlite_library *sqlite3_api = library;
-    const char *text = (const char *)sqlite3_value_text(value);
-    return text && times_read(times, text, (size_t)sqlite3_value_bytes(value), count);
-}
-
 static bool fits_times(sqlite_library *library, const struct udfvm_sqlite_times *times, int found,
-                       sqlite3_value *value)
+                       sqlite3_value *value, int64_t *integer)
 {
     sqlite_library *sqlite3_api = library;
-    char text[TIMES_TEXT];
-    int64_t count;
+    char written[TIMES_TEXT];
     if (times->form == UDFVM_SQLITE_TIME_COUNT)
-        return found == SQLITE_INTEGER && times_write(times, sqlite3_value_int64(value), text) != 0;
-    return found == SQLITE_TEXT && read_times(library, times, value, &count);
+        return found == SQLITE_INTEGER &&
+               times_write(times, sqlite3_value_int64(value), written) != 0;
+    if (found != SQLITE_TEXT)
+        return false;
+    const char *text = (const char *)sqlite3_value_text(value);
+    return text && times_read(times, text, (size_t)sqlite3_value_bytes(value), integer);
 }
 
 /* Returns true if a value that is not NULL has the parameter's type, by the rules of
  * udfvm/types/conversions.py for the types of SQL. tests/sqlite/test_conversions.py compares them.
- */
+ * *integer is then what an INT64 or BOOL is for the function. */
 static bool fits(sqlite_library *library, const struct sql_parameter *parameter, int found,
-                 sqlite3_value *value)
+                 sqlite3_value *value, int64_t *integer)
 {
     sqlite_library *sqlite3_api = library;
     if (parameter->times.form != UDFVM_SQLITE_AS_DECLARED)
-        return fits_times(library, &parameter->times, found, value);
+        return fits_times(library, &parameter->times, found, value, integer);
     switch (parameter->type) {
     case UDFVM_TYPE_INT64:
+        *integer = found == SQLITE_INTEGER ? sqlite3_value_int64(value) : 0;
         return found == SQLITE_INTEGER;
     case UDFVM_TYPE_FLOAT64:
         return found == SQLITE_FLOAT ||
@@ -57,47 +53,38 @@ static bool fits(sqlite_library *library, const struct sql_parameter *parameter,
     case UDFVM_TYPE_BLOB:
         return found == SQLITE_BLOB;
     default:
-        return found == SQLITE_INTEGER && (uint64_t)sqlite3_value_int64(value) <= 1;
+        *integer = found == SQLITE_INTEGER ? sqlite3_value_int64(value) : -1;
+        return (uint64_t)*integer <= 1;
     }
 }
 
 enum row_check value_check(const struct session *session, uint32_t index, sqlite3_value *value,
-                           char **wrong)
+                           int64_t *integer, char **wrong)
 {
     const struct sql_function *function = session->function;
     sqlite_library *sqlite3_api = function->registry->library;
     const int found = sqlite3_value_type(value);
     if (found == SQLITE_NULL)
         return ROW_NULL;
-    if (fits(sqlite3_api, &function->parameters[index], found, value))
+    if (fits(sqlite3_api, &function->parameters[index], found, value, integer))
         return ROW_CALL;
     *wrong = describe_wrong_type(session, index, value);
     return ROW_BAD;
 }
 
-enum row_check row_check(const struct session *session, sqlite3_value **arguments, char **wrong)
+enum row_check row_check(const struct session *session, sqlite3_value **arguments,
+                         int64_t integers[MAX_PARAMETERS], char **wrong)
 {
     const struct sql_function *function = session->function;
     enum row_check result = ROW_CALL;
     for (uint32_t i = 0; i < function->parameter_count; i++) {
-        const enum row_check check = value_check(session, i, arguments[i], wrong);
+        const enum row_check check = value_check(session, i, arguments[i], &integers[i], wrong);
         if (check == ROW_BAD)
             return ROW_BAD;
         if (check == ROW_NULL && !function->parameters[i].nullable)
             result = ROW_NULL;
     }
     return result;
-}
-
-int64_t value_integer(const struct session *session, uint32_t index, sqlite3_value *value)
-{
-    const struct udfvm_sqlite_times *times = &session->function->parameters[index].times;
-    sqlite_library *library = session->function->registry->library, *sqlite3_api = library;
-    int64_t count = 0;
-    if (times->form == UDFVM_SQLITE_AS_DECLARED)
-        return sqlite3_value_int64(value);
-    (void)read_times(library, times, value, &count); /* value_check has read it before */
-    return count;
 }
 
 int value_bytes(const struct session *session, uint32_t index, sqlite3_value *value,
@@ -176,7 +163,7 @@ static bool encode_bytes(const struct session *session, sqlite3_context *context
 }
 
 bool row_encode(const struct session *session, sqlite3_context *context, sqlite3_value **arguments,
-                struct row_request *request)
+                const int64_t integers[MAX_PARAMETERS], struct row_request *request)
 {
     const struct sql_function *function = session->function;
     sqlite_library *sqlite3_api = function->registry->library;
@@ -202,7 +189,7 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
         if (sqlite3_value_type(arguments[i]) == SQLITE_NULL)
             value.type = UDFVM_TYPE_NULL;
         else if (value.type == UDFVM_TYPE_INT64 || value.type == UDFVM_TYPE_BOOL)
-            value.integer = value_integer(session, i, arguments[i]);
+            value.integer = integers[i];
         else if (value.type == UDFVM_TYPE_FLOAT64)
             value.real = sqlite3_value_double(arguments[i]);
         else if (!encode_bytes(session, context, i, arguments[i], &value, request))
