@@ -27,6 +27,7 @@ BELOW = {
 # Of guest/include.
 PUBLIC = {
     "udfvm_abi.h",
+    "arrow_c_data.h",
     "column_format.h",
     "elf_format.h",
     "initial_stack.h",

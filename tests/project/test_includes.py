@@ -1,5 +1,6 @@
 """C includes what its layer may know of: the core itself and the ABI, the extension and the fast
-path the interface of the core and the ABI besides. The ABI has checks of its texts and columns.
+path the interface of the core and the ABI besides. The ABI has checks of its texts and columns, and
+the fast path and the Python runtime have one declaration of Arrow's arrays.
 
 What the guest kernel and the runtimes include is checked in tests/guest.
 """
@@ -16,6 +17,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(["<][^">]+[">])', re.MULTILINE)
 ABI = ROOT / "guest" / "include" / "udfvm_abi.h"
 FORMATS = {ABI.with_name("utf8.h"), ABI.with_name("column_format.h")}  # checks of the ABI's data
 SIZES = ABI.with_name("size_text.h")  # how both sides write sizes
+ARRAYS = ABI.with_name("arrow_c_data.h")  # how pyarrow hands out arrays, on both sides
 CORE = ROOT / "udfvm" / "vmm" / "core"
 API = CORE / "api.h"
 GENERATED = {"sql_type_names.h"}  # by the build, from files of this layer
@@ -23,8 +25,9 @@ GENERATED = {"sql_type_names.h"}  # by the build, from files of this layer
 LAYERS = {
     "udfvm/vmm/core": {ABI, SIZES},
     "udfvm/sqlite/src": {ABI, API, *FORMATS},
-    "udfvm/call": {ABI, API},
+    "udfvm/call": {ABI, API, ARRAYS},
     "udfvm/load": set(),
+    "udfvm/functions": {ROOT / "udfvm/call/column_calls.h"},  # Arrow's kernels, in C++
 }
 
 
@@ -44,7 +47,7 @@ def included(path: Path, root: Path, others: set[Path]) -> list[Path]:
 @pytest.mark.parametrize("folder", LAYERS)
 def test_a_layer_includes_itself_and_what_is_below(folder: str) -> None:
     root, others = ROOT / folder, LAYERS[folder]
-    paths = sources(".c", ".h", ".S", folders=[folder])
+    paths = sources(".c", ".cpp", ".h", ".S", folders=[folder])
     paths = [path for path in paths if path.is_relative_to(root)]
     assert paths
     for path in paths:
@@ -111,6 +114,10 @@ def test_one_folder_knows_kvm() -> None:
         if not path.is_relative_to(CORE / "kvm") and names.search(path.read_text())
     }
     outside -= {"udfvm/vmm/core/hypervisor.h"}  # which names the folder, in a comment
+    opened = re.compile(r"""["']/dev/kvm["']""")  # texts for users name it among other words
+    python = sources(".py", folders=["udfvm"])
+    outside |= {name(path) for path in python if opened.search(path.read_text())}
+    outside -= {"udfvm/cli/deep/vcpu.py"}  # which looks from outside whether KVM does its part
     assert "kvm/" not in "".join(included_names(CORE / "hypervisor.h"))
     check(outside, "KVM outside its folder")
 

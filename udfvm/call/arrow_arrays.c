@@ -22,14 +22,8 @@ bool arrow_export(PyObject *array, PyObject *method, struct arrow_array *exporte
     if (done && exported->release && exported->n_buffers == 2)
         return true;
     PyErr_Clear();
-    arrow_release(exported);
+    arrow_array_release(exported);
     return false;
-}
-
-void arrow_release(struct arrow_array *exported)
-{
-    if (exported->release)
-        exported->release(exported);
 }
 
 bool arrow_has_nulls(const struct arrow_array *exported)
@@ -89,6 +83,6 @@ PyObject *arrow_import(struct arrow_memory *memory, int64_t rows, PyObject *impo
         made = PyObject_Vectorcall(import, arguments + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
         Py_DECREF(address);
     }
-    arrow_release(&array); /* pyarrow did not take it over */
+    arrow_array_release(&array); /* pyarrow did not take it over */
     return made;
 }

@@ -8,24 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ArrowArray, as the interface defines it. */
-struct arrow_array {
-    int64_t length;
-    int64_t null_count; /* -1: not known */
-    int64_t offset;
-    int64_t n_buffers;
-    int64_t n_children;
-    const void **buffers;
-    struct arrow_array **children;
-    struct arrow_array *dictionary;
-    void (*release)(struct arrow_array *);
-    void *private_data;
-};
+#include "arrow_c_data.h"
 
 /* Exports an array of pyarrow whose class says that it is one of numbers. False, without an
  * exception: it cannot be. Release it. `method` is pyarrow.Array._export_to_c. */
 bool arrow_export(PyObject *array, PyObject *method, struct arrow_array *exported);
-void arrow_release(struct arrow_array *exported);
 
 /* Whether a value is null. */
 bool arrow_has_nulls(const struct arrow_array *exported);

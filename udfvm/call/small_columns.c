@@ -50,14 +50,14 @@ bool column_take_arrow(PyObject *argument, PyObject *method, Py_UCS4 format, str
         column->size = column->rows * width_of(format);
         return true;
     }
-    arrow_release(array);
+    arrow_array_release(array);
     return false;
 }
 
 void column_give(struct column *column)
 {
     if (column->is_arrow)
-        arrow_release(&column->array);
+        arrow_array_release(&column->array);
     else
         PyBuffer_Release(&column->buffer);
 }

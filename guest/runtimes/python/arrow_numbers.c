@@ -49,12 +49,6 @@ bool arrow_numbers_take(const struct arrow_methods *methods, PyObject *array, in
         *data = (const char *)exported->buffers[1] + (size_t)exported->offset * width;
         return true;
     }
-    arrow_numbers_release(exported);
+    arrow_array_release(exported);
     return false;
-}
-
-void arrow_numbers_release(struct arrow_array *exported)
-{
-    if (exported->release)
-        exported->release(exported);
 }

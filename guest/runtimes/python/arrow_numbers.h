@@ -8,19 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ArrowArray, as the interface defines it. */
-struct arrow_array {
-    int64_t length;
-    int64_t null_count; /* -1: not known */
-    int64_t offset;
-    int64_t n_buffers;
-    int64_t n_children;
-    const void **buffers;
-    struct arrow_array **children;
-    struct arrow_array *dictionary;
-    void (*release)(struct arrow_array *);
-    void *private_data;
-};
+#include "arrow_c_data.h"
 
 /* What pyarrow has for it. */
 struct arrow_methods {
@@ -35,9 +23,8 @@ PyObject *arrow_numbers_make(const struct arrow_methods *methods, PyObject *type
                              const void *data, const void *buffers[2]);
 
 /* Returns true for an array of so many numbers of the declared type, without nulls: *data is where
- * they lie until it is released. Otherwise false, without an exception. */
+ * they lie until it is released (arrow_array_release). Otherwise false, without an exception. */
 bool arrow_numbers_take(const struct arrow_methods *methods, PyObject *array, int64_t rows,
                         size_t width, const void **data, struct arrow_array *exported);
-void arrow_numbers_release(struct arrow_array *exported);
 
 #endif

@@ -1,4 +1,4 @@
-/* udfvm_agent.NumbersFunction: see numbers_function.h. numpy is used through its Python interface:
+/* _udfvm_agent.NumbersFunction: see numbers_function.h. numpy is used through its Python interface:
  * the extension needs no numpy to be built. */
 #include "python/numbers_function.h"
 
@@ -224,7 +224,7 @@ enum numbers_outcome numbers_function_batch(struct numbers_function *function,
                                   storage_width(function->result_storage), &data, &exported)) {
         outcome = write_result(function, stream, result, data, rows, output, capacity,
                                reply_length);
-        arrow_numbers_release(&exported);
+        arrow_array_release(&exported);
     } else {
         *finished = PyObject_CallFunction(function->finish, "OL", result, (long long)rows);
         outcome = *finished ? NUMBERS_FINISHED : NUMBERS_RAISED;

@@ -1,5 +1,5 @@
-/* A vectorised function over arrays of numbers, of numpy or pyarrow, without Python code of the
- * runtime, which would write to many more pages. */
+/* _udfvm_agent.NumbersFunction: a vectorised function over arrays of numbers, of numpy or pyarrow,
+ * without Python code of the runtime, which would write to many more pages. */
 #ifndef UDFVM_PYTHON_NUMBERS_FUNCTION_H
 #define UDFVM_PYTHON_NUMBERS_FUNCTION_H
 
