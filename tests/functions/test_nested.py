@@ -219,7 +219,7 @@ def test_calls_do_not_see_what_others_did() -> None:
         name="grows",
         input_types=["list<int64>"] * 2,
         output_type="list<int64>",
-    )  # noqa: B006,E501
+    )  # noqa: B006
     assert [made([index], []) for index in range(3)] == [[0], [1], [2]]
     assert remembers([1], [2]) == [2, 1]
 

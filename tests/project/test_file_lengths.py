@@ -9,7 +9,7 @@ from sources import check, name, sources
 MAX_LINES = 400
 LINES_OF_HEADER = 30
 REASON = re.compile(r"\bLong because [\w`][^.:]{10,}[.:]")
-FILES = {path: path.read_text() for path in sources(".py", ".c", ".h", ".S")}
+FILES = {path: path.read_text() for path in sources(".py", ".pyi", ".c", ".cpp", ".h", ".S")}
 
 
 def is_long(text: str) -> bool:
@@ -17,7 +17,7 @@ def is_long(text: str) -> bool:
 
 
 def has_reason(text: str) -> bool:
-    header = " ".join(line.strip(" *#") for line in text.splitlines()[:LINES_OF_HEADER])
+    header = " ".join(line.strip(" *#/") for line in text.splitlines()[:LINES_OF_HEADER])
     return REASON.search(header) is not None
 
 

@@ -29,7 +29,10 @@ def test_every_package_has_a_layer() -> None:
     folders = (path for path in (ROOT / "udfvm").iterdir() if not path.name.startswith("_"))
     found = {f"udfvm.{path.stem}" for path in folders if path.is_dir() or path.suffix == ".py"}
     assert named == found
-    packages = {f"udfvm.{path.parent.name}" for path in (ROOT / "udfvm").glob("[!_]*/__init__.py")}
+    packages = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for path in (ROOT / "udfvm").glob("[!_]*/**/__init__.py")
+    }
     assert set(CONTRACTS["circles"]["ancestors"]) == packages
 
 

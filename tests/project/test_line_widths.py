@@ -11,7 +11,7 @@ UNBREAKABLE = re.compile(r"^\||^\S+$")  # a row of a table, one word
 
 
 def test_lines_are_short() -> None:
-    paths = sources(".build", ".c", ".h", ".js", ".ld", ".md", ".options", ".S", ".toml")
+    paths = sources(".build", ".c", ".cpp", ".h", ".js", ".ld", ".md", ".options", ".S", ".toml")
     found = [
         f"{name(path)}:{number}"
         for path in (*paths, ROOT / ".ci" / "run")

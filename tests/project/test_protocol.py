@@ -68,9 +68,21 @@ def test_no_other_file_has_an_address_of_the_protocol() -> None:
 
 
 def test_no_call_names_its_request_by_a_number() -> None:
-    """By the names that the core and the binding give to calls and their VMs."""
-    call = re.compile(r"\b(?:udfvm_vm_(?:fresh_|stream_)?call\(\w+|vm\.call\(),?\s*\d")
-    assert call.search("vm.call(3, payload)") and call.search("udfvm_vm_call(vm, 3, NULL, 0)")
+    """By the names that the core and the binding give to calls and their VMs, and the extension to
+    what it sends.
+    """
+    call = re.compile(
+        r"\budfvm_vm_(?:\w+_)?(?:call|send|request)\([^,()]+,\s*\d"
+        r"|\budfvm_pool_call\((?:[^,()]+,\s*){3}\d|\bvm\.call\(\s*\d|\.request = \d"
+    )
+    for found in (
+        "vm.call(3, payload)",
+        "udfvm_vm_call(vm, 3, NULL, 0)",
+        "udfvm_vm_stream_send(session->vm, 3, NULL, 0)",
+        "udfvm_pool_call(pool, layer, 0, 3, NULL, 0)",
+        "exchange = { .request = 3 }",
+    ):
+        assert call.search(found)
     for path in sources(".c", ".h", ".py"):
         if path != Path(__file__):
             assert not call.search(path.read_text()), name(path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
-from sources import ROOT
+from sources import ROOT, check, name, sources
 
 COMMANDS = {
     "lint": ("ruff", "check", "."),
@@ -39,3 +41,15 @@ def test_no_rule_of_branches_or_width_is_ignored() -> None:
 def test_no_file_breaks_a_rule_of_its_own() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
     assert "per-file-ignores" not in settings
+
+
+def test_no_comment_hides_what_breaks_a_rule() -> None:
+    hidden = re.compile(r"noqa: .*(?:C901|PLR09|E501)|noqa *$|#lizard |clang-format off|\bNOLINT")
+    found = [
+        f"{name(path)}:{number}"
+        for path in sources(".py", ".pyi", ".c", ".cpp", ".h")
+        if path != Path(__file__)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if hidden.search(line)
+    ]
+    check(found, "hidden from a rule")

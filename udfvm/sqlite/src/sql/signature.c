@@ -66,13 +66,17 @@ static void skip_blanks(struct signature_scanner *scanner)
         scanner->at++;
 }
 
-static bool accept(struct signature_scanner *scanner, char c)
+static bool is_next(struct signature_scanner *scanner, char c)
 {
     skip_blanks(scanner);
-    if (scanner->at == scanner->end || *scanner->at != c)
-        return false;
-    scanner->at++;
-    return true;
+    return scanner->at < scanner->end && *scanner->at == c;
+}
+
+static bool accept(struct signature_scanner *scanner, char c)
+{
+    const bool found = is_next(scanner, c);
+    scanner->at += found;
+    return found;
 }
 
 /* Takes a word of at most 63 bytes. Returns its length; 0 if there is none. */
@@ -118,8 +122,7 @@ static const char *take_parameter(struct signature_scanner *scanner,
     char first[64], second[64];
     if (i == MAX_PARAMETERS)
         return wrong(scanner, "more than 127 parameters");
-    skip_blanks(scanner);
-    if (scanner->at < scanner->end && *scanner->at == '*')
+    if (is_next(scanner, '*'))
         return wrong(scanner, "a stored function has a fixed number of parameters, without '*',");
     if (!take_word(scanner, first))
         return wrong(
@@ -129,8 +132,9 @@ static const char *take_parameter(struct signature_scanner *scanner,
     const bool named = take_word(scanner, second) > 0;
     if (colon && !named)
         return wrong(scanner, "expected a type (int, double, text, blob, bool, json)");
-    if (!find_type(named ? second : first, &signature->parameters[i].type, &signature->json[i]))
-        return unknown_type(scanner, named ? second : first);
+    const char *type = named ? second : first;
+    if (!find_type(type, &signature->parameters[i].type, &signature->json[i]))
+        return unknown_type(scanner, type);
     if (named && is_named_before(signature, first))
         return wrong(scanner, "a second parameter of the same name");
     if (named)
@@ -141,7 +145,7 @@ static const char *take_parameter(struct signature_scanner *scanner,
         .name = signature->names[i],
         .type = signature->parameters[i].type,
         .nullable = accept(scanner, '?'),
-        .kind = signature->json[i] ? UDFVM_SQLITE_JSON : UDFVM_SQLITE_PLAIN,
+        .kind = signature->json[i] ? UDFVM_SQLITE_JSON : UDFVM_SQLITE_OF_TYPE,
     };
     signature->count++;
     return NULL;
