@@ -128,34 +128,27 @@ static mode_t mode_in(int flags, va_list arguments)
     return flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
 }
 
-#define OPEN(name)                                                                                 \
-    EXPORT int name(const char *path, int flags, ...)                                              \
-    {                                                                                              \
-        va_list arguments;                                                                         \
-        va_start(arguments, flags);                                                                \
-        const mode_t mode = mode_in(flags, arguments);                                             \
-        va_end(arguments);                                                                         \
-        NEXT(name);                                                                                \
-        return BY_PATH("open", path, flags & O_CREAT ? ENOSPC : EMFILE) ? -1                       \
-                                                                        : next(path, flags, mode); \
+/* A function that opens a path: what comes before the path as parameter and as argument, `first`
+ * and `at`, is empty or ends with a comma. */
+#define OPENS(name, call, first, at)                                  \
+    EXPORT int name(first const char *path, int flags, ...)           \
+    {                                                                 \
+        va_list arguments;                                            \
+        va_start(arguments, flags);                                   \
+        const mode_t mode = mode_in(flags, arguments);                \
+        va_end(arguments);                                            \
+        NEXT(name);                                                   \
+        return BY_PATH(call, path, flags & O_CREAT ? ENOSPC : EMFILE) \
+                   ? -1                                               \
+                   : next(at path, flags, mode);                      \
     }
-OPEN(open)
-OPEN(open64)
-
-#define OPENAT(name)                                                      \
-    EXPORT int name(int at, const char *path, int flags, ...)             \
-    {                                                                     \
-        va_list arguments;                                                \
-        va_start(arguments, flags);                                       \
-        const mode_t mode = mode_in(flags, arguments);                    \
-        va_end(arguments);                                                \
-        NEXT(name);                                                       \
-        return BY_PATH("openat", path, flags & O_CREAT ? ENOSPC : EMFILE) \
-                   ? -1                                                   \
-                   : next(at, path, flags, mode);                         \
-    }
-OPENAT(openat)
-OPENAT(openat64)
+#define NOTHING
+#define A_DIRECTORY int at,
+#define AT          at,
+OPENS(open, "open", NOTHING, NOTHING)
+OPENS(open64, "open", NOTHING, NOTHING)
+OPENS(openat, "openat", A_DIRECTORY, AT)
+OPENS(openat64, "openat", A_DIRECTORY, AT)
 
 #define FCNTL(name)                                                     \
     EXPORT int name(int fd, int command, ...)                           \

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,37 +53,32 @@ def tree(top: Path, link_to: Path) -> tuple[Path, Path]:
     return top / "root" / "d", top / "root" / "link"
 
 
-def test_files_of_guests(tmp_path: Path) -> None:
-    directory, link = tree(tmp_path, tmp_path / "outside")
+def race(names: tuple[Path, Path], opened: Callable[[], int], close: Callable[[int], None]) -> None:
+    """Opens a file again and again while the names are exchanged: it is the one inside, or none."""
     served = refused = 0
-    with HostFS([tmp_path / "root"]) as files, swapping(directory, link) as swaps:
+    with swapping(*names) as swaps:
         while served + refused < ROUNDS:
             try:
-                handle, _ = files.open(os.fsencode(directory / "file"))
-            except OSError:
+                descriptor = opened()
+            except (CacheError, OSError):
                 refused += 1
                 continue
-            text = os.pread(handle, 16, 0)
-            files.close(handle)
+            text = os.pread(descriptor, 16, 0)
+            close(descriptor)
             assert text == b"inside"
             served += 1
     assert served and swaps[0] > 0
 
 
+def test_files_of_guests(tmp_path: Path) -> None:
+    names = tree(tmp_path, tmp_path / "outside")
+    path = os.fsencode(names[0] / "file")
+    with HostFS([tmp_path / "root"]) as files:
+        race(names, lambda: files.open(path)[0], files.close)
+
+
 def test_files_of_the_cache(tmp_path: Path) -> None:
     """The link leads to a directory that others can write."""
-    directory, link = tree(tmp_path, tmp_path / "outside")
+    names = tree(tmp_path, tmp_path / "outside")
     (tmp_path / "outside").chmod(0o777)
-    opened = refused = 0
-    with swapping(directory, link) as swaps:
-        while opened + refused < ROUNDS:
-            try:
-                descriptor = open_private(directory / "file")
-            except (CacheError, OSError):
-                refused += 1
-                continue
-            text = os.pread(descriptor, 16, 0)
-            os.close(descriptor)
-            assert text == b"inside"
-            opened += 1
-    assert opened and swaps[0] > 0
+    race(names, lambda: open_private(names[0] / "file"), os.close)

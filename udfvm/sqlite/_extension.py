@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,99 +22,96 @@ def member_type(structure: str, member: str) -> Any:
     return dict(ffi.typeof(f"struct {structure}").fields)[member].type
 
 
-def _constants(name: str) -> Mapping[str, int]:
-    """Returns the constants of ``enum udfvm_sqlite_NAME``, without their common prefix."""
-    declared: dict[str, int] = ffi.typeof(f"enum udfvm_sqlite_{name}").relements
-    return {key.removeprefix("UDFVM_SQLITE_"): value for key, value in declared.items()}
+def _value_of(name: str, start: int, count: int, last_values: list[Any]) -> Any:
+    """Returns the value of a constant of ``extension.h``, which has one name space for all."""
+    return ffi.integer_const(f"UDFVM_SQLITE_{name}")
 
 
-_ISOLATIONS: Final = _constants("isolation")
-_FORMS: Final = _constants("form")
-_FLAGS: Final = _constants("flag")
-_LANGUAGES: Final = _constants("language")
-_CAUSES: Final = _constants("cause")
-_TIMES_FORMS: Final = _constants("times_form")
-_KINDS: Final = _constants("kind")
-_REFUSALS: Final = _constants("refusal_reason")
+class _Constants(enum.IntEnum):
+    _generate_next_value_ = staticmethod(_value_of)
 
 
-class Isolation(enum.IntEnum):
+class _Flags(enum.IntFlag):
+    _generate_next_value_ = staticmethod(_value_of)
+
+
+class Isolation(_Constants):
     """``enum udfvm_sqlite_isolation``."""
 
-    STATEMENT = _ISOLATIONS["STATEMENT"]
-    ROW = _ISOLATIONS["ROW"]
+    STATEMENT = enum.auto()
+    ROW = enum.auto()
 
 
-class Form(enum.IntEnum):
+class Form(_Constants):
     """``enum udfvm_sqlite_form``."""
 
-    SCALAR = _FORMS["SCALAR"]
-    VECTORIZED = _FORMS["VECTORIZED"]
-    TABLE = _FORMS["TABLE"]
-    AGGREGATE = _FORMS["AGGREGATE"]
+    SCALAR = enum.auto()
+    VECTORIZED = enum.auto()
+    TABLE = enum.auto()
+    AGGREGATE = enum.auto()
 
 
-class Flag(enum.IntFlag):
+class Flag(_Flags):
     """``enum udfvm_sqlite_flag``."""
 
-    DETERMINISTIC = _FLAGS["DETERMINISTIC"]
-    IN_SCHEMA = _FLAGS["IN_SCHEMA"]
-    JSON_RESULT = _FLAGS["JSON_RESULT"]
-    INVERSE = _FLAGS["INVERSE"]
-    WHOLE = _FLAGS["WHOLE"]
-    VARIADIC = _FLAGS["VARIADIC"]
+    DETERMINISTIC = enum.auto()
+    IN_SCHEMA = enum.auto()
+    JSON_RESULT = enum.auto()
+    INVERSE = enum.auto()
+    WHOLE = enum.auto()
+    VARIADIC = enum.auto()
 
 
-class TimesForm(enum.IntEnum):
+class TimesForm(_Constants):
     """``enum udfvm_sqlite_times_form``."""
 
-    AS_DECLARED = _TIMES_FORMS["AS_DECLARED"]
-    DATE_TEXT = _TIMES_FORMS["DATE_TEXT"]
-    MOMENT_TEXT = _TIMES_FORMS["MOMENT_TEXT"]
-    TIME_COUNT = _TIMES_FORMS["TIME_COUNT"]
+    AS_DECLARED = enum.auto()
+    DATE_TEXT = enum.auto()
+    MOMENT_TEXT = enum.auto()
+    TIME_COUNT = enum.auto()
 
 
-class ParameterKind(enum.IntEnum):
+class ParameterKind(_Constants):
     """``enum udfvm_sqlite_kind``."""
 
-    PLAIN = _KINDS["PLAIN"]
-    DATE = _KINDS["DATE"]
-    MOMENT = _KINDS["MOMENT"]
-    DECIMAL = _KINDS["DECIMAL"]
-    JSON = _KINDS["JSON"]
-    TIME = _KINDS["TIME"]
-    DURATION = _KINDS["DURATION"]
+    OF_TYPE = enum.auto()
+    DATE = enum.auto()
+    MOMENT = enum.auto()
+    DECIMAL = enum.auto()
+    JSON = enum.auto()
+    TIME = enum.auto()
+    DURATION = enum.auto()
 
 
-class Language(enum.IntFlag):
+class Language(_Flags):
     """``enum udfvm_sqlite_language``."""
 
-    PYTHON = _LANGUAGES["PYTHON"]
-    WASM = _LANGUAGES["WASM"]
-    NATIVE = _LANGUAGES["NATIVE"]
+    PYTHON = enum.auto()
+    WASM = enum.auto()
+    NATIVE = enum.auto()
 
 
-class Cause(enum.IntEnum):
+class Cause(_Constants):
     """``enum udfvm_sqlite_cause``."""
 
-    REPORTED = _CAUSES["REPORTED"]
-    TIMEOUT = _CAUSES["TIMEOUT"]
-    TYPE = _CAUSES["TYPE"]
-    PROTOCOL = _CAUSES["PROTOCOL"]
-    INPUT = _CAUSES["INPUT"]
-    BUILD = _CAUSES["BUILD"]
-    SIGNATURE = _CAUSES["SIGNATURE"]
-    UNKNOWN = _CAUSES["UNKNOWN"]
-    OTHER = _CAUSES["OTHER"]
-    OPTION = _CAUSES["OPTION"]
-    POLICY = _CAUSES["POLICY"]
+    REPORTED = enum.auto()
+    TIMEOUT = enum.auto()
+    TYPE = enum.auto()
+    PROTOCOL = enum.auto()
+    INPUT = enum.auto()
+    BUILD = enum.auto()
+    SIGNATURE = enum.auto()
+    UNKNOWN = enum.auto()
+    OTHER = enum.auto()
+    OPTION = enum.auto()
+    POLICY = enum.auto()
 
 
-class Refusal(enum.IntEnum):
+class Refusal(_Constants):
     """``enum udfvm_sqlite_refusal_reason``."""
 
-    NOT_REFUSED = _REFUSALS["NOT_REFUSED"]
-    NAME_TAKEN = _REFUSALS["NAME_TAKEN"]
-    NAME_UNKNOWN = _REFUSALS["NAME_UNKNOWN"]
-    OTHER_TENANT = _REFUSALS["OTHER_TENANT"]
-    NOT_FOR_SQL = _REFUSALS["NOT_FOR_SQL"]
+    NOT_REFUSED = enum.auto()
+    NAME_TAKEN = enum.auto()
+    NAME_UNKNOWN = enum.auto()
+    OTHER_TENANT = enum.auto()
+    NOT_FOR_SQL = enum.auto()

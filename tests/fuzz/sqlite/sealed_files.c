@@ -10,11 +10,11 @@
 #include "udfvm_abi.h"
 
 #include "sql.h"
+#include "sql/processor.h"
 
-#define HEAD          65536u /* as in sealed_file.c */
-#define MAX_PROCESSOR 65536u
+#define HEAD 65536u /* as in sealed_file.c */
 
-static char head[HEAD], here[160];
+static char head[HEAD], processor[65];
 static int file = -1;
 static uint64_t base_length, layer_length;
 
@@ -36,43 +36,6 @@ static uint64_t append(int from)
     return (uint64_t)size;
 }
 
-static bool is_about_code(const char *line)
-{
-    static const char *const names[] = { "vendor_id", "cpu family", "model\t", "model name",
-                                         "flags" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strncmp(line, names[i], strlen(names[i])) == 0)
-            return true;
-    return false;
-}
-
-/* The line of a note about this processor, as sealed_file.py writes it. */
-static void find_processor(void)
-{
-    static char line[MAX_PROCESSOR];
-    struct udfvm_sha256 hash;
-    uint8_t digest[32];
-    const char *between = "";
-    FILE *processors = fopen("/proc/cpuinfo", "re");
-    udfvm_sha256_start(&hash);
-    while (processors && fgets(line, sizeof line, processors) && line[0] != '\n') {
-        if (!is_about_code(line))
-            continue;
-        size_t length = strlen(line);
-        while (length && strchr(" \t\n", line[length - 1]))
-            length--;
-        udfvm_sha256_add(&hash, between, strlen(between));
-        udfvm_sha256_add(&hash, line, length);
-        between = "\n";
-    }
-    if (processors)
-        fclose(processors);
-    udfvm_sha256_end(&hash, digest);
-    int used = snprintf(here, sizeof here, "processor ");
-    for (size_t i = 0; i < sizeof digest; i++)
-        used += snprintf(here + used, sizeof here - (size_t)used, "%02x", digest[i]);
-}
-
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
     (void)count, (void)arguments;
@@ -82,7 +45,8 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
         defect("no file");
     base_length = append(images.base);
     layer_length = append(images.layer);
-    find_processor();
+    if (!processor_digest(processor))
+        defect("no processor");
     return 0;
 }
 
@@ -95,8 +59,8 @@ static void write_note(struct input *input)
     const uint8_t *note = input_bytes(input, &length);
     memset(head, 0, sizeof head);
     memcpy(head, note, length);
-    snprintf(head + length, room, "\n%s\nbase %u %llu\nlayer %llu %llu\n", here, HEAD,
-             (unsigned long long)base_length, (unsigned long long)(HEAD + base_length),
+    snprintf(head + length, room, "\nprocessor %s\nbase %u %llu\nlayer %llu %llu\n", processor,
+             HEAD, (unsigned long long)base_length, (unsigned long long)(HEAD + base_length),
              (unsigned long long)layer_length);
     if (pwrite(file, head, sizeof head, 0) != (ssize_t)sizeof head)
         defect("the note cannot be written");

@@ -15,12 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sql/processor.h"
 #include "sql/sealed.h"
 
-#define HEAD          65536u
-#define MAX_KEY       4400u
-#define SEALS         (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define MAX_PROCESSOR 65536u /* bytes of the text about one processor */
+#define HEAD    65536u
+#define MAX_KEY 4400u
+#define SEALS   (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 /* ---- The file ---- */
 
@@ -110,49 +110,6 @@ static char *read_head(int fd)
 }
 
 /* ---- The processor: programs in an image chose their code by it ---- */
-
-static bool is_about_code(const char *line)
-{
-    static const char *const names[] = { "vendor_id", "cpu family", "model\t", "model name",
-                                         "flags" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strncmp(line, names[i], strlen(names[i])) == 0)
-            return true;
-    return false;
-}
-
-/* Hashes the lines of /proc/cpuinfo that images/host.py uses, of the first processor: SHA-256 in
- * hexadecimal. */
-static bool processor_digest(char text[65])
-{
-    struct udfvm_sha256 hash;
-    uint8_t digest[32];
-    bool first = true;
-    char *line = malloc(MAX_PROCESSOR);
-    FILE *file = line ? fopen("/proc/cpuinfo", "re") : NULL;
-    if (!file) {
-        free(line);
-        return false;
-    }
-    udfvm_sha256_start(&hash);
-    while (fgets(line, MAX_PROCESSOR, file) && line[0] != '\n') {
-        size_t length = strlen(line);
-        if (!is_about_code(line))
-            continue;
-        while (length > 0 && strchr(" \t\n", line[length - 1]))
-            length--;
-        if (!first)
-            udfvm_sha256_add(&hash, "\n", 1);
-        udfvm_sha256_add(&hash, line, length);
-        first = false;
-    }
-    fclose(file);
-    free(line);
-    udfvm_sha256_end(&hash, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
-    return true;
-}
 
 static bool fits_processor(const char *note)
 {
