@@ -15,7 +15,7 @@ import pyarrow.parquet
 import udfvm
 
 SUFFIXES: Final = (".arrow_file", ".stream", ".parquet")
-MOST_ROWS: Final = 1000  # of a column: the first
+MAX_ROWS: Final = 1000  # of a column: the first
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -30,12 +30,12 @@ def files_in(folder: Path) -> list[Path]:
 def read(path: Path) -> pa.Table:
     """The first rows of a file. Raises what pyarrow does."""
     if path.suffix == ".parquet":
-        return pa.parquet.read_table(path).slice(0, MOST_ROWS)
+        return pa.parquet.read_table(path).slice(0, MAX_ROWS)
     opened = pa.ipc.open_file if path.suffix == ".arrow_file" else pa.ipc.open_stream
     with pa.OSFile(str(path)) as source, opened(source) as reader:
         table = reader.read_all()
     table.validate(full=True)
-    return table.slice(0, MOST_ROWS)
+    return table.slice(0, MAX_ROWS)
 
 
 def same(x):  # type: ignore[no-untyped-def]

@@ -50,15 +50,15 @@ UDFVM_SCALAR(takes_small, i64, (i64, mib)) { return take(4000, mib * 256) / 256;
 /* Its own memory and what it asks the runtime for, in turns. */
 UDFVM_SCALAR(turns, text, (i64, rounds))
 {
-    enum { MOST = 300, BYTES = 5000 };
-    char *mine[MOST], *theirs[MOST];
-    for (int64_t i = 0; i < rounds && i < MOST; i++) {
+    enum { MAX_BLOCKS = 300, BYTES = 5000 };
+    char *mine[MAX_BLOCKS], *theirs[MAX_BLOCKS];
+    for (int64_t i = 0; i < rounds && i < MAX_BLOCKS; i++) {
         mine[i] = malloc(BYTES);
         memset(mine[i], 'm', BYTES);
         theirs[i] = udfvm_allocate(BYTES);
         memset(theirs[i], 't', BYTES);
     }
-    for (int64_t i = 0; i < rounds && i < MOST; i++)
+    for (int64_t i = 0; i < rounds && i < MAX_BLOCKS; i++)
         for (int k = 0; k < BYTES; k++)
             if (mine[i][k] != 'm' || theirs[i][k] != 't')
                 udfvm_fail("block %d was overwritten", (int)i);

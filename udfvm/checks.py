@@ -105,8 +105,8 @@ def check_seconds(
     except OverflowError:  # an int out of the range of floats
         number = float("inf")
     if not minimum <= number <= maximum:  # false for NaN, too
-        least = "more than 0 and at most" if minimum == MIN_SECONDS else f"from {minimum:g} to"
-        raise OptionError(f"{option}={shown(seconds)} must be {least} {maximum:,.0f} seconds")
+        bounds = "more than 0 and at most" if minimum == MIN_SECONDS else f"from {minimum:g} to"
+        raise OptionError(f"{option}={shown(seconds)} must be {bounds} {maximum:,.0f} seconds")
     return number
 
 

@@ -1,4 +1,5 @@
-/* The contract between a micro-VM and its host: the only header that guest and host share.
+/* The contract between a micro-VM and its host. The headers beside it are code that both sides, or
+ * the guest's kernel and runtimes, have alike: they define nothing of the contract.
  *
  * Every protocol number is defined here and nowhere else: UDFVM_REQUEST_x, UDFVM_STATUS_x and so
  * on, one macro to a line. `udfvm/protocol.py` is generated from these lines. Structures have a
@@ -280,7 +281,7 @@ struct udfvm_trap {
 /* The last request for memory that the kernel refused in this call. `length` 0: none. */
 struct udfvm_refused_memory {
     uint64_t length, used, total;
-    uint64_t piece; /* the largest that was free */
+    uint64_t largest_free; /* of the free regions */
 };
 
 /* What the program wrote to its standard output and error and the kernel has not sent. The host

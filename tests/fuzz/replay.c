@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define NAME_BYTES    4096
-#define LONGEST_INPUT (1u << 20)
+#define NAME_BYTES 4096
+#define MAX_FILE   (1u << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *count, char ***arguments) __attribute__((weak));
@@ -18,8 +18,8 @@ static unsigned long executions;
 static void run_file(const char *path)
 {
     FILE *file = fopen(path, "rb");
-    uint8_t *whole = malloc(LONGEST_INPUT);
-    const size_t size = file && whole ? fread(whole, 1, LONGEST_INPUT, file) : 0;
+    uint8_t *whole = malloc(MAX_FILE);
+    const size_t size = file && whole ? fread(whole, 1, MAX_FILE, file) : 0;
     if (!file || !whole) {
         fprintf(stderr, "cannot read %s\n", path);
         exit(2);

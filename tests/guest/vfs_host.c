@@ -250,12 +250,12 @@ static void generated(void)
 /* A host directory's files, all opened at once, are all read. */
 static void many_open(void)
 {
-    enum { MOST = 400 };
-    static int open_files[MOST];
+    enum { MAX_OPEN = 400 };
+    static int open_files[MAX_OPEN];
     char byte, path[512];
     int count = 0;
     DIR *directory = opendir("/usr/lib/x86_64-linux-gnu");
-    for (struct dirent *entry; directory && count < MOST && (entry = readdir(directory));) {
+    for (struct dirent *entry; directory && count < MAX_OPEN && (entry = readdir(directory));) {
         snprintf(path, sizeof path, "/usr/lib/x86_64-linux-gnu/%s", entry->d_name);
         int fd = entry->d_type == DT_REG ? open(path, O_RDONLY) : -1;
         if (fd >= 0)

@@ -1,1 +1,1 @@
-"""One call: pools, chunks, windows, host functions, output."""
+"""One call: dispatch, runtime, pools, chunks, windows, host functions, output."""

@@ -110,7 +110,7 @@ class Calls(SingleRows):
         batches = self.codecs.numbers
         numbers = batches.take(arguments)
         if numbers is not None:
-            if (not container or copy) and batches.has_small and numbers.is_plain:
+            if (not container or copy) and batches.has_small and numbers.is_in_one_chunk:
                 self._keep_small(batches, self.ready())
             return batches.result(
                 container or numbers.container,

@@ -16,9 +16,9 @@ def nulls(rows: int, type_: pa.DataType) -> pa.Array:
     >>> nulls(2, pa.list_view(pa.run_end_encoded(pa.int16(), pa.uuid()))).null_count
     2
     """
-    plain = decoded(type_)
-    made = pa.nulls(rows, plain)
-    return made if plain == type_ else restored(made, type_)
+    decoded_type = decoded(type_)
+    made = pa.nulls(rows, decoded_type)
+    return made if decoded_type == type_ else restored(made, type_)
 
 
 def concatenated(columns: Sequence[pa.Array], type_: pa.DataType) -> pa.Array:
@@ -37,5 +37,5 @@ def concatenated(columns: Sequence[pa.Array], type_: pa.DataType) -> pa.Array:
         pa.ArrowNotImplementedError,
         pa.ArrowInvalid,
     ):  # dictionaries of some types, for example
-        plain = decoded(type_)
-        return restored(pa.concat_arrays([convert(each, plain) for each in columns]), type_)
+        decoded_type = decoded(type_)
+        return restored(pa.concat_arrays([convert(each, decoded_type) for each in columns]), type_)

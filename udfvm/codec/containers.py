@@ -44,8 +44,8 @@ def container_of(value: object) -> Container:
         return Container.ARRAY
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray) and value.ndim:
-        is_plain = type(value) is numpy.ndarray or not _is_masked(value)
-        return Container.NUMPY if is_plain else Container.PRODUCER
+        is_unmasked = type(value) is numpy.ndarray or not _is_masked(value)
+        return Container.NUMPY if is_unmasked else Container.PRODUCER
     return Container.PRODUCER if _is_producer(value) else Container.SCALAR
 
 

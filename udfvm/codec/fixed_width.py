@@ -36,7 +36,7 @@ class NumberColumns(NamedTuple):
     data: tuple[tuple[memoryview, ...], ...]
 
     @property
-    def is_plain(self) -> bool:
+    def is_in_one_chunk(self) -> bool:
         """True if no column is in chunks."""
         return self.container is not Container.CHUNKED
 

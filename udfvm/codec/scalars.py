@@ -36,7 +36,7 @@ def python_value(function: str, parameter: Parameter, value: Any) -> Any:
     """
     if is_python_value(value):
         return value
-    value = _plain(value)
+    value = _python_scalar(value)
     if value is None or _is_null(parameter, value):
         return None
     if isinstance(value, pa.Scalar) or _is_numpy_time(value):
@@ -77,7 +77,7 @@ def scalar_of(function: str, parameter: Parameter, value: Any) -> pa.Scalar:
     declared = parameter.type.arrow
     if isinstance(value, pa.Scalar):
         return _cast_value(function, parameter, pa.repeat(value, 1))
-    value = _plain(value)
+    value = _python_scalar(value)
     if value is None or _is_null(parameter, value):
         return pa.nulls(1, declared)[0] if parameter.type.is_nested else pa.scalar(None, declared)
     if _is_numpy_time(value):
@@ -129,7 +129,7 @@ def _refuse_series(function: str, parameter: Parameter, value: Any) -> None:
         )
 
 
-def _plain(value: Any) -> Any:
+def _python_scalar(value: Any) -> Any:
     """Scalars of numpy, in an array or not, as Python has them; times remain. Buffers of pyarrow
     are bytes.
     """
@@ -141,7 +141,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, numpy.ndarray) and not value.ndim:
         value = None if value.tolist() is None else value[()]  # None where it is masked
     if isinstance(value, numpy.void) and value.dtype.names:
-        return {name: _plain(value[name]) for name in value.dtype.names}
+        return {name: _python_scalar(value[name]) for name in value.dtype.names}
     return value.item() if isinstance(value, numpy.generic) and not _is_numpy_time(value) else value
 
 
@@ -264,7 +264,7 @@ def _held_in_union(function: str, parameter: Parameter, type_: pa.DataType, valu
     def check_of(index: int) -> Callable[[Any], Any]:
         return lambda each: _held(function, parameter, type_.field(index).type, each)
 
-    value = _plain(value)
+    value = _python_scalar(value)
     chosen = choose(value, map(check_of, range(type_.num_fields)), (_Misfit,))
     if chosen is None:
         raise _Misfit(f"is declared {type_}, none of whose types takes {short(value)}")
@@ -317,7 +317,7 @@ def _held_leaf(function: str, parameter: Parameter, type_: pa.DataType, value: A
             " pyarrow.array(...) of it"
         )
     inner = parameter._replace(type=named(type_name(type_)))
-    value = _plain(value)
+    value = _python_scalar(value)
     if _is_null(inner, value):
         return None
     try:

@@ -28,10 +28,10 @@ def _defaults_of(function: Callable[..., object], signature: Signature) -> Mappi
 
     Those of ordinary functions are read without ``inspect``: importing it takes longer than a call.
     """
-    plain = getattr(function, "__func__", function)
-    if type(plain) is types.FunctionType and not plain.__dict__:
-        values = plain.__defaults__ or ()
-        names = plain.__code__.co_varnames[: plain.__code__.co_argcount]
+    unbound = getattr(function, "__func__", function)
+    if type(unbound) is types.FunctionType and not unbound.__dict__:
+        values = unbound.__defaults__ or ()
+        names = unbound.__code__.co_varnames[: unbound.__code__.co_argcount]
         return dict(zip(names[len(names) - len(values) :], values, strict=True))
     return {
         each.name: each.default

@@ -12,7 +12,7 @@ from udfvm.forks import ForkLock
 from udfvm.images.cache import cached_image
 from udfvm.images.cache_files import cache_directory
 from udfvm.images.host import host_files
-from udfvm.images.spec import LEAST_MEMORY, BaseSpec, base_key, boot_payload
+from udfvm.images.spec import MIN_MEMORY, BaseSpec, base_key, boot_payload
 from udfvm.installation import GUEST
 from udfvm.limits import DEFAULT_MEMORY, SCRATCH, Limits
 from udfvm.texts import format_size
@@ -34,15 +34,15 @@ _CODE: Final = {"python": "Python", "native": "native code", "wasm": "WebAssembl
 
 def _needed(spec: BaseSpec) -> str:
     """Returns what memory a function of the runtime needs, if the spec has less."""
-    least = LEAST_MEMORY[spec.runtime]
-    if spec.memory >= least:
+    minimum = MIN_MEMORY[spec.runtime]
+    if spec.memory >= minimum:
         return (
             f" (numpy and pyarrow need 224 MiB, pandas 320 MiB, polars 384 MiB; the default is"
             f" {format_size(DEFAULT_MEMORY)})"
             if spec.packages and spec.memory < DEFAULT_MEMORY
             else ""
         )
-    return f" (a function in {_CODE[spec.runtime]} needs {format_size(least)} or more)"
+    return f" (a function in {_CODE[spec.runtime]} needs {format_size(minimum)} or more)"
 
 
 def base_image(

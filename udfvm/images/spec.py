@@ -18,7 +18,7 @@ _NATIVE_SIZE: Final = 24 << 20  # bytes for the native runtime, its libraries, h
 WASMTIME_VERSION: Final = "50"  # WASMTIME_MAJOR of guest/runtimes/wasm/wasmtime.h
 
 #: Bytes of guest memory that a small function of each runtime needs.
-LEAST_MEMORY: Final = {"python": 32 << 20, "native": 16 << 20, "wasm": 64 << 20}
+MIN_MEMORY: Final = {"python": 32 << 20, "native": 16 << 20, "wasm": 64 << 20}
 
 
 class BaseSpec(NamedTuple):

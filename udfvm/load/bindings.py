@@ -174,7 +174,7 @@ class _Walk:
         self._visit_all((*cls.__bases__, type(cls)))
 
 
-_PLAIN: Final[Any] = object  # classes without their own ways to pickle inherit its methods
+_OBJECT: Final[Any] = object  # classes without their own ways to pickle inherit its methods
 
 
 def _parts(value: Any) -> Sequence[object]:
@@ -184,10 +184,10 @@ def _parts(value: Any) -> Sequence[object]:
     if isinstance(value, _CACHED):
         return (value.__wrapped__,)  # the content of the cache is not shipped
     cls: Any = type(value)
-    plain = cls.__reduce__ is _PLAIN.__reduce__ and cls.__reduce_ex__ is _PLAIN.__reduce_ex__
+    inherits = cls.__reduce__ is _OBJECT.__reduce__ and cls.__reduce_ex__ is _OBJECT.__reduce_ex__
     return (
         gc.get_referents(value)
-        if plain or cls.__module__ in _HOLDERS or _is_user_class(cls)
+        if inherits or cls.__module__ in _HOLDERS or _is_user_class(cls)
         else ()
     )
 

@@ -40,7 +40,7 @@ def kind_of(declared: Type) -> ParameterKind:
         return ParameterKind.JSON
     if declared.name == "date64[ms]":
         return ParameterKind.MOMENT
-    return _KINDS.get(declared.kind, ParameterKind.PLAIN)
+    return _KINDS.get(declared.kind, ParameterKind.OF_TYPE)
 
 
 def offered_function(

@@ -50,7 +50,7 @@ class OfferedParameter:
     nullable: bool
     fallback: bytes | None = None
     single: bool = False
-    kind: ParameterKind = ParameterKind.PLAIN
+    kind: ParameterKind = ParameterKind.OF_TYPE
     times: OfferedTimes = AS_DECLARED
 
 
@@ -168,7 +168,7 @@ _renew: Final = ffi.callback(member_type("udfvm_sqlite_offer", "renew"), _answer
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_renew))  # as _release
 
 
-def offer(  # noqa: PLR0913 - all of struct udfvm_sqlite_offer
+def offer(
     load: Callable[[], None],
     *,
     functions: Sequence[OfferedFunction] = (),

@@ -239,12 +239,12 @@ def _half(array: Any, declared: Any) -> Any:
     if array.type == declared:
         return array
     is_float = pa.types.is_floating(array.type)
-    wide = array.cast(pa.float64()) if is_float else _float(array, pa.float64())
-    halves = wide.cast(declared, safe=False)
+    doubles = array.cast(pa.float64()) if is_float else _float(array, pa.float64())
+    halves = doubles.cast(declared, safe=False)
     again = halves.cast(pa.float64())
-    if pc.any(pc.and_not(pc.is_inf(again), pc.is_inf(wide))).as_py():
+    if pc.any(pc.and_not(pc.is_inf(again), pc.is_inf(doubles))).as_py():
         raise pa.ArrowInvalid("it would be infinite")
-    if not is_float and not again.equals(wide):
+    if not is_float and not again.equals(doubles):
         raise pa.ArrowInvalid("no float is exactly the integer")
     return halves
 
@@ -258,8 +258,8 @@ def _decimal(array: Any, declared: Any) -> Any:
         array = array.cast(pa.decimal128(20, 0))  # the digits of any integer
     if not pa.types.is_decimal256(declared):
         # pyarrow drops digits where it casts to one of less bits.
-        wide = pa.decimal256 if pa.types.is_decimal256(array.type) else pa.decimal128
-        array = array.cast(wide(declared.precision, declared.scale))
+        decimal = pa.decimal256 if pa.types.is_decimal256(array.type) else pa.decimal128
+        array = array.cast(decimal(declared.precision, declared.scale))
     return array.cast(declared)
 
 

@@ -34,16 +34,16 @@ def to_values(array: Any) -> list[Any]:
 def reader_of(type_: Any) -> Reader:
     """Returns what reads the values of arrays of a type."""
     if not holds_others(type_):
-        return _plain
+        return _pylist
     return _reader(type_name(type_))
 
 
-def is_plain(type_: Any) -> bool:
+def pyarrow_reads(type_: Any) -> bool:
     """Returns True if pyarrow's own conversions are right for the values of a type."""
-    return reader_of(type_) is _plain
+    return reader_of(type_) is _pylist
 
 
-def _plain(array: Any) -> list[Any]:
+def _pylist(array: Any) -> list[Any]:
     values: list[Any] = array.to_pylist()
     return values
 
@@ -52,16 +52,16 @@ def _plain(array: Any) -> list[Any]:
 def _reader(name: str) -> Reader:
     nested = take_apart(name)
     if nested is None:
-        return _plain
+        return _pylist
     held = [_reader(field.type) for field in nested.fields]
     if nested.container == "map":
         keys, values = held
         return _map_reader(keys, values, dictionary_of if has_hashed_keys(nested) else list)
     is_struct = nested.container == "struct"
     if nested.mode is not None:
-        return _plain if all(each is _plain for each in held) else _union_reader(held)
-    if all(each is _plain for each in held) and not (is_struct and nested.has_equal_names):
-        return _plain
+        return _pylist if all(each is _pylist for each in held) else _union_reader(held)
+    if all(each is _pylist for each in held) and not (is_struct and nested.has_equal_names):
+        return _pylist
     if not is_struct:
         return _list_reader(*held)
     return _struct_reader([field.name for field in nested.fields], held, nested.has_equal_names)

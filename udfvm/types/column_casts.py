@@ -43,8 +43,8 @@ def _converted_decimals(column: Any, to: Any) -> Any:
 
     if not pa.types.is_decimal(to):
         return _decimal_texts(column, to)
-    wide = pa.decimal256 if pa.types.is_decimal256(to) else pa.decimal128
-    return column.cast(wide(to.precision, to.scale)).cast(to)
+    decimal = pa.decimal256 if pa.types.is_decimal256(to) else pa.decimal128
+    return column.cast(decimal(to.precision, to.scale)).cast(to)
 
 
 def _parsed_times(column: Any, to: Any) -> Any:

@@ -45,7 +45,7 @@ _NO_STREAMS: Final = frozenset(
         "decimal",
     }
 )
-_TOO_WIDE: Final = "uint64"
+_BEYOND_INT64: Final = "uint64"
 
 
 def column_type(name: str) -> str:
@@ -65,4 +65,4 @@ def is_stream(name: str) -> bool:
     >>> is_stream("list<item: int64>"), is_stream("uint64"), is_stream("string")
     (True, True, False)
     """
-    return name == _TOO_WIDE or family(name) not in _NO_STREAMS
+    return name == _BEYOND_INT64 or family(name) not in _NO_STREAMS

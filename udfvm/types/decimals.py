@@ -17,7 +17,7 @@ from udfvm.types.conversions import Loss, short
 _CONTEXT: Final = decimal.Context(prec=200, traps=[decimal.Inexact, decimal.InvalidOperation])
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?", re.ASCII)
 _NAME: Final = re.compile(r"decimal(32|64|128|256)\((\d{1,2}), ?(-?\d{1,3})\)")
-_MOST_DIGITS: Final = {32: 9, 64: 18, 128: 38, 256: 76}
+_MAX_DIGITS: Final = {32: 9, 64: 18, 128: 38, 256: 76}
 
 
 class DecimalType(NamedTuple):
@@ -43,9 +43,9 @@ def decimal_type(name: str) -> DecimalType | None:
     if match is None:
         return None
     type_ = DecimalType(int(match[1]), int(match[2]), int(match[3]))
-    if not 1 <= type_.precision <= _MOST_DIGITS[type_.bits] or abs(type_.scale) > 100:
+    if not 1 <= type_.precision <= _MAX_DIGITS[type_.bits] or abs(type_.scale) > 100:
         raise ValueError(
-            f"{name!r} is not a type: a decimal{type_.bits} has 1 to {_MOST_DIGITS[type_.bits]}"
+            f"{name!r} is not a type: a decimal{type_.bits} has 1 to {_MAX_DIGITS[type_.bits]}"
             " digits"
         )
     return type_

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from udfvm.vmm._core import ffi, lib
-from udfvm.vmm.failures import exception, file_exception, thread_error
+from udfvm.vmm.failures import file_exception, thread_error
 from udfvm.vmm.private_files import open_private
 
 
@@ -39,14 +39,6 @@ class Image:
         image = cls(handle, base)
         image.path = path
         return image
-
-    def verify(self) -> None:
-        """Checks the content against its checksum, which reads all of it. Raises ImageError if it
-        is damaged.
-        """
-        error = thread_error()
-        if lib.udfvm_image_verify(self._handle, error):
-            raise exception(error)
 
     @property
     def address(self) -> int:

@@ -26,7 +26,7 @@
 #define TRAPPED 160
 #define TRAPPED_SYSCALL 1
 #define TRAPPED_DIRECT 2
-#define RFLAGS_PLAIN 0x202
+#define RFLAGS_AT_START 0x202
 
         .section .vectors, "ax"
         .globl  vectors
@@ -99,8 +99,8 @@ save_arguments:
 save_and_call:
         movq    %r11, RIP(%rcx)
         movq    %r11, RCX(%rcx)
-        movq    $RFLAGS_PLAIN, R11(%rcx)
-        movq    $RFLAGS_PLAIN, RFLAGS(%rcx)
+        movq    $RFLAGS_AT_START, R11(%rcx)
+        movq    $RFLAGS_AT_START, RFLAGS(%rcx)
         movq    %rbx, RBX(%rcx)
         movq    %rbp, RBP(%rcx)
         movq    %r12, R12(%rcx)

@@ -6,7 +6,7 @@
 
 #define ADDRESS_LIMIT \
     (1ull << 47) /* addresses below are canonical: loading them into FS base does not fault */
-#define RFLAGS_PLAIN 0x202u /* interrupts on; the bit that is always set */
+#define RFLAGS_AT_START 0x202u /* interrupts on; the bit that is always set */
 
 static inline uint64_t time_stamp(void)
 {

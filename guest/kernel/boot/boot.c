@@ -75,7 +75,7 @@ static void start_program(uint64_t lowest)
     current->user = (struct program_registers){
         .rip = image.interpreter[0] ? interpreter.entry : image.entry,
         .rsp = stack,
-        .rflags = RFLAGS_PLAIN,
+        .rflags = RFLAGS_AT_START,
     };
     current->restore_all = 1;
 }

@@ -67,6 +67,6 @@ void memory_describe_refusal(char *text, size_t size)
         format(text, size,
                "out of memory: %s do not fit into the largest free piece, %s, where %s of %s are "
                "used; raise memory=",
-               size_text(last->length).text, size_text(last->piece).text,
+               size_text(last->length).text, size_text(last->largest_free).text,
                size_text(last->used).text, size_text(last->total).text);
 }

@@ -209,7 +209,7 @@ SYSTEM_CALL(rt_sigreturn)
         .r14 = from.r14,
         .r15 = from.r15,
         .rip = from.rip,
-        .rflags = (from.eflags & FLAGS_OF_PROGRAM) | RFLAGS_PLAIN,
+        .rflags = (from.eflags & FLAGS_OF_PROGRAM) | RFLAGS_AT_START,
     };
     self->restore_all = 1;
     self->keep_registers = true;

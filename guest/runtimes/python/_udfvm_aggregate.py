@@ -54,8 +54,8 @@ class Aggregate:
         self.native = None if self._shapes else self._in_c()
 
     def _in_c(self) -> _udfvm_agent.Aggregate | None:
-        plain, streams = self._batches.plain, self._batches.streams
-        return _udfvm_agent.Aggregate(self._class, self._groups, plain, plain is not streams)
+        without, streams = self._batches.without_streams, self._batches.streams
+        return _udfvm_agent.Aggregate(self._class, self._groups, without, without is not streams)
 
     def answer(self) -> tuple[int, int]:
         """Answers AGGREGATE."""

@@ -42,11 +42,11 @@ class Batches:
     """What reads requests and writes replies of a table function or aggregate.
 
     Attributes:
-        plain: for hosts that take no Arrow streams: lists and structs are JSON.
-        streams: for hosts that do; the same as ``plain`` where no column is one.
+        without_streams: for hosts that take no Arrow streams: lists and structs are JSON.
+        streams: for hosts that do; the same as ``without_streams`` where no column is one.
     """
 
-    plain: _udfvm_agent.ColumnBatch
+    without_streams: _udfvm_agent.ColumnBatch
     streams: _udfvm_agent.ColumnBatch | StreamColumns
 
     def __init__(
@@ -62,7 +62,7 @@ class Batches:
         """
         parameters, made = metadata["parameters"], metadata["columns"]
         in_errors = Parameters.of(parameters).in_errors
-        self.plain = self.streams = _udfvm_agent.ColumnBatch(
+        self.without_streams = self.streams = _udfvm_agent.ColumnBatch(
             (
                 *arguments,
                 *(
@@ -76,12 +76,12 @@ class Batches:
             from _udfvm_column_streams import StreamColumns
 
             self.streams = StreamColumns(
-                self.plain, metadata, schemas, first=(len(arguments), len(results))
+                self.without_streams, metadata, schemas, first=(len(arguments), len(results))
             )
 
     def of(self, flags: int) -> _udfvm_agent.ColumnBatch | StreamColumns:
         """Returns what answers a request with these flags (REPLY_x)."""
-        return self.streams if flags & REPLY_ARROW else self.plain
+        return self.streams if flags & REPLY_ARROW else self.without_streams
 
 
 def _in_rows(description: Mapping[str, Any]) -> str:

@@ -62,13 +62,13 @@ class HostFunction:
         unknown = [name for name in keywords if name not in self._names]
         twice = [name for name in keywords if name not in rest and name not in unknown]
         if len(arguments) > len(self._names):
-            problem = f"{len(arguments)} were given"
+            reason = f"{len(arguments)} were given"
         elif unknown or twice:
-            problem = f"{unknown[0]!r} is unknown" if unknown else f"{twice[0]!r} was given twice"
+            reason = f"{unknown[0]!r} is unknown" if unknown else f"{twice[0]!r} was given twice"
         else:
             known = {**self._defaults, **keywords}
-            problem = f"{next(name for name in rest if name not in known)!r} is missing"
-        return TypeError(f"{self.__name__}() takes the arguments ({shown}): {problem}")
+            reason = f"{next(name for name in rest if name not in known)!r} is missing"
+        return TypeError(f"{self.__name__}() takes the arguments ({shown}): {reason}")
 
     def _encode(self, values: list[Any]) -> bytes:
         packed, texts = [ROW.pack(len(values), 0)], []

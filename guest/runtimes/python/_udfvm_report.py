@@ -32,13 +32,13 @@ def report(exception: BaseException, row: int = -1) -> tuple[int, int]:
     argument = 0
     if type(exception) is WrongArgument:
         of_sample = row == ROW_OF_SAMPLE  # the host does not yet know the parameters
-        parts = [_type_name(type(_plain(exception.error))), exception.reason, ""]
+        parts = [_type_name(type(_of_users_class(exception.error))), exception.reason, ""]
         if of_sample:
             parts[1] = str(exception)
         else:
             argument, row = exception.position, exception.row if row < 0 else row
     else:
-        exception = _plain(exception)
+        exception = _of_users_class(exception)
         parts = [_type_name(type(exception)), _message(exception), _traceback(exception)]
     texts = []
     limits = MAX_ERROR_TYPE, MAX_ERROR_MESSAGE, MAX_ERROR_TRACEBACK
@@ -51,16 +51,16 @@ def report(exception: BaseException, row: int = -1) -> tuple[int, int]:
     return STATUS_ERROR, len(reply)
 
 
-def _plain(exception: BaseException) -> BaseException:
+def _of_users_class(exception: BaseException) -> BaseException:
     """Returns an exception of a class of the runtime as one of a class that users know."""
     if type(exception) not in (Loss, Refused):
         return exception
-    plain: BaseException = (ValueError if isinstance(exception, Loss) else TypeError)(
+    shown: BaseException = (ValueError if isinstance(exception, Loss) else TypeError)(
         str(exception)
     ).with_traceback(exception.__traceback__)
-    plain.__cause__, plain.__context__ = exception.__cause__, exception.__context__
-    plain.__suppress_context__ = exception.__suppress_context__
-    return plain
+    shown.__cause__, shown.__context__ = exception.__cause__, exception.__context__
+    shown.__suppress_context__ = exception.__suppress_context__
+    return shown
 
 
 def _cut(encoded: bytes, limit: int) -> bytes:

@@ -79,11 +79,11 @@ def _check_count(function: Callable[..., object], count: int) -> None:
     """
     if not isinstance(function, FunctionType) or function.__code__.co_flags & _VARARGS:
         return
-    most = function.__code__.co_argcount
-    least = most - len(function.__defaults__ or ())
-    if not least <= count <= most:
+    maximum = function.__code__.co_argcount
+    minimum = maximum - len(function.__defaults__ or ())
+    if not minimum <= count <= maximum:
         raise TypeError(
-            f"{function.__name__}() takes {counted_between(least, most, 'argument')}, and its"
+            f"{function.__name__}() takes {counted_between(minimum, maximum, 'argument')}, and its"
             f" signature has {counted(count, 'parameter')}: make the two agree"
         )
 

@@ -160,8 +160,8 @@ def _integer(name: str) -> ValueType:
             )
         return int(number)
 
-    is_wide = name.endswith("64")
-    return ValueType(_encode_integer, check, from_json, narrow=None if is_wide else narrow)
+    has_64_bits = name.endswith("64")
+    return ValueType(_encode_integer, check, from_json, narrow=None if has_64_bits else narrow)
 
 
 def _encode_integer(value: object) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import _udfvm_agent
 import pyarrow as pa
 import pyarrow.compute as pc
-from _udfvm_array_values import is_plain, to_values
+from _udfvm_array_values import pyarrow_reads, to_values
 from _udfvm_numpy_conversions import numpy_type
 from _udfvm_returned import returned_column
 from _udfvm_stream import Stream
@@ -203,11 +203,7 @@ def _to_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
     is_date = pa.types.is_temporal(type_) and not (
         pa.types.is_time(type_) or pa.types.is_interval(type_)
     )
-    if (
-        pa.types.is_floating(type_)
-        or is_date
-        or (not column.null_count and _is_plain_in_numpy(type_))
-    ):
+    if pa.types.is_floating(type_) or is_date or (not column.null_count and _numpy_reads(type_)):
         with contextlib.suppress(NotImplementedError):  # of lists of some types
             return column.to_numpy(zero_copy_only=False)
     import numpy as np
@@ -217,6 +213,6 @@ def _to_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
     return values
 
 
-def _is_plain_in_numpy(type_: pa.DataType) -> bool:
+def _numpy_reads(type_: pa.DataType) -> bool:
     """Whether pyarrow's conversion is right. It makes offsets of pandas of intervals."""
-    return not (pa.types.is_null(type_) or pa.types.is_interval(type_)) and is_plain(type_)
+    return not (pa.types.is_null(type_) or pa.types.is_interval(type_)) and pyarrow_reads(type_)

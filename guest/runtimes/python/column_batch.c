@@ -1,4 +1,4 @@
-/* udfvm_agent.ColumnBatch: see column_batch.h. */
+/* _udfvm_agent.ColumnBatch: see column_batch.h. */
 #include "python/column_batch.h"
 
 #include "python/column_reply.h"

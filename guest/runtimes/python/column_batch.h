@@ -1,6 +1,6 @@
-/* Column batches (struct udfvm_columns of udfvm_abi.h). Requests are read as Python lists, as
- * addresses for Arrow, or as rows of a function. Replies are written from lists and from Arrow's
- * buffers. */
+/* _udfvm_agent.ColumnBatch: column batches (struct udfvm_columns of udfvm_abi.h). Requests are read
+ * as Python lists, as addresses for Arrow, or as rows of a function. Replies are written from lists
+ * and from Arrow's buffers. */
 #ifndef UDFVM_PYTHON_COLUMN_BATCH_H
 #define UDFVM_PYTHON_COLUMN_BATCH_H
 

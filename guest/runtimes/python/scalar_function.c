@@ -1,4 +1,4 @@
-/* udfvm_agent.ScalarFunction: a scalar function with its signature. See scalar_function.h. */
+/* _udfvm_agent.ScalarFunction: see scalar_function.h. */
 #include "python/scalar_function.h"
 
 #include "python/common_values.h"

@@ -1,4 +1,5 @@
-/* A scalar function and its signature: runs rows and batches. */
+/* _udfvm_agent.ScalarFunction: a scalar function and its signature, with rows and record batches.
+ */
 #ifndef UDFVM_PYTHON_SCALAR_FUNCTION_H
 #define UDFVM_PYTHON_SCALAR_FUNCTION_H
 

@@ -70,7 +70,7 @@ struct udfvm_sqlite_times {
 
 /* What the values of a parameter stand for, which texts for users say. */
 enum udfvm_sqlite_kind {
-    UDFVM_SQLITE_PLAIN,
+    UDFVM_SQLITE_OF_TYPE, /* what the type says */
     UDFVM_SQLITE_DATE,    /* an INT64: days since 1970 */
     UDFVM_SQLITE_MOMENT,  /* an INT64: a count of the type's unit since 1970 */
     UDFVM_SQLITE_DECIMAL, /* a TEXT with a decimal number */

@@ -189,7 +189,7 @@ static const char *leaf_name(const struct type *type)
 }
 
 /* Whether a name is written without quotes. Others than these may be, too. */
-static bool is_plain(const char *name)
+static bool needs_no_quotes(const char *name)
 {
     const size_t length = strlen(name);
     for (size_t i = 0; i < length; i++)
@@ -200,7 +200,7 @@ static bool is_plain(const char *name)
 
 static void write_name(const char *name, struct bytes *to)
 {
-    if (is_plain(name)) {
+    if (needs_no_quotes(name)) {
         bytes_text(to, name);
         return;
     }

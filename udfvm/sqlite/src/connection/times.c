@@ -156,7 +156,7 @@ static bool read_digit(struct rest *rest, int *digit)
     return true;
 }
 
-static bool read_number(struct rest *rest, int digits, int most, int *number)
+static bool read_number(struct rest *rest, int digits, int maximum, int *number)
 {
     *number = 0;
     for (int i = 0, digit; i < digits; i++) {
@@ -164,7 +164,7 @@ static bool read_number(struct rest *rest, int digits, int most, int *number)
             return false;
         *number = *number * 10 + digit;
     }
-    return *number <= most;
+    return *number <= maximum;
 }
 
 static bool read_date(struct rest *rest, int64_t *days)

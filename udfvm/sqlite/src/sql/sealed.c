@@ -222,7 +222,7 @@ static bool read_kinds(const char *note, struct sql_signature *signature)
     if (!note_value(note, "kinds", text, sizeof text) || strlen(text) != signature->count)
         return false;
     for (uint32_t i = 0; i < signature->count; i++) {
-        if (text[i] < '0' + UDFVM_SQLITE_PLAIN || text[i] > '0' + UDFVM_SQLITE_DURATION)
+        if (text[i] < '0' + UDFVM_SQLITE_OF_TYPE || text[i] > '0' + UDFVM_SQLITE_DURATION)
             return false;
         signature->parameters[i].kind = (uint32_t)(text[i] - '0');
     }

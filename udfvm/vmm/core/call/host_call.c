@@ -82,12 +82,12 @@ static int64_t serve(struct udfvm_vm *vm, const struct registers *regs, struct u
 
 bool udfvm_count_host_call(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    const unsigned long long most = vm->limits.host_functions->max_calls;
-    if (vm->host_calls++ < most)
+    const unsigned long long maximum = vm->limits.host_functions->max_calls;
+    if (vm->host_calls++ < maximum)
         return true;
     udfvm_fail(error, UDFVM_E_HOST_CALLS,
-               "the function called host functions more than %llu time%s", most,
-               most == 1 ? "" : "s");
+               "the function called host functions more than %llu time%s", maximum,
+               maximum == 1 ? "" : "s");
     return false;
 }
 

@@ -188,12 +188,12 @@ static int ask_outside(struct udfvm_vm *vm, struct udfvm_error *error)
 /* As the vCPU's thread says. */
 static int fail_ended(struct stream *stream, struct udfvm_error *error)
 {
-    struct udfvm_error said = stream->error;
+    struct udfvm_error failure = stream->error;
     if (stream->vm->remote)
-        stream->vm->remote->stream_end(stream->vm, &said);
+        stream->vm->remote->stream_end(stream->vm, &failure);
     if (error)
-        *error = said;
-    return said.code;
+        *error = failure;
+    return failure.code;
 }
 
 /* Why the reply is not waited for any longer: UDFVM_OK to go on. */

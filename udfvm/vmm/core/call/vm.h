@@ -37,7 +37,7 @@ struct remote_operations {
     int (*stream_begin)(struct udfvm_vm *vm, struct udfvm_error *error);
     int (*stream_wake)(struct udfvm_vm *vm, struct udfvm_error *error);
     int (*stream_log)(struct udfvm_vm *vm, struct udfvm_error *error);
-    void (*stream_end)(struct udfvm_vm *vm, struct udfvm_error *said);
+    void (*stream_end)(struct udfvm_vm *vm, struct udfvm_error *failure);
     void *(*borrow)(struct udfvm_vm *vm, uint64_t begin, uint64_t length,
                     struct udfvm_error *error);
     void (*statistics)(const struct udfvm_vm *vm, struct udfvm_vm_statistics *statistics);

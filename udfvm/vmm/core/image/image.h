@@ -1,4 +1,4 @@
-/* The image file: its format, its mapping, its holes, and writing one. */
+/* Image files: their format, opening and writing them, and their holes. */
 #ifndef UDFVM_IMAGE_IMAGE_H
 #define UDFVM_IMAGE_IMAGE_H
 

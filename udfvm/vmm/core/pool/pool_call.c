@@ -66,9 +66,10 @@ int udfvm_pool_let_go(struct udfvm_held *held)
 /* Counts one more VM whose reply is in use, if there may be one. */
 static bool count_borrowed(struct udfvm_pool *pool)
 {
-    const unsigned half = pool->limit / 2, most = half < MAX_BORROWED_VMS ? half : MAX_BORROWED_VMS;
+    const unsigned half = pool->limit / 2,
+                   maximum = half < MAX_BORROWED_VMS ? half : MAX_BORROWED_VMS;
     unsigned count = atomic_load(&pool->borrowed);
-    while (count < most)
+    while (count < maximum)
         if (atomic_compare_exchange_weak(&pool->borrowed, &count, count + 1))
             return true;
     return false;
