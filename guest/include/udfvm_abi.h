@@ -250,6 +250,8 @@
 #define UDFVM_COLUMNS_MORE 1u /* reply of a table function: FETCH brings more */
 /* A table function: the result is its column, or a struct of its columns. */
 #define UDFVM_DESCRIPTION_TABLE 1u
+/* The function sees a batch as a whole: a row of the result may depend on other rows. */
+#define UDFVM_DESCRIPTION_WHOLE 2u
 
 /* ---- Sizes of fixed arrays in the structures ---- */
 

@@ -36,6 +36,12 @@ def test_a_description() -> None:
     assert str(found.signature.result.type) == items.decode()
 
 
+@pytest.mark.parametrize(("flags", "table", "whole"), [(0, 0, 0), (1, 1, 0), (2, 0, 1)])
+def test_what_flags_say(flags: int, table: int, whole: int) -> None:
+    found = read_description("f", description(slot(DOUBLE), count=0, flags=flags))
+    assert (found.table, found.whole) == (table, whole)
+
+
 def test_types_that_are_stored_as_others_are() -> None:
     assert (
         str(read_description("f", one(INT32, b"date32[day]")).signature.result.type)
@@ -58,7 +64,9 @@ def one(storage: int, text: bytes, length: int | None = None) -> bytes:
         description(*[slot(DOUBLE)] * 40, count=39),
         description(slot(DOUBLE), count=2**32 - 1),
         description(slot(DOUBLE), b"more", count=0),
-        description(slot(DOUBLE), count=0, flags=2),
+        description(slot(DOUBLE), count=0, flags=3),
+        description(slot(DOUBLE), count=0, flags=4),
+        description(slot(DOUBLE), count=0, flags=2**31),
         one(DOUBLE, b"float"),
         one(INT32, b"int32", 6),
         one(INT32, b"timestamp[us]"),

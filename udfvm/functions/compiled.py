@@ -126,6 +126,13 @@ class NativeProgram(CompiledProgram):
     language = "native"
     options = NativeOptions
 
+    def __init__(
+        self, code: bytes, symbol: str, *, signature: str | None, elementwise: bool
+    ) -> None:
+        """``elementwise``: a function that sees a batch as a whole works row by row."""
+        super().__init__(code, symbol, signature=signature)
+        self._elementwise = elementwise
+
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
         """Reads the signature, or else asks the code."""
         if TABLE_ARROW in (self._signature or ""):
@@ -137,7 +144,7 @@ class NativeProgram(CompiledProgram):
         if declared is not None:
             _refuse_others_than_c_has(name, declared)
             if self._checked:
-                return Interface("scalar", declared)
+                return Interface("scalar", declared, elementwise=self._elementwise)
         described = self._described(name, limits, pool, declared)
         _refuse_others_than_c_has(name, described.signature)
         if described.table:
@@ -145,7 +152,9 @@ class NativeProgram(CompiledProgram):
                 "the guest described a table function, which native code cannot be",
                 name,
             )
-        return Interface("scalar", declared or described.signature)
+        self._elementwise = self._elementwise or not described.whole
+        signature = declared or described.signature
+        return Interface("scalar", signature, elementwise=self._elementwise)
 
 
 def _restored(cls: type[CompiledProgram], state: dict[str, object]) -> CompiledProgram:

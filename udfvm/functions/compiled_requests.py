@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from udfvm.call.guest_exceptions import guest_exception
 from udfvm.errors import OutputLimitError, ProtocolError, SignatureError
 from udfvm.limits import WINDOW, Limits
-from udfvm.protocol import DESCRIPTION_TABLE, REQUEST_COMPILE, REQUEST_DESCRIBE
+from udfvm.protocol import DESCRIPTION_TABLE, DESCRIPTION_WHOLE, REQUEST_COMPILE, REQUEST_DESCRIBE
 from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Parameter, Type, named
 from udfvm.types.signature_text import (
@@ -67,10 +67,12 @@ class Description(NamedTuple):
     """What code says about a function in it.
 
     ``table``: the function yields rows of one column, whose type is the signature's result.
+    ``whole``: it sees a batch as a whole.
     """
 
     signature: Signature
     table: bool
+    whole: bool = False
 
 
 def describe(
@@ -189,6 +191,9 @@ def _undamaged(kept: bytes) -> bytes:
     return compiled
 
 
+_FLAGS: Final = (0, DESCRIPTION_TABLE, DESCRIPTION_WHOLE)
+
+
 def read_description(name: str, reply: bytes) -> Description:
     """Parses a ``struct udfvm_description``. The guest wrote it, so all of it is checked.
 
@@ -197,7 +202,7 @@ def read_description(name: str, reply: bytes) -> Description:
     try:
         count, flags = _DESCRIPTION.unpack_from(reply)
         names = _DESCRIPTION.size + (count + 1) * _SLOT.size
-        if flags & ~DESCRIPTION_TABLE or count > MAX_PARAMETERS or len(reply) < names:
+        if flags not in _FLAGS or count > MAX_PARAMETERS or len(reply) < names:
             raise ValueError(f"{count} parameters in {len(reply)} bytes")
         slots = []
         for index in range(count + 1):
@@ -210,7 +215,9 @@ def read_description(name: str, reply: bytes) -> Description:
         if len(reply) != names:
             raise ValueError(f"{len(reply) - names} bytes too many")
         return Description(
-            made_signature(name, slots[1:], *slots[0][1:]), bool(flags & DESCRIPTION_TABLE)
+            made_signature(name, slots[1:], *slots[0][1:]),
+            table=flags == DESCRIPTION_TABLE,
+            whole=flags == DESCRIPTION_WHOLE,
         )
     except (struct.error, ValueError, KeyError, SignatureError) as error:
         raise ProtocolError(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Unpack
 
+from udfvm.checks import check_switch, options_of
 from udfvm.functions.compiled import NativeProgram
 from udfvm.functions.host_compiler import compile_shared_object
 from udfvm.functions.options import ELSEWHERE, NativeOptions, parsed_options
@@ -25,6 +26,7 @@ def from_elf(
     function: str,
     *,
     signature: str | None = None,
+    elementwise: bool = False,
     **options: Unpack[NativeOptions],
 ) -> ScalarFunction:
     """Makes a function of a shared object or executable a UDF.
@@ -44,6 +46,8 @@ def from_elf(
             ``udfvm.types.signature_text.parse_signature``. A plain function takes numbers and bool
             as themselves, and text and blob as two arguments (pointer, length). It takes no nulls,
             and returns a number or bool.
+        elementwise: True if each row of the result of a ``UDFVM_VECTOR`` depends on the same row of
+            the arguments alone, so that large batches may be cut. Others always do.
         options: ``name``, ``memory`` (default: 64 MiB), ``timeout``, ``max_output``, ``max_log``,
             ``log``, ``files``, ``deterministic``, ``isolation``, ``pool``, ``host_functions``,
             ``host_calls``, ``build_timeout``: as for ``udfvm.udf``. The function calls host
@@ -75,7 +79,7 @@ def from_elf(
         code = bytes(path)
     else:
         code = read_code(function, path)
-    return _from_code(code, function, signature, parsed)
+    return _from_code(code, function, signature, elementwise, parsed)
 
 
 @checks_options("udfvm.from_c", NativeOptions, elsewhere=ELSEWHERE)
@@ -86,6 +90,7 @@ def from_c(
     signature: str | None = None,
     compiler: Sequence[str] = ("gcc", "-std=gnu17"),
     flags: Sequence[str] = (),
+    elementwise: bool = False,
     **options: Unpack[NativeOptions],
 ) -> ScalarFunction:
     """Compiles C source text **on the host** and makes a function of it a UDF.
@@ -100,6 +105,7 @@ def from_c(
         compiler: the compiler's command, for example ``("g++", "-std=gnu++20", "-x", "c++")``.
         flags: more arguments for the compiler, such as ``["-lz", "helper.o"]``. They follow udfvm's
             own (``-O3 -g``) and the source. Paths in them are relative to the current directory.
+        elementwise: as for ``from_elf``.
         options: as for ``from_elf``.
 
     Returns:
@@ -132,7 +138,7 @@ def from_c(
             include=get_include(),
             timeout=parsed["limits"].build_timeout_ns / 1e9 or None,
         )
-        return _from_code(read_code(function, made), function, signature, parsed)
+        return _from_code(read_code(function, made), function, signature, elementwise, parsed)
 
 
 def _parsed(function: str, options: NativeOptions) -> dict[str, Any]:
@@ -140,6 +146,13 @@ def _parsed(function: str, options: NativeOptions) -> dict[str, Any]:
 
 
 def _from_code(
-    code: bytes, function: str, signature: str | None, options: dict[str, Any]
+    code: bytes,
+    function: str,
+    signature: str | None,
+    elementwise: object,
+    options: dict[str, Any],
 ) -> ScalarFunction:
-    return ScalarFunction(NativeProgram(code, function, signature=signature), **options)
+    with options_of(f"UDF {function!r}"):
+        cut = check_switch("elementwise", elementwise)
+    program = NativeProgram(code, function, signature=signature, elementwise=cut)
+    return ScalarFunction(program, **options)

@@ -81,7 +81,7 @@ ELSEWHERE: Final = {
     "packages": f"{_PYTHON}, which may import packages",
     "sample": _PYTHON,
     "vectorized": f"{_PYTHON}, which may take columns (vectorized=True of udfvm.udf)",
-    "elementwise": f"{_PYTHON}, which may take columns (vectorized=True of udfvm.udf)",
+    "elementwise": "it is for functions of columns: udfvm.udf(vectorized=True), and UDFVM_VECTOR",
     "isolation": "it is for scalar functions, and udfvm.sqlite.register(isolation=...)",
     "input_types": _SIGNATURE,
     "output_type": _SIGNATURE,

@@ -106,7 +106,7 @@ def offered_function(
 def _flags(udf: Function, in_schema: bool) -> Flag:
     chosen = {
         Flag.INVERSE: declaration_of(udf).has_inverse,
-        Flag.WHOLE: not udf.elementwise and udf.form == "vectorized",
+        Flag.WHOLE: not udf.elementwise and udf.form in ("scalar", "vectorized"),
         Flag.JSON_RESULT: udf.result.type == JSON or udf.result.type.is_nested,
         Flag.DETERMINISTIC: udf.limits.deterministic,
         Flag.IN_SCHEMA: in_schema,

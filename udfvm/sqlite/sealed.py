@@ -154,7 +154,7 @@ def sealed_note(udf: Function, name: str) -> dict[str, object]:
         "layer": _name_of(layer),
         "form": int(Form[udf.form.upper()]),
         "inverse": int(declaration.has_inverse),
-        "whole": int(udf.form == "vectorized" and not udf.elementwise),
+        "whole": int(udf.form in ("scalar", "vectorized") and not udf.elementwise),
         "columns": f"({columns}) -> int",
         "defaults": _defaults(udf),
         "singles": sum(

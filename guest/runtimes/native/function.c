@@ -333,6 +333,7 @@ bool function_prepare(struct program *program, const struct udfvm_function *func
     function->state->call_host = context_has_program() ? call_host_for_program : call_host;
     program->run = function->scalar ? run_scalar : run_vector;
     program->by_row = function->scalar != NULL;
+    program->whole = function->vector != NULL;
     program->context = (void *)function;
     return true;
 }

@@ -179,9 +179,10 @@ bool program_describe(const struct program *program, const struct signature *sig
 {
     struct udfvm_description *description = (struct udfvm_description *)UDFVM_OUTPUT_BASE;
     struct udfvm_slot *slots = (struct udfvm_slot *)(description + 1);
+    const uint32_t flags = (program->table ? UDFVM_DESCRIPTION_TABLE : 0) |
+                           (program->whole ? UDFVM_DESCRIPTION_WHOLE : 0);
     *description = (struct udfvm_description){ .count = (uint32_t)signature->count,
-                                               .flags = program->table ? UDFVM_DESCRIPTION_TABLE
-                                                                       : 0 };
+                                               .flags = flags };
     struct bytes names = { 0 };
     bool done = put_slot(&slots[0], &signature->result, &names);
     for (size_t i = 0; done && i < signature->count; i++)

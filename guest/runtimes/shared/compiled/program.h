@@ -60,6 +60,7 @@ struct program {
     struct stream_format format;
     program_run *run;
     bool by_row;                        /* each row depends only on its arguments: see rows.h */
+    bool whole;                         /* a row may depend on the other rows of the batch */
     program_run_nested *run_nested;     /* instead of run, for a result that is a struct or list */
     const struct table_function *table; /* instead of either, for a table function */
     void *context;
