@@ -55,6 +55,22 @@ static int define_tables(struct function_registry *registry)
     return table_define(registry);
 }
 
+/* Each gets a reference to the registry: SQLite calls the destructor even if it fails. */
+static int define_helpers(struct function_registry *registry, int index)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    for (size_t i = 0; i < sizeof helpers / sizeof *helpers; i++) {
+        registry->references++;
+        SQL_TRY(sqlite3_create_function_v2(
+            registry->connection, helpers[i].name, -1, SQLITE_UTF8 | SQLITE_DIRECTONLY, registry,
+            helpers[i].entries[index], NULL, NULL, registry_release_data));
+    }
+    SQL_TRY(aggregate_define_by_name(registry, index, FUNCTION_FLAGS | SQLITE_DIRECTONLY));
+    registry->references++;
+    return sqlite3_create_module_v2(registry->connection, "vm_functions", &functions_module,
+                                    registry, registry_release_data);
+}
+
 /* Makes the registry of a connection, and defines what every connection gets. */
 static struct function_registry *introduce(sqlite_library *library, sqlite3 *connection, int index,
                                            int *code)
@@ -70,19 +86,7 @@ static struct function_registry *introduce(sqlite_library *library, sqlite3 *con
                                        forget_registry);
     if (*code != SQLITE_OK)
         return NULL; /* the failed definition called registry_forget() */
-    for (size_t i = 0; i < sizeof helpers / sizeof *helpers && *code == SQLITE_OK; i++) {
-        registry->references++; /* SQLite's reference: it calls the destructor even if it fails */
-        *code = sqlite3_create_function_v2(
-            connection, helpers[i].name, -1, SQLITE_UTF8 | SQLITE_DIRECTONLY, registry,
-            helpers[i].entries[index], NULL, NULL, registry_release_data);
-    }
-    if (*code == SQLITE_OK)
-        *code = aggregate_define_by_name(registry, index, FUNCTION_FLAGS | SQLITE_DIRECTONLY);
-    if (*code == SQLITE_OK) {
-        registry->references++;
-        *code = sqlite3_create_module_v2(connection, "vm_functions", &functions_module, registry,
-                                         registry_release_data);
-    }
+    *code = define_helpers(registry, index);
     return registry;
 }
 

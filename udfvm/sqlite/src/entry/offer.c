@@ -223,20 +223,24 @@ static int remove_all(struct function_registry *registry, const struct udfvm_sql
     return SQLITE_OK;
 }
 
+/* Defines a function in SQL in the place of the old one of its name, if there is one. */
+static int replace(struct sql_function *old, struct sql_function *function, int index)
+{
+    if (old && (old->parameter_count != function->parameter_count ||
+                required_count(old) != required_count(function) || old->form != function->form ||
+                is_variadic(old) != is_variadic(function)))
+        SQL_TRY(undefine_own(old));
+    return define_own(function, index);
+}
+
 static int define(struct function_registry *registry, int index, struct embedder *embedder,
                   const struct udfvm_sqlite_function *offered)
 {
     struct sql_function *function = function_create(registry, embedder, offered);
     if (!function)
         return SQLITE_NOMEM;
-    struct sql_function *old = registry_find(registry, offered->name, strlen(offered->name));
-    int code = SQLITE_OK;
-    if (old && (old->parameter_count != function->parameter_count ||
-                required_count(old) != required_count(function) || old->form != function->form ||
-                is_variadic(old) != is_variadic(function)))
-        code = undefine_own(old);
-    if (code == SQLITE_OK)
-        code = define_own(function, index);
+    const int code = replace(registry_find(registry, offered->name, strlen(offered->name)),
+                             function, index);
     if (code == SQLITE_OK)
         registry_put(registry, function);
     else

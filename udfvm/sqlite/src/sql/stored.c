@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "sql/stored.h"
+#include "connection/try.h"
 #include "sql/load.h"
 #include "sql/resolve.h"
 #include "statement/report.h"
@@ -177,6 +178,21 @@ struct sql_function *stored_load(struct function_registry *registry,
     return function;
 }
 
+/* Returns SQLITE_ROW, SQLITE_DONE, or the code of what failed. */
+static int find_row(struct function_registry *registry, const char *name, size_t length,
+                    sqlite3_stmt **statement)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    int code;
+    const bool is_there = stored_table(registry, &code);
+    SQL_TRY(code);
+    if (!is_there)
+        return SQLITE_DONE;
+    SQL_TRY(sqlite3_prepare_v2(registry->connection, FIND_SQL, -1, statement, NULL));
+    sqlite3_bind_text(*statement, 1, name, (int)length, SQLITE_STATIC);
+    return sqlite3_step(*statement);
+}
+
 struct sql_function *stored_find(struct function_registry *registry, const char *name,
                                  size_t length, char **message)
 {
@@ -184,17 +200,10 @@ struct sql_function *stored_find(struct function_registry *registry, const char 
     struct stored_definition definition = { .name = name, .name_length = length };
     struct sql_function *function = NULL;
     sqlite3_stmt *statement = NULL;
-    int code;
     *message = NULL;
-    if (registry->policy.languages == 0 || !name_valid(name, length) ||
-        (!stored_table(registry, &code) && code == SQLITE_OK))
+    if (registry->policy.languages == 0 || !name_valid(name, length))
         return NULL;
-    if (code == SQLITE_OK)
-        code = sqlite3_prepare_v2(registry->connection, FIND_SQL, -1, &statement, NULL);
-    if (code == SQLITE_OK) {
-        sqlite3_bind_text(statement, 1, name, (int)length, SQLITE_STATIC);
-        code = sqlite3_step(statement);
-    }
+    const int code = find_row(registry, name, length, &statement);
     if (code == SQLITE_ROW && read_definition(sqlite3_api, statement, &definition))
         function = stored_load(registry, &definition, message);
     else if (code == SQLITE_ROW)
