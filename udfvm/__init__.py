@@ -1,5 +1,5 @@
-"""User-defined functions in micro-VMs: every call of a function from Python runs in a fresh virtual
-machine. The functions can be called from Python, Arrow and SQL.
+"""User-defined functions in micro-VMs, for Python, Arrow and SQL. Every call from Python starts
+from a fresh state.
 
 >>> import udfvm
 >>> @udfvm.udf

@@ -52,7 +52,7 @@ def udf(
     sample: tuple[object, ...] | Mapping[str, object] | None = None,
     **options: Unpack[ScalarPythonOptions],
 ) -> ScalarFunction | Callable[[Callable[..., object]], ScalarFunction]:
-    """Declares a function a UDF: every call of it runs in a fresh micro-VM.
+    """Declares a function a UDF: every call of it from Python starts from a fresh state.
 
     Works as a decorator, with or without options, and as a function.
 

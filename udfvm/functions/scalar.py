@@ -29,7 +29,7 @@ _InputTypes = Sequence[object] | Mapping[str, object] | None
 
 
 class ScalarFunction(Function):
-    """A function that returns one value for each row. Every call runs in a fresh micro-VM.
+    """A function that returns one value for each row.
 
     ``udfvm.udf``, ``udfvm.from_c``, ``udfvm.from_elf`` and ``udfvm.from_wasm`` make them.
 
