@@ -69,6 +69,8 @@ int __real_ftruncate(int, off_t), __real_fstat(int, struct stat *),
     __real_renameat(int, const char *, int, const char *);
 off_t __real_lseek(int, off_t, int);
 int __real_sched_getaffinity(pid_t, size_t, void *);
+int __real_sched_setaffinity(pid_t, size_t, const void *);
+int __real_pthread_attr_setaffinity_np(pthread_attr_t *, size_t, const void *);
 
 void *__wrap_malloc(size_t size)
 {
@@ -212,6 +214,14 @@ off_t __wrap_lseek(int fd, off_t offset, int whence)
 int __wrap_sched_getaffinity(pid_t process, size_t size, void *set)
 {
     return fails(EPERM) ? -1 : __real_sched_getaffinity(process, size, set);
+}
+int __wrap_sched_setaffinity(pid_t process, size_t size, const void *set)
+{
+    return fails(EINVAL) ? -1 : __real_sched_setaffinity(process, size, set);
+}
+int __wrap_pthread_attr_setaffinity_np(pthread_attr_t *attributes, size_t size, const void *set)
+{
+    return fails(ENOMEM) ? ENOMEM : __real_pthread_attr_setaffinity_np(attributes, size, set);
 }
 
 #endif

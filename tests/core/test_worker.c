@@ -164,11 +164,16 @@ static void test_one_processor_will_do(void)
     sched_setaffinity(0, sizeof all, &all);
 }
 
+static cpu_set_t processors; /* of the process */
+
 static void run_for_a_thread(struct work *work, size_t index)
 {
     (void)index;
     sigset_t blocked;
+    cpu_set_t own;
     pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    sched_getaffinity(0, sizeof own, &own);
+    check_number(CPU_EQUAL(&own, &processors), "the worker may not use all processors", 0);
     if (!pthread_equal(pthread_self(), *(pthread_t *)(work + 1)))
         check_number(sigismember(&blocked, SIGINT) == 1, "the worker takes signals", 0);
 }
@@ -179,6 +184,7 @@ static void test_signals_are_for_other_threads(void)
         struct work work;
         pthread_t self;
     } mine = { .self = pthread_self() };
+    sched_getaffinity(0, sizeof processors, &processors);
     for (int i = 0; i < 200; i++) {
         mine.work = (struct work){ .chunk = run_for_a_thread, .chunks = 50 };
         udfvm_work_offer(&mine.work);

@@ -28,8 +28,9 @@ static struct {
     pthread_t thread;
     enum life life;
     bool stop;
-    struct work *first; /* work with chunks that nobody took */
-    bool forbidden;     /* there is to be none */
+    cpu_set_t processors; /* that it may use, as it started */
+    struct work *first;   /* work with chunks that nobody took */
+    bool forbidden;       /* there is to be none */
 } worker = { .lock = PTHREAD_MUTEX_INITIALIZER,
              .offered = PTHREAD_COND_INITIALIZER,
              .finished = PTHREAD_COND_INITIALIZER };
@@ -76,6 +77,7 @@ static void *run_worker(void *unused)
      * policy here is not needed. */
     pthread_setschedparam(pthread_self(), SCHED_BATCH,
                           &(struct sched_param){ .sched_priority = 0 });
+    sched_setaffinity(0, sizeof worker.processors, &worker.processors); /* later it may move */
     pthread_mutex_lock(&worker.lock);
     while (wait_for_work())
         do_chunk(worker.first);
@@ -95,10 +97,25 @@ static void join_ended(void)
     worker.life = LIFE_NONE;
 }
 
-static bool has_processor(void)
+/* Fills in the processors that the process may use; false where there is but one. */
+static bool find_processors(cpu_set_t *all)
 {
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1;
+    return sched_getaffinity(0, sizeof *all, all) == 0 && CPU_COUNT(all) > 1;
+}
+
+/* A new thread often begins on the processor of its maker, whatever else is idle, and waits there.
+ * So the worker begins on another one, where the offered work has to be done now. */
+static bool start_elsewhere(const cpu_set_t *all)
+{
+    pthread_attr_t attributes;
+    cpu_set_t others = *all;
+    if (pthread_attr_init(&attributes))
+        return false;
+    CPU_CLR((size_t)sched_getcpu(), &others);
+    const bool started = pthread_attr_setaffinity_np(&attributes, sizeof others, &others) == 0 &&
+                         pthread_create(&worker.thread, &attributes, run_worker, NULL) == 0;
+    pthread_attr_destroy(&attributes);
+    return started;
 }
 
 /* Where it cannot be started the work is done without it. Called with the lock held. */
@@ -111,7 +128,7 @@ static void start_worker(void)
     udfvm_condition_init(&worker.offered); /* only the worker waits for it, and there is none */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the program's own threads */
-    if (has_processor() && pthread_create(&worker.thread, NULL, run_worker, NULL) == 0)
+    if (find_processors(&worker.processors) && start_elsewhere(&worker.processors))
         worker.life = LIFE_RUNS;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
