@@ -51,9 +51,9 @@ def test_outcomes(command: ModuleType, tmp_path: Path, capsys: pytest.CaptureFix
         ("test_host_functions", True),
         ("test_log", False),
     ]
-    said = capsys.readouterr().out
-    assert "--- test_layer: exit status 0, 1 of 7 hold" in said
-    assert "--- test_log: exit status 1, 0 of 2 hold" in said
+    printed = capsys.readouterr().out
+    assert "--- test_layer: exit status 0, 1 of 7 hold" in printed
+    assert "--- test_log: exit status 1, 0 of 2 hold" in printed
 
 
 def test_pvm_is_not_standard(tmp_path: Path) -> None:

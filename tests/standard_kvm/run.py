@@ -69,21 +69,21 @@ def command(folder: Path) -> list[str]:
 
 def outcomes(lines: Iterator[str]) -> Iterator[tuple[str, bool, int]]:
     """Yields each program, whether all its tests hold, and its seconds. Prints what does not."""
-    said: list[str] = []
+    printed: list[str] = []
     for line in lines:
         ended = re.fullmatch(r"=== ends (\w+) (\d+) (\d+)\s*", line)
         if ended is None:
-            said.append(line)
+            printed.append(line)
             continue
         name = ended[1]
-        holding = sum("holds" in text for text in said)
+        holding = sum("holds" in text for text in printed)
         held = ended[2] == "0" and holding == ALL[name].tests
         if not held:
             print(f"--- {name}: exit status {ended[2]}, {holding} of {ALL[name].tests} hold")
-            print("".join(said), end="")
-        said.clear()
+            print("".join(printed), end="")
+        printed.clear()
         yield name, held, int(ended[3])
-    print("".join(said), end="")
+    print("".join(printed), end="")
 
 
 def main() -> None:

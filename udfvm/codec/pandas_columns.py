@@ -286,10 +286,10 @@ def series_of(function: str, array: pa.Array, backend: Backend) -> Any:
     plain = decoded(type_)
     if plain is not type_ and not pa.types.is_nested(plain):
         array = convert(array, plain)
-    return _plain_series(function, array, backend is Backend.MASKED)
+    return _decoded_series(function, array, backend is Backend.MASKED)
 
 
-def _plain_series(function: str, array: Any, masked: bool) -> Any:
+def _decoded_series(function: str, array: Any, masked: bool) -> Any:
     """Returns an array of a type that is not encoded as a Series of dtypes of numpy, or of masked
     ones.
     """

@@ -40,7 +40,7 @@ _LABEL: Final = 116 - 1  # bytes of a name
 # Bytes of the name of a type: MAX_TYPE_NAME of guest/runtimes/shared/compiled/type.h.
 _MAX_TYPE_NAME: Final = 16 << 10
 _DESCRIPTION: Final = struct.Struct("<II")
-_TOLD: Final = {
+_PREFIXES: Final = {  # in place of the types of a runtime's errors
     "AttributeError": "",
     "ImportError": "",
     "TypeError": "",
@@ -127,17 +127,17 @@ def _ask(
         status, data = reply.status, bytes(reply.data)
     if status:
         error: Any = guest_exception(data, name)
-        raise SignatureError(_told(error)) from error
+        raise SignatureError(_error_text(error)) from error
     return data
 
 
-def _told(error: Any) -> str:
+def _error_text(error: Any) -> str:
     """Returns what a runtime says of code that it cannot use. The types of its errors, which are
     those of Python's imports, say nothing to somebody who declares a function.
     """
     text, type_ = str(error), getattr(error, "guest_type", "")
-    if type_ in _TOLD:
-        text = text.replace(f": {type_}: ", f": {_TOLD[type_]}", 1)
+    if type_ in _PREFIXES:
+        text = text.replace(f": {type_}: ", f": {_PREFIXES[type_]}", 1)
     return text + _LINK_ADVICE if "undefined symbol: " in text else text
 
 

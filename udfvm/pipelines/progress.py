@@ -88,7 +88,7 @@ class Counter:
             self._display.close()
 
 
-class _Told:
+class _Callback:
     """A function of the caller."""
 
     def __init__(self, function: Callable[[Progress], object]) -> None:
@@ -175,7 +175,7 @@ def display_of(progress: object, title: str) -> Display | None:
     if progress is False:
         return None
     if callable(progress):
-        return _Told(progress)
+        return _Callback(progress)
     raise OptionError(
         f"UDF {title!r}: progress={shown(progress)} must be None, True, False or a function that"
         " takes a Progress"

@@ -80,7 +80,7 @@ uint32_t required_count(const struct sql_function *function)
     return required;
 }
 
-uint32_t most_count(const struct sql_function *function)
+uint32_t max_count(const struct sql_function *function)
 {
     return is_variadic(function) ? (uint32_t)MAX_PARAMETERS : function->parameter_count;
 }
@@ -88,7 +88,7 @@ uint32_t most_count(const struct sql_function *function)
 bool takes_count(const struct sql_function *function, int count)
 {
     return count >= 0 && (uint32_t)count >= required_count(function) &&
-           (uint32_t)count <= most_count(function);
+           (uint32_t)count <= max_count(function);
 }
 
 sqlite3_value **with_defaults(const struct sql_function *function, int count, sqlite3_value **given,

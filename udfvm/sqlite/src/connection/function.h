@@ -100,7 +100,7 @@ uint32_t parameters_taking(const struct sql_function *family, int count);
 sqlite3_value *default_create(sqlite_library *library, sqlite3 *connection, const void *encoded,
                               size_t length, const struct udfvm_sqlite_times *times);
 uint32_t required_count(const struct sql_function *function); /* arguments that a call must have */
-uint32_t most_count(const struct sql_function *function);     /* and that it can have */
+uint32_t max_count(const struct sql_function *function);      /* and that it can have */
 bool takes_count(const struct sql_function *function, int count);
 /* Returns all arguments of a call that passes `count` of them. */
 sqlite3_value **with_defaults(const struct sql_function *function, int count, sqlite3_value **given,

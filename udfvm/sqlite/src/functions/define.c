@@ -23,7 +23,8 @@ static int define_scalar(const struct sql_function *of, struct sql_function *fun
     sqlite_library *sqlite3_api = of->registry->library;
     sqlite3 *connection = of->registry->connection;
     const int limit = sqlite3_limit(connection, SQLITE_LIMIT_FUNCTION_ARG, -1),
-              most = (int)most_count(of), last = is_variadic(of) && limit < most ? limit : most;
+              maximum = (int)max_count(of),
+              last = is_variadic(of) && limit < maximum ? limit : maximum;
     int code = SQLITE_OK;
     for (int count = (int)required_count(of); count <= last && code == SQLITE_OK; count++) {
         if (function)

@@ -99,15 +99,15 @@ static int prepare(struct map_cursor *map, const struct sql_function *function, 
     if (!sqlite3_stmt_readonly(map->query))
         return map_fail(map, SQLITE_ERROR, sqlite3_mprintf("vm_map: the query must not write"));
     const int columns = sqlite3_column_count(map->query);
-    const uint32_t least = required_count(function),
-                   most = is_variadic(function) ? MAX_ARGUMENTS : function->parameter_count;
-    if (!takes_count(function, columns - 1) || (uint32_t)columns - 1 > most)
+    const uint32_t minimum = required_count(function),
+                   maximum = is_variadic(function) ? MAX_ARGUMENTS : function->parameter_count;
+    if (!takes_count(function, columns - 1) || (uint32_t)columns - 1 > maximum)
         return map_fail(
             map, SQLITE_ERROR,
             sqlite3_mprintf("vm_map: UDF '%s' takes %z, so the query must have %z, a key first; it "
                             "has %d",
-                            function->name, counted(sqlite3_api, least, most, "argument"),
-                            counted(sqlite3_api, least + 1, most + 1, "column"), columns));
+                            function->name, counted(sqlite3_api, minimum, maximum, "argument"),
+                            counted(sqlite3_api, minimum + 1, maximum + 1, "column"), columns));
     map->given = (uint32_t)columns - 1;
     return SQLITE_OK;
 }

@@ -334,7 +334,7 @@ char *describe_count(const struct sql_function *function, int found)
     sqlite3_str *text = sqlite3_str_new(function->registry->connection);
     sqlite3_str_appendf(text, "UDF '%s': it takes %z%s", function->name,
                         counted(function->registry->library, required_count(function),
-                                most_count(function), "argument"),
+                                max_count(function), "argument"),
                         function->parameter_count ? " (" : "");
     for (uint32_t i = 0; i < function->parameter_count; i++)
         sqlite3_str_appendf(text, "%s%s%s", i ? ", " : "", function->parameters[i].name,
