@@ -11,7 +11,6 @@ from udfvm.functions.function import Function
 from udfvm.functions.options import ScalarPythonOptions
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
-from udfvm.functions.samples import checked_sample
 from udfvm.keywords import checks_keywords
 from udfvm.types.hints import hints_of
 from udfvm.types.signatures import refuse_generators, signature_of
@@ -238,7 +237,10 @@ class ScalarProgram(PythonProgram):
             repeated=self.repeated,
         )
         check_defaults(name, self.function, signature)
-        self.sample = checked_sample(name, signature.parameters, self.sample)
+        if self.sample is not None:
+            from udfvm.functions.samples import checked_sample
+
+            self.sample = checked_sample(name, signature.parameters, self.sample)
         if self._hints is None and any(each.shape for each in signature.parameters):
             # Classes in annotations that are text are known here, and not where it arrives.
             self._hints = hints_of(self.function, name)

@@ -9,9 +9,9 @@ from typing import Final
 from udfvm import vmm
 from udfvm.errors import BuildError
 from udfvm.forks import ForkLock
-from udfvm.images.cache import cached_image
 from udfvm.images.cache_files import cache_directory
 from udfvm.images.host import host_files
+from udfvm.images.opened import open_cached
 from udfvm.images.spec import MIN_MEMORY, BaseSpec, base_key, boot_payload
 from udfvm.installation import GUEST
 from udfvm.limits import DEFAULT_MEMORY, SCRATCH, Limits
@@ -84,5 +84,10 @@ def base_image(
     with _open_bases.lock:
         path = cache_directory() / f"{key}.base"
         if path not in _open_bases.images:
-            _open_bases.images[path] = cached_image(path, None, build)
+            image = open_cached(path, None)
+            if image is None:
+                from udfvm.images.cache import build_cached
+
+                image = build_cached(path, None, build)
+            _open_bases.images[path] = image
         return _open_bases.images[path]

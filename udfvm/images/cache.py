@@ -35,6 +35,7 @@ from udfvm.images.cache_listing import (
     names_in_cache,
     stored_bytes,
 )
+from udfvm.images.opened import open_cached
 from udfvm.tuples import NamedTuple
 
 _IMAGES: Final = (".base", ".layer")
@@ -48,34 +49,17 @@ _SLACK: Final = 8  # a full cache loses this part of its size at once
 # ---- Images, and replies that are kept ----
 
 
-def _open_image(path: Path, base: vmm.Image | None) -> vmm.Image | None:
-    """Returns the image, or None if it does not exist. Removes a damaged one."""
-    try:
-        return vmm.Image.open(path, base)
-    except FileNotFoundError:
-        return None
-    except CacheError:
-        raise
-    except ImageError:
-        with explained(path):
-            path.unlink(missing_ok=True)
-        return None
-
-
-def cached_image(path: Path, base: vmm.Image | None, build: Callable[[int], None]) -> vmm.Image:
-    """Opens an image of the cache, and builds it first if it is missing. ``build`` writes it to a
-    descriptor.
+def build_cached(path: Path, base: vmm.Image | None, build: Callable[[int], None]) -> vmm.Image:
+    """Builds an image that was missing from the cache, unless another process does so, and opens
+    it. ``build`` writes it to a descriptor.
 
     Raises CacheError, and what ``build`` raises.
     """
-    # First, so that a wrong setting is an error whether or not there is anything to build.
     max_size = cache_size()
-    if image := _open_image(path, base):
-        return image
     make_directory(path.parent)
     with building(path):
         for _ in range(_TRIES):
-            if image := _open_image(path, base):
+            if image := open_cached(path, base):
                 break
             _sweep(names_in_cache())
             write_file(path, build)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,8 +95,23 @@ def _unlocking(descriptor: int) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            _unlock(descriptor)
         os.close(descriptor)
+
+
+def _lock(descriptor: int, *, wait: bool = True) -> None:
+    """Takes the lock of a file. Raises OSError, without ``wait`` also where another process has
+    it.
+    """
+    import fcntl  # opening an image that is there takes its lock in the core
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _unlock(descriptor: int) -> None:
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _is_at(descriptor: int, path: str | Path) -> bool:
@@ -117,7 +131,7 @@ def building(path: Path) -> Iterator[None]:
         descriptor = vmm.open_private(lock, os.O_RDWR | os.O_CREAT)
         with _unlocking(descriptor):
             with explained(lock):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                _lock(descriptor)
             if _is_at(descriptor, lock):
                 try:
                     yield
@@ -137,7 +151,7 @@ def _temporary(path: Path) -> tuple[int, str]:
                 dir=path.parent, prefix=f"{path.stem[:16]}.", suffix=".tmp"
             )
             with contextlib.suppress(OSError):  # file systems without locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX)  # waits for one that is about to sweep it
+                _lock(descriptor)  # waits for one that is about to sweep it
             if _is_at(descriptor, name):
                 return descriptor, name
             os.close(descriptor)
@@ -208,7 +222,7 @@ def is_locked(path: Path) -> bool:
         return True
     with _unlocking(descriptor):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor, wait=False)
         except OSError:
             return True
     return False
@@ -224,7 +238,7 @@ def remove_unused(path: Path) -> bool:
         return False
     with _unlocking(descriptor):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor, wait=False)
             if not _is_at(descriptor, path):
                 return False
             path.unlink()

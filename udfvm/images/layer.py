@@ -8,11 +8,10 @@ from typing import Final
 
 from udfvm import errors, vmm
 from udfvm.guest_text import shown
-from udfvm.images.cache import cached_image
 from udfvm.images.cache_files import cache_directory
+from udfvm.images.opened import open_cached
 from udfvm.limits import DEFAULT_LOG, Limits
 from udfvm.protocol import REQUEST_LOAD
-from udfvm.vmm import guest_error
 
 _NOT_READY: Final = "; the function was not ready by then"
 
@@ -76,6 +75,8 @@ def udf_layer(
         with pool.vm(base) as vm:
             reply = load_call(vm, REQUEST_LOAD, payload(), load, name, advice)
             if not reply.sealed:
+                from udfvm.vmm import guest_error
+
                 failure = guest_error.parse(reply.data, name, loading=True)
                 if isinstance(failure, errors.CallError):
                     failure.output = shown(reply.log)
@@ -88,4 +89,10 @@ def udf_layer(
             )
 
     key = layer_key(base, identity, limits)
-    return cached_image(cache_directory() / f"{key}.layer", base, build)
+    path = cache_directory() / f"{key}.layer"
+    image = open_cached(path, base)
+    if image is None:
+        from udfvm.images.cache import build_cached
+
+        image = build_cached(path, base, build)
+    return image

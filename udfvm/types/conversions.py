@@ -12,9 +12,9 @@ infinite one.
 from __future__ import annotations
 
 import enum
-import math
 import re
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -57,6 +57,7 @@ class Conversion(NamedTuple):
 INTERVAL: Final = "month_day_nano_interval"
 FLOAT32: Final = struct.Struct("<f")  # packs the nearest; OverflowError where that is infinite
 _PACKED: Final = {"halffloat": struct.Struct("<e"), "float": FLOAT32}
+_LARGEST: Final = sys.float_info.max
 _INTEGER: Final = r"(u?)int(8|16|32|64)"
 TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")  # unit and time zone
 FIXED_BINARY: Final = re.compile(r"fixed_size_binary\[(\d{1,9})\]")  # its size
@@ -245,9 +246,10 @@ def exact_float(value: Any, name: str) -> float:
         real = float(value)
     except OverflowError:
         raise Loss(f"{short(value)} is too large for {name}") from None
-    if not isinstance(value, float) and real != value and not math.isnan(real):
+    is_nan = not abs(real) >= 0
+    if not isinstance(value, float) and real != value and not is_nan:
         raise Loss(f"{short(value)} cannot be represented exactly as {name}")
-    if name in _PACKED and math.isfinite(real):
+    if name in _PACKED and abs(real) <= _LARGEST:
         narrow = _nearest(real, name)
         if not isinstance(value, float) and narrow != real and not hasattr(value, "dtype"):
             raise Loss(f"{short(value)} cannot be represented exactly as {name}")

@@ -11,7 +11,6 @@ from typing import Any
 from udfvm import errors
 from udfvm.vmm._core import ffi
 from udfvm.vmm.callbacks import take_host_failure, take_interruption
-from udfvm.vmm.guest_error import add_output
 
 _thread = threading.local()
 
@@ -49,6 +48,8 @@ def exception(error: Any, udf: str | None = None, row: int | None = None) -> Bas
         row=row,
     )
     failure.__cause__ = cause
+    from udfvm.vmm.guest_error import add_output
+
     return add_output(failure)
 
 
