@@ -1,4 +1,4 @@
-"""Rows of floats and ints, which take a way of their own, in C, from the third call on."""
+"""Rows of floats and ints, which take a way of their own, in C, after some calls."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 import udfvm
 from udfvm.call._fast_path import RowCalls
+from udfvm.call.single_rows import ROWS_IN_PYTHON
 from udfvm.protocol import TYPE_FLOAT64, TYPE_INT64, TYPE_TEXT
 
 
@@ -35,7 +36,7 @@ def words(count: int) -> str:
 
 def seen(function: Any, *arguments: object) -> Any:
     """Calls a function until its calls are made in C; returns how they are made."""
-    for _ in range(3):
+    for _ in range(ROWS_IN_PYTHON):
         function(*arguments)
     assert function._calls._call_numbers is not None
     return function._calls._call_numbers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from udfvm.call.guest_exceptions import guest_exception
 from udfvm.call.runtime import Runtime, RuntimeKeeper
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from udfvm.codec.rows import RowCodec
     from udfvm.load.declaration import Declaration
     from udfvm.vmm import VM, Windows
+
+#: Calls with a row of numbers that a function makes before they are made in C.
+ROWS_IN_PYTHON: Final = 8
 
 _Result = TypeVar("_Result")
 _Failure: TypeAlias = ForkedError | InputTooLargeError | OutputLimitError
@@ -35,7 +38,7 @@ class SingleRows(RuntimeKeeper):
         self._begins_with_large_windows = (
             self._limits.max_output > WINDOW and declaration.host_functions is not None
         )
-        self._is_first = True  # call with a row
+        self._rows_called = 0
         self._takes_numbers = (
             self._rows is not None
             and self._rows.takes_numbers
@@ -65,12 +68,10 @@ class SingleRows(RuntimeKeeper):
         return rows.decode(reply)
 
     def _keep_numbers(self, rows: RowCodec) -> None:
-        """From the second call on: the first result of a process does not wait for what that
-        needs.
-        """
-        first, self._is_first = self._is_first, False
+        """After some calls: programs that make a few are not to wait for what that needs."""
+        self._rows_called += 1
         runtime = self._runtime
-        if first or runtime is None:
+        if self._rows_called < ROWS_IN_PYTHON or runtime is None:
             return
         from udfvm.call.row_calls import NumberRows
 
