@@ -161,7 +161,14 @@ def _mask(mask: list[bool]) -> pa.Array | None:
     return pa.array(mask) if any(mask) else None
 
 
-def decoded_values(array: pa.Array) -> list[Any]:
+def _of_map(array: pa.Array) -> list[Any]:
+    pairs = list(zip(decoded_values(array.keys), decoded_values(array.items), strict=True))
+    bounds = zip(array.offsets.to_pylist(), array.offsets.to_pylist()[1:], strict=False)
+    valid = array.is_valid().to_pylist()
+    return [pairs[a:b] if ok else None for (a, b), ok in zip(bounds, valid, strict=False)]
+
+
+def decoded_values(array: pa.Array) -> list[Any]:  # noqa: PLR0911 - a return for each kind
     """The values of a column, of extension types those of the storage, computed independently of
     the code under test.
     """
@@ -175,7 +182,7 @@ def decoded_values(array: pa.Array) -> list[Any]:
         items, ends = decoded_values(array.values), array.run_ends.to_pylist()
         rows = range(array.offset, array.offset + len(array))
         return [items[sum(end <= row for end in ends)] for row in rows]
-    if pa.types.is_struct(type_):
+    if pa.types.is_struct(type_) and type_.num_fields:
         columns = [decoded_values(array.field(index)) for index in range(type_.num_fields)]
         return [
             tuple(row) if ok else None
@@ -183,6 +190,8 @@ def decoded_values(array: pa.Array) -> list[Any]:
         ]
     if not type_.num_fields:
         return array.to_pylist()
+    if pa.types.is_map(type_):
+        return _of_map(array)
     items, made = decoded_values(array.values), []
     for row, ok in enumerate(valid):
         if pa.types.is_fixed_size_list(type_):

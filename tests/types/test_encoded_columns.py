@@ -8,7 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from capsule_producers import capsules
 from conversion_cases import column
+from golden_files import identity
 
 from udfvm.errors import TypeMappingError
 
@@ -180,3 +182,24 @@ def test_values_of_a_dictionary_that_no_row_has_do_not_matter() -> None:
     with pytest.raises(TypeMappingError, match="300") as caught:
         column("int8", runs)
     assert caught.value.row == 2
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+@pytest.mark.parametrize("skipped", [0, 1, 3, 4])
+def test_children_that_are_empty_behind_an_offset(skipped: int, vectorized: bool) -> None:
+    values = pa.array([1, 2, 3, 4], pa.int64())[skipped:skipped]
+    plain = pa.ListArray.from_arrays(pa.array([0, 0, 0], pa.int32()), values)
+    union = pa.UnionArray.from_dense(
+        pa.array([0, 0], pa.int8()), pa.array([0, 1], pa.int32()), [plain, values]
+    )
+    named = pa.list_(pa.field("x", pa.int64(), metadata={"k": "v"}))
+    pairs = pa.MapArray.from_arrays(pa.array([0, 0, 0], pa.int32()), values, values)
+    for array in (plain, union, pairs, pa.StructArray.from_arrays([plain, pairs], ["a", "b"])):
+        for type_ in (array.type, named) if array is plain else (array.type,):
+            same = identity(type_, vectorized=vectorized)
+            for given in (array, capsules(array), capsules(pa.chunked_array([array]))):
+                assert same(given).to_pylist() == array.to_pylist()
+            mapped = same.map(capsules(pa.table({"x": array})), keep=[])["same"]
+            assert mapped.to_pylist() == array.to_pylist()
+    for given in (capsules(values), values):
+        assert identity(pa.int64(), vectorized=vectorized)(given).to_pylist() == []

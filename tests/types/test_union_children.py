@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from capsule_producers import capsules
 from nested_rows import last_of_columns
 from nested_types import identity
 
@@ -146,3 +147,34 @@ def test_children_are_encoded(texts: pa.Array, vectorized: bool) -> None:
         result = identity(union.type, vectorized)(union)
         assert result.type == union.type
         assert result.to_pylist() == union.to_pylist()
+
+
+def test_ordered_dictionaries_of_unions_have_no_order() -> None:
+    union = pa.dense_union([pa.field("n", pa.int8()), pa.field("t", pa.string())], [3, 5])
+    codes, offsets = pa.array([3, 5, 3], pa.int8()), pa.array([0, 0, 1], pa.int32())
+    children = [pa.array([2, 1], pa.int8()), pa.array(["a"])]
+    values = pa.UnionArray.from_dense(codes, offsets, children, ["n", "t"], [3, 5])
+    array = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 2]), values, ordered=True)
+    type_ = pa.dictionary(pa.int64(), union, ordered=True)
+    for vectorized in (False, True):
+        made = identity(type_, vectorized)(array)
+        assert made.type == type_ and made.to_pylist() == [2, "a", None, 1]
+
+
+def test_batches_of_unions_with_codes_of_their_own_are_counted() -> None:
+    inner = pa.dense_union([pa.field("n", pa.int8()), pa.field("t", pa.string())], [100, 120])
+    column = array_of([Chosen(0, 1), Chosen(1, "a")] * 50, inner)
+    table = pa.table({"x": pa.chunked_array([column.slice(start, 10) for start in range(90)])})
+    same = identity(inner, False)
+    assert same.map(table, keep=[])["same"].to_pylist() == table["x"].to_pylist()
+
+
+def test_structs_of_unions_with_a_bitmap_come_in_streams() -> None:
+    union = pa.dense_union([pa.field("n", pa.int8()), pa.field("t", pa.string())])
+    column = array_of([Chosen(0, 1), Chosen(1, "a")], union)
+    type_ = pa.struct([("u", union)])
+    bitmap = pa.py_buffer(b"\x03")  # without a null
+    structs = pa.Array.from_buffers(type_, 2, [bitmap], 0, 0, [column])
+    for vectorized in (False, True):
+        for given in (structs, capsules(structs), capsules(pa.chunked_array([structs]))):
+            assert identity(type_, vectorized)(given).to_pylist() == structs.to_pylist()

@@ -26,6 +26,7 @@ from udfvm.codec.reply_columns import column_of
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import ProtocolError
 from udfvm.tuples import NamedTuple
+from udfvm.types.array_conversions import anchored
 from udfvm.types.nested import holds_others
 from udfvm.types.unions import Chosen, array_of
 
@@ -60,6 +61,7 @@ class BatchCodec:
         self._result_type: pa.DataType = result.type.arrow
         #: Whether results are made another type, the declared one, behind this.
         self.is_restored = result.type.exact is not None
+        self._is_nested = any(type_.num_fields for type_ in self.schema.types)
         self._numbers: NumberReplies | None = None
         self._overhead = len(self.schema_message) + len(END_OF_STREAM)
 
@@ -73,12 +75,13 @@ class BatchCodec:
 
     def size(self, batch: pa.RecordBatch) -> int:
         """Bytes of the stream of a batch."""
-        return self._overhead + int(pa.ipc.get_record_batch_size(batch))
+        return self._overhead + int(pa.ipc.get_record_batch_size(self._anchored(batch)))
 
     def write(self, window: memoryview, batch: pa.RecordBatch) -> int:
         """Writes the stream of a batch to the beginning of the window; returns its length in bytes.
         Raises TooLargeForWindowError.
         """
+        batch = self._anchored(batch)
         size = self.size(batch)
         if size > len(window):
             raise TooLargeForWindowError(size, len(window))
@@ -86,6 +89,12 @@ class BatchCodec:
         with pa.ipc.new_stream(sink, self.schema) as writer:
             writer.write_batch(batch)
         return int(sink.tell())
+
+    def _anchored(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if not self._is_nested and batch.num_rows:
+            return batch
+        columns = [anchored(column) for column in batch.columns]
+        return pa.RecordBatch.from_arrays(columns, schema=batch.schema) if columns else batch
 
     def stream(self, batch: pa.RecordBatch) -> bytes:
         """Returns the stream of a batch."""

@@ -47,13 +47,14 @@ class Group:
         """
         from udfvm.codec.column_batches import widened
         from udfvm.codec.record_batches import one_batch
+        from udfvm.codec.sizes import size_of_rows
 
         start = 0
         size = _MAX_BATCH
         capacity = self._vm.input_capacity // 2
         while start < table.num_rows:
             chunk = table.slice(start, size)
-            if size > 1 and chunk.nbytes > capacity:
+            if size > 1 and size_of_rows(chunk) > capacity:
                 size //= 2
                 continue
             columns = [

@@ -14,6 +14,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from udfvm.codec.sizes import size_of_rows
 from udfvm.types.array_conversions import convert
 from udfvm.types.conversions import Refused
 from udfvm.types.encodings import decoded, restored
@@ -70,7 +71,7 @@ def cut(source: Iterable[pa.RecordBatch], size: BatchSize) -> Iterator[pa.Record
         if batch.num_rows < size.rows:
             waiting.append(batch)
             rows += batch.num_rows
-            size_in_bytes += batch.nbytes
+            size_in_bytes += size_of_rows(batch)
             if rows < size.rows and size_in_bytes < MAX_BYTES:
                 continue
             whole = joined(waiting)
@@ -116,7 +117,7 @@ def taken(column: pa.Array, rows: Sequence[int]) -> pa.Array:
 
 def _slices(batch: pa.RecordBatch, size: BatchSize) -> Iterator[pa.RecordBatch]:
     """Yields parts of a batch that has rows."""
-    bytes_per_row = batch.nbytes / batch.num_rows
+    bytes_per_row = size_of_rows(batch) / batch.num_rows
     fitting = MAX_ROWS if bytes_per_row * MAX_ROWS <= MAX_BYTES else int(MAX_BYTES / bytes_per_row)
     start = 0
     while start < batch.num_rows:

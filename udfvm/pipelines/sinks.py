@@ -12,6 +12,7 @@ from typing import Any, Final, TypeGuard
 import pyarrow as pa
 
 from udfvm.checks import shown
+from udfvm.codec.sizes import size_of_rows
 from udfvm.errors import OptionError, OutputFileError
 from udfvm.pipelines.ahead import behind
 
@@ -173,7 +174,7 @@ def _groups(schema: pa.Schema, batches: Batches) -> Iterator[pa.Table]:
     for batch in batches:
         group.append(batch)
         rows += batch.num_rows
-        size += batch.nbytes
+        size += size_of_rows(batch)
         if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
             yield pa.Table.from_batches(group, schema)
             group, rows, size = [], 0, 0

@@ -16,6 +16,7 @@ from udfvm.types.nested_conversions import (
     converted_map,
     converted_struct,
     converted_union,
+    run_indices,
 )
 
 # Types for which any bytes are values, by their numbers in Arrow (``Type::type``): booleans,
@@ -90,8 +91,53 @@ def _converted(array: Any, declared: Any) -> Any:
 
     made = _with_layout(array, declared)
     if holds_others(declared) and not made.type.equals(declared, check_metadata=True):
-        return pa.array(_Labelled(made, declared))  # names and metadata of fields
+        return pa.array(_Labelled(anchored(made), declared))  # names and metadata of fields
     return made
+
+
+def anchored(array: Any) -> Any:
+    """Returns an array that pyarrow can write and hand over. Of a child that is empty behind an
+    offset, the PyCapsule interface leaves no bytes of its buffers, and pyarrow would write a
+    negative number of them.
+    """
+    return _anchored(array) if _is_adrift(array) else array
+
+
+def _anchored(array: Any) -> Any:
+    import pyarrow as pa
+
+    type_, offset = array.type, array.offset
+    if not len(array):
+        return _nulls(0, type_)
+    if not type_.num_fields:
+        return array
+    own = array.buffers()[: type_.num_buffers]
+    nulls = 0 if pa.types.is_union(type_) else array.null_count
+    if pa.types.is_map(type_):
+        held = [_anchored(array.keys), _anchored(array.items)]
+        children = [pa.StructArray.from_arrays(held, fields=list(type_.field(0).type))]
+    elif pa.types.is_struct(type_) or pa.types.is_union(type_):
+        children = [_anchored(array.field(index)) for index in range(type_.num_fields)]
+        if pa.types.is_struct(type_):  # whose fields begin where it does
+            offset, own = 0, [array.is_valid().buffers()[1] if nulls else None]
+        elif type_.mode == "sparse":
+            offset, own = 0, [None, pa.array(array.type_codes.to_pylist(), pa.int8()).buffers()[1]]
+    else:
+        children = [_anchored(array.values)]
+    return pa.Array.from_buffers(type_, len(array), own, nulls, offset, children)
+
+
+def _is_adrift(array: Any) -> bool:
+    import pyarrow as pa
+
+    type_ = array.type
+    if not len(array) and array.offset:
+        return True
+    if pa.types.is_map(type_):
+        return _is_adrift(array.keys) or _is_adrift(array.items)
+    if pa.types.is_struct(type_) or pa.types.is_union(type_):
+        return any(_is_adrift(array.field(index)) for index in range(type_.num_fields))
+    return bool(type_.num_fields) and _is_adrift(array.values)
 
 
 def _with_layout(array: Any, declared: Any) -> Any:
@@ -164,17 +210,13 @@ def _dictionary_decoded(array: Any, declared: Any) -> Any:
 
 def _run_ends_decoded(array: Any, declared: Any) -> Any:
     """Converts the values of the runs that the rows belong to, and repeats them."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     if not len(array):
         return _nulls(0, declared)
     first, count = array.find_physical_offset(), array.find_physical_length()
-    runs = pa.RunEndEncodedArray.from_arrays(
-        array.run_ends, pa.array(range(len(array.run_ends)), pa.int64())
-    )
-    indices = pc.run_end_decode(runs.slice(array.offset, len(array)))
-    return _converted(array.values.slice(first, count), declared).take(pc.subtract(indices, first))
+    indices = pc.subtract(run_indices(array), first)
+    return _converted(array.values.slice(first, count), declared).take(indices)
 
 
 def _nulls(rows: int, declared: Any) -> Any:

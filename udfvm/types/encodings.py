@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from udfvm.tuples import NamedTuple
 from udfvm.types.conversions import Loss
 from udfvm.types.nested import at_colon, split_at_commas
+from udfvm.types.unions import has_unions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -286,6 +287,8 @@ def _ascending(indices: Any, values: Any) -> tuple[Any, Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if has_unions(values.type):  # pyarrow ends the process where it sorts them
+        return indices, values
     try:
         order = pc.sort_indices(values)
     except (NotImplementedError, pa.ArrowInvalid):
