@@ -168,13 +168,13 @@ def _of_map(array: pa.Array) -> list[Any]:
     return [pairs[a:b] if ok else None for (a, b), ok in zip(bounds, valid, strict=False)]
 
 
-def decoded_values(array: pa.Array) -> list[Any]:  # noqa: PLR0911 - a return for each kind
+def decoded_values(array: pa.Array) -> list[Any]:
     """The values of a column, of extension types those of the storage, computed independently of
     the code under test.
     """
     type_, valid = array.type, array.is_valid().to_pylist()
-    if isinstance(type_, pa.BaseExtensionType):
-        return decoded_values(array.storage)
+    if isinstance(type_, pa.BaseExtensionType) or pa.types.is_map(type_):
+        return _of_map(array) if pa.types.is_map(type_) else decoded_values(array.storage)
     if pa.types.is_dictionary(type_):
         items = decoded_values(array.dictionary)
         return [None if index is None else items[index] for index in array.indices.to_pylist()]
@@ -190,8 +190,6 @@ def decoded_values(array: pa.Array) -> list[Any]:  # noqa: PLR0911 - a return fo
         ]
     if not type_.num_fields:
         return array.to_pylist()
-    if pa.types.is_map(type_):
-        return _of_map(array)
     items, made = decoded_values(array.values), []
     for row, ok in enumerate(valid):
         if pa.types.is_fixed_size_list(type_):

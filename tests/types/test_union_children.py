@@ -178,3 +178,17 @@ def test_structs_of_unions_with_a_bitmap_come_in_streams() -> None:
     for vectorized in (False, True):
         for given in (structs, capsules(structs), capsules(pa.chunked_array([structs]))):
             assert identity(type_, vectorized)(given).to_pylist() == structs.to_pylist()
+
+
+def test_runs_of_extension_types_in_unions_and_as_values() -> None:
+    opaque = pa.opaque(pa.list_(pa.int16()), "matrix", "somebody")
+    values = opaque.wrap_array(pa.array([[1, 2], None], pa.list_(pa.int16())))
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), values)
+    codes, offsets = pa.array([0, 1, 0], pa.int8()), pa.array([0, 0, 2], pa.int32())
+    union = pa.UnionArray.from_dense(codes, offsets, [runs, pa.array([True])])
+    for vectorized in (False, True):
+        made = identity(union.type, vectorized)(union)
+        assert made.type == union.type and made.to_pylist() == [[1, 2], True, None]
+    encoded = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int8()), values)
+    assert identity(encoded.type, False)(encoded[0]) == [1, 2]
+    assert identity(encoded.type, False)(encoded[1]) is None

@@ -76,7 +76,12 @@ def scalar_of(function: str, parameter: Parameter, value: Any) -> pa.Scalar:
     """
     declared = parameter.type.arrow
     if isinstance(value, pa.Scalar):
-        return _cast_value(function, parameter, pa.repeat(value, 1))
+        try:
+            array = pa.repeat(value, 1)
+        except pa.ArrowNotImplementedError:  # of dictionaries and runs of extension types
+            held = value.value if hasattr(value, "value") else value.as_py()
+            return scalar_of(function, parameter, held)
+        return _cast_value(function, parameter, array)
     value = _python_scalar(value)
     if value is None or _is_null(parameter, value):
         return pa.nulls(1, declared)[0] if parameter.type.is_nested else pa.scalar(None, declared)

@@ -16,8 +16,8 @@ from udfvm.types.nested_conversions import (
     converted_map,
     converted_struct,
     converted_union,
-    run_indices,
 )
+from udfvm.types.unions import run_indices
 
 # Types for which any bytes are values, by their numbers in Arrow (``Type::type``): booleans,
 # integers, floats, date32, timestamps.

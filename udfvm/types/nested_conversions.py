@@ -12,7 +12,7 @@ from typing import Any
 
 from udfvm.tuples import NamedTuple
 from udfvm.types.conversions import Loss, Refused, Rule, family, rule
-from udfvm.types.unions import has_unions, null_count, parts_of, union_of
+from udfvm.types.unions import has_unions, null_count, parts_of, taken, union_of
 
 
 class Conversions(NamedTuple):
@@ -155,29 +155,6 @@ def columns_of(array: Any) -> list[Any]:
         return columns
     rows = pc.if_else(array.is_valid(), pa.array(range(len(array)), pa.int64()), None)
     return [taken(column, rows) for column in columns]
-
-
-def taken(array: Any, rows: Any) -> Any:
-    """Returns the values of rows, by their indices or null; those of runs decoded, of which pyarrow
-    cannot take any.
-    """
-    import pyarrow as pa
-
-    if isinstance(array.type, pa.BaseExtensionType):
-        return taken(array.storage, rows)
-    if not pa.types.is_run_end_encoded(array.type):
-        return array.take(rows)
-    return taken(array.values, run_indices(array).take(rows))
-
-
-def run_indices(array: Any) -> Any:
-    """Returns the index of each row's value among the values of runs."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    indices = pa.array(range(len(array.run_ends)), pa.int64())
-    runs = pa.RunEndEncodedArray.from_arrays(array.run_ends, indices)
-    return pc.run_end_decode(runs.slice(array.offset, len(array)))
 
 
 def converted_union(array: Any, declared: Any, conversions: Conversions) -> Any:

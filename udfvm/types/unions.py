@@ -233,9 +233,32 @@ def _rows_of(child: Any, places: Any) -> Any:
     import pyarrow as pa
 
     try:
-        return child.take(places)
+        return taken(child, places)
     except pa.ArrowNotImplementedError:
         return rows_singly(child, places.to_pylist())
+
+
+def taken(array: Any, rows: Any) -> Any:
+    """Returns the values of rows, by their indices or null; those of runs decoded, of which pyarrow
+    cannot take any.
+    """
+    import pyarrow as pa
+
+    if isinstance(array.type, pa.BaseExtensionType):
+        return taken(array.storage, rows)
+    if not pa.types.is_run_end_encoded(array.type):
+        return array.take(rows)
+    return taken(array.values, run_indices(array).take(rows))
+
+
+def run_indices(array: Any) -> Any:
+    """Returns the index of each row's value among the values of runs."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    indices = pa.array(range(len(array.run_ends)), pa.int64())
+    runs = pa.RunEndEncodedArray.from_arrays(array.run_ends, indices)
+    return pc.run_end_decode(runs.slice(array.offset, len(array)))
 
 
 def rows_singly(array: Any, rows: Iterable[int]) -> Any:
