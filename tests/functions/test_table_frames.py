@@ -249,3 +249,16 @@ def test_a_sample_may_yield_tables() -> None:
         return frames(kind)
 
     assert list(sampled("pandas")) == [(1, "a"), (2, None)]
+
+
+def test_a_mapping_with_an_interval_is_a_row() -> None:
+    def waits(months: int):  # type: ignore[no-untyped-def]
+        import pyarrow as pa
+
+        yield {"wait": pa.MonthDayNano([months, 0, 0])}
+
+    interval = pa.month_day_nano_interval()
+    rows = udfvm.table_function(
+        waits, columns={"wait": interval}, input_types=["int64"], packages=["pyarrow"]
+    )
+    assert list(rows(3)) == [(pa.MonthDayNano([3, 0, 0]),)]

@@ -134,6 +134,8 @@ def check_pandas(function: udfvm.ScalarFunction, column: pa.ChunkedArray) -> Non
 
 
 def check_polars(function: udfvm.ScalarFunction, column: pa.ChunkedArray) -> None:
+    if "map<" in str(column.type):  # polars ends the process where it hands over some of these
+        return
     series = _made(lambda: pl.Series("odd name", column))
     if series is None:
         return
@@ -148,6 +150,8 @@ def check_polars(function: udfvm.ScalarFunction, column: pa.ChunkedArray) -> Non
 
 def check_values(function: udfvm.ScalarFunction, column: pa.ChunkedArray) -> None:
     """Scalars of pyarrow, one by one."""
+    if "values=null" in str(column.type):  # pyarrow ends the process where it reads such a value
+        return
     for row, scalar in enumerate(column):
         if scalar.is_valid and _made(scalar.as_py) is not None:
             expected = values_of(column.chunk(0).slice(row, 1))[0]

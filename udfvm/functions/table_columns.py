@@ -65,7 +65,7 @@ def _columns_of_schema(name: str, given: object) -> list[Column]:
     import pyarrow as pa
 
     try:
-        fields = pa.schema(given)
+        fields = given if isinstance(given, pa.Schema) else pa.schema(given)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise OptionError(f"UDF {name!r}: columns= is not a schema: {error}") from error
     return [

@@ -345,7 +345,8 @@ def declared(specification: object) -> Type:
     if hasattr(type(specification), "__arrow_c_schema__"):  # of a field, or of another library
         import pyarrow as pa
 
-        field = pa.field(specification)
+        # pyarrow reads no runs of runs from a schema that is handed over.
+        field = specification if isinstance(specification, pa.Field) else pa.field(specification)
         return declared(field.type)._replace(metadata=tuple((field.metadata or {}).items()))
     raise unsupported(specification, (*_KINDS, *_ALIASES))
 

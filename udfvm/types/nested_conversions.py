@@ -12,7 +12,7 @@ from typing import Any
 
 from udfvm.tuples import NamedTuple
 from udfvm.types.conversions import Loss, Refused, Rule, family, rule
-from udfvm.types.unions import has_unions, null_count, parts_of, taken, union_of
+from udfvm.types.unions import has_unions, null_count, parts_of, rows_singly, taken, union_of
 
 
 class Conversions(NamedTuple):
@@ -154,7 +154,20 @@ def columns_of(array: Any) -> list[Any]:
     if not array.null_count:
         return columns
     rows = pc.if_else(array.is_valid(), pa.array(range(len(array)), pa.int64()), None)
-    return [taken(column, rows) for column in columns]
+    return [_where_there_are(column, rows) for column in columns]
+
+
+def _where_there_are(column: Any, rows: Any) -> Any:
+    """Returns a column with nulls, or any of its values, where a row is null."""
+    import pyarrow as pa
+
+    try:
+        return taken(column, rows)
+    except pa.ArrowNotImplementedError:
+        present = rows.drop_null().to_pylist()
+        if not present:
+            return pa.nulls(len(rows), column.type)
+        return rows_singly(column, rows.fill_null(present[0]).to_pylist())
 
 
 def converted_union(array: Any, declared: Any, conversions: Conversions) -> Any:

@@ -82,7 +82,7 @@ class Frames:
         others. Raises TypeError.
         """
         if not isinstance(item, Mapping) or not all(
-            isinstance(value, (list, tuple)) for value in item.values()
+            _is_collection(value) for value in item.values()
         ):
             return None
         columns = self._in_order(_Table(list(item), list(item.values()), has_names=True))
@@ -136,7 +136,7 @@ class Frames:
     def _is_of_columns(self, item: Mapping[Any, Any]) -> bool:
         """Whether a mapping has columns by name, and not the values of one row."""
         return not self._flat.isdisjoint(item) and all(
-            isinstance(value, (list, tuple)) or _is_column(type(value)) for value in item.values()
+            _is_collection(value) or _is_column(type(value)) for value in item.values()
         )
 
     def _read(self, item: Any) -> _Table:
@@ -177,6 +177,11 @@ class Frames:
                 f" {', '.join(map(str, found.names))}"
             )
         return [found.columns[found.names.index(name)] for name in declared]
+
+
+def _is_collection(value: object) -> bool:
+    """Whether a value holds those of a column. An interval is a tuple, and a value."""
+    return isinstance(value, (list, tuple)) and type(value).__name__ != "MonthDayNano"
 
 
 def _is_column(class_: type[Any]) -> bool:
