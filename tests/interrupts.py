@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
-import time
 from collections.abc import Iterator
 
 import apsw
-from busy_processes import BUSY_SECONDS
+from busy_processes import BUSY_SECONDS, processor_seconds
 
 
 @contextlib.contextmanager
@@ -19,11 +19,11 @@ def interrupting(connection: apsw.Connection) -> Iterator[None]:
     ended = threading.Event()
 
     def interrupt() -> None:
-        used = time.process_time()
+        used = processor_seconds(os.getpid())
         while not ended.wait(0.01):
-            if time.process_time() - used > BUSY_SECONDS:
+            if processor_seconds(os.getpid()) - used > BUSY_SECONDS:
                 connection.interrupt()
-                used = time.process_time()
+                used = processor_seconds(os.getpid())
 
     thread = threading.Thread(target=interrupt)
     thread.start()

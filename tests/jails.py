@@ -8,18 +8,24 @@ import select
 from pathlib import Path
 
 
-def jails() -> list[int]:
-    """The processes of this program's jailed VMs: they map the same control area."""
-    maps = Path("/proc/self/maps").read_text()
+def jails(program: int | None = None) -> list[int]:
+    """The processes of a program's jailed VMs (None: this one): they map the same control area."""
+    program = os.getpid() if program is None else program
+    try:
+        maps = Path(f"/proc/{program}/maps").read_text()
+    except OSError:
+        return []
     areas = {int(inode) for inode in re.findall(r" (\d+) +/memfd:udfvm-control", maps)}
-    found = []
+    found: list[int] = []
+    if not areas:
+        return found
     for entry in Path("/proc").glob("[0-9]*/fd/4"):
         try:
             if entry.stat().st_ino in areas and "udfvm-control" in str(entry.readlink()):
                 found.append(int(entry.parts[2]))
         except OSError:
             continue  # it ended, or is another user's
-    return [process for process in found if process != os.getpid()]
+    return [process for process in found if process != program]
 
 
 def new_jails(before: list[int]) -> list[int]:
