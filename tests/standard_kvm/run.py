@@ -1,7 +1,7 @@
 """The core's tests and the hostile guests on a machine with standard KVM.
 
-Programs are compiled here, and all but one without shared libraries. They run there, by the command that
-``UDFVM_KVM_RUNNER`` names, or here if this machine's KVM is no PVM.
+Programs are compiled here, and all but one without shared libraries. They run there, by the
+command that ``UDFVM_KVM_RUNNER`` names, or here if this machine's KVM is no PVM.
 """
 
 from __future__ import annotations
