@@ -19,6 +19,7 @@ import pytest
 from jails import jails, new_jails, wait_for_its_end
 
 import udfvm
+from udfvm.images import host
 
 root_alone = pytest.mark.skipif(os.geteuid() != 0, reason="others do not see into the processes")
 
@@ -169,6 +170,44 @@ def test_the_end_of_the_program_ends_the_processes(tmp_path: Path) -> None:
             assert processes or os.geteuid() != 0
             for process in processes:
                 wait_for_its_end(process)
+
+
+def test_what_a_signal_handler_raises_while_files_are_served_ends_the_call() -> None:
+    """The guest is told of an interrupt, and would ask for the file again, for ever."""
+
+    class Alarm(Exception):
+        pass
+
+    with udfvm.Pool(jail=True) as pool:
+
+        @udfvm.udf(pool=pool, timeout=60)
+        def reads_files(x: int) -> int:
+            import os
+
+            while x:
+                with open(os.__file__):
+                    os.stat(os.__file__)
+            return x
+
+        def handler(*_: object) -> None:
+            raise Alarm
+
+        assert reads_files(0) == 0
+        open_ = host._HostFiles.open
+
+        def opens(files: host._HostFiles, path: bytes) -> object:
+            signal.raise_signal(signal.SIGUSR2)
+            return open_(files, path)
+
+        before = signal.signal(signal.SIGUSR2, handler)
+        host._HostFiles.open = opens  # type: ignore[assignment,method-assign]
+        try:
+            with pytest.raises(Alarm):
+                reads_files(1)
+        finally:
+            host._HostFiles.open = open_  # type: ignore[method-assign]
+            signal.signal(signal.SIGUSR2, before)
+        assert reads_files(0) == 0
 
 
 def test_a_jail_that_cannot_be_had_is_an_error(tmp_path: Path) -> None:

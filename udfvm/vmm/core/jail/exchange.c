@@ -241,6 +241,8 @@ int udfvm_cell_ask(struct cell *cell, const struct jail_message *message, int *f
             next.failed = 1;
             cell->host_failed = true;
             cell->failure = failure;
+            /* A guest that is told of an interrupt alone asks again. */
+            atomic_store(&cell->control->stop, 1);
         }
     }
 }
