@@ -34,7 +34,7 @@ def programs(kept_folder: Callable[[str], Path]) -> dict[Target, Path]:
 
     def build(folder: Path) -> None:
         if compiler:
-            Fuzzers(folder, fuzzing(compiler)).build()
+            Fuzzers(folder, fuzzing(compiler, "-O0")).build()
         else:
             objects = core.made("core-asan-ubsan", core.compiler("asan-ubsan"))
             Fuzzers(folder, REPLAYING, core_objects(objects)).build()
