@@ -1,5 +1,5 @@
-"""The UDFs that the examples beside this file use. Each example runs on a connection with all of
-them:
+"""The UDFs that the examples beside this file use. `udfvm demo --keep .` makes flights.db, with the
+table of flights that some use. Each example runs on a connection with all UDFs:
 
 >>> con = apsw.Connection("flights.db")
 >>> udfvm.sqlite.register(con, *udfs.ALL, policy=udfvm.sqlite.Policy(allow_create=True))

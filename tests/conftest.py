@@ -107,8 +107,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """``-n auto`` is a process more than there are processors: tests that wait leave one idle."""
-    return len(os.sched_getaffinity(0)) + 1
+    """``-n auto`` is two processes for each processor: tests that wait leave one idle."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

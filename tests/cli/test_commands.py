@@ -243,14 +243,16 @@ def test_cache_lists_and_clears(tmp_path: Path) -> None:
     assert run(sys.executable, "-c", textwrap.dedent(CALL), cache=tmp_path).stdout == ""
     listed = udfvm("cache", "list", cache=tmp_path).stdout
     assert "base" in listed and "layer" in listed and "one" in listed and "2 images" in listed
+    assert ": no packages" in listed and not any(line.endswith(" ") for line in listed.splitlines())
     assert "2 images removed" in udfvm("cache", "clear", cache=tmp_path).stdout
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.long
-def test_demo_runs_the_main_job() -> None:
-    done = udfvm("demo")
+def test_demo_runs_the_main_job(tmp_path: Path) -> None:
+    done = udfvm("demo", "--keep", str(tmp_path))
     assert done.returncode == 0, done.stderr
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["flights.db", "flights.parquet"]
     assert "336,776 rows" in done.stdout and "EV" in done.stdout and "4.809" in done.stdout
     assert "score(12.0, 300.0) = 4.0" in done.stdout and "Exit:" in done.stdout
 

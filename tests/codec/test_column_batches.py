@@ -11,7 +11,7 @@ from conversion_cases import DECLARED, IN_ROWS, array_of, cases, stored_values
 from hostile_mutations import chances, tampered, value
 from nested_types import TYPES
 
-from udfvm.codec.column_batches import decode, encode, narrowed, widened
+from udfvm.codec.column_batches import check_sources, decode, encode, narrowed, widened
 from udfvm.errors import ProtocolError
 from udfvm.types.arrow_types import RowType, Type, declared, named
 
@@ -82,3 +82,19 @@ def test_replies_that_were_tampered_with() -> None:
         for column, type_ in zip(batch.columns, types, strict=True):
             assert column.type == type_.arrow
             column.validate(full=True)
+
+
+@pytest.mark.parametrize(
+    ("sources", "first", "rows"),
+    [([-1], 0, 3), ([3], 0, 3), ([0, 2, 1], 0, 3), ([0, None], 0, 3), ([1, 2], 2, 3), ([0], 0, 0)],
+)
+def test_rows_that_belong_to_no_row_of_arguments(
+    sources: list[int | None], first: int, rows: int
+) -> None:
+    with pytest.raises(ProtocolError, match="do not belong to"):
+        check_sources("f", pa.array(sources, pa.int64()), first, rows)
+
+
+def test_rows_that_belong_to_rows_of_arguments() -> None:
+    assert check_sources("f", pa.array([1, 1, 4]), 1, 5) == 4
+    assert check_sources("f", pa.array([], pa.int64()), 2, 5) == 2

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pyarrow as pa
@@ -169,6 +170,39 @@ def test_a_command_is_a_function_of_its_input(command: Path) -> None:
         "",
         "B" * 100_000,
     ]
+
+
+def test_a_program_has_the_name_of_the_udf(command: Path) -> None:
+    signature = "(stdin: text, what: text) -> text"
+    named = udfvm.from_wasm(command, "_start", name="named", signature=signature)
+    assert named("", "program") == "named\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"args": "named -v"}, r"args= must be a list of texts, such as \['named', '-v'\]"),
+        ({"args": 3}, "args= must be a list of texts.*; got 3"),
+        ({"args": [3]}, "args= has 3, which is no text"),
+        ({"env": ["A=1"]}, "env= must be a mapping, such as {'LANG': 'C'}"),
+        ({"env": {"A": 1}}, "env= has 1, which is no text"),
+        ({"env": {1: "A"}}, "env= has 1, which is not the name of a variable"),
+        ({"root": 3}, "root= must be a folder, or a mapping of bytes by path; got 3"),
+        ({"root": {"/a": 3}}, "root= has '/a': 3; files are bytes by path"),
+    ],
+)
+def test_options_of_wasi_that_make_no_sense(
+    command: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(udfvm.OptionError, match=f"UDF 'named': {message}"):
+        udfvm.from_wasm(command, "_start", name="named", **options)
+
+
+def test_a_folder_that_is_not_there(command: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        udfvm.CodeFileNotFoundError, match=r"UDF '_start': .*cannot be read: No such"
+    ):
+        udfvm.from_wasm(command, "_start", root=tmp_path / "absent")
 
 
 def test_blobs(command: Path) -> None:

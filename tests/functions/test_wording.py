@@ -81,8 +81,9 @@ def test_names_of_functions() -> None:
         udfvm.udf(Same())
     with pytest.raises(udfvm.SignatureError, match=r"'a b' cannot be .* an identifier: pass name="):
         udfvm.udf(name="a b")(same)
-    with pytest.raises(udfvm.OptionError, match=r"with the argument of one call.*; got 2"):
-        udfvm.udf(sample=(1, 2))(same).prepare()
+    for sample, got in (((1, 2), "2 arguments"), ((), "0 arguments")):
+        with pytest.raises(udfvm.OptionError, match=f"with the argument of one call.*; got {got}"):
+            udfvm.udf(sample=sample)(same).prepare()
 
 
 def test_datetimes_in_a_zone_or_in_none() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,30 @@ def test_rows_that_fail() -> None:
         "word": ["a", None, "c"],
         "at": [0, None, 0],
     }
+
+
+def test_a_row_that_fails_among_many() -> None:
+    texts = [f"{row}" if row % 5 else None for row in range(3000)]
+    texts[2777] = "last stop"
+    table = pa.table({"text": texts})
+    with pytest.raises(udfvm.UDFError, match="row 2777: ValueError: stopped") as caught:
+        words.map(table, threads=2)
+    assert caught.value.row == 2777
+    made = words.map(table, on_error="skip", threads=2)
+    assert made["word"].to_pylist() == [f"{row}" for row in range(3000) if row % 5 and row != 2777]
+
+
+_calls = itertools.count(1)
+
+
+@udfvm.table_function(columns={"calls": int})
+def counted(x: int) -> Iterator[int]:
+    yield next(_calls)
+
+
+def test_rows_of_a_batch_share_a_micro_vm() -> None:
+    made = counted.map(pa.table({"x": range(2000)}))["calls"].to_pylist()
+    assert made[:2] == [1, 2] and max(made) < 2000  # there are several batches
 
 
 def test_arguments_that_do_not_fit() -> None:

@@ -374,6 +374,13 @@ def test_forged_times_of_day_are_refused() -> None:
         assert isinstance(caught.value.__cause__, udfvm.ProtocolError)
 
 
+def test_errors_say_what_text_there_may_be(text: apsw.Connection) -> None:
+    with pytest.raises(apsw.SQLError, match="a date and a time, without an offset, such as"):
+        one(text, "SELECT later('2026-01-31T12:00:00Z', 1)")
+    with pytest.raises(apsw.SQLError, match="a time in whole seconds"):
+        one(text, "SELECT seconds('2026-01-31 12:00:00.5')")
+
+
 def test_the_option_is_checked() -> None:
     con = apsw.Connection(":memory:")
     with pytest.raises(udfvm.OptionError, match=r"udfvm.sqlite.register: times"):

@@ -7,8 +7,9 @@ import time
 import click
 from rich.table import Table
 
-from udfvm.cli.terminal import console, size_of
+from udfvm.cli.terminal import console, print_table, size_of
 from udfvm.images import cache as images
+from udfvm.images.base import CODE
 from udfvm.images.cache import CacheEntry
 from udfvm.images.cache_files import cache_directory, cache_size
 from udfvm.images.cache_listing import stored_bytes
@@ -25,9 +26,10 @@ def _content(entry: CacheEntry) -> str:
         return "unreadable; it is rebuilt when it is next needed"
     if entry.kind == "layer":
         return str(entry.report.get("name", ""))
-    return (
-        f"Python {entry.report.get('python', '?')}: {', '.join(entry.report.get('packages', []))}"
-    )
+    if (runtime := entry.report.get("runtime", "python")) != "python":
+        return f"runtime of {CODE[runtime]}"
+    packages = ", ".join(entry.report.get("packages", [])) or "no packages"
+    return f"Python {entry.report.get('python', '?')}: {packages}"
 
 
 def _system_calls(entry: CacheEntry) -> str:
@@ -70,7 +72,10 @@ def list_images(builds: bool) -> None:
     for row in rows:
         table.add_row(*row.values())
     out = console()
-    out.print(table if entries else "no images", markup=False)
+    if entries:
+        print_table(out, table)
+    else:
+        out.print("no images")
     total = stored_bytes() if entries else 0
     out.print(
         f"{cache_directory()}: {counted(len(entries), 'image')}, {format_size(total)} of at most"

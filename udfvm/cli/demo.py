@@ -91,14 +91,22 @@ def _latency(out: Console) -> None:
 
 
 @click.command()
-def demo() -> None:
+@click.option(
+    "--keep",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Keep flights.db and flights.parquet in this folder.",
+)
+def demo(keep: Path | None) -> None:
     """Runs a function over 336,776 flights.
 
     It does so from SQL and from Arrow, and measures fresh calls.
     """
     out = console()
-    with tempfile.TemporaryDirectory(prefix="udfvm-demo-") as directory:
-        database, parquet = Path(directory) / "flights.db", Path(directory) / "flights.parquet"
+    with tempfile.TemporaryDirectory(prefix="udfvm-demo-") as temporary:
+        directory = Path(temporary) if keep is None else keep
+        database, parquet = directory / "flights.db", directory / "flights.parquet"
+        if database.exists() or parquet.exists():
+            raise click.UsageError(f"{directory} has flights already: name another folder")
         out.print(f"Loading flights ... {flights.write(database, parquet):,}")
         started = time.perf_counter()
         score.prepare()

@@ -14,7 +14,7 @@ import click
 from rich.table import Table
 
 from udfvm import __version__
-from udfvm.cli.terminal import console
+from udfvm.cli.terminal import console, print_table
 from udfvm.errors import BuildError, CacheError, HostError, JailError, KVMUnavailableError
 from udfvm.images.cache import cache_entries
 from udfvm.images.cache_files import cache_directory, cache_size, check_writable
@@ -216,7 +216,7 @@ def _show() -> None:
         )
     table.add_row("wasmtime", _wasmtime())
     table.add_row(_COMPILER, _compiler())
-    console().print(table, markup=False)
+    print_table(console(), table)
     if failure is not None:
         click.echo(f"\n{failure}", err=True)
     sys.exit(0 if usable and has_cache else 1)

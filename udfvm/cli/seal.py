@@ -47,8 +47,6 @@ def seal(
     The command imports FILE: all of its code except the bodies of UDFs runs on this host, outside
     of any micro-VM, with your rights. Seal only files that you would run.
     """
-    from udfvm.sqlite import sealed
-
     udfs = _run(file)
     missing = [name for name in names if name not in udfs]
     if missing or not udfs:
@@ -61,17 +59,30 @@ def seal(
     if output is None:
         for udf, entry in _entries(file, chosen, namespace, replace):
             name, replaced = entry.store()
-            click.echo(f"{name}{sealed.signature_text(udf)}{' (replaced)' if replaced else ''}")
+            click.echo(f"{name}{_signature(udf)}{' (replaced)' if replaced else ''}")
         return
     if len(chosen) != 1:
         raise SealError(
             f"--output takes one function, and {file} has {', '.join(udfs)}: name one of them"
         )
+    from udfvm.sqlite import sealed
     from udfvm.sqlite.sealed_file import write_sealed_file
 
     name = sealed.sealed_name(chosen[0], namespace)
     write_sealed_file(output, sealed.sealed_note(chosen[0], name), replace=replace)
-    click.echo(f"{name}{sealed.signature_text(chosen[0])} in {output}")
+    click.echo(f"{name}{_signature(chosen[0])} in {output}")
+
+
+def _signature(udf: Function) -> str:
+    """Returns the signature as users read it: of a table function with its columns."""
+    from udfvm.functions.table import TableFunction
+    from udfvm.sqlite.sealed import signature_text
+
+    text = signature_text(udf)
+    if not isinstance(udf, TableFunction):
+        return text
+    columns = ", ".join(f"{column.name} {column.type}" for column in udf.columns)
+    return f"{text.rpartition(' -> ')[0]} -> table ({columns})"
 
 
 def _run(file: Path) -> dict[str, Function]:

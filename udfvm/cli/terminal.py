@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 from rich.console import Console
+from rich.table import Table
 
 from udfvm.errors import OptionError
 from udfvm.limits import parse_size
@@ -17,6 +18,17 @@ def console() -> Console:
     """
     found = Console(soft_wrap=True)
     return found if found.is_terminal else Console(soft_wrap=True, width=_UNCUT)
+
+
+def print_table(out: Console, table: Table) -> None:
+    """Prints a table, without the blanks that a terminal's width adds to its lines."""
+    if out.is_terminal:
+        out.print(table, markup=False)
+        return
+    with out.capture() as captured:
+        out.print(table, markup=False)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def size_of(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:

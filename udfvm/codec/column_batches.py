@@ -9,6 +9,7 @@ functions. A reply is hostile input: offsets are checked against the reply here,
 from __future__ import annotations
 
 import functools
+import itertools
 import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -21,6 +22,7 @@ from udfvm.codec.reply_columns import checked, empty
 from udfvm.errors import ProtocolError
 from udfvm.layouts import COLUMN, COLUMNS
 from udfvm.protocol import COLUMNS_MORE, TYPE_ARROW
+from udfvm.texts import counted
 from udfvm.types.arrow_types import Parameter, ResultType, RowType, named
 from udfvm.types.column_casts import cast_column
 from udfvm.types.column_types import column_type
@@ -135,6 +137,20 @@ def decode(
     return pa.RecordBatch.from_arrays(columns, names=[f"c{index}" for index in range(count)]), bool(
         flags & COLUMNS_MORE
     )
+
+
+def check_sources(function: str, column: pa.Array, first: int, rows: int) -> int:
+    """Checks the column of a table function's reply that says for which row of arguments each of
+    its rows was made. Returns the last. Raises ProtocolError unless they ascend from the row that
+    the reply before ended with, ``first``, to one of the ``rows``.
+    """
+    found = [first, *column.to_pylist(), rows - 1]
+    if None in found or any(before > after for before, after in itertools.pairwise(found)):
+        raise ProtocolError(
+            f"UDF {function!r}: the guest's reply is not valid: its rows do not belong to"
+            f" {counted(rows, 'row')} of arguments in turn"
+        )
+    return int(found[-2])
 
 
 def _declared_column(reply: bytes, index: int, declared: Type, rows: int) -> pa.Array:

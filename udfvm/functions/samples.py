@@ -31,7 +31,8 @@ def checked_sample(
     else:
         raise OptionError(f"UDF {name!r}: {_wanted(parameters)}; got {shown(sample)}")
     if len(arguments) != len(parameters):
-        raise OptionError(f"UDF {name!r}: {_wanted(parameters)}; got {len(arguments)}")
+        got = counted(len(arguments), "argument")
+        raise OptionError(f"UDF {name!r}: {_wanted(parameters)}; got {got}")
     for parameter, argument in zip(parameters, arguments, strict=True):
         _check_value(name, parameter, argument)
     return arguments

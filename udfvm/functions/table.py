@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, overload
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from udfvm.pipelines.columns import Columns
     from udfvm.pipelines.failures import OnError
     from udfvm.pipelines.progress import Progress
+    from udfvm.pipelines.tables import Fetched
 
 _FIRST_FETCH: Final = 64  # rows; each fetch asks for twice as many as the one before
 _MAX_FETCH: Final = 1 << 14
@@ -123,7 +123,12 @@ class TableFunction(Function):
                 " each row of a source"
             )
         columns, _ = columns_of(self.name, self.parameters, arguments, vectorized=False)
-        yield from self._fetch(self._calls, columns)
+        fetched = self._fetch(self._calls, columns, 1)
+        try:
+            for _, batch in fetched:
+                yield batch
+        finally:
+            fetched.close()  # which gives its micro-VM back
 
     @checks_keywords
     def map(
@@ -142,7 +147,7 @@ class TableFunction(Function):
 
         Works as ``ScalarFunction.map``, except that a row of the source gives as many rows as the
         function yields for it. Kept columns are repeated. A row with a null in a parameter that
-        does not allow None gives none.
+        does not allow None gives none. The rows of a batch share a micro-VM.
 
         Args:
             source, columns, keep, output, threads, progress: as for ``ScalarFunction.map``. The
@@ -150,8 +155,8 @@ class TableFunction(Function):
                 ms make are in memory together.
             on_error: what happens where the function fails for a row: "raise" raises the error,
                 "null" gives one row of nulls, "skip" gives none.
-            timeout_per_row: seconds for each fetch of some rows. Default: the function's
-                ``timeout``.
+            timeout_per_row: seconds for a row of the source, or for each fetch of some of what it
+                yields. Default: the function's ``timeout``, for each fetch.
 
         Returns:
             As ``ScalarFunction.map``.
@@ -181,32 +186,43 @@ class TableFunction(Function):
         from udfvm.pipelines.tables import TableMapping
 
         row_timeout = checked_timeout(self.name, timeout_per_row)
-        calls = self._calls.snapshot(nanoseconds(row_timeout))
+        calls = self._calls.snapshot(None)
+
+        def fetch(given: Sequence[pa.Array], rows: int) -> Fetched:
+            if row_timeout is None:
+                return self._fetch(calls, given, rows)
+            return self._fetch(calls.snapshot(nanoseconds(row_timeout * rows)), given, rows)
+
         options = MapOptions(columns, keep, output, threads, progress, on_error, row_timeout)
         return map_source(
-            TableMapping(self.name, self.columns, functools.partial(self._fetch, calls)),
+            TableMapping(self.name, self.columns, fetch),
             self._arguments_of,
             source,
             options,
-            batch_size(0, None),
+            batch_size(self.limits.timeout_ns, row_timeout),
             self.pool.size,
         )
 
-    def _fetch(self, calls: Calls, columns: Sequence[pa.Array]) -> Generator[pa.RecordBatch]:
-        """Calls the function with a row, which is columns of the declared types."""
+    def _fetch(
+        self, calls: Calls, columns: Sequence[pa.Array], sources: int
+    ) -> Generator[tuple[pa.Array, pa.RecordBatch]]:
+        """Calls the function with so many rows, ``sources``, of columns of the declared types.
+        Yields batches of its rows, and for each row the index of the one that it was made for.
+        """
         import pyarrow as pa
 
-        from udfvm.codec.column_batches import decode, encode, widened
+        from udfvm.codec.column_batches import check_sources, decode, encode, widened
 
         types = [named("int64"), *(column.type for column in self.columns)]
         schema = pa.schema([column.type.field(column.name) for column in self.columns])
-        request, limit, rows = REQUEST_TABLE, _FIRST_FETCH, 0
+        request, rows, source = REQUEST_TABLE, 0, 0
+        limit = min(max(_FIRST_FETCH, sources), _MAX_FETCH)
         payload = encode(
             [
                 widened(column, parameter.type)
                 for column, parameter in zip(columns, self.parameters, strict=True)
             ],
-            1,
+            sources,
         )
         runtime, vm = calls.take_vm()
         try:
@@ -219,11 +235,12 @@ class TableFunction(Function):
                     raise guest_exception(data, self.name, parameters=self.parameters)
                 batch, more = decode(self.name, data, types, limit)
                 if batch.num_rows:
+                    source = check_sources(self.name, batch.column(0), source, sources)
                     made = [
                         self._as_declared(column, values, rows)
                         for column, values in zip(self.columns, batch.columns[1:], strict=True)
                     ]
-                    yield pa.RecordBatch.from_arrays(made, schema=schema)
+                    yield batch.column(0), pa.RecordBatch.from_arrays(made, schema=schema)
                     rows += batch.num_rows
                 request, payload, limit = REQUEST_FETCH, b"", min(2 * limit, _MAX_FETCH)
         finally:

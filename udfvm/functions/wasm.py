@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, Unpack
 
 from udfvm.call.pool import Pool, pool_of
+from udfvm.checks import shown
 from udfvm.errors import OptionError, SignatureError
 from udfvm.functions.compiled import TABLE_ARROW, CompiledProgram
 from udfvm.functions.options import ELSEWHERE, WasmOptions, parsed_options
@@ -17,7 +18,7 @@ from udfvm.functions.scalar import ScalarFunction
 from udfvm.functions.table import TableFunction
 from udfvm.keywords import checks_options
 from udfvm.limits import Limits
-from udfvm.load.compiled_code import MAX_CODE, read_code
+from udfvm.load.compiled_code import MAX_CODE, read_code, unreadable
 from udfvm.load.declaration import Column
 from udfvm.texts import format_size
 from udfvm.types.arrow_types import Kind, ResultType, named
@@ -60,7 +61,8 @@ def from_wasm(
             stand for ``->``. An integer or bool is passed as i32 or i64, and a float as f32 or f64,
             as the module has it. An argument that does not fit is a TypeMappingError, a result
             that does not fit a UDFError with guest type OverflowError.
-        args: arguments of a module for WASI, the program's name first.
+        args: arguments of a module for WASI, the program's name first. Default: the UDF's name
+            alone.
         env: environment of a module for WASI.
         root: files that a module for WASI may read, below "/": contents by path, or a folder, whose
             files are copied now.
@@ -86,16 +88,16 @@ def from_wasm(
     12.0
     """
     code = _code(function, module)
-    settings = b"".join(_settings(function, args, env or {}, root or {}))
+    name = options.get("name") or function
+    settings = b"".join(_settings(name, args, env or {}, root or {}))
     if len(code) + len(settings) > MAX_CODE:
         size = len(code) + len(settings)
         raise SignatureError(
-            f"UDF {function!r}: the module with its files has {format_size(size)}, more than"
+            f"UDF {name!r}: the module with its files has {format_size(size)}, more than"
             f" {format_size(MAX_CODE)}: strip it"
         )
     parsed = parsed_options(function, {"memory": _MEMORY, **options}, Limits(files=False))
     program = WasmProgram(code, function, settings, signature=signature)
-    name = parsed.get("name") or function
     form = program.interface(name, parsed["limits"], pool_of(name, parsed.get("pool"))).form
     return (TableFunction if form == "table" else ScalarFunction)(program, **parsed)
 
@@ -171,17 +173,24 @@ def _settings(
     env: Mapping[str, str],
     root: Mapping[str, bytes | str] | str | os.PathLike[str],
 ) -> Iterator[bytes]:
-    if isinstance(args, str):
-        raise OptionError(f"UDF {function!r}: args= must be a list of texts, such as [{args!r}]")
-    for argument in args:
-        yield _setting(function, "a", argument, b"")
+    if isinstance(args, str) or not isinstance(args, Sequence):
+        such = args.split() if isinstance(args, str) else [function, "-v"]
+        raise OptionError(
+            f"UDF {function!r}: args= must be a list of texts, such as {such}; got {shown(args)}"
+        )
+    for argument in args or [function]:
+        yield _setting(function, "a", _text(function, "args", argument), b"")
+    if not isinstance(env, Mapping):
+        raise OptionError(
+            f"UDF {function!r}: env= must be a mapping, such as {{'LANG': 'C'}}; got {shown(env)}"
+        )
     for variable, value in env.items():
-        if not variable or "=" in variable:
+        if not isinstance(variable, str) or not variable or "=" in variable:
             raise OptionError(
                 f"UDF {function!r}: env= has {variable!r}, which is not the name of a variable"
             )
-        yield _setting(function, "e", variable, value)
-    for path, content in root.items() if isinstance(root, Mapping) else _files_of(Path(root)):
+        yield _setting(function, "e", variable, _text(function, "env", value))
+    for path, content in _files_in(function, root):
         parts = PurePosixPath(path.lstrip("/")).parts
         if not parts or ".." in parts:
             raise OptionError(
@@ -195,6 +204,33 @@ def _setting(function: str, tag: str, first: str, second: str | bytes) -> bytes:
     if b"\0" in texts[0] or (tag == "e" and b"\0" in texts[1]):
         raise SignatureError(f"UDF {function!r}: {first!r} has a NUL character")
     return _SETTING.pack(ord(tag), *map(len, texts)) + texts[0] + texts[1]
+
+
+def _text(function: str, option: str, given: object) -> str:
+    if not isinstance(given, str):
+        raise OptionError(f"UDF {function!r}: {option}= has {shown(given)}, which is no text")
+    return given
+
+
+def _files_in(function: str, root: object) -> Iterable[tuple[str, bytes | str]]:
+    """Returns paths and contents of the files of ``root``. Raises OptionError."""
+    if isinstance(root, Mapping):
+        for path, content in root.items():
+            if not isinstance(path, str) or not isinstance(content, (bytes, bytearray, str)):
+                raise OptionError(
+                    f"UDF {function!r}: root= has {shown(path)}: {shown(content)}; files are bytes"
+                    " by path"
+                )
+        return root.items()
+    if not isinstance(root, (str, os.PathLike)):
+        raise OptionError(
+            f"UDF {function!r}: root= must be a folder, or a mapping of bytes by path; got"
+            f" {shown(root)}"
+        )
+    try:
+        return list(_files_of(Path(root)))
+    except OSError as error:
+        raise unreadable(function, root, error) from error
 
 
 def _files_of(folder: Path) -> Iterator[tuple[str, bytes]]:

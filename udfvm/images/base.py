@@ -29,7 +29,8 @@ class _OpenBases(ForkLock):
 _open_bases: Final = _OpenBases()
 
 
-_CODE: Final = {"python": "Python", "native": "native code", "wasm": "WebAssembly"}
+#: What runs in a runtime, by its name.
+CODE: Final = {"python": "Python", "native": "native code", "wasm": "WebAssembly"}
 
 
 def _needed(spec: BaseSpec) -> str:
@@ -42,7 +43,7 @@ def _needed(spec: BaseSpec) -> str:
             if spec.packages and spec.memory < DEFAULT_MEMORY
             else ""
         )
-    return f" (a function in {_CODE[spec.runtime]} needs {format_size(minimum)} or more)"
+    return f" (a function in {CODE[spec.runtime]} needs {format_size(minimum)} or more)"
 
 
 def base_image(
@@ -75,6 +76,7 @@ def base_image(
                 log,
                 time.monotonic() - started,
                 kind="base",
+                runtime=spec.runtime,
                 packages=list(spec.packages),
                 memory=spec.memory,
             )

@@ -22,7 +22,7 @@ def read_code(udf: str, path: str | os.PathLike[str]) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
-        raise _unreadable(udf, path, error) from error
+        raise unreadable(udf, path, error) from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -38,12 +38,13 @@ def read_code(udf: str, path: str | os.PathLike[str]) -> bytes:
             )
         return code
     except OSError as error:
-        raise _unreadable(udf, path, error) from error
+        raise unreadable(udf, path, error) from error
     finally:
         os.close(descriptor)
 
 
-def _unreadable(udf: str, path: str | os.PathLike[str], error: OSError) -> CodeFileError:
+def unreadable(udf: str, path: str | os.PathLike[str], error: OSError) -> CodeFileError:
+    """Returns the error for a file, or folder, of code that cannot be read."""
     cls = CodeFileNotFoundError if isinstance(error, FileNotFoundError) else CodeFileError
     made = cls(f"UDF {udf!r}: {os.fspath(path)} cannot be read: {error.strerror}")
     made.errno, made.filename = error.errno, path

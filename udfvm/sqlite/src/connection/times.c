@@ -295,15 +295,26 @@ uint32_t times_sql_type(const struct udfvm_sqlite_times *times, uint32_t type)
     return times->form == UDFVM_SQLITE_TIME_COUNT ? UDFVM_TYPE_INT64 : UDFVM_TYPE_TEXT;
 }
 
+static const char *expected_moment(const struct udfvm_sqlite_times *times)
+{
+    const bool whole = times->units == 1;
+    if (times->zoned)
+        return whole ? "TEXT with a date, a time in whole seconds and an offset, such as "
+                       "'2026-01-31 12:00:00+00:00'"
+                     : "TEXT with a date, a time and an offset, such as "
+                       "'2026-01-31 12:00:00+00:00'";
+    return whole ? "TEXT with a date and a time in whole seconds, without an offset, such as "
+                   "'2026-01-31 12:00:00'"
+                 : "TEXT with a date and a time, without an offset, such as '2026-01-31 12:00:00'";
+}
+
 const char *times_expected(const struct udfvm_sqlite_times *times)
 {
     switch (times->form) {
     case UDFVM_SQLITE_DATE_TEXT:
         return "TEXT with a date, such as '2026-01-31'";
     case UDFVM_SQLITE_MOMENT_TEXT:
-        return times->zoned
-                   ? "TEXT with a date, a time and an offset, such as '2026-01-31 12:00:00+00:00'"
-                   : "TEXT with a date and a time, such as '2026-01-31 12:00:00'";
+        return expected_moment(times);
     default:
         return "INTEGER, a time since midnight";
     }
