@@ -116,6 +116,23 @@ def test_locks_that_fail_are_told(machine: checks.Machine, monkeypatch: pytest.M
     assert found.status == DIFFERS and found.seen.startswith("GuestCrashError: ") and found.advice
 
 
+def test_locks_that_are_not_made_are_found(machine: checks.Machine) -> None:
+    class Without(checks.Machine):
+        def run(self, code: bytes, timeout: float = 20) -> bytes:
+            return bytes(16 + 512)
+
+    assert checks.split_locks(Without(*machine)).found.status == FAILS
+
+
+def test_exits_beyond_that_of_the_reply_are_found(
+    machine: checks.Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exits = iter([0, 100_000_000])
+    monkeypatch.setattr(vcpu, "counters", lambda _: {"exits": next(exits)})
+    found = checks.exits(machine).found
+    assert found.status == DIFFERS and found.advice and "exits" in found.seen
+
+
 def test_a_virtual_processor_is_found_and_counts(machine: checks.Machine) -> None:
     descriptor = machine.vcpu()
     assert descriptor not in machine.others

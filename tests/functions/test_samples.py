@@ -49,7 +49,7 @@ def test_forms_of_samples(sample: Any) -> None:
 @pytest.mark.parametrize(
     ("sample", "message"),
     [
-        ((1.0,), "a tuple with the 2 arguments of one call, .*; got 1$"),
+        ((1.0,), "a tuple with the 2 arguments of one call, .*; got 1 argument$"),
         (3, "a tuple with the 2 arguments of one call, .*; got 3$"),
         ([1.0, 2.0], "a tuple with the 2 arguments of one call, .*; got .1.0, 2.0.$"),
         ("ab", "a tuple with the 2 arguments of one call, .*; got 'ab'$"),
