@@ -96,6 +96,25 @@ def test_rows_of_a_batch_share_a_micro_vm() -> None:
     assert made[:2] == [1, 2] and max(made) < 2000  # there are several batches
 
 
+def test_host_functions_are_not_called_again_to_find_a_row() -> None:
+    seen: list[int] = []
+
+    def note(x: int) -> int:
+        seen.append(x)
+        return x
+
+    @udfvm.table_function(columns={"x": int}, host_functions=[note], timeout=0.5)
+    def noted(x: int) -> Iterator[int]:
+        yield note(x)
+        while x == 2:
+            pass
+
+    with pytest.raises(udfvm.CallTimeoutError) as caught:
+        noted.map(pa.table({"x": [1, 2, 3]}), keep=[])
+    assert seen == [1, 2]
+    assert "rows 0 to 2 of the input" in caught.value.__notes__[0]
+
+
 def test_arguments_that_do_not_fit() -> None:
     table = pa.table({"count": pa.array([1, 1 << 63, 2], pa.uint64())})
     with pytest.raises(udfvm.TypeMappingError, match=r"row 1: argument 'count'") as caught:

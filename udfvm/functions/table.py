@@ -195,7 +195,12 @@ class TableFunction(Function):
 
         options = MapOptions(columns, keep, output, threads, progress, on_error, row_timeout)
         return map_source(
-            TableMapping(self.name, self.columns, fetch),
+            TableMapping(
+                self.name,
+                self.columns,
+                fetch,
+                may_repeat=self._declaration.host_functions is None,
+            ),
             self._arguments_of,
             source,
             options,

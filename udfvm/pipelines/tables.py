@@ -34,6 +34,8 @@ class TableMapping:
         name: the function's name.
         columns: the columns that it makes.
         fetch: calls it with columns of so many rows.
+        may_repeat: False if calls have effects outside, through host functions: a call that failed
+            is then not made again to find the row.
     """
 
     def __init__(
@@ -41,11 +43,14 @@ class TableMapping:
         name: str,
         columns: Sequence[_Named],
         fetch: Callable[[Sequence[pa.Array], int], Fetched],
+        *,
+        may_repeat: bool,
     ) -> None:
         self.name = name
         self.fields = [column.type.field(column.name) for column in columns]
         self._schema = pa.schema(self.fields)
         self._fetch = fetch
+        self._may_repeat = may_repeat
 
     def map_batch(
         self, arguments: Arguments, batch: pa.RecordBatch, first_row: int, on_error: OnError
@@ -59,7 +64,7 @@ class TableMapping:
         try:
             fetched = list(self._fetch(cast, batch.num_rows))
         except (CallError, TypeMappingError) as error:
-            if on_error == "raise" and error.row is not None:
+            if on_error == "raise" and (error.row is not None or not self._may_repeat):
                 raise located(error, first_row, batch.num_rows) from None
             return self._one_by_one(arguments, batch, first_row, on_error)
         indices = [index for sources, _ in fetched for index in sources.to_pylist()]

@@ -84,7 +84,7 @@ def test_lists_of_sealed_functions_have_those_in_use(shell: Shell, sealed: Path)
         re.findall(r"\(sealed: ([^)]*)\)", shell(*lines, "SELECT vm_attach('x');", fails=True))
         for lines in ((), use)
     )
-    assert nothing_used == used and "shout" in used[0]
+    assert nothing_used == used and ("shout" in used[0] or used[0].endswith("..."))
     for misspelt in ("shoat", "shuot", "hsout", "shoutt"):
         text = shell(*use, f"SELECT vm_attach('{misspelt}');", fails=True)
         assert "did you mean 'shout'?" in text
