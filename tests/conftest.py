@@ -106,6 +106,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.dist = "worksteal"
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """``-n auto`` is two processes for each processor: tests that wait leave one idle."""
     return 2 * len(os.sched_getaffinity(0))
