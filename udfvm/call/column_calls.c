@@ -107,11 +107,11 @@ static int send(struct exchange *exchange)
     const struct small_calls *calls = exchange->calls;
     const uint64_t length = exchange->request_length;
     struct udfvm_error *error = &exchange->error;
-    if (udfvm_pool_hold(exchange->held, calls->core, calls->image, NULL, calls->wait_ns,
-                        calls->limits->timeout_ns, error) != UDFVM_OK)
+    if (udfvm_pool_hold(exchange->held, calls->target.core, calls->target.image, NULL,
+                        calls->target.wait_ns, calls->target.limits->timeout_ns, error) != UDFVM_OK)
         return error->code;
     struct udfvm_pool_statistics statistics;
-    udfvm_pool_statistics(calls->core, &statistics);
+    udfvm_pool_statistics(calls->target.core, &statistics);
     exchange->in_use = statistics.live - statistics.idle;
     exchange->attend = exchange->in_use > 1;
     udfvm_vm *vm = exchange->held->vm;
@@ -120,8 +120,8 @@ static int send(struct exchange *exchange)
     if (!window)
         return error->code;
     write_request(exchange, window);
-    return udfvm_vm_call(vm, UDFVM_REQUEST_BATCH, NULL, length, calls->limits, &exchange->reply,
-                         error);
+    return udfvm_vm_call(vm, UDFVM_REQUEST_BATCH, NULL, length, calls->target.limits,
+                         &exchange->reply, error);
 }
 
 /* The guest does not run. */
@@ -199,7 +199,7 @@ static PyObject *layout_for(struct small_calls *calls, int64_t rows)
     PyObject *layout = calls->columns_layout;
     if (layout && PyLong_AsSsize_t(PyTuple_GET_ITEM(layout, LAYOUT_ROWS)) == rows)
         return Py_NewRef(layout);
-    layout = PyObject_CallMethod(calls->owner, "columns_layout", "n", (Py_ssize_t)rows);
+    layout = PyObject_CallMethod(calls->target.owner, "columns_layout", "n", (Py_ssize_t)rows);
     if (layout == Py_None)
         Py_CLEAR(layout);
     if (layout)
@@ -217,8 +217,8 @@ static enum column_call_outcome read_other(struct exchange *exchange)
     Py_END_ALLOW_THREADS
     if (!whole)
         return COLUMN_CALL_RAISED;
-    exchange->call->other = PyObject_CallMethod(exchange->calls->owner, "read_columns", "iOO",
-                                                status, whole, exchange->layout);
+    exchange->call->other = PyObject_CallMethod(exchange->calls->target.owner, "read_columns",
+                                                "iOO", status, whole, exchange->layout);
     Py_DECREF(whole);
     return exchange->call->other ? COLUMN_CALL_OTHER : COLUMN_CALL_RAISED;
 }
@@ -227,7 +227,8 @@ static bool attend(const struct exchange *exchange)
 {
     if (!exchange->attend)
         return true;
-    PyObject *done = PyObject_CallMethod(exchange->calls->pool, "attend", "I", exchange->in_use);
+    PyObject *done = PyObject_CallMethod(exchange->calls->target.pool, "attend", "I",
+                                         exchange->in_use);
     Py_XDECREF(done);
     return done != NULL;
 }
@@ -258,7 +259,7 @@ static enum column_call_outcome make(struct small_calls *calls, PyObject *layout
     if (outcome == COLUMN_CALL_OTHER)
         outcome = read_other(&exchange);
     else if (outcome == COLUMN_CALL_RAISED) {
-        PyObject *none = PyObject_CallMethod(calls->owner, "raise_of_columns", "KL",
+        PyObject *none = PyObject_CallMethod(calls->target.owner, "raise_of_columns", "KL",
                                              (unsigned long long)(uintptr_t)&exchange.error,
                                              (long long)call->rows);
         Py_XDECREF(none);

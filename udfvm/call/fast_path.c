@@ -38,10 +38,10 @@ static PyObject *small_calls_new(PyTypeObject *type, PyObject *arguments,
 {
     PyObject *array_type, *frombuffer, *result_type, *formats, *classes, *export, *import,
         *arrow_result, *pool, *owner;
-    unsigned long long core, image, limits, wait_ns;
+    unsigned long long addresses[3], wait_ns;
     if (!PyArg_ParseTuple(arguments, "(OOO)U(O!OOO)OOKKKK", &array_type, &frombuffer, &result_type,
                           &formats, &PyTuple_Type, &classes, &export, &import, &arrow_result, &pool,
-                          &owner, &core, &image, &limits, &wait_ns))
+                          &owner, &addresses[0], &addresses[1], &addresses[2], &wait_ns))
         return NULL;
     if (PyTuple_GET_SIZE(classes) != PyUnicode_GET_LENGTH(formats)) {
         PyErr_SetString(PyExc_ValueError, "not one class for each parameter");
@@ -58,12 +58,7 @@ static PyObject *small_calls_new(PyTypeObject *type, PyObject *arguments,
     self->arrow_export = Py_NewRef(export);
     self->arrow_import = Py_NewRef(import);
     self->arrow_result = Py_NewRef(arrow_result);
-    self->pool = Py_NewRef(pool);
-    self->owner = Py_NewRef(owner);
-    self->core = (udfvm_pool *)(uintptr_t)core;
-    self->image = (udfvm_image *)(uintptr_t)image;
-    self->limits = (const struct udfvm_limits *)(uintptr_t)limits;
-    self->wait_ns = wait_ns;
+    call_target_take(&self->target, pool, owner, addresses, wait_ns);
     return (PyObject *)self;
 }
 
@@ -78,11 +73,9 @@ static int small_calls_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->arrow_export);
     Py_VISIT(self->arrow_import);
     Py_VISIT(self->arrow_result);
-    Py_VISIT(self->pool);
-    Py_VISIT(self->owner);
     Py_VISIT(self->layout);
     Py_VISIT(self->columns_layout);
-    return 0;
+    return call_target_traverse(&self->target, visit, arg);
 }
 
 static int small_calls_clear(PyObject *object)
@@ -96,8 +89,7 @@ static int small_calls_clear(PyObject *object)
     Py_CLEAR(self->arrow_export);
     Py_CLEAR(self->arrow_import);
     Py_CLEAR(self->arrow_result);
-    Py_CLEAR(self->pool);
-    Py_CLEAR(self->owner);
+    call_target_clear(&self->target);
     Py_CLEAR(self->layout);
     Py_CLEAR(self->columns_layout);
     return 0;
@@ -133,7 +125,7 @@ static PyObject *layout_for(struct small_calls *self, Py_ssize_t rows)
     PyObject *layout = self->layout;
     if (layout && PyLong_AsSsize_t(PyTuple_GET_ITEM(layout, LAYOUT_ROWS)) == rows)
         return Py_NewRef(layout);
-    layout = PyObject_CallMethod(self->owner, "layout", "n", rows);
+    layout = PyObject_CallMethod(self->target.owner, "layout", "n", rows);
     if (layout == Py_None)
         Py_CLEAR(layout);
     if (layout)
@@ -260,7 +252,7 @@ static bool fetch_numbers(struct small_calls *self, struct call *call, char *out
         return false;
     Py_BEGIN_ALLOW_THREADS
     udfvm_copy(output + expected.data, (const char *)call->reply.data + begin, expected.size);
-    call->reply.attend |= udfvm_pool_give(self->core, call->reply.kept) != 0;
+    call->reply.attend |= udfvm_pool_give(self->target.core, call->reply.kept) != 0;
     Py_END_ALLOW_THREADS
     call->reply.kept = NULL;
     return true;
@@ -272,18 +264,18 @@ static PyObject *other_result(struct small_calls *self, struct call *call, const
     PyObject *whole = PyByteArray_FromStringAndSize(call->reply.kept ? call->reply.data : reply,
                                                     (Py_ssize_t)call->reply.length);
     if (call->reply.kept)
-        udfvm_pool_give(self->core, call->reply.kept);
+        udfvm_pool_give(self->target.core, call->reply.kept);
     if (!whole)
         return NULL;
-    PyObject *result = PyObject_CallMethod(self->owner, "read", "iOOO", call->reply.status, whole,
-                                           call->layout, call->is_arrow ? Py_True : Py_False);
+    PyObject *result = PyObject_CallMethod(self->target.owner, "read", "iOOO", call->reply.status,
+                                           whole, call->layout,
+                                           call->is_arrow ? Py_True : Py_False);
     Py_DECREF(whole);
     return result;
 }
 
 static PyObject *exchange(struct small_calls *self, struct call *call, PyObject *arguments)
 {
-    int code;
     char *output = prepare_output(call);
     if (!output)
         return NULL;
@@ -291,24 +283,12 @@ static PyObject *exchange(struct small_calls *self, struct call *call, PyObject 
         .output = output,
         .capacity = (uint64_t)in_layout(call, LAYOUT_REPLY_LENGTH),
     };
-    Py_BEGIN_ALLOW_THREADS
-    code = udfvm_pool_call(self->core, self->image, self->wait_ns, UDFVM_REQUEST_BATCH,
-                           call->request, call->request_length, self->limits, &call->reply,
-                           &call->error);
-    Py_END_ALLOW_THREADS
-    if (code != UDFVM_OK)
-        return PyObject_CallMethod(self->owner, "failed", "KO",
-                                   (unsigned long long)(uintptr_t)&call->error, arguments);
+    if (call_target_call(&self->target, UDFVM_REQUEST_BATCH, call->request, call->request_length,
+                         &call->reply, &call->error) != UDFVM_OK)
+        return call_target_failed(&self->target, &call->error, arguments);
     const bool has_numbers = is_expected(call, output) || fetch_numbers(self, call, output);
-    if (call->reply.attend) {
-        PyObject *done = PyObject_CallMethod(self->pool, "attend", "I", call->reply.in_use);
-        Py_XDECREF(done);
-        if (!done) {
-            if (call->reply.kept)
-                udfvm_pool_give(self->core, call->reply.kept);
-            return NULL;
-        }
-    }
+    if (!call_target_attend(&self->target, &call->reply))
+        return NULL;
     if (!has_numbers)
         return other_result(self, call, output);
     return call->is_arrow ? arrow_result(self, call) : numpy_result(self, call);

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "api.h"
+#include "call_target.h"
 #include "udfvm_abi.h"
 
 #define MAX_NUMBERS   14 /* of a row: it is a short request */
@@ -15,12 +15,7 @@
 
 struct row_calls {
     PyObject_HEAD
-    PyObject *pool;  /* udfvm.vmm.ImagePool */
-    PyObject *owner; /* has the methods that are called by name; keeps the image and the limits */
-    udfvm_pool *core;
-    udfvm_image *image;
-    const struct udfvm_limits *limits;
-    unsigned long long wait_ns;
+    struct call_target target;
     uint32_t count, types[MAX_NUMBERS];
     uint32_t result; /* UDFVM_TYPE_x; that of no number: Python code reads all replies */
 };
@@ -58,9 +53,9 @@ static PyObject *row_calls_new(PyTypeObject *type, PyObject *arguments,
 {
     PyObject *types, *pool, *owner;
     unsigned int result;
-    unsigned long long core, image, limits, wait_ns;
+    unsigned long long addresses[3], wait_ns;
     if (!PyArg_ParseTuple(arguments, "O!IOOKKKK", &PyTuple_Type, &types, &result, &pool, &owner,
-                          &core, &image, &limits, &wait_ns))
+                          &addresses[0], &addresses[1], &addresses[2], &wait_ns))
         return NULL;
     struct row_calls *self = (struct row_calls *)type->tp_alloc(type, 0);
     if (!self)
@@ -70,12 +65,7 @@ static PyObject *row_calls_new(PyTypeObject *type, PyObject *arguments,
         return NULL;
     }
     self->result = result;
-    self->pool = Py_NewRef(pool);
-    self->owner = Py_NewRef(owner);
-    self->core = (udfvm_pool *)(uintptr_t)core;
-    self->image = (udfvm_image *)(uintptr_t)image;
-    self->limits = (const struct udfvm_limits *)(uintptr_t)limits;
-    self->wait_ns = wait_ns;
+    call_target_take(&self->target, pool, owner, addresses, wait_ns);
     return (PyObject *)self;
 }
 
@@ -83,16 +73,13 @@ static int row_calls_traverse(PyObject *object, visitproc visit, void *arg)
 {
     struct row_calls *self = (struct row_calls *)object;
     Py_VISIT(Py_TYPE(object));
-    Py_VISIT(self->pool);
-    Py_VISIT(self->owner);
-    return 0;
+    return call_target_traverse(&self->target, visit, arg);
 }
 
 static int row_calls_clear(PyObject *object)
 {
     struct row_calls *self = (struct row_calls *)object;
-    Py_CLEAR(self->pool);
-    Py_CLEAR(self->owner);
+    call_target_clear(&self->target);
     return 0;
 }
 
@@ -162,22 +149,12 @@ static PyObject *other_result(const struct row_calls *self, const char *output,
     PyObject *whole = PyBytes_FromStringAndSize(reply->kept ? reply->data : output,
                                                 (Py_ssize_t)reply->length);
     if (reply->kept)
-        udfvm_pool_give(self->core, reply->kept);
+        udfvm_pool_give(self->target.core, reply->kept);
     if (!whole)
         return NULL;
-    PyObject *result = PyObject_CallMethod(self->owner, "read", "iO", reply->status, whole);
+    PyObject *result = PyObject_CallMethod(self->target.owner, "read", "iO", reply->status, whole);
     Py_DECREF(whole);
     return result;
-}
-
-/* There will be idle VMs to trim. */
-static bool attend(const struct row_calls *self, const struct udfvm_pool_reply *reply)
-{
-    PyObject *done = PyObject_CallMethod(self->pool, "attend", "I", reply->in_use);
-    Py_XDECREF(done);
-    if (!done && reply->kept)
-        udfvm_pool_give(self->core, reply->kept);
-    return done;
 }
 
 PyDoc_STRVAR(call_doc, "call(arguments)\n\n"
@@ -191,20 +168,16 @@ static PyObject *row_calls_call(PyObject *object, PyObject *arguments)
     char output[REPLY];
     struct udfvm_pool_reply reply = { .output = output, .capacity = sizeof output };
     struct udfvm_error error; /* filled where the call fails */
-    int code;
     if (!take_row(self, arguments, &row))
         return Py_NewRef(Py_NotImplemented);
     Py_INCREF(object); /* a signal's handler may drop the last reference */
-    Py_BEGIN_ALLOW_THREADS
-    code = udfvm_pool_call(self->core, self->image, self->wait_ns, UDFVM_REQUEST_ROW, &row,
-                           sizeof row.head + self->count * sizeof *row.values, self->limits, &reply,
-                           &error);
-    Py_END_ALLOW_THREADS
+    const int code = call_target_call(&self->target, UDFVM_REQUEST_ROW, &row,
+                                      sizeof row.head + self->count * sizeof *row.values, &reply,
+                                      &error);
     PyObject *result = NULL;
     if (code != UDFVM_OK)
-        result = PyObject_CallMethod(self->owner, "failed", "KO",
-                                     (unsigned long long)(uintptr_t)&error, arguments);
-    else if (!reply.attend || attend(self, &reply))
+        result = call_target_failed(&self->target, &error, arguments);
+    else if (call_target_attend(&self->target, &reply))
         result = number_in(self, output, &reply);
     if (code == UDFVM_OK && !result && !PyErr_Occurred())
         result = other_result(self, output, &reply);

@@ -6,7 +6,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "api.h"
+#include "call_target.h"
 
 /* The fields of udfvm.codec.number_streams.NumberLayout that are used here. */
 enum {
@@ -24,22 +24,17 @@ enum {
 
 struct small_calls {
     PyObject_HEAD
-    PyObject *array_type;    /* numpy.ndarray; None while numpy is not loaded */
-    PyObject *frombuffer;    /* numpy.frombuffer */
-    PyObject *result_type;   /* a numpy.dtype */
-    PyObject *formats;       /* of the parameters, a character each: str */
-    PyObject *arrow_classes; /* of the parameters: subclasses of pyarrow.Array */
-    PyObject *arrow_export;  /* pyarrow.Array._export_to_c */
-    PyObject *arrow_import;  /* pyarrow.Array._import_from_c */
-    PyObject *arrow_result;  /* a pyarrow.DataType */
-    PyObject *pool;          /* udfvm.vmm.Pool */
-    PyObject *owner;  /* has the methods that are called by name; keeps the image and the limits */
-    PyObject *layout; /* of the last call: batches tend to be of one size */
+    PyObject *array_type;     /* numpy.ndarray; None while numpy is not loaded */
+    PyObject *frombuffer;     /* numpy.frombuffer */
+    PyObject *result_type;    /* a numpy.dtype */
+    PyObject *formats;        /* of the parameters, a character each: str */
+    PyObject *arrow_classes;  /* of the parameters: subclasses of pyarrow.Array */
+    PyObject *arrow_export;   /* pyarrow.Array._export_to_c */
+    PyObject *arrow_import;   /* pyarrow.Array._import_from_c */
+    PyObject *arrow_result;   /* a pyarrow.DataType */
+    PyObject *layout;         /* of the last call: batches tend to be of one size */
     PyObject *columns_layout; /* the same, of the last one of Arrow's kernels */
-    udfvm_pool *core;
-    udfvm_image *image;
-    const struct udfvm_limits *limits;
-    unsigned long long wait_ns;
+    struct call_target target;
 };
 
 /* The type of these objects: a borrowed reference. */

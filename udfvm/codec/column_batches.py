@@ -139,18 +139,19 @@ def decode(
     )
 
 
-def check_sources(function: str, column: pa.Array, first: int, rows: int) -> int:
-    """Checks the column of a table function's reply that says for which row of arguments each of
-    its rows was made. Returns the last. Raises ProtocolError unless they ascend from the row that
-    the reply before ended with, ``first``, to one of the ``rows``.
+def checked_sources(function: str, column: pa.Array, first: int, rows: int) -> list[int]:
+    """Returns the column of a table function's reply that says for which row of arguments each of
+    its rows was made. Raises ProtocolError unless they ascend from the row that the reply before
+    ended with, ``first``, to one of the ``rows``.
     """
-    found = [first, *column.to_pylist(), rows - 1]
-    if None in found or any(before > after for before, after in itertools.pairwise(found)):
+    found: list[int] = column.to_pylist()
+    bounded = [first, *found, rows - 1]
+    if None in found or any(before > after for before, after in itertools.pairwise(bounded)):
         raise ProtocolError(
             f"UDF {function!r}: the guest's reply is not valid: its rows do not belong to"
             f" {counted(rows, 'row')} of arguments in turn"
         )
-    return int(found[-2])
+    return found
 
 
 def _declared_column(reply: bytes, index: int, declared: Type, rows: int) -> pa.Array:

@@ -210,13 +210,13 @@ class TableFunction(Function):
 
     def _fetch(
         self, calls: Calls, columns: Sequence[pa.Array], sources: int
-    ) -> Generator[tuple[pa.Array, pa.RecordBatch]]:
+    ) -> Generator[tuple[list[int], pa.RecordBatch]]:
         """Calls the function with so many rows, ``sources``, of columns of the declared types.
         Yields batches of its rows, and for each row the index of the one that it was made for.
         """
         import pyarrow as pa
 
-        from udfvm.codec.column_batches import check_sources, decode, encode, widened
+        from udfvm.codec.column_batches import checked_sources, decode, encode, widened
 
         types = [named("int64"), *(column.type for column in self.columns)]
         schema = pa.schema([column.type.field(column.name) for column in self.columns])
@@ -240,12 +240,13 @@ class TableFunction(Function):
                     raise guest_exception(data, self.name, parameters=self.parameters)
                 batch, more = decode(self.name, data, types, limit)
                 if batch.num_rows:
-                    source = check_sources(self.name, batch.column(0), source, sources)
+                    made_for = checked_sources(self.name, batch.column(0), source, sources)
+                    source = made_for[-1]
                     made = [
                         self._as_declared(column, values, rows)
                         for column, values in zip(self.columns, batch.columns[1:], strict=True)
                     ]
-                    yield batch.column(0), pa.RecordBatch.from_arrays(made, schema=schema)
+                    yield made_for, pa.RecordBatch.from_arrays(made, schema=schema)
                     rows += batch.num_rows
                 request, payload, limit = REQUEST_FETCH, b"", min(2 * limit, _MAX_FETCH)
         finally:

@@ -14,7 +14,7 @@ from udfvm.pipelines.failures import OnError, located
 from udfvm.types.unions import null_count
 
 #: Batches of rows that a table function makes, and for each row the index of its arguments.
-Fetched = Iterable[tuple[pa.Array, pa.RecordBatch]]
+Fetched = Iterable[tuple[list[int], pa.RecordBatch]]
 
 
 class _Named(Protocol):
@@ -67,7 +67,7 @@ class TableMapping:
             if on_error == "raise" and (error.row is not None or not self._may_repeat):
                 raise located(error, first_row, batch.num_rows) from None
             return self._one_by_one(arguments, batch, first_row, on_error)
-        indices = [index for sources, _ in fetched for index in sources.to_pylist()]
+        indices = [index for sources, _ in fetched for index in sources]
         return self._columns([made for _, made in fetched]), indices, 0
 
     def _one_by_one(

@@ -12,12 +12,11 @@
 struct cell {
     struct udfvm_vm vm; /* first: a VM like any other */
     struct jail_control *control;
-    uint8_t *data;      /* of MAX_JAIL_DATA bytes, behind it */
-    unsigned asked;     /* messages */
-    bool pending;       /* the last is to be restored, and its answer was not looked at */
-    bool broken;        /* the process died, was killed, or said what makes no sense */
-    bool host_failed;   /* the program's own callback ended the call: `failure` */
-    int failed_restore; /* a code of enum udfvm_code */
+    uint8_t *data;    /* of MAX_JAIL_DATA bytes, behind it */
+    unsigned asked;   /* messages */
+    bool pending;     /* the last is to be restored, and its answer was not looked at */
+    bool broken;      /* the process died, was killed, or said what makes no sense */
+    bool host_failed; /* the program's own callback ended the call: `failure` */
     struct udfvm_error failure;
     struct jail_answer answer; /* the last: a copy; of its message only what a failure needs */
     int socket, process;       /* the other end of its socket; pidfd_open(2) */
