@@ -16,34 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
+from variadic_functions import added, joined, scaled, total
 
 import udfvm
 import udfvm.arrow
 from udfvm.functions import arrow_registry
 from udfvm.sqlite.sealed import sealed_name
-
-
-@udfvm.udf
-def joined(separator: str, *words: str | None) -> str:
-    return separator.join(word or "-" for word in words)
-
-
-@udfvm.udf
-def total(*xs: float) -> float:
-    return sum(xs)
-
-
-@udfvm.udf
-def scaled(n: int, scale: float = 2.0, *xs: float) -> float:
-    return n * scale + sum(xs)
-
-
-@udfvm.udf(vectorized=True, elementwise=True)
-def added(*xs: pa.DoubleArray) -> pa.DoubleArray:
-    result = xs[0]
-    for x in xs[1:]:
-        result = pc.add(result, x)
-    return result
 
 
 @dataclass
