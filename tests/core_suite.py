@@ -108,6 +108,7 @@ JAIL = {
 }
 ATTACKS = {
     "attacks": CoreProgram(1, WRAP_IOCTL, ("10000",), quick=("1000",), folder=HOSTILE),
+    "leaks": CoreProgram(1, WRAP_IOCTL, ("1000",), quick=("200",), folder=HOSTILE),
     "sealed_states": CoreProgram(1, WRAP_IOCTL, ("1500",), quick=("150",), folder=HOSTILE),
     "streams": CoreProgram(3, folder=HOSTILE),
 }

@@ -18,7 +18,9 @@
 #include "check.h"
 #include "raw_guest.h"
 
+#ifndef MEMORY
 #define MEMORY (32ull << 20)
+#endif
 #define WINDOW (4ull << 20)
 #define MARK   0x6d61726bull
 

@@ -199,7 +199,7 @@ static void (*const disturbances[RAW_DISTURBANCES])(uint64_t mark) = {
 };
 
 /* Registers that a function saves are back when it returns: they change here. */
-static void disturb_registers(uint64_t how, uint64_t mark)
+void end_with_registers(uint64_t how, uint64_t mark)
 {
     __asm__ volatile(
         "movq %0, %%rbx\n\tmovq %0, %%r8\n\tmovq %0, %%r9\n\tmovq %0, %%r10\n\tmovq %0, "
@@ -216,7 +216,7 @@ void disturb(const volatile uint64_t *arguments)
     const uint64_t what = arguments[0], how = arguments[1], mark = arguments[2];
     end_after_the_next_fault(how);
     if (what == RAW_REGISTERS) {
-        disturb_registers(how, mark);
+        end_with_registers(how, mark);
         return;
     }
     if (what < RAW_DISTURBANCES && disturbances[what])

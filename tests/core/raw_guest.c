@@ -133,6 +133,8 @@ static raw_command *const commands[RAW_COMMANDS] = {
     [RAW_STACK] = craft_stack,
     [RAW_SET_FLAGS] = craft_flags,
     [RAW_CRAFTED] = craft_vectors,
+    [RAW_TAINT] = taint,
+    [RAW_SEARCH] = search,
 };
 
 void obey(void)

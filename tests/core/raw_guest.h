@@ -35,8 +35,30 @@ enum {
     RAW_SET_FLAGS, /* flags, then 0: a system call, 1: a fault, 2: neither */
     RAW_CRAFTED,   /* enum raw_state_load, seed, bits of what is legal in it: header, MXCSR, the
                       compacted format */
+    RAW_TAINT,     /* bits RAW_IN(enum raw_place), mark (0: a word of the call's seed), seed,
+                      enum raw_end, end of memory: leaves the mark there, then ends the call */
+    RAW_SEARCH,    /* complements of two marks, count of ranges, 1: unlogged memory is opened first,
+                      then ranges, from and to; reply: how many marks, the first of them */
     RAW_COMMANDS
 };
+/* All that ring 3 can write: see docs/security.md, "Restore". */
+enum raw_place {
+    RAW_PLACE_PROGRAM,
+    RAW_PLACE_STACK,
+    RAW_PLACE_KERNEL,
+    RAW_PLACE_KERNEL_STACKS,
+    RAW_PLACE_TRAP_PAGE,
+    RAW_PLACE_OUTPUT, /* the logged part of the output window */
+    RAW_PLACE_WINDOW, /* the rest of it */
+    RAW_PLACE_SCRATCH,
+    RAW_PLACE_REGISTERS,
+    RAW_PLACE_FLAGS,
+    RAW_PLACE_SELECTORS,
+    RAW_PLACE_BASES,   /* of FS and GS */
+    RAW_PLACE_VECTORS, /* x87, MXCSR, SSE, AVX, AVX-512 and its opmasks */
+    RAW_PLACES
+};
+#define RAW_IN(place) (1ul << (place))
 enum raw_entry {
     RAW_BY_CALL,
     RAW_BY_FAULT,

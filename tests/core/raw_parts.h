@@ -57,10 +57,13 @@ void end_after_fault(void);
 raw_command report_state, dirty_state, observe;
 /* raw_crafted.c */
 raw_command craft_stack, craft_flags, craft_vectors;
+/* raw_taint.c */
+raw_command taint, search;
 /* raw_stream.c */
 raw_command stream;
 /* raw_disturb.c */
 raw_command disturb;
+void end_with_registers(uint64_t how, uint64_t mark); /* each that can have the mark has it */
 /* raw_forbidden.c */
 raw_command privileged, port, system_call, count_descriptors, use_selector, run_bytes;
 

@@ -148,6 +148,17 @@ static inline void compare(const struct snapshot *before, const struct snapshot 
         }
 }
 
+/* DS, ES, FS and GS are loaded by the first instructions of a call, which is what the guest sees.
+ * What KVM_GET_SREGS says of their selectors is, under PVM, what they were when the host's kernel
+ * last took the thread off its processor. */
+static inline void forget_selectors(struct snapshot *snapshot)
+{
+    const size_t first = offsetof(struct kvm_sregs, ds), last = offsetof(struct kvm_sregs, ss);
+    for (int part = 1; part <= 2; part++)
+        for (size_t at = first; at < last; at += sizeof(struct kvm_segment))
+            memset(snapshot->data[part] + at + offsetof(struct kvm_segment, selector), 0, 2);
+}
+
 static struct snapshot pristine, present __attribute__((unused));
 
 /* Usage of each such program: raw_guest.bin. */

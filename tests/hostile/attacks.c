@@ -176,17 +176,6 @@ static void (*const attacks[])(uint64_t *words) = {
 
 /* ---- Calls ---- */
 
-/* DS, ES, FS and GS are loaded by the first instructions of a call, which is what the guest sees.
- * What KVM_GET_SREGS says of their selectors is, under PVM, what they were when the host's kernel
- * last took the thread off its processor. */
-static void forget_selectors(struct snapshot *snapshot)
-{
-    const size_t first = offsetof(struct kvm_sregs, ds), last = offsetof(struct kvm_sregs, ss);
-    for (int part = 1; part <= 2; part++)
-        for (size_t at = first; at < last; at += sizeof(struct kvm_segment))
-            memset(snapshot->data[part] + at + offsetof(struct kvm_segment, selector), 0, 2);
-}
-
 static bool says_why(int code, const struct udfvm_error *error)
 {
     static const int codes[] = { UDFVM_E_TIMEOUT,  UDFVM_E_CRASH,  UDFVM_E_EXIT, UDFVM_E_DEADLOCK,
