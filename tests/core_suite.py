@@ -96,7 +96,7 @@ OTHERS = {
     "test_failing_life": CoreProgram(1, WRAP_ALL, long=True),
     "test_failing_steps": CoreProgram(17, WRAP_ALL),
     "test_hot_set": CoreProgram(3, WRAP_MADVISE),
-    "test_layer": CoreProgram(7),
+    "test_layer": CoreProgram(9),
     "test_pool_operations": CoreProgram(2),
     "test_streaming": CoreProgram(4),
     "test_worker": CoreProgram(5, raw_guest=False),

@@ -1,6 +1,8 @@
-/* Layers that were made, or put, to be another's. Usage: test_layer raw_guest.bin */
+/* Image files: layers that were made, or put, to be another's; what a base stores; how a new VM
+ * gets the pages of a layer. Usage: test_layer raw_guest.bin */
 #include "base/pages.h"
 #include "image/image.h"
+#include "memory/memory.h"
 #include "raw_image.h"
 
 /* A layer of no pages, with a valid digest. */
@@ -99,6 +101,75 @@ static void test_no_name(void)
     check(!opens_as("base.base"), "an image under no name opens");
 }
 
+#define PROGRAM_PAGES ((MEMORY - SYSTEM_SIZE) / PAGE)
+
+/* Writes an image of memory; a layer of the first `pages`, or a base where there are none. */
+static udfvm_image *written(const uint8_t *memory, udfvm_image *base, uint64_t pages)
+{
+    static const uint32_t numbers[] = { 0, 1, 2, 3, 4 };
+    const struct image_content content = {
+        .config = &image->header->config,
+        .state = &image->header->state,
+        .memory = memory,
+        .base = base,
+        .numbers = numbers,
+        .count = pages,
+    };
+    struct udfvm_error error = { .code = UDFVM_OK };
+    FILE *file = tmpfile();
+    const int code = udfvm_image_write(fileno(file), &content, &error);
+    udfvm_image *made = code == UDFVM_OK ? udfvm_image_open(fileno(file), base, &error) : NULL;
+    check(made && udfvm_image_verify(made, &error) == UDFVM_OK, "an image: %s", error.message);
+    fclose(file);
+    if (!made)
+        exit(1);
+    return made;
+}
+
+/* Opening an image takes a while for each hole, so a few pages of zeros are none. */
+static void test_holes(void)
+{
+    uint8_t *memory = calloc(PROGRAM_PAGES, PAGE);
+    memory[0] = memory[16 * PAGE] = memory[40 * PAGE] = 1;
+    memory[(PROGRAM_PAGES - 1) * PAGE] = 1;
+    udfvm_image *made = written(memory, NULL, 0);
+    check(made->header->page_count == 4, "pages of zeros count");
+    check(!udfvm_image_is_hole(made, 0) && !udfvm_image_is_hole(made, 15), "a small hole");
+    check(udfvm_image_is_hole(made, 17) && udfvm_image_is_hole(made, 39), "no large hole");
+    check(!udfvm_image_is_hole(made, 40) && udfvm_image_is_hole(made, 41), "no hole to the end");
+    check(udfvm_image_page(made, 15)[0] == 0 && udfvm_image_page(made, 16)[0] == 1, "pages");
+    udfvm_image_close(made);
+    free(memory);
+}
+
+/* The first VM of a process tries things in the first pages while the layer's are put: they wait
+ * until that is over. */
+static void test_pages_that_are_tried(void)
+{
+    struct machine machine;
+    struct guest_memory memory;
+    struct filling filling;
+    struct udfvm_error error;
+    uint8_t *content = malloc(5 * PAGE);
+    memset(content, 0xab, 5 * PAGE);
+    udfvm_image *layer = written(content, image, 5);
+    check(udfvm_machine_map(&machine, &image->header->config, image->fd,
+                            image->header->pages_offset, NULL, &error) == UDFVM_OK &&
+              udfvm_memory_create(&memory, &machine, image, &error) == UDFVM_OK,
+          "memory: %s", error.message);
+    udfvm_memory_begin_filling(&filling, &memory, layer);
+    udfvm_work_finish(&filling.work);
+    for (uint32_t page = 0; page < TRIED_PAGES; page++)
+        check(memcmp(machine.memory + page * PAGE, content, PAGE) != 0, "page %u is put", page);
+    check(memcmp(machine.memory + TRIED_PAGES * PAGE, content, PAGE) == 0, "a page is not put");
+    udfvm_memory_end_filling(&filling);
+    check(memcmp(machine.memory, content, 5 * PAGE) == 0, "the layer's pages are not put");
+    udfvm_memory_destroy(&memory, false);
+    udfvm_machine_destroy(&machine);
+    udfvm_image_close(layer);
+    free(content);
+}
+
 int main(int count, char **arguments)
 {
     static const struct test tests[] = {
@@ -109,6 +180,8 @@ int main(int count, char **arguments)
         { "an image under its name", test_its_name },
         { "an image under another name", test_another_name },
         { "an image under no name", test_no_name },
+        { "holes of a base", test_holes },
+        { "pages that are tried", test_pages_that_are_tried },
     };
     return run_on_raw_image(count, arguments, tests, sizeof tests / sizeof *tests);
 }

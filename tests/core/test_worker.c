@@ -15,7 +15,7 @@
 
 #include "api.h"
 #include "check.h"
-#include "memory/worker.h"
+#include "base/worker.h"
 
 #define MIB    ((size_t)1 << 20)
 #define CHUNKS 200u

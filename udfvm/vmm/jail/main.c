@@ -12,7 +12,7 @@
 #include "call/watchdog.h"
 #include "hypervisor.h"
 #include "jail.h"
-#include "memory/worker.h"
+#include "base/worker.h"
 
 static struct jail jail;
 

@@ -11,7 +11,14 @@
 #include "call/vm.h"
 #include "call/watchdog.h"
 
-/* Memory on the image's base, with the image's pages, which are copied while the VM is created. */
+static int start_machine(struct machine *machine, struct udfvm_error *error)
+{
+    UDFVM_TRY(udfvm_machine_start(machine, true, error));
+    return udfvm_machine_try(machine, error);
+}
+
+/* Memory on the image's base, with the image's pages, which are copied while the VM is created and
+ * tried. */
 static int open_machine(struct udfvm_vm *vm, struct udfvm_image *image,
                         const struct shared_windows *shared, struct udfvm_error *error)
 {
@@ -22,12 +29,10 @@ static int open_machine(struct udfvm_vm *vm, struct udfvm_image *image,
                                 base->offset + base->header->pages_offset, shared, error));
     UDFVM_TRY(udfvm_memory_create(&vm->memory, machine, base, error));
     udfvm_memory_begin_filling(&filling, &vm->memory, image);
-    const int code = udfvm_machine_start(machine, true, error);
+    const int code = start_machine(machine, error);
     udfvm_memory_end_filling(&filling);
-    if (code != UDFVM_OK)
-        return code;
     udfvm_system_area_state(machine->system, &image->header->state);
-    return udfvm_machine_try(machine, error);
+    return code;
 }
 
 static int fill_vm(struct udfvm_vm *vm, struct udfvm_image *image,

@@ -1,6 +1,7 @@
 /* Opening sealed images. The format is struct image_header in image.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/pages.h"
+#include "base/worker.h"
 #include "image/image.h"
 
 static const uint8_t *file(const struct udfvm_image *image)
@@ -182,6 +184,23 @@ static int map_file(struct udfvm_image *image, int fd, uint64_t offset, uint64_t
     return UDFVM_OK;
 }
 
+static void ask(struct work *work, size_t index)
+{
+    (void)work;
+    (void)index;
+    udfvm_hypervisor_ask();
+}
+
+/* Whoever opens a base image is about to make a VM. The first of a process needs an answer that
+ * takes long, so the worker asks meanwhile. Nobody waits for it. */
+static void foresee_vm(void)
+{
+    static struct work asking = { .chunk = ask, .chunks = 1 };
+    static atomic_flag offered = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&offered))
+        udfvm_work_offer(&asking);
+}
+
 static int fill_image(struct udfvm_image *image, int fd, uint64_t offset, uint64_t length,
                       struct udfvm_image *base, struct udfvm_error *error)
 {
@@ -190,8 +209,10 @@ static int fill_image(struct udfvm_image *image, int fd, uint64_t offset, uint64
     UDFVM_TRY(map_file(image, fd, offset, length, base != NULL, error));
     UDFVM_TRY(check_header(image->header, image->mapped, base, error));
     image->base = base ? udfvm_image_retain(base) : NULL;
-    if (!base) /* which has no numbers: what its header says of them means nothing */
+    if (!base) { /* which has no numbers: what its header says of them means nothing */
+        foresee_vm();
         return udfvm_image_find_holes(image, error);
+    }
     image->numbers = (const uint32_t *)(file(image) + image->header->numbers_offset);
     return check_numbers(image, error);
 }

@@ -12,6 +12,9 @@
 #include "image/image.h"
 
 #define PARTS 256u /* that one system call writes */
+/* Pages of zeros that become a hole. Whoever opens the image asks the system for each hole, which
+ * takes longer than a few pages are worth. */
+#define MIN_HOLE 16u
 
 /* Writes what several pieces of memory hold, one behind the other. Changes the pieces. */
 static int write_parts_at(int fd, struct iovec *parts, size_t count, uint64_t offset,
@@ -41,22 +44,34 @@ static int write_at(int fd, const void *data, uint64_t length, uint64_t offset,
     return write_parts_at(fd, &part, length != 0, offset, error);
 }
 
+/* Adds the pages of a run that begins at a page; returns where it ends: before a hole. */
+static uint64_t add_run(const struct image_content *content, uint64_t number,
+                        struct image_header *header, struct checksum *sum)
+{
+    const uint64_t pages = (content->config->memory - SYSTEM_SIZE) / PAGE;
+    uint64_t end = number;
+    for (; number < pages && number < end + MIN_HOLE; number++)
+        if (!udfvm_page_is_zero(content->memory + number * PAGE)) {
+            udfvm_image_add_page(sum, number, content->memory + number * PAGE);
+            header->page_count++;
+            end = number + 1;
+        }
+    return end;
+}
+
 /* Writes every page that is not zero, in runs; what is not written stays a hole. */
 static int write_base_pages(const struct image_content *content, int fd,
                             struct image_header *header, struct checksum *sum,
                             struct udfvm_error *error)
 {
     const uint64_t pages = (content->config->memory - SYSTEM_SIZE) / PAGE;
-    for (uint64_t number = 0; number < pages;) {
-        uint64_t run = number;
-        while (run < pages && !udfvm_page_is_zero(content->memory + run * PAGE))
-            udfvm_image_add_page(sum, run, content->memory + run * PAGE), run++;
-        if (run > number) {
-            UDFVM_TRY(write_at(fd, content->memory + number * PAGE, (run - number) * PAGE,
-                               header->pages_offset + number * PAGE, error));
-            header->page_count += run - number;
-        }
-        number = run + 1;
+    for (uint64_t number = 0; number < pages; number++) {
+        if (udfvm_page_is_zero(content->memory + number * PAGE))
+            continue;
+        const uint64_t end = add_run(content, number, header, sum);
+        UDFVM_TRY(write_at(fd, content->memory + number * PAGE, (end - number) * PAGE,
+                           header->pages_offset + number * PAGE, error));
+        number = end;
     }
     return UDFVM_OK;
 }

@@ -96,12 +96,14 @@ static int read_features(int kvm, struct processor_features *features, struct ud
     return UDFVM_OK;
 }
 
+/* Asking KVM takes as long as some 30 calls. */
+enum { UNKNOWN, BEING_WRITTEN, KNOWN };
+static atomic_int state;
+static struct processor_features known;
+
 int udfvm_processor_features(int kvm, struct processor_features *features,
                              struct udfvm_error *error)
 {
-    enum { UNKNOWN, BEING_WRITTEN, KNOWN };
-    static atomic_int state; /* asking KVM takes as long as some 30 calls */
-    static struct processor_features known;
     if (atomic_load(&state) == KNOWN) {
         *features = known;
         return UDFVM_OK;
@@ -119,8 +121,8 @@ void udfvm_hypervisor_ask(void)
 {
     struct processor_features features;
     int kvm;
-    if (udfvm_kvm_open(&kvm, NULL) != UDFVM_OK)
-        return; /* the creation fails, and says so */
+    if (atomic_load(&state) == KNOWN || udfvm_kvm_open(&kvm, NULL) != UDFVM_OK)
+        return; /* where there is none the creation fails, and says so */
     (void)udfvm_processor_features(kvm, &features, NULL);
     close(kvm);
 }

@@ -29,7 +29,9 @@ struct behaviour {
 };
 void udfvm_behaviour(struct behaviour *behaviour);
 /* Tries it in a new machine, whose flags have IOPL 3 and whose LSTAR is the gate that only ring 0
- * can execute. Its memory is as before then, but its processor must be reset. */
+ * can execute. Its memory is as before then, but its processor must be reset. Nobody else may touch
+ * the first TRIED_PAGES of memory meanwhile. */
+#define TRIED_PAGES 2u
 int udfvm_behaviour_try(const struct machine *machine, struct behaviour *behaviour,
                         struct udfvm_error *error);
 
@@ -73,7 +75,8 @@ int udfvm_machine_map(struct machine *machine, const struct udfvm_config *config
                       struct udfvm_error *error);
 /* Then the hypervisor's VM. What is to be in memory may be written meanwhile. */
 int udfvm_machine_start(struct machine *machine, bool logged, struct udfvm_error *error);
-/* And how the processor behaves, if the process does not know that yet. The memory is as before. */
+/* And how the processor behaves, if the process does not know that yet. The memory is as before,
+ * and may be written meanwhile, but for its first TRIED_PAGES. */
 int udfvm_machine_try(struct machine *machine, struct udfvm_error *error);
 void udfvm_machine_destroy(struct machine *machine);
 /* A new VM on the same guest memory, which stays as it is; what the dirty log said is lost. */

@@ -80,13 +80,13 @@ void udfvm_behaviour(struct behaviour *behaviour)
 }
 
 _Static_assert(UDFVM_VECTOR_BOOT == UDFVM_KERNEL_BASE &&
-                   UDFVM_TRAP_BASE == UDFVM_KERNEL_BASE + PAGE,
+                   UDFVM_TRAP_BASE == UDFVM_KERNEL_BASE + (TRIED_PAGES - 1) * PAGE,
                "what is tried, and what the gates write, is in the first pages of memory");
 
 int udfvm_behaviour_try(const struct machine *machine, struct behaviour *behaviour,
                         struct udfvm_error *error)
 {
-    uint8_t memory[2 * PAGE];
+    uint8_t memory[TRIED_PAGES * PAGE];
     int found = UNKNOWN;
     memcpy(memory, machine->memory, sizeof memory);
     udfvm_machine_load(machine, vectors, sizeof vectors);

@@ -14,7 +14,7 @@
 #include <x86intrin.h>
 
 #include "api.h"
-#include "memory/worker.h"
+#include "base/worker.h"
 
 #define LARGE \
     ((size_t)2 << 20) /* from here on a second processor helps: it takes some 50 us to begin */

@@ -57,31 +57,42 @@ int udfvm_memory_restore(struct guest_memory *memory, struct udfvm_error *error)
     return udfvm_hot_set_restore(memory, error);
 }
 
+static void put_layer_pages(const struct filling *filling, uint64_t first, uint64_t end)
+{
+    const struct udfvm_image *image = filling->image;
+    for (uint64_t i = first; i < end; i++)
+        udfvm_span_put_back(filling->memory->machine, image->numbers[i],
+                            udfvm_image_page(image, image->numbers[i]), 1);
+}
+
 /* The first chunk is what takes the longest of what the others do not do: the hypervisor's answer,
  * and the huge page of the call page. */
 static void fill_chunk(struct work *work, size_t index)
 {
     const struct filling *filling = (const struct filling *)work;
-    const struct udfvm_image *image = filling->image;
     if (index == 0) {
         udfvm_hypervisor_ask();
         udfvm_span_touch_call_page(filling->memory);
         return;
     }
-    const uint64_t first = (index - 1) * FILL_PAGES, left = image->header->page_count - first;
-    for (uint64_t i = first; i < first + (left < FILL_PAGES ? left : FILL_PAGES); i++)
-        udfvm_span_put_back(filling->memory->machine, image->numbers[i],
-                            udfvm_image_page(image, image->numbers[i]), 1);
+    const uint64_t first = filling->tried + (index - 1) * FILL_PAGES,
+                   left = filling->image->header->page_count - first;
+    put_layer_pages(filling, first, first + (left < FILL_PAGES ? left : FILL_PAGES));
 }
 
 void udfvm_memory_begin_filling(struct filling *filling, struct guest_memory *memory,
                                 struct udfvm_image *image)
 {
     const uint64_t pages = image->base ? image->header->page_count : 0;
+    uint64_t tried = 0;
+    while (tried < pages && image->numbers[tried] < TRIED_PAGES)
+        tried++;
     *filling = (struct filling){
-        .work = { .chunk = fill_chunk, .chunks = 1 + (pages + FILL_PAGES - 1) / FILL_PAGES },
+        .work = { .chunk = fill_chunk,
+                  .chunks = 1 + (pages - tried + FILL_PAGES - 1) / FILL_PAGES },
         .memory = memory,
         .image = image,
+        .tried = tried,
     };
     udfvm_work_offer(&filling->work);
 }
@@ -89,6 +100,7 @@ void udfvm_memory_begin_filling(struct filling *filling, struct guest_memory *me
 void udfvm_memory_end_filling(struct filling *filling)
 {
     struct udfvm_image *base = filling->memory->image;
+    put_layer_pages(filling, 0, filling->tried);
     udfvm_work_finish(&filling->work);
     filling->memory->image = udfvm_image_retain(filling->image);
     udfvm_image_close(base);

@@ -29,11 +29,12 @@ void udfvm_memory_destroy(struct guest_memory *memory, bool forked);
 /* Puts everything back that a call may have changed. */
 int udfvm_memory_restore(struct guest_memory *memory, struct udfvm_error *error);
 /* Memory of a new VM that is being made ready, by the worker too, while the hypervisor's VM is
- * created: it gets the pages of a layer (or of none, where the image is the base). */
+ * created and tried: it gets the pages of a layer (or of none, where the image is the base). */
 struct filling {
     struct work work;
     struct guest_memory *memory;
     struct udfvm_image *image;
+    uint64_t tried; /* the first pages of the layer, which wait until that is over: TRIED_PAGES */
 };
 void udfvm_memory_begin_filling(struct filling *filling, struct guest_memory *memory,
                                 struct udfvm_image *image);

@@ -10,7 +10,7 @@
 #include "udfvm_abi.h"
 
 #include "base/pages.h"
-#include "memory/worker.h"
+#include "base/worker.h"
 
 struct guest_memory;
 struct udfvm_error;

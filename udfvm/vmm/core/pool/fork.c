@@ -6,7 +6,7 @@
 #include "call/streaming.h"
 #include "call/watchdog.h"
 #include "jail/jail.h"
-#include "memory/worker.h"
+#include "base/worker.h"
 #include "pool/pool.h"
 
 static struct {

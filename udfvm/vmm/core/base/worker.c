@@ -6,7 +6,7 @@
  * lock for each chunk. It starts with the first work that is offered, and ends when there was none
  * for a while.
  */
-#include "memory/worker.h"
+#include "base/worker.h"
 
 #include <pthread.h>
 #include <sched.h>

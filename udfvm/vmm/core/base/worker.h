@@ -1,6 +1,6 @@
 /* Work on much memory, which a second thread shares. */
-#ifndef UDFVM_MEMORY_WORKER_H
-#define UDFVM_MEMORY_WORKER_H
+#ifndef UDFVM_BASE_WORKER_H
+#define UDFVM_BASE_WORKER_H
 
 #include <stdatomic.h>
 #include <stddef.h>
