@@ -4,6 +4,7 @@ process dies.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -52,6 +53,50 @@ def test_calls_are_as_elsewhere(pool: udfvm.Pool) -> None:
         with pytest.raises(udfvm.CallTimeoutError):
             loop(1)
     assert inverse(2) == 0.5
+
+
+def open_files() -> Iterator[str]:
+    """What the descriptors of this process are of."""
+    for at in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # that of the folder itself
+            yield os.readlink(f"/proc/self/fd/{at}")
+
+
+def test_base_images_boot_in_jails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What packages do as they are imported is done in there: the program has no VM."""
+    monkeypatch.setenv("UDFVM_CACHE", str(tmp_path))
+    own = []
+    open_ = host._HostFiles.open
+
+    def opens(files: host._HostFiles, path: bytes) -> object:
+        own.append("VM" if any("kvm" in name for name in open_files()) else "none")
+        return open_(files, path)
+
+    monkeypatch.setattr(host._HostFiles, "open", opens)
+    with udfvm.Pool(jail=True) as pool:
+
+        @udfvm.udf(pool=pool, memory="128 MiB")
+        def plus(x: int) -> int:
+            return x + 1
+
+        assert plus(1) == 2
+    assert set(own) == {"none"}
+    (image,) = tmp_path.glob("*.base")
+    assert image.stat().st_blocks * 512 < image.stat().st_size / 2  # holes are holes
+
+
+def test_a_boot_that_fails_in_a_jail_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UDFVM_CACHE", str(tmp_path))
+    with udfvm.Pool(jail=True) as pool:
+
+        @udfvm.udf(pool=pool, memory="16 MiB")
+        def plus(x: int) -> int:
+            return x + 1
+
+        with pytest.raises(udfvm.BuildError, match="the base image could not be built"):
+            plus(1)
 
 
 def test_large_batches(pool: udfvm.Pool) -> None:

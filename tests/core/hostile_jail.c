@@ -17,7 +17,8 @@ void __wrap_give_answer(struct jail *jail, const struct jail_answer *answer);
 static uint64_t trick_of(const struct jail *jail)
 {
     uint64_t request[3];
-    if (!jail->vm || jail->control->message.kind != JAIL_CALL)
+    const uint32_t kind = jail->control->message.kind;
+    if (!jail->vm || (kind != JAIL_CALL && kind != JAIL_BOOT))
         return HONEST;
     memcpy(request, jail->vm->machine.input + UDFVM_PAGE_SIZE, sizeof request);
     return request[2] >> 32 == TRICK ? (uint32_t)request[2] : HONEST;
@@ -109,6 +110,9 @@ static void change(struct jail_answer *answer, uint64_t trick)
         break;
     case SEALED:
         answer->sealed = 1;
+        break;
+    case UNSEALED:
+        answer->sealed = 0;
         break;
     }
 }

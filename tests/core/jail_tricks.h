@@ -2,7 +2,9 @@
 #ifndef JAIL_TRICKS_H
 #define JAIL_TRICKS_H
 
-#define TRICK 0x7a11u /* in the upper half of a request's third word; the lower has the number */
+#define TRICK                                                                                    \
+    0x7a11u /* in the upper half of a request's third word, that of BOOT included; the lower has \
+               the number */
 
 enum trick {
     HONEST,
@@ -15,6 +17,7 @@ enum trick {
     REPLY_PAST_WINDOW,
     REPLY_IN_PLACE_PAST_SCRATCH,
     SEALED,
+    UNSEALED,
     ASK_FOR_HOST_FUNCTION,
     LONG_ARGUMENTS,
     LONG_NAME,

@@ -70,22 +70,33 @@ static inline udfvm_image *sealed(udfvm_vm *vm, udfvm_image *base, const char *m
     return made;
 }
 
+static inline ssize_t read_raw_guest(char *kernel, size_t capacity)
+{
+    int fd = open(guest_path, O_RDONLY);
+    ssize_t length = read(fd, kernel, capacity);
+    close(fd);
+    if (length <= 0) {
+        printf("cannot read the raw guest: %s\n", guest_path);
+        exit(1);
+    }
+    return length;
+}
+
+static const struct udfvm_config raw_config = { .memory = MEMORY,
+                                                .input_window = WINDOW,
+                                                .output_window = WINDOW,
+                                                .scratch = SCRATCH };
+
 static inline udfvm_vm *boot_raw_guest(void)
 {
     static char kernel[1 << 20];
-    const struct udfvm_config config = {
-        .memory = MEMORY, .input_window = WINDOW, .output_window = WINDOW, .scratch = SCRATCH
-    };
+    const size_t length = (size_t)read_raw_guest(kernel, sizeof kernel);
     const struct udfvm_boot boot = { .memory_end = MEMORY };
     struct udfvm_error error;
-    int fd = open(guest_path, O_RDONLY);
-    ssize_t length = read(fd, kernel, sizeof kernel);
-    close(fd);
-    udfvm_vm *vm = length > 0 ? udfvm_vm_boot(&config, kernel, (size_t)length, &boot, sizeof boot,
-                                              NULL, NULL, NULL, &error)
-                              : NULL;
+    udfvm_vm *vm = udfvm_vm_boot(&raw_config, kernel, length, &boot, sizeof boot, NULL, NULL, NULL,
+                                 &error);
     if (!vm) {
-        printf("cannot boot the raw guest: %s\n", length > 0 ? error.message : guest_path);
+        printf("cannot boot the raw guest: %s\n", error.message);
         exit(1);
     }
     return vm;

@@ -128,6 +128,7 @@ static bool is_expected(uint64_t trick, int code, bool with_callbacks)
 {
     switch (trick) {
     case HONEST:
+    case UNSEALED: /* as calls are */
         return code == UDFVM_OK;
     case FAIL_ODDLY + 4: /* too many calls of host functions: so an honest one may say */
         return code == (with_callbacks ? UDFVM_E_HOST_CALLS : UDFVM_E_CRASH);
@@ -174,6 +175,59 @@ static void test_it_asks_in_vain(void)
     try_tricks(true);
 }
 
+/* ---- Builds ---- */
+
+static udfvm_vm *boot_jailed(uint64_t trick, struct udfvm_error *error)
+{
+    static char kernel[1 << 20];
+    const size_t length = (size_t)read_raw_guest(kernel, sizeof kernel);
+    const struct udfvm_boot boot = { .memory_end = MEMORY, .argc = (uint32_t)trick, .envc = TRICK };
+    const struct udfvm_limits limits = { .timeout_ns = SECOND / 2, .max_log = 65536 };
+    return udfvm_vm_boot_jailed(&raw_config, kernel, length, &boot, sizeof boot, NULL, &limits,
+                                NULL, NULL, error);
+}
+
+static void test_a_base_image_boots_in_one(void)
+{
+    struct udfvm_error error;
+    udfvm_vm *vm = boot_jailed(HONEST, &error);
+    check(vm != NULL, "a boot: %s", error.message);
+    if (!vm)
+        return;
+    check_number(udfvm_vm_restore(vm, NULL) == UDFVM_E_ARGUMENT, "a restore before the seal", 0);
+    udfvm_image *made = sealed(vm, NULL, "jailed"), *before = image;
+    udfvm_vm_close(vm);
+    check_number(udfvm_image_verify(made, NULL) == UDFVM_OK, "its content", 0);
+    image = made;
+    udfvm_pool *pool = make_pool(NULL);
+    expect_honest(pool, 0);
+    udfvm_pool_close(pool);
+    image = before;
+    udfvm_image_close(made);
+}
+
+/* What the answer says besides is not looked at where the guest asks to be sealed. */
+static bool harms_a_build(uint64_t trick)
+{
+    return trick != HONEST && (trick < UNKNOWN_STATUS || trick > SEALED);
+}
+
+static void test_a_build_that_was_taken_over_fails(void)
+{
+    for (uint64_t trick = HONEST; trick < TRICKS; trick++) {
+        struct udfvm_error error = { .code = UDFVM_OK };
+        if (trick == NO_ANSWER && quick)
+            continue;
+        udfvm_vm *vm = boot_jailed(trick, &error);
+        const int expected = trick == UNSEALED    ? UDFVM_E_PROTOCOL
+                             : trick == NO_ANSWER ? UDFVM_E_TIMEOUT
+                                                  : UDFVM_E_CRASH;
+        check(harms_a_build(trick) ? !vm && error.code == expected : vm != NULL,
+              "trick %llu: %d, %s", (unsigned long long)trick, error.code, error.message);
+        udfvm_vm_close(vm);
+    }
+}
+
 /* ---- Forks ---- */
 
 static void test_a_child_has_none(void)
@@ -211,6 +265,8 @@ int main(int count, char **arguments)
         { "a process that was taken over ends alone",
           test_a_process_that_was_taken_over_ends_alone },
         { "it asks in vain", test_it_asks_in_vain },
+        { "a base image boots in one", test_a_base_image_boots_in_one },
+        { "a build that was taken over fails", test_a_build_that_was_taken_over_fails },
         { "a child has none", test_a_child_has_none },
     };
     return run_on_raw_image_but(count, arguments, tests, sizeof tests / sizeof *tests,

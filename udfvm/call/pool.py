@@ -21,7 +21,9 @@ from udfvm.tuples import NamedTuple
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from udfvm.vmm import Image, ImagePool
+    from udfvm.images.spec import BaseSpec
+    from udfvm.limits import Limits
+    from udfvm.vmm import Image, ImagePool, Jail
 
     class Warmable(Protocol):
         """A function, as pools know it."""
@@ -152,6 +154,20 @@ class Pool:
 
         return int.from_bytes(sha256(self.tenant.encode()).digest()[:8], "little") or 1
 
+    @property
+    def _jail(self) -> Jail | None:
+        from udfvm.vmm import Jail
+
+        return Jail(self.cgroup) if self.jail else None
+
+    def _base(self, spec: BaseSpec, limits: Limits | None = None, udf: str | None = None) -> Image:
+        """Returns the base image of a spec. It boots in a jail if VMs of the pool run in jails."""
+        from udfvm.images.base import base_image
+        from udfvm.limits import Limits
+
+        timeout_ns = (limits or Limits()).build_timeout_ns
+        return base_image(spec, timeout_ns, udf, self._jail)
+
     def _for_base(self, base: Image) -> ImagePool:
         """Returns the VMs of one base image. Raises PoolClosedError."""
         from udfvm.images.host import host_files
@@ -166,8 +182,7 @@ class Pool:
                     host_files(),
                     wait=self.wait,
                     keep=self.keep,
-                    jail=self.jail,
-                    cgroup=self.cgroup,
+                    jail=self._jail,
                     crowded=self._trim_later,
                 )
                 if self._closed:
@@ -210,7 +225,8 @@ class Pool:
         """
         from udfvm.vmm import jail_walls
 
-        return jail_walls(self.cgroup) if self.jail else ()
+        jail = self._jail
+        return jail_walls(jail) if jail is not None else ()
 
     def statistics(self) -> PoolStatistics:
         """Returns how many VMs there are, of all base images."""

@@ -162,13 +162,12 @@ class RuntimeKeeper:
     def _build(self) -> Runtime:
         from udfvm import vmm
         from udfvm.call import output
-        from udfvm.images.base import base_image
         from udfvm.images.layer import udf_layer
         from udfvm.vmm.callbacks import bind_host_functions
 
         limits, host_functions = self._limits, self.declaration.host_functions
         loading = self._loader.loading(self.declaration, self.codecs, self.pool)
-        base = base_image(loading.base, limits.build_timeout_ns, self._name)
+        base = self.pool._base(loading.base, limits, self._name)
         pool = self.pool._for_base(base)
         layer = udf_layer(
             base, pool, loading.identity, loading.request, limits, self._name, loading.advice

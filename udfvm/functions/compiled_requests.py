@@ -92,10 +92,9 @@ def describe(
     function, and BuildError if the code is a program that ends before it serves.
     """
     from udfvm import vmm
-    from udfvm.images.base import base_image
     from udfvm.images.kept_replies import cached_reply
 
-    base = base_image(compiled_base(language, limits), limits.build_timeout_ns, name)
+    base = pool._base(compiled_base(language, limits), limits, name)
     slots = (Parameter("result", *declared.result), *declared.parameters) if declared else ()
 
     def ask() -> bytes:
@@ -118,10 +117,9 @@ def _ask(
     request: int, language: Language, payload: bytes, name: str, limits: Limits, pool: Pool
 ) -> bytes:
     """Returns the reply of a language's runtime. Raises SignatureError if it reports an error."""
-    from udfvm.images.base import base_image
     from udfvm.images.layer import load_call, load_limits
 
-    base = base_image(compiled_base(language, limits), limits.build_timeout_ns, name)
+    base = pool._base(compiled_base(language, limits), limits, name)
     with pool._for_base(base).vm(base) as vm:
         reply = load_call(vm, request, payload, load_limits(limits), name, ADVICE.get(language, ""))
         status, data = reply.status, bytes(reply.data)
@@ -156,7 +154,6 @@ def ahead(language: Language, code: bytes, *, name: str, limits: Limits, pool: P
     Raises SignatureError for code that does not compile.
     """
     from udfvm import vmm
-    from udfvm.images.base import base_image
     from udfvm.images.kept_replies import cached_reply
 
     if language != "wasm" or len(code) < _COMPILED_ONCE:
@@ -170,7 +167,7 @@ def ahead(language: Language, code: bytes, *, name: str, limits: Limits, pool: P
 
     try:
         compiled = cached_reply(
-            base_image(compiled_base(language, limits)),
+            pool._base(compiled_base(language, limits)),
             vmm.sha256(code),
             ".compiled",
             ask,

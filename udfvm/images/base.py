@@ -47,13 +47,16 @@ def _needed(spec: BaseSpec) -> str:
 
 
 def base_image(
-    spec: BaseSpec, timeout_ns: int = Limits().build_timeout_ns, udf: str | None = None
+    spec: BaseSpec,
+    timeout_ns: int = Limits().build_timeout_ns,
+    udf: str | None = None,
+    jail: vmm.Jail | None = None,
 ) -> vmm.Image:
     """Returns the base image of a spec, from the cache or newly booted.
 
-    ``timeout_ns`` limits the boot. Raises BuildError, with what the guest printed and the ``udf``
-    that needs the image, if the interpreter or a package does not start, and KVMUnavailableError
-    without KVM.
+    ``timeout_ns`` limits the boot, and a ``jail`` is for its VM. Raises BuildError, with what the
+    guest printed and the ``udf`` that needs the image, if the interpreter or a package does not
+    start, and KVMUnavailableError without KVM.
     """
 
     def build(descriptor: int) -> None:
@@ -64,7 +67,14 @@ def base_image(
         kernel = (GUEST / "kernel.bin").read_bytes()
         try:
             vm, log = vmm.boot(
-                kernel, boot_payload(spec), spec.memory, spec.window, host_files(), limits, SCRATCH
+                kernel,
+                boot_payload(spec),
+                spec.memory,
+                spec.window,
+                host_files(),
+                limits,
+                SCRATCH,
+                jail,
             )
         except BuildError as error:
             where = "" if udf is None else f"UDF {udf!r}: "

@@ -235,24 +235,24 @@ def runtime(
     pool: Pool | None = None,
 ) -> _offer.OfferedRuntime:
     """Returns the base image and VMs, of a pool, for stored functions of a language."""
-    base: Any = stored_base(language, memory, packages)
-    vms = (pool or Pool.default())._for_base(base)
+    pool = pool or Pool.default()
+    base: Any = stored_base(language, memory, packages, pool)
+    vms = pool._for_base(base)
     return _offer.OfferedRuntime(
         _LANGUAGES[language], vms.address, base.address, vms.limit, (base, vms)
     )
 
 
-def stored_base(language: LanguageName, memory: int, packages: Iterable[str] = ()) -> Any:
+def stored_base(language: LanguageName, memory: int, packages: Iterable[str], pool: Pool) -> Any:
     """Returns the base image for stored functions of a language, built if it is missing.
 
-    ``packages`` are for Python.
+    ``packages`` are for Python. The image boots as VMs of the pool run.
     """
-    from udfvm.images.base import base_image
     from udfvm.images.spec import BaseSpec
 
     if language != "python":
-        return base_image(BaseSpec(memory=memory, window=WINDOW, runtime=language))
-    return base_image(
+        return pool._base(BaseSpec(memory=memory, window=WINDOW, runtime=language))
+    return pool._base(
         BaseSpec(
             memory=memory, packages=tuple(sorted({*STANDARD_MODULES, *packages})), window=WINDOW
         )

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from udfvm.call.pool import Pool
 from udfvm.errors import SealError, TypeMappingError
 from udfvm.functions.function import Function
 from udfvm.functions.integration import declaration_of, encoded_defaults
@@ -207,9 +208,10 @@ def prepare(packages: Iterable[str] = (), memory: int = DEFAULT_MEMORY) -> list[
     return [
         write_note(
             cache_directory() / "runtimes" / f"{language}.runtime",
-            {"udfvm-runtime": _FORMAT, "base": _name_of(stored_base(language, memory, packages))},
+            {"udfvm-runtime": _FORMAT, "base": _name_of(base)},
         )
         for language in languages
+        for base in [stored_base(language, memory, packages, Pool.default())]
     ]
 
 

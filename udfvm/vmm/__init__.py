@@ -13,7 +13,7 @@ from udfvm.vmm.limits import core_limits
 from udfvm.vmm.memory import address_of, copy, sha256
 from udfvm.vmm.pool import ImagePool
 from udfvm.vmm.private_files import open_private, open_private_directory
-from udfvm.vmm.system import WALLS, System, jail_walls, measure_exits, probe
+from udfvm.vmm.system import WALLS, Jail, System, jail_walls, measure_exits, probe
 from udfvm.vmm.vm import VM, Reply, SealReport, Statistics, boot
 from udfvm.vmm.windows import Windows
 
@@ -23,6 +23,7 @@ __all__ = [
     "Cancellation",
     "Image",
     "ImagePool",
+    "Jail",
     "Reply",
     "SealReport",
     "Statistics",

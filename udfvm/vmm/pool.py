@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from udfvm.vmm.windows import Windows
 
 if TYPE_CHECKING:
     from udfvm.vmm.callbacks import Files
+    from udfvm.vmm.system import Jail
 
 _CAPACITY: Final = 256  # bytes: most replies to rows fit
 
@@ -59,13 +59,11 @@ class ImagePool:
         *,
         wait: float = 60.0,
         keep: int = 8,
-        jail: bool | None = None,
-        cgroup: str | None = None,
+        jail: Jail | None = None,
         crowded: Callable[[], None] | None = None,
     ) -> None:
         """``wait``: seconds that ``take`` waits. ``keep``: idle VMs that stay open. ``crowded`` is
-        called when several VMs are in use. ``jail``: VMs run in processes of their own, in a cgroup
-        if one is given; None: as the environment says.
+        called when several VMs are in use. ``jail``: VMs run in processes of their own.
         """
         error = thread_error()
         self._bound = bind_files(files)
@@ -81,10 +79,9 @@ class ImagePool:
         self.vms_out = 0  # approximate number of VMs in use
         self._crowded = crowded
         lib.udfvm_pool_set_idle(self._handle, keep)
-        if jail is not None:
-            path = ffi.NULL if cgroup is None else os.fsencode(cgroup)
-            if lib.udfvm_pool_jail(self._handle, jail, path, error):
-                raise exception(error)
+        path = ffi.NULL if jail is None else jail.path
+        if lib.udfvm_pool_jail(self._handle, jail is not None, path, error):
+            raise exception(error)
 
     @property
     def address(self) -> int:

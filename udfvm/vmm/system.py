@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Any, Final
 
 from udfvm.tuples import NamedTuple
 from udfvm.vmm._core import ffi, lib
@@ -50,13 +50,23 @@ _WALLS: Final = {
 WALLS: Final = tuple(_WALLS.values())
 
 
-def jail_walls(cgroup: str | None = None) -> tuple[str, ...]:
+class Jail(NamedTuple):
+    """That VMs run in processes of their own, in a cgroup if one is given."""
+
+    cgroup: str | None = None
+
+    @property
+    def path(self) -> Any:
+        """The cgroup, as the core takes it."""
+        return ffi.NULL if self.cgroup is None else os.fsencode(self.cgroup)
+
+
+def jail_walls(jail: Jail | None = None) -> tuple[str, ...]:
     """Returns the walls that stand around the process of a jailed VM here. Raises JailError if a
     VM cannot be jailed.
     """
     walls, error = ffi.new("unsigned *"), thread_error()
-    path = ffi.NULL if cgroup is None else os.fsencode(cgroup)
-    if lib.udfvm_jail_probe(path, walls, error):
+    if lib.udfvm_jail_probe((jail or Jail()).path, walls, error):
         raise exception(error)
     return tuple(name for wall, name in _WALLS.items() if walls[0] & wall)
 

@@ -16,6 +16,7 @@ from udfvm.vmm.failures import exception, thread_error
 from udfvm.vmm.guest_error import excerpt
 from udfvm.vmm.image import Image
 from udfvm.vmm.limits import core_limits
+from udfvm.vmm.system import Jail
 
 if TYPE_CHECKING:
     from udfvm.vmm.callbacks import Files
@@ -246,9 +247,10 @@ def boot(
     files: Files | None,
     limits: Limits,
     scratch: int = 0,
+    jail: Jail | None = None,
 ) -> tuple[VM, str]:
-    """Boots a program until it seals. Returns the VM, which the caller seals and closes, and its
-    log.
+    """Boots a program until it seals, in a process of its own if ``jail`` says so. Returns the VM,
+    which the caller seals and closes, and its log.
 
     Raises BuildError, with the log, if the program does not seal. If memory ran out, the log stays
     out of the text: it has what failed in the interpreter for that reason.
@@ -261,9 +263,11 @@ def boot(
     log = ffi.new("char **")
     bound = bind_files(files)
     served = bound.structure if bound else ffi.NULL
-    handle = lib.udfvm_vm_boot(
-        config, kernel, len(kernel), payload, len(payload), served, core_limits(limits), log, error
-    )
+    program = (config, kernel, len(kernel), payload, len(payload), served, core_limits(limits))
+    if jail is None:
+        handle = lib.udfvm_vm_boot(*program, log, error)
+    else:
+        handle = lib.udfvm_vm_boot_jailed(*program, jail.path, log, error)
     text = ""
     if log[0]:
         text = visible(ffi.string(log[0]))

@@ -202,6 +202,13 @@ udfvm_vm *udfvm_vm_boot(const struct udfvm_config *config, const void *kernel, s
                         const struct udfvm_limits *limits, char **report,
                         struct udfvm_error *error);
 
+/* The same in a process of its own, behind the walls of jailed VMs; `cgroup` (may be NULL): see
+ * udfvm_pool_jail. The VM is sealed there. */
+udfvm_vm *udfvm_vm_boot_jailed(const struct udfvm_config *config, const void *kernel,
+                               size_t kernel_length, const void *boot, size_t boot_length,
+                               const struct udfvm_files *files, const struct udfvm_limits *limits,
+                               const char *cgroup, char **report, struct udfvm_error *error);
+
 /* Writes the state at the seal to the file descriptor (a new, empty, regular file). A VM that was
  * booted gives a base image; a VM on a base image gives a layer of it: the pages that differ.
  * `metadata` is kept in the image for the embedder. */

@@ -1,5 +1,6 @@
 /* What the program asks for is done with one VM, in this process. */
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -58,17 +59,22 @@ static int seal(const struct jail *jail, const struct jail_message *message, int
                                jail->data + JAIL_NAME_BYTES, message->length, error);
 }
 
+static void describe_seal(const struct jail *jail, struct jail_answer *answer)
+{
+    answer->sealed = 1;
+    memcpy(jail->data, udfvm_vm_seal_info(jail->vm), sizeof(struct udfvm_seal_info));
+}
+
 static void describe_reply(const struct jail *jail, const struct udfvm_reply *reply,
                            struct jail_answer *answer)
 {
     const struct udfvm_vm *vm = jail->vm;
-    answer->sealed = reply->sealed;
     answer->status = reply->status;
     answer->length = reply->length;
     if (reply->status == UDFVM_STATUS_OK && reply->length > vm->limits.max_output)
         answer->status = UDFVM_STATUS_IN_PLACE;
     if (reply->sealed)
-        memcpy(jail->data, udfvm_vm_seal_info(vm), sizeof(struct udfvm_seal_info));
+        describe_seal(jail, answer);
 }
 
 static struct udfvm_limits limits_of(struct jail *jail, const struct jail_message *message)
@@ -97,6 +103,26 @@ static int call(struct jail *jail, const struct jail_message *message, struct ja
     if (code == UDFVM_OK)
         describe_reply(jail, &reply, answer);
     return code;
+}
+
+static int boot(struct jail *jail, const struct jail_message *message, int files[MAX_JAIL_FILES],
+                struct jail_answer *answer, struct udfvm_error *error)
+{
+    const struct shared_windows windows = { files[1], files[2] };
+    const struct udfvm_limits limits = limits_of(jail, message);
+    void *kernel = mmap(NULL, message->bytes, PROT_READ, MAP_SHARED, files[0], 0);
+    if (kernel == MAP_FAILED)
+        return udfvm_fail_errno(error, "mapping the guest kernel");
+    jail->vm = udfvm_boot_create(&message->config, kernel, message->bytes, &windows, &jail->files,
+                                 error);
+    munmap(kernel, message->bytes);
+    files[2] = -1; /* as for open_vm */
+    if (!jail->vm)
+        return UDFVM_E_SYSTEM;
+    udfvm_span_written(&jail->vm->memory, message->length);
+    UDFVM_TRY(udfvm_boot_run(jail->vm, NULL, message->length, &limits, error));
+    describe_seal(jail, answer);
+    return UDFVM_OK;
 }
 
 static int begin_stream(struct jail *jail, const struct jail_message *message,
@@ -146,13 +172,15 @@ static int stream(struct jail *jail, const struct jail_message *message, struct 
     }
 }
 
-static int do_what_is_asked(struct jail *jail, const struct jail_message *message,
-                            int files[MAX_JAIL_FILES], struct jail_answer *answer,
-                            struct udfvm_error *error)
+static int dispatch(struct jail *jail, const struct jail_message *message,
+                    int files[MAX_JAIL_FILES], struct jail_answer *answer,
+                    struct udfvm_error *error)
 {
     switch (message->kind) {
     case JAIL_OPEN:
         return open_vm(jail, message, files, error);
+    case JAIL_BOOT:
+        return boot(jail, message, files, answer, error);
     case JAIL_BIND:
         return bind(jail, message, files[0], error);
     case JAIL_CALL:
@@ -207,7 +235,7 @@ void serve(struct jail *jail)
         answer.kind = JAIL_DONE;
         answer.code = message.files ? receive(message.files, files, &error) : UDFVM_OK;
         if (answer.code == UDFVM_OK)
-            answer.code = do_what_is_asked(jail, &message, files, &answer, &error);
+            answer.code = dispatch(jail, &message, files, &answer, &error);
         if (answer.code != UDFVM_OK)
             describe_failure(&answer, &error);
         for (size_t i = 0; i < MAX_JAIL_FILES; i++)

@@ -16,15 +16,15 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
     udfvm_error_clear(error);
     UDFVM_TRY(udfvm_vm_check(vm, error));
     udfvm_stream_end(vm);
+    if (vm->state == VM_UNSEALED)
+        return udfvm_fail(error, UDFVM_E_ARGUMENT,
+                          "a VM that was booted has no sealed state to go back to");
     if (vm->remote)
         return vm->remote->restore(vm, error);
     /* A request that was begun and not sent: the next call finds what is left of it. */
     vm->memory.spans.asked = 0;
     if (vm->state == VM_SEALED)
         return UDFVM_OK;
-    if (vm->state == VM_UNSEALED)
-        return udfvm_fail(error, UDFVM_E_ARGUMENT,
-                          "a VM that was booted has no sealed state to go back to");
     udfvm_files_close_all(vm);
     const int code = put_back(vm, error);
     udfvm_log_clear(&vm->log);

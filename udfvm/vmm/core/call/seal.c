@@ -55,11 +55,11 @@ int udfvm_vm_seal_named(udfvm_vm *vm, int fd, const uint8_t name[32], const void
 {
     udfvm_error_clear(error);
     const struct udfvm_image *image = vm->memory.image;
-    if (vm->remote && vm->seal_info && !image->base)
-        return vm->remote->seal(vm, fd, name, metadata, metadata_length, error);
     if (!vm->seal_info || (image && image->base))
         return udfvm_fail(error, UDFVM_E_ARGUMENT,
                           "the VM has not asked to be sealed, or is bound to a layer");
+    if (vm->remote)
+        return vm->remote->seal(vm, fd, name, metadata, metadata_length, error);
     struct image_content content = {
         .config = &vm->config,
         .state = vm->seal_state,

@@ -1,4 +1,4 @@
-/* A VM's life: it is booted for a build, or opened on an image, and closed. Its settings. */
+/* A VM's life: it is opened, on an image or to be booted, and closed. Its settings. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -44,7 +44,7 @@ static int fill_vm(struct udfvm_vm *vm, struct udfvm_image *image,
     if (image) {
         UDFVM_TRY(open_machine(vm, image, shared, error));
     } else {
-        UDFVM_TRY(udfvm_machine_create(&vm->machine, &vm->config, error));
+        UDFVM_TRY(udfvm_machine_create(&vm->machine, &vm->config, shared, error));
         UDFVM_TRY(udfvm_memory_create(&vm->memory, &vm->machine, NULL, error));
     }
     vm->tsc_khz = udfvm_hypervisor_tsc_khz(vm->machine.hypervisor, error);
@@ -101,65 +101,6 @@ int udfvm_vm_check(const udfvm_vm *vm, struct udfvm_error *error)
     return udfvm_vm_forked(vm)
                ? udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process")
                : UDFVM_OK;
-}
-
-static void start_registers(struct udfvm_vm *vm)
-{
-    *vm->machine.registers = (struct registers){ .rip = UDFVM_VECTOR_BOOT,
-                                                 .rsp = UDFVM_BOOT_STACK,
-                                                 .rflags = vm->machine.rflags };
-    udfvm_hypervisor_load_registers(vm->machine.hypervisor);
-}
-
-static int boot(struct udfvm_vm *vm, const void *boot_payload, size_t boot_length,
-                const struct udfvm_limits *limits, struct udfvm_error *error)
-{
-    struct udfvm_reply reply;
-    UDFVM_TRY(udfvm_vm_request(vm, UDFVM_REQUEST_BOOT, boot_payload, boot_length, limits, error));
-    start_registers(vm);
-    UDFVM_TRY(udfvm_vm_run(vm, &reply, error));
-    if (!reply.sealed)
-        return udfvm_fail(error, UDFVM_E_PROTOCOL,
-                          "the guest completed a call before it was sealed");
-    return UDFVM_OK;
-}
-
-static udfvm_vm *create_for_boot(const struct udfvm_config *config, const void *kernel,
-                                 size_t kernel_length, const struct udfvm_files *files,
-                                 struct udfvm_error *error)
-{
-    if (udfvm_config_check(config, error) != UDFVM_OK)
-        return NULL;
-    if (kernel_length > UDFVM_PROGRAM_BASE - UDFVM_KERNEL_BASE) {
-        udfvm_fail(error, UDFVM_E_ARGUMENT, "the guest kernel is larger than 2 MiB");
-        return NULL;
-    }
-    struct udfvm_vm *vm = create(config, NULL, NULL, files, error);
-    if (!vm)
-        return NULL;
-    udfvm_machine_load(&vm->machine, kernel, kernel_length);
-    return vm;
-}
-
-udfvm_vm *udfvm_vm_boot(const struct udfvm_config *config, const void *kernel, size_t kernel_length,
-                        const void *boot_payload, size_t boot_length,
-                        const struct udfvm_files *files, const struct udfvm_limits *limits,
-                        char **report, struct udfvm_error *error)
-{
-    udfvm_error_clear(error);
-    if (report)
-        *report = NULL;
-    struct udfvm_vm *vm = create_for_boot(config, kernel, kernel_length, files, error);
-    if (!vm)
-        return NULL;
-    const int code = boot(vm, boot_payload, boot_length, limits, error);
-    udfvm_files_close_all(vm);
-    if (report)
-        *report = udfvm_log_copy(&vm->log);
-    if (code == UDFVM_OK)
-        return vm;
-    udfvm_vm_close(vm);
-    return NULL;
 }
 
 udfvm_vm *udfvm_vm_open_shared(udfvm_image *image, const struct udfvm_config *config,

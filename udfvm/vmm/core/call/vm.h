@@ -107,12 +107,28 @@ int udfvm_vm_fail_forked(struct udfvm_error *error); /* UDFVM_E_FORKED: in the m
 /* What VMs have in common, wherever they run: its settings and books, of zeroed memory. */
 void udfvm_vm_begin(struct udfvm_vm *vm, const struct udfvm_config *config,
                     const struct udfvm_files *files);
-/* A VM of the image whose windows another process maps, too. */
+/* A VM of the image (NULL: one that is to be booted) whose windows another process maps, too
+ * (`shared` NULL: none does). */
 udfvm_vm *udfvm_vm_open_shared(udfvm_image *image, const struct udfvm_config *config,
                                const struct shared_windows *shared, const struct udfvm_files *files,
                                struct udfvm_error *error);
 /* False: the process in which it runs died, or did not restore it. */
 bool udfvm_vm_usable(struct udfvm_vm *vm);
+
+/* ---- boot.c: the steps of udfvm_vm_boot ---- */
+
+int udfvm_boot_check(const struct udfvm_config *config, size_t kernel_length,
+                     struct udfvm_error *error);
+/* A VM with the guest kernel in its memory; `shared` as for udfvm_vm_open_shared. */
+udfvm_vm *udfvm_boot_create(const struct udfvm_config *config, const void *kernel,
+                            size_t kernel_length, const struct shared_windows *shared,
+                            const struct udfvm_files *files, struct udfvm_error *error);
+/* Runs it until it asks to be sealed. `payload` NULL: it lies in the input window. */
+int udfvm_boot_run(struct udfvm_vm *vm, const void *payload, size_t length,
+                   const struct udfvm_limits *limits, struct udfvm_error *error);
+int udfvm_boot_fail_unsealed(struct udfvm_error *error);
+/* The VM, for its seal, with a copy of its log in *report; closed, and NULL, if the boot failed. */
+udfvm_vm *udfvm_boot_end(struct udfvm_vm *vm, int code, char **report);
 
 /* ---- nesting.c ---- */
 

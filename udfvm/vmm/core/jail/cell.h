@@ -44,14 +44,18 @@ static inline struct cell *cell_of(struct udfvm_vm *vm)
 
 /* ---- exchange.c ---- */
 
-#define JAIL_START_NS 10000000000ull /* what takes longer to start is given up */
+#define JAIL_SOON_NS  10000000000ull /* what takes longer, and never should, is given up */
 #define JAIL_GRACE_NS 1000000000ull  /* past a deadline, before the process is killed */
 
-/* Sends the message in control->message, with descriptors, and waits until it is answered. Serves
- * what the process asks for meanwhile. Past `end_ns` (UDFVM_NEVER: none) and the grace the process
- * is killed. UDFVM_OK: there is an answer. */
-int udfvm_cell_ask(struct cell *cell, const struct jail_message *message, int *files,
-                   uint64_t end_ns, struct udfvm_error *error);
+/* Sends the message, with descriptors, and waits until it is answered. Serves what the process asks
+ * for meanwhile. Past `end_ns` (UDFVM_NEVER: none) and the grace the process is killed. UDFVM_OK:
+ * there is an answer. */
+int udfvm_cell_exchange(struct cell *cell, const struct jail_message *message, int *files,
+                        uint64_t end_ns, struct udfvm_error *error);
+/* The same for an operation that fails only where something is wrong with the process, which is
+ * killed then. */
+int udfvm_cell_operate(struct cell *cell, const struct jail_message *message, int *files,
+                       uint64_t within_ns, struct udfvm_error *error);
 /* Sends it alone: the next thing that is done with the cell waits for the answer. */
 void udfvm_cell_send(struct cell *cell, const struct jail_message *message);
 /* Waits for the first answer. */
@@ -63,6 +67,21 @@ bool udfvm_cell_has_ended(const struct cell *cell);
 bool udfvm_cell_answered(const struct cell *cell);
 /* Kills the process: the call ends as one whose guest crashed. */
 int udfvm_cell_break(struct cell *cell, const char *why, struct udfvm_error *error);
+
+/* ---- client.c ---- */
+
+/* A message that makes a call: of a kind, with the VM's limits. */
+struct jail_message udfvm_cell_message(const struct udfvm_vm *vm, enum jail_request kind,
+                                       uint32_t request, uint64_t length);
+/* Makes the call. */
+int udfvm_cell_call(struct cell *cell, struct jail_message *message, int *files,
+                    struct udfvm_reply *reply, struct udfvm_error *error);
+
+/* ---- images.c ---- */
+
+int udfvm_cell_bind(struct udfvm_vm *vm, struct udfvm_image *image, struct udfvm_error *error);
+int udfvm_cell_seal(struct udfvm_vm *vm, int fd, const uint8_t *name, const void *metadata,
+                    size_t metadata_length, struct udfvm_error *error);
 
 /* ---- events.c ---- */
 

@@ -1,10 +1,6 @@
-/* What is done with a jailed VM: each operation is a message to its process. */
-#include <errno.h>
+/* Calls of a jailed VM: each operation is a message to its process. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -12,7 +8,6 @@
 #include "call/exchange.h"
 #include "call/hypercall.h"
 #include "jail/cell.h"
-#include "jail/memory.h"
 #include "jail/open.h"
 
 /* ---- Calls ---- */
@@ -96,8 +91,8 @@ static void join_input(struct cell *cell, uint64_t length)
 }
 
 /* The limits of the call, as the process needs them. */
-static struct jail_message call_message(const struct udfvm_vm *vm, enum jail_request kind,
-                                        uint32_t request, uint64_t length)
+struct jail_message udfvm_cell_message(const struct udfvm_vm *vm, enum jail_request kind,
+                                       uint32_t request, uint64_t length)
 {
     const struct udfvm_host_functions *functions = vm->limits.host_functions;
     const bool unlimited = vm->max_reply > vm->limits.max_output;
@@ -115,22 +110,28 @@ static struct jail_message call_message(const struct udfvm_vm *vm, enum jail_req
     };
 }
 
-static int call_cell(struct udfvm_vm *vm, uint32_t request, uint64_t length,
-                     struct udfvm_reply *reply, struct udfvm_error *error)
+int udfvm_cell_call(struct cell *cell, struct jail_message *message, int *files,
+                    struct udfvm_reply *reply, struct udfvm_error *error)
 {
-    struct cell *cell = cell_of(vm);
-    struct jail_message message = call_message(vm, JAIL_CALL, request, length);
-    if (length >= HUGE_PAGE)
-        join_input(cell, length);
+    struct udfvm_vm *vm = &cell->vm;
     udfvm_deadline_enter(&vm->deadline, udfvm_vm_time_left(vm));
     const uint64_t end_ns = vm->deadline.end_ns, now = udfvm_monotonic_ns();
     if (end_ns != UDFVM_NEVER)
-        message.timeout_ns = end_ns > now ? end_ns - now : 1;
-    int code = udfvm_cell_ask(cell, &message, NULL, end_ns, error);
+        message->timeout_ns = end_ns > now ? end_ns - now : 1;
+    int code = udfvm_cell_exchange(cell, message, files, end_ns, error);
     udfvm_deadline_leave(&vm->deadline);
     if (code == UDFVM_OK)
         code = take_reply(cell, reply, error);
     return code;
+}
+
+static int call_cell(struct udfvm_vm *vm, uint32_t request, uint64_t length,
+                     struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    struct jail_message message = udfvm_cell_message(vm, JAIL_CALL, request, length);
+    if (length >= HUGE_PAGE)
+        join_input(cell_of(vm), length);
+    return udfvm_cell_call(cell_of(vm), &message, NULL, reply, error);
 }
 
 /* ---- Streaming calls: the other half is that of any, in call/streaming.c ---- */
@@ -149,40 +150,40 @@ static const struct udfvm_stream_reply *stream_reply_of(const struct udfvm_vm *v
 }
 
 /* Of what follows nothing takes long. */
-static int ask_soon(struct udfvm_vm *vm, const struct jail_message *message,
-                    struct udfvm_error *error)
+static int exchange_soon(struct udfvm_vm *vm, const struct jail_message *message,
+                         struct udfvm_error *error)
 {
     struct cell *cell = cell_of(vm);
     struct udfvm_error unasked;
     error = error ? error : &unasked;
-    UDFVM_TRY(udfvm_cell_ask(cell, message, NULL, udfvm_monotonic_ns() + JAIL_START_NS, error));
+    UDFVM_TRY(udfvm_cell_exchange(cell, message, NULL, udfvm_monotonic_ns() + JAIL_SOON_NS, error));
     return cell->host_failed || cell->answer.code != UDFVM_OK ? fail_call(cell, error) : UDFVM_OK;
 }
 
 static int begin_stream(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    struct jail_message message = call_message(vm, JAIL_STREAM, vm->remote_request,
-                                               vm->remote_length);
+    struct jail_message message = udfvm_cell_message(vm, JAIL_STREAM, vm->remote_request,
+                                                     vm->remote_length);
     message.timeout_ns = vm->limits.timeout_ns;
     message.end_ns = vm->end_ns;
     message.idle_spin_us = vm->idle_spin_us;
-    return ask_soon(vm, &message, error);
+    return exchange_soon(vm, &message, error);
 }
 
 static int wake_stream(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    return ask_soon(vm, &(struct jail_message){ .kind = JAIL_WAKE }, error);
+    return exchange_soon(vm, &(struct jail_message){ .kind = JAIL_WAKE }, error);
 }
 
-static int ask_for_log(struct udfvm_vm *vm, struct udfvm_error *error)
+static int fetch_log(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    return ask_soon(vm, &(struct jail_message){ .kind = JAIL_STREAM_LOG }, error);
+    return exchange_soon(vm, &(struct jail_message){ .kind = JAIL_STREAM_LOG }, error);
 }
 
 static void end_stream(struct udfvm_vm *vm, struct udfvm_error *said)
 {
     struct udfvm_error failure = { .code = UDFVM_OK };
-    ask_soon(vm, &(struct jail_message){ .kind = JAIL_STREAM_END }, &failure);
+    exchange_soon(vm, &(struct jail_message){ .kind = JAIL_STREAM_END }, &failure);
     if (said && failure.code == UDFVM_OK)
         udfvm_cell_break(cell_of(vm), "ended a call for no reason", &failure);
     if (said)
@@ -210,138 +211,13 @@ static int restore_cell(struct udfvm_vm *vm, struct udfvm_error *error)
 
 /* ---- Between calls ---- */
 
-/* An operation that fails only where something is wrong with the process. */
-static int ask(struct cell *cell, const struct jail_message *message, int *files,
-               struct udfvm_error *error)
-{
-    struct udfvm_error unasked;
-    error = error ? error : &unasked;
-    UDFVM_TRY(udfvm_cell_ask(cell, message, files, udfvm_monotonic_ns() + JAIL_START_NS, error));
-    const struct jail_answer *answer = &cell->answer;
-    if (answer->code == UDFVM_OK && !cell->host_failed)
-        return UDFVM_OK;
-    char text[sizeof answer->message];
-    const int number = answer->os_errno;
-    memcpy(text, answer->message, sizeof text);
-    udfvm_cell_break(cell, "failed", NULL);
-    if (cell->host_failed)
-        *error = cell->failure;
-    else
-        udfvm_fail(error, UDFVM_E_SYSTEM, "%s", text);
-    error->os_errno = number;
-    return error->code;
-}
-
-static int ask_for_image(struct cell *cell, struct jail_message *message, unsigned slot,
-                         const struct udfvm_image *image, const struct shared_windows *windows,
-                         struct udfvm_error *error)
-{
-    int file = image->fd, files[MAX_JAIL_FILES] = { -1 };
-    bool made = false;
-    message->slot = slot;
-    message->offset = image->offset;
-    message->bytes = image->mapped;
-    message->files = windows ? 3 : 1;
-    if (file < 0) { /* its file is not kept */
-        UDFVM_TRY(udfvm_jail_file("udfvm-layer", image->mapped, &file, error));
-        made = true;
-        message->offset = 0;
-        if (write(file, image->header, image->mapped) != (ssize_t)image->mapped) {
-            close(file);
-            return udfvm_fail_errno(error, "copying an image");
-        }
-    }
-    files[0] = file;
-    if (windows) {
-        files[1] = windows->input;
-        files[2] = windows->output;
-    }
-    const int code = ask(cell, message, files, error);
-    if (made)
-        close(file);
-    if (code == UDFVM_OK)
-        memcpy(cell->known[slot], image->header->digest, sizeof cell->known[slot]);
-    return code;
-}
-
-int udfvm_cell_open(struct cell *cell, const struct shared_windows *windows,
-                    struct udfvm_error *error)
-{
-    struct jail_message message = { .kind = JAIL_OPEN, .config = cell->vm.config };
-    UDFVM_TRY(ask_for_image(cell, &message, 0, cell->vm.memory.image, windows, error));
-    cell->next_known = 1;
-    cell->vm.tsc_khz = cell->answer.tsc_khz;
-    return UDFVM_OK;
-}
-
-static int bind_cell(struct udfvm_vm *vm, struct udfvm_image *image, struct udfvm_error *error)
-{
-    struct cell *cell = cell_of(vm);
-    struct jail_message message = { .kind = JAIL_BIND };
-    unsigned slot = 0;
-    while (slot < JAIL_IMAGES &&
-           memcmp(cell->known[slot], image->header->digest, sizeof cell->known[slot]) != 0)
-        slot++;
-    message.slot = slot;
-    if (slot < JAIL_IMAGES) {
-        UDFVM_TRY(ask(cell, &message, NULL, error));
-    } else { /* the base image stays in the first place */
-        slot = cell->next_known;
-        UDFVM_TRY(ask_for_image(cell, &message, slot, image, NULL, error));
-        cell->next_known = slot + 1 < JAIL_IMAGES ? slot + 1 : 1;
-    }
-    udfvm_image_retain(image);
-    udfvm_image_close(vm->memory.image);
-    vm->memory.image = image;
-    return UDFVM_OK;
-}
-
 static int shrink_cell(struct udfvm_vm *vm, bool all, struct udfvm_error *error)
 {
     vm->memory.large = false;
     cell_of(vm)->input_joined = 0;
     UDFVM_TRY(udfvm_span_drop_input(&vm->memory, error));
     const struct jail_message message = { .kind = all ? JAIL_SHRINK : JAIL_DROP };
-    return ask(cell_of(vm), &message, NULL, error);
-}
-
-/* The process writes to a file of memory. What it wrote is copied, and checked where the image is
- * opened. */
-static int copy_image(int from, int to, struct udfvm_error *error)
-{
-    const off_t size = lseek(from, 0, SEEK_END);
-    off_t offset = 0;
-    while (offset < size) {
-        const ssize_t sent = sendfile(to, from, &offset, (size_t)(size - offset));
-        if (sent <= 0)
-            return udfvm_fail_errno(error, "writing an image");
-    }
-    return UDFVM_OK;
-}
-
-static int seal_cell(struct udfvm_vm *vm, int fd, const uint8_t *name, const void *metadata,
-                     size_t metadata_length, struct udfvm_error *error)
-{
-    struct cell *cell = cell_of(vm);
-    const struct jail_message message = {
-        .kind = JAIL_SEAL, .files = 1, .named = name != NULL, .length = metadata_length
-    };
-    int file = memfd_create("udfvm-sealed", MFD_CLOEXEC);
-    if (file < 0)
-        return udfvm_fail_errno(error, "making a file of memory");
-    int code = metadata_length > MAX_JAIL_DATA - JAIL_NAME_BYTES
-                   ? udfvm_fail(error, UDFVM_E_ARGUMENT, "the metadata of an image are too long")
-                   : UDFVM_OK;
-    if (code == UDFVM_OK) {
-        if (name)
-            memcpy(cell->data, name, 32);
-        memcpy(cell->data + JAIL_NAME_BYTES, metadata, metadata_length);
-        code = ask(cell, &message, &file, error);
-    }
-    if (code == UDFVM_OK)
-        code = copy_image(file, fd, error);
-    close(file);
-    return code;
+    return udfvm_cell_operate(cell_of(vm), &message, NULL, JAIL_SOON_NS, error);
 }
 
 static void cell_statistics(const struct udfvm_vm *vm, struct udfvm_vm_statistics *statistics)
@@ -368,14 +244,14 @@ static bool cell_usable(struct udfvm_vm *vm)
 const struct remote_operations udfvm_cell_operations = {
     .call = call_cell,
     .restore = restore_cell,
-    .bind = bind_cell,
+    .bind = udfvm_cell_bind,
     .shrink = shrink_cell,
-    .seal = seal_cell,
+    .seal = udfvm_cell_seal,
     .stream_words = stream_words_of,
     .stream_reply = stream_reply_of,
     .stream_begin = begin_stream,
     .stream_wake = wake_stream,
-    .stream_log = ask_for_log,
+    .stream_log = fetch_log,
     .stream_end = end_stream,
     .borrow = udfvm_cell_borrow,
     .statistics = cell_statistics,

@@ -95,7 +95,7 @@ struct patience {
 };
 
 /* Asks whether something outside the call ends it; the process is told so then, and again. */
-static int ask_outside(struct cell *cell, struct patience *patience, struct udfvm_error *error)
+static int look_outside(struct cell *cell, struct patience *patience, struct udfvm_error *error)
 {
     struct udfvm_vm *vm = &cell->vm;
     if (!patience->stopped) {
@@ -132,7 +132,7 @@ static int look(struct cell *cell, struct patience *patience, struct udfvm_error
         return udfvm_cell_break(cell, "ended", error);
     if (udfvm_monotonic_ns() >= patience->until_ns)
         return fail_patience(cell, patience, error);
-    return ask_outside(cell, patience, error);
+    return look_outside(cell, patience, error);
 }
 
 static int wait_for_answer(struct cell *cell, uint64_t end_ns, struct udfvm_error *error)
@@ -190,7 +190,7 @@ int udfvm_cell_settle(struct cell *cell, struct udfvm_error *error)
         return fail_broken(error);
     if (!cell->pending)
         return UDFVM_OK;
-    UDFVM_TRY(wait_for_answer(cell, udfvm_monotonic_ns() + JAIL_START_NS, error));
+    UDFVM_TRY(wait_for_answer(cell, udfvm_monotonic_ns() + JAIL_SOON_NS, error));
     cell->pending = false;
     take_answer(cell);
     if (cell->answer.kind != JAIL_DONE || cell->answer.code != UDFVM_OK)
@@ -208,15 +208,15 @@ void udfvm_cell_send(struct cell *cell, const struct jail_message *message)
 int udfvm_cell_greet(struct cell *cell, struct udfvm_error *error)
 {
     cell->asked = 1; /* of nothing: the process answers first */
-    UDFVM_TRY(wait_for_answer(cell, udfvm_monotonic_ns() + JAIL_START_NS, error));
+    UDFVM_TRY(wait_for_answer(cell, udfvm_monotonic_ns() + JAIL_SOON_NS, error));
     take_answer(cell);
     return cell->answer.kind == JAIL_READY
                ? UDFVM_OK
                : udfvm_cell_break(cell, "began with what makes no sense", error);
 }
 
-int udfvm_cell_ask(struct cell *cell, const struct jail_message *message, int *files,
-                   uint64_t end_ns, struct udfvm_error *error)
+int udfvm_cell_exchange(struct cell *cell, const struct jail_message *message, int *files,
+                        uint64_t end_ns, struct udfvm_error *error)
 {
     struct jail_message next = *message;
     UDFVM_TRY(udfvm_cell_settle(cell, error));
@@ -245,4 +245,25 @@ int udfvm_cell_ask(struct cell *cell, const struct jail_message *message, int *f
             atomic_store(&cell->control->stop, 1);
         }
     }
+}
+
+int udfvm_cell_operate(struct cell *cell, const struct jail_message *message, int *files,
+                       uint64_t within_ns, struct udfvm_error *error)
+{
+    struct udfvm_error unasked;
+    error = error ? error : &unasked;
+    UDFVM_TRY(udfvm_cell_exchange(cell, message, files, udfvm_monotonic_ns() + within_ns, error));
+    const struct jail_answer *answer = &cell->answer;
+    if (answer->code == UDFVM_OK && !cell->host_failed)
+        return UDFVM_OK;
+    char text[sizeof answer->message];
+    const int number = answer->os_errno;
+    memcpy(text, answer->message, sizeof text);
+    udfvm_cell_break(cell, "failed", NULL);
+    if (cell->host_failed)
+        *error = cell->failure;
+    else
+        udfvm_fail(error, UDFVM_E_SYSTEM, "%s", text);
+    error->os_errno = number;
+    return error->code;
 }

@@ -94,28 +94,43 @@ static int start(struct cell *cell, const char *cgroup, struct udfvm_error *erro
     return UDFVM_OK;
 }
 
-static int fill_cell(struct cell *cell, const char *cgroup, struct udfvm_error *error)
+int udfvm_cell_start(struct cell *cell, struct shared_windows *windows, const char *cgroup,
+                     struct udfvm_error *error)
+{
+    UDFVM_TRY(map_windows(cell, windows, error));
+    return start(cell, cgroup, error);
+}
+
+void udfvm_cell_keep_windows(struct cell *cell, const struct shared_windows *windows)
+{
+    if (windows->input >= 0)
+        close(windows->input);
+    cell->output_file = windows->output;
+}
+
+static int open_cell(struct cell *cell, const char *cgroup, struct udfvm_error *error)
 {
     struct shared_windows windows = { -1, -1 };
-    int code = map_windows(cell, &windows, error);
-    if (code == UDFVM_OK)
-        code = start(cell, cgroup, error);
+    int code = udfvm_cell_start(cell, &windows, cgroup, error);
     if (code == UDFVM_OK)
         code = udfvm_cell_open(cell, &windows, error);
-    if (windows.input >= 0)
-        close(windows.input);
-    cell->output_file = windows.output;
+    udfvm_cell_keep_windows(cell, &windows);
     return code;
 }
 
 /* As the machine of a VM whose windows are here and whose memory is not. */
-static void begin(struct cell *cell, const struct udfvm_config *config, struct udfvm_image *base,
-                  const struct udfvm_files *files)
+struct cell *udfvm_cell_begin(const struct udfvm_config *config, struct udfvm_image *base,
+                              const struct udfvm_files *files, struct udfvm_error *error)
 {
+    struct cell *cell = calloc(1, sizeof *cell);
+    if (!cell) {
+        udfvm_fail_errno(error, "allocating a VM");
+        return NULL;
+    }
     struct udfvm_vm *vm = &cell->vm;
     udfvm_vm_begin(vm, config, files);
     vm->remote = &udfvm_cell_operations;
-    vm->state = VM_SEALED;
+    vm->state = base ? VM_SEALED : VM_UNSEALED;
     vm->machine = (struct machine){
         .shared = true,
         .output_file = -1,
@@ -127,6 +142,7 @@ static void begin(struct cell *cell, const struct udfvm_config *config, struct u
                                         .image = base ? udfvm_image_retain(base) : NULL,
                                         .pagemap = -1 };
     cell->socket = cell->process = cell->output_file = -1;
+    return cell;
 }
 
 udfvm_vm *udfvm_jail_open(udfvm_image *image, const struct udfvm_windows *windows,
@@ -142,14 +158,11 @@ udfvm_vm *udfvm_jail_open(udfvm_image *image, const struct udfvm_windows *window
     }
     if (udfvm_config_check(&config, error) != UDFVM_OK)
         return NULL;
-    struct cell *cell = calloc(1, sizeof *cell);
-    if (!cell) {
-        udfvm_fail_errno(error, "allocating a VM");
+    struct cell *cell = udfvm_cell_begin(&config, image->base ? image->base : image, files, error);
+    if (!cell)
         return NULL;
-    }
-    begin(cell, &config, image->base ? image->base : image, files);
     cell->vm.once = windows != NULL;
-    if (fill_cell(cell, cgroup, error) == UDFVM_OK &&
+    if (open_cell(cell, cgroup, error) == UDFVM_OK &&
         udfvm_vm_bind(&cell->vm, image, error) == UDFVM_OK)
         return &cell->vm;
     udfvm_cell_close(&cell->vm);
@@ -159,10 +172,9 @@ udfvm_vm *udfvm_jail_open(udfvm_image *image, const struct udfvm_windows *window
 int udfvm_jail_probe(const char *cgroup, unsigned *walls, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
-    struct cell *cell = calloc(1, sizeof *cell);
+    struct cell *cell = udfvm_cell_begin(&(struct udfvm_config){ .memory = 0 }, NULL, NULL, error);
     if (!cell)
-        return udfvm_fail_errno(error, "allocating a VM");
-    begin(cell, &(struct udfvm_config){ .memory = 0 }, NULL, NULL);
+        return UDFVM_E_SYSTEM;
     const int code = start(cell, cgroup, error);
     *walls = cell->walls;
     udfvm_cell_close(&cell->vm);

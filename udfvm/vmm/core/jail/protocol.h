@@ -37,6 +37,7 @@
 /* What the program asks for. */
 enum jail_request {
     JAIL_OPEN = 1, /* opens the VM; files: base image, input window, output window */
+    JAIL_BOOT,     /* boots one, with a request in the input window; files: guest kernel, windows */
     JAIL_BIND,     /* moves it to an image; file: of the image, if `files` is 1 */
     JAIL_CALL,     /* an exchange; the request lies in the input window */
     JAIL_RESTORE,
@@ -69,15 +70,15 @@ enum jail_reply {
 struct jail_message {
     uint32_t kind; /* enum jail_request */
     uint32_t files;
-    /* CALL, STREAM */
+    /* CALL, BOOT, STREAM */
     uint32_t request;
     uint32_t reads_files, deterministic, strict_log, host_functions, named;
     uint64_t length; /* of the request; SEAL: of the metadata; GOT: of the data */
     uint64_t timeout_ns, max_output, max_log, max_host_calls;
     uint64_t end_ns; /* STREAM: see udfvm_vm_set_end, udfvm_vm_set_idle_spin */
     uint32_t idle_spin_us;
-    /* OPEN, BIND */
-    uint64_t offset, bytes; /* of the image in its file */
+    /* OPEN, BOOT, BIND */
+    uint64_t offset, bytes; /* of the image in its file; BOOT: of the kernel */
     struct udfvm_config config;
     uint32_t slot; /* of JAIL_IMAGES: where the image is kept */
     uint32_t failed;

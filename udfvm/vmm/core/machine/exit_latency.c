@@ -28,7 +28,7 @@ int udfvm_measure_exits(double *microseconds, size_t count, struct udfvm_error *
                                          .output_window = HUGE_PAGE };
     struct machine machine;
     udfvm_error_clear(error);
-    int result = udfvm_machine_create(&machine, &config, error);
+    int result = udfvm_machine_create(&machine, &config, NULL, error);
     if (result != UDFVM_OK)
         return result;
     udfvm_machine_load(&machine, code, sizeof code);

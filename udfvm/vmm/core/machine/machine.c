@@ -200,10 +200,10 @@ int udfvm_machine_try(struct machine *machine, struct udfvm_error *error)
 }
 
 int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config,
-                         struct udfvm_error *error)
+                         const struct shared_windows *shared, struct udfvm_error *error)
 {
     int code;
-    UDFVM_TRY_GOTO(code, failed, udfvm_machine_map(machine, config, -1, 0, NULL, error));
+    UDFVM_TRY_GOTO(code, failed, udfvm_machine_map(machine, config, -1, 0, shared, error));
     UDFVM_TRY_GOTO(code, failed, udfvm_machine_start(machine, false, error));
     UDFVM_TRY_GOTO(code, failed, udfvm_machine_try(machine, error));
     return UDFVM_OK;

@@ -64,12 +64,12 @@ struct machine {
     uint8_t *page_tables; /* a copy; NULL: there was no memory for it */
 };
 int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *error);
-/* Creates a machine of anonymous memory that is not logged. */
+/* Creates a machine of anonymous memory that is not logged. `shared` NULL: nobody else maps the
+ * windows. */
 int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config,
-                         struct udfvm_error *error);
+                         const struct shared_windows *shared, struct udfvm_error *error);
 /* The three steps of creating one, after each of which it may be destroyed. First the memory:
- * anonymous (image_fd < 0) or a private mapping of image_fd at image_offset. `shared` NULL: nobody
- * else maps the windows. */
+ * anonymous (image_fd < 0) or a private mapping of image_fd at image_offset. */
 int udfvm_machine_map(struct machine *machine, const struct udfvm_config *config, int image_fd,
                       uint64_t image_offset, const struct shared_windows *shared,
                       struct udfvm_error *error);
