@@ -31,18 +31,18 @@ def processor_seconds(process: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def await_busy(process: int) -> None:
+def await_busy(process: int, seconds: float = BUSY_SECONDS) -> None:
     """Returns once a process has used the processor for a while from now on."""
     begin, end = processor_seconds(process), time.monotonic() + END
-    while processor_seconds(process) - begin < BUSY_SECONDS and time.monotonic() < end:
+    while processor_seconds(process) - begin < seconds and time.monotonic() < end:
         time.sleep(0.01)
 
 
-def when_busy(action: Callable[[], object]) -> threading.Thread:
+def when_busy(action: Callable[[], object], seconds: float = BUSY_SECONDS) -> threading.Thread:
     """Calls ``action`` in a thread, once this process has used the processor for a while."""
 
     def run() -> None:
-        await_busy(os.getpid())
+        await_busy(os.getpid(), seconds)
         action()
 
     thread = threading.Thread(target=run)

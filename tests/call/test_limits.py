@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,7 +162,10 @@ def test_limits_that_make_no_sense(options: dict[str, object], expected: str) ->
 
 
 SCRIPT = """
-    import os, signal, threading, time, udfvm
+    import os, signal, sys, udfvm
+
+    sys.path.insert(0, sys.argv[1])
+    import busy_processes
 
     @udfvm.udf(timeout=60)
     def waits(seconds: float) -> int:
@@ -174,21 +178,14 @@ SCRIPT = """
     waits(0)
 
     def when_busy(number):
-        def send():
-            begin = time.process_time()
-            while time.process_time() - begin < 0.05:
-                time.sleep(0.005)
-            os.kill(os.getpid(), number)
-
-        threading.Thread(target=send).start()
+        busy_processes.when_busy(lambda: os.kill(os.getpid(), number), 0.05)
 """
 
 
 def script(body: str) -> list[str]:
     source = textwrap.dedent(SCRIPT) + textwrap.dedent(body)
-    done = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, timeout=50
-    )
+    command = [sys.executable, "-c", source, str(Path(__file__).parents[1])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
