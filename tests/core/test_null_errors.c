@@ -106,6 +106,10 @@ static void test_errors_that_nobody_asks_for(void)
     check_number(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) ==
                      UDFVM_E_BUSY,
                  "a call of a busy pool", 0);
+    const struct iovec part = { (void *)(uintptr_t)count, 8 };
+    check_number(udfvm_pool_call_parts(pool, image, 0, UDFVM_REQUEST_ROW, &part, 1, NULL, &reply,
+                                       NULL) == UDFVM_E_BUSY,
+                 "a call of a busy pool in parts", 0);
     udfvm_pool_give(pool, vm);
     udfvm_pool_close(pool);
     fclose(empty);

@@ -110,6 +110,27 @@ static void check_reply_that_does_not_fit(udfvm_pool *pool)
     udfvm_pool_give(pool, reply.kept);
 }
 
+/* A request in parts is put together; parts that are too long leave the VM as it was. */
+static void check_request_in_parts(udfvm_pool *pool)
+{
+    uint64_t output[4] = { 0 };
+    const uint8_t *request = (const uint8_t *)echo;
+    struct udfvm_pool_reply reply = { .output = output, .capacity = sizeof echo };
+    struct udfvm_error error;
+    struct iovec parts[] = { { (void *)(uintptr_t)request, 3 },
+                             { NULL, 0 },
+                             { (void *)(uintptr_t)(request + 3), sizeof echo - 3 } };
+    check(udfvm_pool_call_parts(pool, image, 0, UDFVM_REQUEST_ROW, parts, 3, NULL, &reply,
+                                &error) == UDFVM_OK &&
+              reply.length == sizeof echo && memcmp(output, echo, sizeof echo) == 0,
+          "a request in parts: %s", error.message);
+    parts[2].iov_len = WINDOW;
+    check(udfvm_pool_call_parts(pool, image, 0, UDFVM_REQUEST_ROW, parts, 3, NULL, &reply, NULL) ==
+                  UDFVM_E_INPUT &&
+              !reply.kept,
+          "parts that are larger than the window");
+}
+
 static void test_calls_of_a_pool(void)
 {
     struct udfvm_error error;
@@ -118,6 +139,7 @@ static void test_calls_of_a_pool(void)
     udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, &error);
     check_reply_that_fits(pool);
     check_reply_that_does_not_fit(pool);
+    check_request_in_parts(pool);
     check(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, echo, WINDOW, NULL, &reply, &error) ==
                   UDFVM_E_INPUT &&
               !reply.kept,

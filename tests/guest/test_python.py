@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import udfvm
@@ -181,6 +182,30 @@ def memory_comes_back(n: int) -> int:
 
 def test_memory_is_used_again_and_zeroed() -> None:
     assert memory_comes_back(30) == 0
+
+
+def pages_of_objects(_: int) -> str:
+    made = [
+        [object() for _ in range(8)],
+        [1 << shift for shift in range(40, 48)],
+        [(each, each) for each in range(8)],
+    ]
+    return " ".join(str(len({id(each) >> 12 for each in objects})) for objects in made)
+
+
+def pages_of_arrays(x: np.ndarray) -> np.ndarray:
+    arrays = [np.empty(0) for _ in range(4)]
+    pages = {each.__array_interface__["data"][0] >> 12 for each in arrays}
+    return x + len(pages)
+
+
+def test_what_a_call_allocates_lies_together() -> None:
+    """Each page that a call writes is put back after it."""
+    assert udfvm.udf(pages_of_objects)(0) == "1 1 1"
+    of_arrays = udfvm.udf(
+        pages_of_arrays, vectorized=True, input_types=["int64"], output_type="int64"
+    )
+    assert of_arrays(np.array([0])).tolist() == [1]
 
 
 @udfvm.udf

@@ -25,13 +25,13 @@ void call_target_clear(struct call_target *target)
     Py_CLEAR(target->owner);
 }
 
-int call_target_call(const struct call_target *target, uint32_t request, const void *data,
-                     uint64_t length, struct udfvm_pool_reply *reply, struct udfvm_error *error)
+int call_target_call(const struct call_target *target, uint32_t request, const struct iovec *parts,
+                     size_t count, struct udfvm_pool_reply *reply, struct udfvm_error *error)
 {
     int code;
     Py_BEGIN_ALLOW_THREADS
-    code = udfvm_pool_call(target->core, target->image, target->wait_ns, request, data, length,
-                           target->limits, reply, error);
+    code = udfvm_pool_call_parts(target->core, target->image, target->wait_ns, request, parts,
+                                 count, target->limits, reply, error);
     Py_END_ALLOW_THREADS
     return code;
 }

@@ -24,8 +24,8 @@ int call_target_traverse(const struct call_target *target, visitproc visit, void
 void call_target_clear(struct call_target *target);
 
 /* Makes a whole call, without the interpreter's lock. Returns a code of enum udfvm_code. */
-int call_target_call(const struct call_target *target, uint32_t request, const void *data,
-                     uint64_t length, struct udfvm_pool_reply *reply, struct udfvm_error *error);
+int call_target_call(const struct call_target *target, uint32_t request, const struct iovec *parts,
+                     size_t count, struct udfvm_pool_reply *reply, struct udfvm_error *error);
 /* Python makes a result, or raises, for a call that failed. */
 PyObject *call_target_failed(const struct call_target *target, const struct udfvm_error *error,
                              PyObject *arguments);

@@ -24,8 +24,10 @@
 /* A call under way. */
 struct call {
     PyObject *layout;
-    char *request;
-    size_t request_length;
+    struct column *columns; /* that were taken of the arguments, and */
+    Py_ssize_t column_count;
+    struct iovec *parts; /* the request, which has what they hold */
+    size_t part_count;
     bool is_arrow;               /* the result is an array of pyarrow */
     PyObject *output;            /* bytearray, */
     struct arrow_memory *memory; /* or memory of an array */
@@ -133,27 +135,14 @@ static PyObject *layout_for(struct small_calls *self, Py_ssize_t rows)
     return layout;
 }
 
-static bool begin_request(struct small_calls *self, struct call *call, Py_ssize_t rows)
-{
-    call->layout = layout_for(self, rows);
-    if (!call->layout)
-        return false;
-    PyObject *head = PyTuple_GET_ITEM(call->layout, LAYOUT_HEAD);
-    call->request = PyMem_Malloc(
-        (size_t)PyLong_AsSsize_t(PyTuple_GET_ITEM(call->layout, LAYOUT_REQUEST_LENGTH)));
-    if (!call->request) {
-        PyErr_NoMemory();
-        return false;
-    }
-    call->request_length = (size_t)PyBytes_GET_SIZE(head);
-    memcpy(call->request, PyBytes_AS_STRING(head), call->request_length);
-    return true;
-}
-
 static void put(struct call *call, const void *data, Py_ssize_t length)
 {
-    memcpy(call->request + call->request_length, data, (size_t)length);
-    call->request_length += (size_t)length;
+    call->parts[call->part_count++] = (struct iovec){ (void *)(uintptr_t)data, (size_t)length };
+}
+
+static void put_bytes(struct call *call, PyObject *bytes)
+{
+    put(call, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
 }
 
 /* Adds a column to the request; false, perhaps with an exception, if it is not to be taken here.
@@ -161,15 +150,30 @@ static void put(struct call *call, const void *data, Py_ssize_t length)
 static bool put_column(struct small_calls *self, struct call *call, Py_ssize_t index,
                        const struct column *column, Py_ssize_t rows)
 {
-    if (rows ? column->rows != rows : !begin_request(self, call, column->rows))
+    if (rows && column->rows != rows)
         return false;
+    if (!rows) {
+        call->layout = layout_for(self, column->rows);
+        if (!call->layout)
+            return false;
+        put_bytes(call, PyTuple_GET_ITEM(call->layout, LAYOUT_HEAD));
+    }
     if (column->is_arrow && arrow_has_nulls(&column->array))
         return false;
-    PyObject *gap = PyTuple_GET_ITEM(PyTuple_GET_ITEM(call->layout, LAYOUT_GAPS), index);
     put(call, column->data, column->size);
-    put(call, PyBytes_AS_STRING(gap), PyBytes_GET_SIZE(gap));
+    put_bytes(call, PyTuple_GET_ITEM(PyTuple_GET_ITEM(call->layout, LAYOUT_GAPS), index));
     call->is_arrow |= column->is_arrow;
     return true;
+}
+
+static bool begin_request(struct call *call, size_t columns)
+{
+    call->columns = PyMem_Malloc(columns * sizeof *call->columns);
+    call->parts = PyMem_Malloc((1 + 2 * columns) * sizeof *call->parts);
+    if (call->columns && call->parts)
+        return true;
+    PyErr_NoMemory();
+    return false;
 }
 
 /* The request for some arguments; false, perhaps with an exception, where they are not
@@ -178,19 +182,26 @@ static bool make_request(struct small_calls *self, struct call *call, PyObject *
 {
     const Py_ssize_t count = PyUnicode_GET_LENGTH(self->formats);
     Py_ssize_t rows = 0;
-    if (PyTuple_GET_SIZE(arguments) != count)
+    if (count == 0 || PyTuple_GET_SIZE(arguments) != count || !begin_request(call, (size_t)count))
         return false;
     for (Py_ssize_t i = 0; i < count; i++) {
-        struct column column;
-        if (!take_column(self, PyTuple_GET_ITEM(arguments, i), i, &column))
+        struct column *column = &call->columns[i];
+        if (!take_column(self, PyTuple_GET_ITEM(arguments, i), i, column))
             return false;
-        const bool fits = put_column(self, call, i, &column, rows);
-        rows = column.rows;
-        column_give(&column);
-        if (!fits)
+        call->column_count++;
+        if (!put_column(self, call, i, column, rows))
             return false;
+        rows = column->rows;
     }
-    return count > 0;
+    return true;
+}
+
+static void end_request(struct call *call)
+{
+    while (call->column_count > 0)
+        column_give(&call->columns[--call->column_count]);
+    PyMem_Free(call->columns);
+    PyMem_Free(call->parts);
 }
 
 /* ---- The reply ---- */
@@ -283,7 +294,7 @@ static PyObject *exchange(struct small_calls *self, struct call *call, PyObject 
         .output = output,
         .capacity = (uint64_t)in_layout(call, LAYOUT_REPLY_LENGTH),
     };
-    if (call_target_call(&self->target, UDFVM_REQUEST_BATCH, call->request, call->request_length,
+    if (call_target_call(&self->target, UDFVM_REQUEST_BATCH, call->parts, call->part_count,
                          &call->reply, &call->error) != UDFVM_OK)
         return call_target_failed(&self->target, &call->error, arguments);
     const bool has_numbers = is_expected(call, output) || fetch_numbers(self, call, output);
@@ -314,7 +325,7 @@ static PyObject *small_calls_call(PyObject *object, PyObject *arguments)
     Py_XDECREF(call.layout);
     Py_XDECREF(call.output);
     arrow_memory_free(call.memory);
-    PyMem_Free(call.request);
+    end_request(&call);
     return result;
 }
 

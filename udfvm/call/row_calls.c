@@ -171,8 +171,8 @@ static PyObject *row_calls_call(PyObject *object, PyObject *arguments)
     if (!take_row(self, arguments, &row))
         return Py_NewRef(Py_NotImplemented);
     Py_INCREF(object); /* a signal's handler may drop the last reference */
-    const int code = call_target_call(&self->target, UDFVM_REQUEST_ROW, &row,
-                                      sizeof row.head + self->count * sizeof *row.values, &reply,
+    const struct iovec request = { &row, sizeof row.head + self->count * sizeof *row.values };
+    const int code = call_target_call(&self->target, UDFVM_REQUEST_ROW, &request, 1, &reply,
                                       &error);
     PyObject *result = NULL;
     if (code != UDFVM_OK)

@@ -7,42 +7,23 @@
  * it.
  */
 #include "python/aggregate.h"
+#include "python/allocators.h"
 #include "python/constants.h"
 #include "python/generators.h"
 #include "python/numbers_function.h"
 #include "shared/exchange.h"
 #include "shared/host_call.h"
 
-#include <malloc.h>
 #include <stdio.h>
+#include <stdnoreturn.h>
 #include <string.h>
 #include <sys/prctl.h>
+
+#define NEAR_TOP 1536u /* bytes of a page: the frames of a handler and of what calls it fit */
 
 static uint8_t *output_window(void)
 {
     return (uint8_t *)UDFVM_OUTPUT_BASE;
-}
-
-/* ---- The C library's allocator ---- */
-
-/* Fast bins of glibc's malloc are merged in bulk, which scatters writes over the heap. Giving
- * memory back costs system calls. Both are switched off. */
-static void tune_allocator(void)
-{
-#ifdef __GLIBC__
-    mallopt(M_MXFAST, 0);
-    mallopt(M_TRIM_THRESHOLD, INT_MAX);
-    mallopt(M_MMAP_THRESHOLD, 32 << 20);
-#endif
-}
-
-/* A large request makes malloc sort all freed chunks and write to each. It is better done before
- * the seal than in each call. The memory that it gets stays at the top of the heap, so that calls
- * need not ask for more. */
-static void settle_allocator(void)
-{
-    void *volatile block = malloc(4 << 20);
-    free(block);
 }
 
 /* ---- The loop that answers requests ---- */
@@ -202,6 +183,29 @@ static void *if_of_type(PyObject *module, PyObject *object, const char *name)
     return found;
 }
 
+static noreturn void answer_for_ever(const struct server *server)
+{
+    exchange_seal();
+    for (bool first = true;; first = false) {
+        struct answer answer = answer_request(server, first);
+        exchange_complete(answer);
+    }
+}
+
+/* The stack frames of calls begin near the top of a page, so that they lie on as few pages as they
+ * can. Frames of before that are written to, as the interpreter's are, had better be on the same
+ * page: one that is near its top already is kept. */
+static noreturn void answer_near_top_of_page(const struct server *server)
+{
+    void (*volatile answer)(const struct server *) = answer_for_ever; /* is not to be inlined */
+    volatile char *here = __builtin_alloca(1);
+    if ((uintptr_t)here % UDFVM_PAGE_SIZE < UDFVM_PAGE_SIZE - NEAR_TOP)
+        here = __builtin_alloca((uintptr_t)here % UDFVM_PAGE_SIZE);
+    *here = 0;
+    answer(server);
+    __builtin_unreachable();
+}
+
 static PyObject *agent_serve(PyObject *module, PyObject *arguments)
 {
     struct server server;
@@ -216,14 +220,10 @@ static PyObject *agent_serve(PyObject *module, PyObject *arguments)
                                             : NULL;
     if (PyErr_Occurred())
         return NULL;
-    settle_allocator();
+    allocators_settle();
     if (generators_mark() < 0)
         return NULL;
-    exchange_seal();
-    for (bool first = true;; first = false) {
-        struct answer answer = answer_request(&server, first);
-        exchange_complete(answer);
-    }
+    answer_near_top_of_page(&server);
 }
 
 /* ---- Parts, for what Python code does ---- */
@@ -356,7 +356,7 @@ static int add_type(PyObject *module, PyType_Spec *specification)
 
 static int agent_exec(PyObject *module)
 {
-    tune_allocator();
+    allocators_tune();
     setvbuf(stdout, NULL, _IONBF, 0); /* whatever is printed belongs to its call */
     if (add_type(module, &scalar_function_type_spec) < 0 ||
         add_type(module, &numbers_function_type_spec) < 0 ||

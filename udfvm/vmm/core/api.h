@@ -22,6 +22,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -459,6 +460,11 @@ struct udfvm_pool_reply {
 int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint32_t request,
                     const void *input, uint64_t length, const struct udfvm_limits *limits,
                     struct udfvm_pool_reply *reply, struct udfvm_error *error);
+/* The same with a request in parts, which are put together in the input window. */
+int udfvm_pool_call_parts(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint32_t request,
+                          const struct iovec *parts, size_t count,
+                          const struct udfvm_limits *limits, struct udfvm_pool_reply *reply,
+                          struct udfvm_error *error);
 
 /* Closes idle VMs until at most `keep` are left idle. */
 void udfvm_pool_trim(udfvm_pool *pool, unsigned keep);

@@ -2,17 +2,56 @@
  * costs several times what it would in a loop: the fewer steps are its own, the better. */
 #include <string.h>
 
+#include "base/error.h"
 #include "pool/pool.h"
 
 #define MIN_BORROWED     (1ull << 20) /* bytes: a smaller reply is copied faster than borrowed */
 #define MAX_BORROWED_VMS 4u
 
-int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint32_t request,
-                    const void *input, uint64_t length, const struct udfvm_limits *limits,
-                    struct udfvm_pool_reply *reply, struct udfvm_error *error)
+/* Where the request is, which one part is as it lies, and more are put together in the window.
+ * NULL: it does not fit. */
+static const void *gather(udfvm_vm *vm, const struct iovec *parts, size_t count, uint64_t *length,
+                          struct udfvm_error *error)
+{
+    *length = 0;
+    for (size_t i = 0; i < count; i++)
+        *length += parts[i].iov_len;
+    if (count == 1)
+        return parts[0].iov_base;
+    uint8_t *window = udfvm_vm_input(vm, *length, error), *to = window;
+    for (size_t i = 0; window && i < count; to += parts[i++].iov_len)
+        if (parts[i].iov_len > 0)
+            memcpy(to, parts[i].iov_base, parts[i].iov_len);
+    return window;
+}
+
+/* The call on a VM that was taken. */
+static int call_vm(udfvm_vm *vm, uint32_t request, const struct iovec *parts, size_t count,
+                   const struct udfvm_limits *limits, struct udfvm_pool_reply *reply,
+                   struct udfvm_error *error)
+{
+    struct udfvm_reply exchanged;
+    uint64_t length;
+    const void *input = gather(vm, parts, count, &length, error);
+    if (!input && count > 1)
+        return error->code;
+    UDFVM_TRY(udfvm_vm_call(vm, request, input, length, limits, &exchanged, error));
+    reply->status = exchanged.status;
+    reply->length = exchanged.length;
+    reply->data = exchanged.data;
+    if (exchanged.length > reply->capacity)
+        reply->kept = vm;
+    else
+        memcpy(reply->output, exchanged.data, exchanged.length);
+    return UDFVM_OK;
+}
+
+int udfvm_pool_call_parts(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint32_t request,
+                          const struct iovec *parts, size_t count,
+                          const struct udfvm_limits *limits, struct udfvm_pool_reply *reply,
+                          struct udfvm_error *error)
 {
     struct udfvm_pool_statistics statistics;
-    struct udfvm_reply exchanged;
     struct udfvm_error unasked;
     error = error ? error : &unasked;
     reply->kept = NULL;
@@ -23,19 +62,18 @@ int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint
     udfvm_pool_statistics(pool, &statistics);
     reply->in_use = statistics.live - statistics.idle;
     reply->attend = reply->in_use > 1;
-    int code = udfvm_vm_call(vm, request, input, length, limits, &exchanged, error);
-    if (code == UDFVM_OK) {
-        reply->status = exchanged.status;
-        reply->length = exchanged.length;
-        reply->data = exchanged.data;
-        if (exchanged.length > reply->capacity) {
-            reply->kept = vm;
-            return UDFVM_OK;
-        }
-        memcpy(reply->output, exchanged.data, exchanged.length);
-    }
-    reply->attend |= udfvm_pool_give(pool, vm);
+    const int code = call_vm(vm, request, parts, count, limits, reply, error);
+    if (!reply->kept)
+        reply->attend |= udfvm_pool_give(pool, vm);
     return code;
+}
+
+int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint32_t request,
+                    const void *input, uint64_t length, const struct udfvm_limits *limits,
+                    struct udfvm_pool_reply *reply, struct udfvm_error *error)
+{
+    const struct iovec whole = { (void *)(uintptr_t)input, length };
+    return udfvm_pool_call_parts(pool, image, wait_ns, request, &whole, 1, limits, reply, error);
 }
 
 int udfvm_pool_hold(struct udfvm_held *held, udfvm_pool *pool, udfvm_image *image,

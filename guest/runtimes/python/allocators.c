@@ -1,0 +1,78 @@
+/* See allocators.h.
+ *
+ * glibc: fast bins of malloc are merged in bulk, which scatters writes over the heap. Giving memory
+ * back costs system calls. Both are switched off.
+ *
+ * CPython, Objects/obmalloc.c: blocks come from the pool that something was freed in last, and
+ * after the imports of a program those are single blocks all over the memory. They are taken, for
+ * good, until a run of neighbours comes, which is given back. An allocation also writes the header
+ * that the block's pool of 16 KiB begins with, so the run lies on the same page as that.
+ */
+#define PY_SSIZE_T_CLEAN
+#include "python/allocators.h"
+
+#include <Python.h>
+#include <limits.h>
+#include <malloc.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "udfvm_abi.h"
+
+#define POOL         16384u
+#define ALIGNMENT    16u
+#define LARGEST_SIZE 256u
+#define MAX_RUN      32u
+#define MAX_TAKEN    ((size_t)1 << 20) /* bytes of blocks of one size */
+
+void allocators_tune(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MXFAST, 0);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+#endif
+}
+
+/* A large request makes malloc sort all freed chunks and write to each. It is better done before
+ * the seal than in each call. The memory that it gets stays at the top of the heap, so that calls
+ * need not ask for more. */
+static void settle_heap(void)
+{
+    void *volatile block = malloc(4 << 20);
+    free(block);
+}
+
+static bool is_beside_header(uintptr_t page)
+{
+    return page % (POOL / UDFVM_PAGE_SIZE) == 0;
+}
+
+/* Keeps the first block of the run, too: the allocator would take an empty pool apart. */
+static void gather_blocks(size_t size)
+{
+    void *run[MAX_RUN];
+    uintptr_t page = 0;
+    size_t length = 0;
+    const size_t half = UDFVM_PAGE_SIZE / 2 / size, wanted = half < MAX_RUN ? half : MAX_RUN;
+    for (size_t taken = 0; taken < MAX_TAKEN && length < wanted; taken += size) {
+        void *block = PyObject_Malloc(size);
+        if (!block)
+            break;
+        if ((uintptr_t)block / UDFVM_PAGE_SIZE != page)
+            length = 0;
+        page = (uintptr_t)block / UDFVM_PAGE_SIZE;
+        if (is_beside_header(page))
+            run[length++] = block;
+    }
+    while (length > 1)
+        PyObject_Free(run[--length]);
+}
+
+void allocators_settle(void)
+{
+    settle_heap();
+    for (size_t size = ALIGNMENT; size <= LARGEST_SIZE; size += ALIGNMENT)
+        gather_blocks(size);
+}
