@@ -106,6 +106,31 @@ def test_a_result_that_polars_cannot_hold() -> None:
             nulls(pl.Series([1, 2]))
 
 
+def test_a_series_that_polars_cannot_hand_over() -> None:
+    """It would end the process."""
+    broken = pl.Series("x", pa.array([[Decimal("1.50")]], pa.list_(pa.decimal32(5, 2))))
+    lists = udfvm.udf(_same, name="f", input_types=["list<decimal128(5, 2)>"], output_type="int64")
+    joined = pl.concat([pl.Series("x", [[]], broken.dtype), broken], rechunk=False)
+    for series in (broken, broken.limit(0), joined):
+        for given in (series, series.to_frame()):
+            with pytest.raises(udfvm.TypeMappingError, match="which polars cannot hand over"):
+                lists(given)
+        with pytest.raises(udfvm.TypeMappingError, match="column 'x' of the source of map"):
+            lists.map(series.to_frame())
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_polars_reads_decimals_of_few_bits_right(bits: int) -> None:
+    """It has other values of those in lists and structs that it reads from Arrow."""
+    few, many = f"list<struct<a: decimal{bits}(5, 2)>>", "list<struct<a: decimal128(5, 2)>>"
+    back = udfvm.udf(_same, name="back", input_types=[many], output_type=few)
+    values = [[{"a": Decimal("1.50")}, {"a": Decimal("-2.25")}], None, []]
+    given = pl.Series("x", values, pl.List(pl.Struct({"a": pl.Decimal(5, 2)})))
+    made = back(given)
+    assert made.to_list() == values
+    assert made.to_arrow().to_pylist() == values
+
+
 # ---- pyarrow, capsules and buffers ----
 
 

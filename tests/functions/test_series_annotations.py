@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import subprocess
 import sys
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -215,3 +216,17 @@ assert "polars" not in sys.modules
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert text in ended.stdout
+
+
+def test_polars_reads_decimals_of_few_bits_right() -> None:
+    """It has other values of those in lists and structs that it reads from Arrow."""
+    type_ = pa.list_(pa.decimal32(5, 2))
+
+    def reversed_lists(x: pl.Series) -> pl.Series:
+        return x.list.reverse()
+
+    function = udfvm.udf(
+        reversed_lists, vectorized=True, input_types=[type_], output_type=type_, memory=MEMORY
+    )
+    values = [Decimal("1.50"), Decimal("-2.25")]
+    assert function(pa.array([values, []], type_)).to_pylist() == [values[::-1], []]

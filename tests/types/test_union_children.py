@@ -180,6 +180,44 @@ def test_structs_of_unions_with_a_bitmap_come_in_streams() -> None:
             assert identity(type_, vectorized)(given).to_pylist() == structs.to_pylist()
 
 
+def hidden(column: pa.Array) -> pa.Array:
+    """Structs of a column, of which the second is null."""
+    bitmap = pa.py_buffer(b"\x05")
+    return pa.Array.from_buffers(pa.struct([("x", column.type)]), 3, [bitmap], 1, 0, [column])
+
+
+@pytest.mark.parametrize("type_", [pa.float64(), pa.string_view()], ids=str)
+def test_runs_that_null_structs_hide(type_: pa.DataType) -> None:
+    values = pa.array([1, 2]).cast(pa.string()).cast(type_)
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), values)
+    structs = hidden(runs)
+    first, _, last = runs.to_pylist()
+    plain = identity(type_, False)
+    for given in (capsules(structs), capsules(pa.chunked_array([structs, structs[:0]]))):
+        assert plain(given).to_pylist() == [first, None, last]
+    assert plain(capsules(structs[1:])).to_pylist() == [None, last]
+
+
+def yielding(structs: pa.StructArray, type_: pa.DataType) -> udfvm.TableFunction:
+    def rows():  # type: ignore[no-untyped-def]
+        yield capsules(structs)
+        yield capsules(pa.chunked_array([structs, structs[:0]]))
+
+    columns = pa.schema([("x", type_)])
+    return udfvm.table_function(columns=columns, packages=["pyarrow"])(rows)
+
+
+def test_tables_of_unions_and_runs_that_null_structs_hide() -> None:
+    """As table functions yield them, too."""
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), pa.array([1, 2]))
+    codes, numbers = pa.array([0, 0, 0], pa.int8()), pa.array([1, 2, 3])
+    union = pa.UnionArray.from_sparse(codes, [numbers, pa.array(["a", "b", "c"])])
+    for column, type_ in ((runs, pa.int64()), (union, union.type), (numbers, pa.int64())):
+        first, _, last = column.to_pylist()
+        found = list(yielding(hidden(column), type_)())
+        assert found == [(first,), (None,), (last,)] * 2
+
+
 def test_runs_of_extension_types_in_unions_and_as_values() -> None:
     opaque = pa.opaque(pa.list_(pa.int16()), "matrix", "somebody")
     values = opaque.wrap_array(pa.array([[1, 2], None], pa.list_(pa.int16())))

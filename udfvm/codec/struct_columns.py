@@ -13,8 +13,7 @@ from udfvm.codec.argument_errors import wrong_type
 from udfvm.errors import TypeMappingError
 from udfvm.texts import listed
 from udfvm.types.arrow_types import Kind
-from udfvm.types.nested_conversions import columns_of
-from udfvm.types.unions import has_unions
+from udfvm.types.nested_conversions import table_of_structs
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter
@@ -95,15 +94,6 @@ def imported(value: Any) -> pa.ChunkedArray:
     return pa.chunked_array([chunk for chunk in column.chunks if len(chunk)], column.type)
 
 
-def _batch_of(structs: pa.StructArray) -> pa.RecordBatch:
-    """Returns structs, none of which is null, as rows. pyarrow ends the process where it takes
-    those that have a bitmap, and unions, apart.
-    """
-    if not has_unions(structs.type):
-        return pa.RecordBatch.from_struct_array(structs)
-    return pa.RecordBatch.from_arrays(columns_of(structs), schema=pa.schema(list(structs.type)))
-
-
 def column_in_structs(
     function: str, parameter: Parameter, column: pa.ChunkedArray, found: str
 ) -> pa.Array | pa.ChunkedArray:
@@ -114,8 +104,4 @@ def column_in_structs(
         return column
     if parameter.type.kind is Kind.STRUCT and column.null_count:
         return column  # a record batch has no rows that are null
-    table = pa.Table.from_batches(
-        [_batch_of(chunk) for chunk in column.chunks],
-        pa.schema(list(column.type)),
-    )
-    return column_in_table(function, parameter, table, found)
+    return column_in_table(function, parameter, table_of_structs(column), found)

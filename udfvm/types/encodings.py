@@ -161,25 +161,9 @@ def decoded(type_: Any) -> pa.DataType:
     held = [field.with_type(decoded(field.type)) for field in fields]
     if not is_view and all(one.type is other.type for one, other in zip(fields, held, strict=True)):
         return type_
-    return _with_fields(type_, held)
+    from udfvm.types.nested_conversions import with_fields  # for such types alone
 
-
-def _with_fields(type_: Any, fields: list[pa.Field]) -> pa.DataType:
-    """Returns a type with other fields, and a list in place of a list view."""
-    import pyarrow as pa
-
-    if pa.types.is_struct(type_):
-        return pa.struct(fields)
-    if pa.types.is_map(type_):
-        key, item = fields[0].type
-        return pa.map_(key, item, type_.keys_sorted)
-    if pa.types.is_union(type_):
-        return pa.union(fields, type_.mode, type_.type_codes)
-    (field,) = fields
-    if pa.types.is_fixed_size_list(type_):
-        return pa.list_(field, type_.list_size)
-    is_large = pa.types.is_large_list(type_) or pa.types.is_large_list_view(type_)
-    return pa.large_list(field) if is_large else pa.list_(field)
+    return with_fields(type_, held)
 
 
 # ---- Arrays ----

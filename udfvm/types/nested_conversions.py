@@ -12,7 +12,7 @@ from typing import Any
 
 from udfvm.tuples import NamedTuple
 from udfvm.types.conversions import Loss, Refused, Rule, family, rule
-from udfvm.types.unions import has_unions, null_count, parts_of, rows_singly, taken, union_of
+from udfvm.types.unions import has_unions, null_count, parts_of, taken, union_of
 
 
 class Conversions(NamedTuple):
@@ -74,6 +74,24 @@ def converted_struct(array: Any, declared: Any, conversions: Conversions) -> Any
         bitmap = array.is_valid().buffers()[1]
         return pa.Array.from_buffers(declared, len(array), [bitmap], array.null_count, 0, columns)
     return pa.StructArray.from_arrays(columns, fields=fields)
+
+
+def with_fields(type_: Any, fields: list[Any]) -> Any:
+    """Returns a type with other fields, and a list in place of a list view."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(type_):
+        return pa.struct(fields)
+    if pa.types.is_map(type_):
+        key, item = fields[0].type
+        return pa.map_(key, item, type_.keys_sorted)
+    if pa.types.is_union(type_):
+        return pa.union(fields, type_.mode, type_.type_codes)
+    (field,) = fields
+    if pa.types.is_fixed_size_list(type_):
+        return pa.list_(field, type_.list_size)
+    is_large = pa.types.is_large_list(type_) or pa.types.is_large_list_view(type_)
+    return pa.large_list(field) if is_large else pa.list_(field)
 
 
 def difference(found: Any, declared: Any) -> str:
@@ -142,32 +160,53 @@ def _difference_of_structs(found: Any, declared: Any) -> tuple[str, str]:
 
 
 def columns_of(array: Any) -> list[Any]:
-    """Returns the fields of structs, null where the struct is."""
+    """Returns the fields of structs, null where the struct is; of runs their values."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if array.buffers()[0] is None or not has_unions(array.type):
-        columns: list[Any] = array.flatten()
-        return columns
-    # pyarrow ends the process where it flattens structs of unions that have a bitmap
     columns = [array.field(index) for index in range(array.type.num_fields)]
-    if not array.null_count:
-        return columns
-    rows = pc.if_else(array.is_valid(), pa.array(range(len(array)), pa.int64()), None)
-    return [_where_there_are(column, rows) for column in columns]
+    runs = [pa.types.is_run_end_encoded(column.type) for column in columns]
+    if not (any(runs) or has_unions(array.type)):
+        return array.flatten()
+    # pyarrow ends the process where it flattens structs of unions that have a bitmap, and gives
+    # runs a bitmap, which they cannot have.
+    rows = pa.array(range(len(array)), pa.int64())
+    if array.null_count:
+        rows = pc.if_else(array.is_valid(), rows, None)
+        return [_where_there_are(column, rows) for column in columns]
+    return [
+        _where_there_are(column, rows) if has_runs else column
+        for column, has_runs in zip(columns, runs, strict=True)
+    ]
 
 
 def _where_there_are(column: Any, rows: Any) -> Any:
-    """Returns a column with nulls, or any of its values, where a row is null."""
+    """Returns a column with nulls where a row is null."""
     import pyarrow as pa
 
     try:
         return taken(column, rows)
     except pa.ArrowNotImplementedError:
-        present = rows.drop_null().to_pylist()
-        if not present:
-            return pa.nulls(len(rows), column.type)
-        return rows_singly(column, rows.fill_null(present[0]).to_pylist())
+        null = pa.nulls(1, column.type)
+        parts = (null if row is None else column.slice(row, 1) for row in rows.to_pylist())
+        return pa.concat_arrays([column.slice(0, 0), *parts])
+
+
+def table_of_structs(column: Any) -> Any:
+    """Returns a chunked array of structs as a table of their fields, null where the struct is; of
+    runs their values. pyarrow ends the process where it takes some structs apart.
+
+    >>> import pyarrow as pa
+    >>> table_of_structs(pa.chunked_array([[{"x": 1}, None]]))["x"].to_pylist()
+    [1, None]
+    """
+    import pyarrow as pa
+
+    names = [field.name for field in column.type]
+    batches = [
+        pa.RecordBatch.from_arrays(columns_of(chunk), names=names) for chunk in column.chunks
+    ]
+    return pa.Table.from_batches(batches, None if batches else pa.schema(list(column.type)))
 
 
 def converted_union(array: Any, declared: Any, conversions: Conversions) -> Any:

@@ -25,8 +25,10 @@ def to_series(library: str, name: str) -> Callable[[pa.Array], Any]:
     """
     if library == "pandas":
         return lambda column: _to_pandas(column, name)
+    from _udfvm_polars_types import for_polars
+
     polars: Any = sys.modules["polars"]
-    return lambda column: polars.Series(name, column)
+    return lambda column: polars.Series(name, for_polars(column))
 
 
 def _to_pandas(column: pa.Array, name: str) -> Any:

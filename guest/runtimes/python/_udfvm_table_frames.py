@@ -142,6 +142,7 @@ class Frames:
     def _read(self, item: Any) -> _Table:
         """Returns the columns of a table as it has them."""
         import pyarrow as pa
+        from _udfvm_nested_conversions import table_of_structs
         from _udfvm_series import from_capsules
 
         if isinstance(item, Mapping):
@@ -156,7 +157,7 @@ class Frames:
         found = from_capsules(item)
         if not pa.types.is_struct(found.type):
             return _Table(self._names if self._takes_columns else [str(found.type)], [found])
-        table = pa.Table.from_struct_array(found)
+        table = table_of_structs(pa.chunked_array(getattr(found, "chunks", [found]), found.type))
         return _Table(table.schema.names, table.columns)
 
     def _in_order(self, found: _Table) -> list[Any]:
