@@ -7,8 +7,10 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import weakref
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 import apsw
 import numpy as np
@@ -132,6 +134,62 @@ def test_control_c_passes(way: str) -> None:
     when_busy(lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         call()
+    assert endless(0) == 1
+
+
+def asked(x: int) -> int:
+    return x
+
+
+@udfvm.udf(host_functions=[asked])
+def asks_host(x: int) -> int:
+    return asked(x)
+
+
+@udfvm.udf
+def prints(x: int) -> int:
+    print(x)
+    return x
+
+
+@udfvm.udf
+def fails(x: int) -> int:
+    raise ValueError(x)
+
+
+CALLBACKS: dict[str, Callable[[], Callable[[], object]]] = {
+    "udfvm_python_host_call": lambda: lambda: asks_host(1),
+    "udfvm_python_log": lambda: lambda: prints(1),
+    "_answer_renewal": lambda: fetch("SELECT prints(1)", prints),
+    "failed": lambda: fetch("SELECT fails(1)", fails),
+}
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("kind", [Alarm, Stop, KeyboardInterrupt])
+@pytest.mark.parametrize("callback", CALLBACKS)
+def test_what_is_raised_ahead_of_a_callbacks_first_statement_passes(
+    callback: str, kind: type[BaseException]
+) -> None:
+    """A signal's handler may run there; here a profiler does, at the same place."""
+    call = CALLBACKS[callback]()
+    asks_host.prepare()
+
+    def raise_as_it_begins(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and frame.f_code.co_name == callback:
+            raise_here(kind)
+
+    sys.setprofile(raise_as_it_begins)
+    try:
+        with pytest.raises((kind, udfvm.HostFunctionError, apsw.SQLError)) as raised:
+            call()
+    finally:
+        sys.setprofile(None)
+    # An error of a handler in a host function is one of the host function.
+    found = raised.value.__cause__ if issubclass(kind, Exception) else raised.value
+    assert kind in (type(found), type(raised.value))
+    del raised, found
+    assert witnesses and nothing_stays()
     assert endless(0) == 1
 
 

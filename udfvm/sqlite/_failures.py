@@ -76,12 +76,20 @@ def _failure_callback(wrap: Callable[[str], Exception] | None) -> Any:
             if isinstance(cause, errors.CallError):
                 cause.args = (text,)
             exception.__cause__ = cause
-        for field, value in (("type", type(exception)), ("value", exception)):
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
-            setattr(made, field, ffi.cast("void *", id(value)))
-        return 1
+        return _give(exception, made)
 
-    return ffi.callback(member_type("udfvm_sqlite_failures", "failed"), failed, error=0)
+    def interrupted(_kind: object, exception: BaseException, traceback: Any) -> int:
+        """A signal's handler raised: that is the program's own, too."""
+        return _give(exception, traceback.tb_frame.f_locals["made"])
+
+    return ffi.callback(member_type("udfvm_sqlite_failures", "failed"), failed, onerror=interrupted)
+
+
+def _give(exception: BaseException, made: Any) -> int:
+    for field, value in (("type", type(exception)), ("value", exception)):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
+        setattr(made, field, ffi.cast("void *", id(value)))
+    return 1
 
 
 def exception_of(failure: Any) -> BaseException:

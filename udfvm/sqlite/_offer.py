@@ -150,11 +150,7 @@ def _answer_renewal(number: int, name: Any, renewal: Any) -> int:
     """Answers how a function of an offer runs now; see ``struct udfvm_sqlite_offer``."""
     ask = _owners[number].renewals.get(ffi.string(name).decode())
     _failures.forget_renewal_failure()
-    try:
-        found = ask(renewal.arguments) if ask is not None else None
-    except BaseException as error:  # noqa: BLE001 - Ctrl-C too: whatever keeps the image from being built ends the statement
-        renewal.message = _failures.keep_renewal_failure(error)
-        return -1
+    found = ask(renewal.arguments) if ask is not None else None
     before = tuple(int(ffi.cast("uintptr_t", each)) for each in (renewal.pool, renewal.image))
     if found is None or before == (found.pool, found.image):
         return 0
@@ -164,7 +160,18 @@ def _answer_renewal(number: int, name: Any, renewal: Any) -> int:
     return 1
 
 
-_renew: Final = ffi.callback(member_type("udfvm_sqlite_offer", "renew"), _answer_renewal, error=-1)
+def _renewal_failed(_kind: object, exception: BaseException, traceback: Any) -> int:
+    """Whatever keeps the image from being built ends the statement: Ctrl-C too, also ahead of the
+    callback's first statement.
+    """
+    renewal = traceback.tb_frame.f_locals["renewal"]
+    renewal.message = _failures.keep_renewal_failure(exception)
+    return -1
+
+
+_renew: Final = ffi.callback(
+    member_type("udfvm_sqlite_offer", "renew"), _answer_renewal, onerror=_renewal_failed
+)
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_renew))  # as _release
 
 

@@ -207,19 +207,25 @@ def _write_text(exception: BaseException, failure: Any) -> None:
     ffi.memmove(failure, message + b"\0", len(message) + 1)
 
 
-@ffi.def_extern(error=-2)
+def _ends_call(result: int) -> Callable[[object, BaseException, Any], int]:
+    """Makes what keeps the exception of a callback: it ends the call, which raises it. A signal's
+    handler may raise ahead of the callback's first statement, so no ``try`` of its own will do.
+    """
+
+    def keep(_kind: object, exception: BaseException, traceback: Any) -> int:
+        _host_failure.exception = exception.with_traceback(traceback)
+        _write_text(exception, traceback.tb_frame.f_locals["failure"])
+        return result
+
+    return keep
+
+
+@ffi.def_extern(onerror=_ends_call(-2))  # UDFVM_HOST_FUNCTION_FAILED
 def udfvm_python_host_call(
     context: Any, name: Any, arguments: Any, length: int, reply: Any, capacity: int, failure: Any
 ) -> int:
     server: HostServer = ffi.from_handle(context)
-    try:
-        answer = server.call(
-            ffi.string(name), bytes(ffi.buffer(arguments, length)) if length else b""
-        )
-    except BaseException as exception:  # noqa: BLE001 - it ends the call, which raises it
-        _host_failure.exception = exception
-        _write_text(exception, failure)
-        return -2  # UDFVM_HOST_FUNCTION_FAILED
+    answer = server.call(ffi.string(name), bytes(ffi.buffer(arguments, length)) if length else b"")
     if answer is None:
         return -1  # UDFVM_NO_HOST_FUNCTION
     if len(answer) <= capacity:
@@ -268,7 +274,7 @@ def take_output() -> bytes:
     return text
 
 
-@ffi.def_extern(error=-1)
+@ffi.def_extern(onerror=_ends_call(-1))
 def udfvm_python_log(context: Any, log: Any, failed: int, failure: Any) -> int:
     text = b""
     try:
@@ -282,11 +288,9 @@ def udfvm_python_log(context: Any, log: Any, failed: int, failure: Any) -> int:
                 start = part.end
         if printed:
             ffi.from_handle(context)(printed)
-    except BaseException as exception:  # noqa: BLE001 - it fails the call, which raises it
-        _host_failure.exception = exception
-        _write_text(exception, failure)
+    except BaseException:
         failed = 1
-        return -1
+        raise
     finally:
         _output.text = text if failed else b""  # only now: calls made meanwhile set it, too
     return 0
