@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <x86intrin.h>
 
 #include "udfvm_abi.h"
 
@@ -24,7 +25,8 @@
 #define MAX_COLD                                                                                   \
     384u /* cooled pages whose memory is kept: many are soon hot again, and each run of them costs \
             a system call to drop */
-#define DROP_SET 16384u /* pages; 64 MiB: so many are given back to the machine at once */
+#define CHUNK_WORDS 32u    /* of the dirty log, that are looked at together */
+#define DROP_SET    16384u /* pages; 64 MiB: so many are given back to the machine at once */
 
 int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine,
                          struct udfvm_error *error)
@@ -94,19 +96,37 @@ static int by_number(const void *left, const void *right)
     return (one > other) - (one < other);
 }
 
+/* Whether a bit is set. `count` is a multiple of 8, as in all slots. */
+static bool any_bit(const uint64_t *words, size_t count)
+{
+    __m128i any = _mm_setzero_si128();
+    for (size_t i = 0; i < count; i += 2)
+        any = _mm_or_si128(any, _mm_loadu_si128((const __m128i *)(words + i)));
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(any, _mm_setzero_si128())) != 0xffff;
+}
+
+/* Most of the memory is as it was: so many words without a bit cost as little as can be. */
+static int collect_chunk(struct guest_memory *memory, size_t first, size_t count,
+                         struct udfvm_error *error)
+{
+    const struct hot_set *set = &memory->hot;
+    if (!any_bit(set->dirty + first, count))
+        return UDFVM_OK;
+    for (size_t word = first; word < first + count; word++)
+        for (uint64_t fresh = set->dirty[word] & ~set->bits[word]; fresh; fresh &= fresh - 1)
+            UDFVM_TRY(
+                add_page(memory, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(fresh), error));
+    return UDFVM_OK;
+}
+
 int udfvm_hot_set_collect(struct guest_memory *memory, struct udfvm_error *error)
 {
     struct hot_set *set = &memory->hot;
     UDFVM_TRY(
         udfvm_hypervisor_dirty_pages(memory->machine->hypervisor, SLOT_LOGGED, set->dirty, error));
-    for (size_t chunk = 0; chunk < set->words; chunk += 8) {
-        uint64_t any = 0;
-        for (size_t word = chunk; word < chunk + 8; word++)
-            any |= set->dirty[word] & ~set->bits[word];
-        for (size_t word = chunk; any && word < chunk + 8; word++)
-            for (uint64_t fresh = set->dirty[word] & ~set->bits[word]; fresh; fresh &= fresh - 1)
-                UDFVM_TRY(add_page(memory, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(fresh),
-                                   error));
+    for (size_t first = 0; first < set->words; first += CHUNK_WORDS) {
+        const size_t left = set->words - first;
+        UDFVM_TRY(collect_chunk(memory, first, left < CHUNK_WORDS ? left : CHUNK_WORDS, error));
     }
     return UDFVM_OK;
 }
