@@ -91,6 +91,17 @@ def test_refused_results(way: int, text: str) -> None:
     assert made.equals(expected)
 
 
+@pytest.mark.parametrize("count", [8, 9])
+def test_many_parameters(count: int) -> None:
+    def digits(*columns: np.ndarray) -> np.ndarray:
+        return sum(column * 10**index for index, column in enumerate(columns))
+
+    function = udfvm.udf(digits, vectorized=True, input_types=["int64"], output_type="int64")
+    columns = [np.array([index, 9 - index]) for index in range(count)]
+    for _ in range(2):
+        assert function(*columns).tolist() == digits(*columns).tolist()
+
+
 def test_nulls_go_another_way() -> None:
     x = pa.array([1.0, None, 3.0])
     made = shaped(x, pa.array([1, 2, 3], pa.int32()), pa.array([0, 0, 0]))

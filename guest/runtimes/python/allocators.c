@@ -1,7 +1,8 @@
 /* See allocators.h.
  *
  * glibc: fast bins of malloc are merged in bulk, which scatters writes over the heap. Giving memory
- * back costs system calls. Both are switched off.
+ * back costs system calls. Both are switched off. Free chunks lie all over the heap, too, and are
+ * taken for good, so that a call's come from the top of the heap.
  *
  * CPython, Objects/obmalloc.c: blocks come from the pool that something was freed in last, and
  * after the imports of a program those are single blocks all over the memory. They are taken, for
@@ -20,11 +21,14 @@
 
 #include "udfvm_abi.h"
 
-#define POOL         16384u
-#define ALIGNMENT    16u
-#define LARGEST_SIZE 256u
-#define MAX_RUN      32u
-#define MAX_TAKEN    ((size_t)1 << 20) /* bytes of blocks of one size */
+#define TOP            ((size_t)4 << 20)
+#define LARGEST_CHUNK  ((size_t)1 << 20)
+#define SMALLEST_CHUNK 2048u
+#define POOL           16384u
+#define ALIGNMENT      16u
+#define LARGEST_SIZE   256u
+#define MAX_RUN        32u
+#define MAX_TAKEN      ((size_t)1 << 20) /* bytes of blocks of one size */
 
 void allocators_tune(void)
 {
@@ -37,11 +41,30 @@ void allocators_tune(void)
 
 /* A large request makes malloc sort all freed chunks and write to each. It is better done before
  * the seal than in each call. The memory that it gets stays at the top of the heap, so that calls
- * need not ask for more. */
-static void settle_heap(void)
+ * need not ask for more. Returns where that begins. */
+static uintptr_t settle_heap(void)
 {
-    void *volatile block = malloc(4 << 20);
+    void *volatile block = malloc(TOP);
+    const uintptr_t top = (uintptr_t)block;
     free(block);
+    return top;
+}
+
+/* Takes all free chunks below the top that are larger than the small ones, for good: a call's go to
+ * the top then, one after the other, from the beginning of a page on. */
+static void take_chunks_below(uintptr_t top)
+{
+    for (size_t size = LARGEST_CHUNK; size >= SMALLEST_CHUNK; size /= 2)
+        for (;;) {
+            void *volatile block = malloc(size);
+            if (!block || (uintptr_t)block >= top) {
+                free(block);
+                break;
+            }
+        }
+    const size_t header = 2 * sizeof(size_t), into_page = (top - header) % UDFVM_PAGE_SIZE;
+    void *volatile rest = malloc(2 * UDFVM_PAGE_SIZE - into_page - header);
+    (void)rest;
 }
 
 static bool is_beside_header(uintptr_t page)
@@ -72,7 +95,7 @@ static void gather_blocks(size_t size)
 
 void allocators_settle(void)
 {
-    settle_heap();
+    take_chunks_below(settle_heap());
     for (size_t size = ALIGNMENT; size <= LARGEST_SIZE; size += ALIGNMENT)
         gather_blocks(size);
 }

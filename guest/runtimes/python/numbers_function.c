@@ -7,6 +7,7 @@
 /* The largest input window, so that one view serves all calls. Bytes behind the request are not
  * used. */
 #define WINDOW_BYTES ((Py_ssize_t)(UDFVM_MAX_WINDOW - UDFVM_PAGE_SIZE))
+#define FEW          8u /* columns */
 
 static int take_columns(struct numbers_function *self, PyObject *columns)
 {
@@ -111,11 +112,12 @@ static void numbers_function_dealloc(PyObject *object)
 /* ---- Running ---- */
 
 /* numpy.frombuffer(window, type, rows, offset) */
-static PyObject *numpy_array_of(const struct numbers_function *function, size_t index, int64_t rows)
+static PyObject *numpy_array_of(const struct numbers_function *function, size_t index,
+                                const struct column *column, int64_t rows)
 {
     PyObject *count = PyLong_FromLongLong(rows);
     PyObject *offset = PyLong_FromLongLong(
-        (long long)((uint64_t)(uintptr_t)function->columns[index].data - UDFVM_INPUT_PAYLOAD));
+        (long long)((uint64_t)(uintptr_t)column->data - UDFVM_INPUT_PAYLOAD));
     PyObject *array = NULL;
     if (count && offset) {
         PyObject *arguments[] = { NULL, function->window, function->types[index], count, offset };
@@ -127,20 +129,22 @@ static PyObject *numpy_array_of(const struct numbers_function *function, size_t 
     return array;
 }
 
-static PyObject *array_of(const struct numbers_function *function, size_t index, int64_t rows)
+static PyObject *array_of(const struct numbers_function *function, size_t index,
+                          const struct column *column, int64_t rows)
 {
     return function->are_arrow[index]
-               ? arrow_numbers_make(&function->arrow, function->types[index], rows,
-                                    function->columns[index].data, function->buffers + 2 * index)
-               : numpy_array_of(function, index, rows);
+               ? arrow_numbers_make(&function->arrow, function->types[index], rows, column->data,
+                                    function->buffers + 2 * index)
+               : numpy_array_of(function, index, column, rows);
 }
 
-static PyObject *call(struct numbers_function *function, int64_t rows)
+static PyObject *call(const struct numbers_function *function, const struct column *columns,
+                      PyObject **arguments, int64_t rows)
 {
-    PyObject **arguments = function->arguments, *result = NULL;
+    PyObject *result = NULL;
     size_t made = 0;
     for (; made < function->count; made++) {
-        arguments[made + 1] = array_of(function, made, rows);
+        arguments[made + 1] = array_of(function, made, &columns[made], rows);
         if (!arguments[made + 1])
             break;
     }
@@ -150,6 +154,30 @@ static PyObject *call(struct numbers_function *function, int64_t rows)
     while (made > 0)
         Py_DECREF(arguments[made--]);
     return result;
+}
+
+/* Reads the request and calls the function. NULL with an exception; or without, where a column has
+ * nulls. A few columns are read on the stack, whose pages are written in any case. */
+static PyObject *call_with_request(struct numbers_function *function,
+                                   const struct stream_object *stream, uint64_t request_length,
+                                   int64_t *rows)
+{
+    const uint8_t *request = (const uint8_t *)UDFVM_INPUT_PAYLOAD;
+    struct column few_columns[FEW], *columns = function->columns;
+    PyObject *few_arguments[FEW + 1], **arguments = function->arguments;
+    if (function->count <= FEW) {
+        memcpy(few_columns, columns, function->count * sizeof *columns);
+        columns = few_columns;
+        arguments = few_arguments;
+    }
+    if (!stream_read(&stream->format, request, request_length, function->count, columns, rows)) {
+        stream_refuse();
+        return NULL;
+    }
+    for (size_t i = 0; i < function->count; i++)
+        if (columns[i].nulls)
+            return NULL;
+    return call(function, columns, arguments, *rows);
 }
 
 /* Returns true for a contiguous array of one dimension and exactly the declared type: its values
@@ -200,18 +228,9 @@ enum numbers_outcome numbers_function_batch(struct numbers_function *function,
                                             PyObject **finished)
 {
     int64_t rows;
-    const uint8_t *request = (const uint8_t *)UDFVM_INPUT_PAYLOAD;
-    if (!stream_read(&stream->format, request, request_length, function->count, function->columns,
-                     &rows)) {
-        stream_refuse();
-        return NUMBERS_RAISED;
-    }
-    for (size_t i = 0; i < function->count; i++)
-        if (function->columns[i].nulls)
-            return NUMBERS_NOT_CALLED;
-    PyObject *result = call(function, rows);
+    PyObject *result = call_with_request(function, stream, request_length, &rows);
     if (!result)
-        return NUMBERS_RAISED;
+        return PyErr_Occurred() ? NUMBERS_RAISED : NUMBERS_NOT_CALLED;
     Py_buffer buffer;
     struct arrow_array exported;
     const void *data;
