@@ -178,6 +178,36 @@ def test_a_random_function_over_values_has_a_value_for_each_row(tmp_path: Path) 
     )
 
 
+def test_a_random_function_of_constant_expressions_has_a_value_for_each_row(tmp_path: Path) -> None:
+    """Arrow makes a value of constants, and of the columns that name the folders of a dataset."""
+    table = pa.table({"x": range(1000), "year": pa.array([2020, 2021] * 500)})
+    years = ds.partitioning(pa.schema([("year", pa.int64())]), flavor="hive")
+    ds.write_dataset(table, tmp_path, format="parquet", partitioning=years)
+    source = ds.dataset(tmp_path, partitioning=years)
+
+    @udfvm.udf(vectorized=True, input_types=["int64"], output_type="double")
+    def drawn_column(x: np.ndarray) -> np.ndarray:
+        return np.random.default_rng().random(len(x))
+
+    @udfvm.udf
+    def drawn_of(*highs: int) -> int:
+        return random.randint(0, min(highs))
+
+    high = pc.scalar(1 << 60)
+    for expression in (
+        drawn.expr(ds.field("year"), high),
+        drawn.expr(pc.scalar(0), high),
+        drawn.expr(0, pc.add(high, 1)),
+        drawn.expr(drawn.expr(0, 9), high),
+        drawn_column.expr(ds.field("year")),
+        drawn_of.expr(high, 1 << 61),
+    ):
+        made = source.to_table(columns={"y": expression})["y"]
+        assert made.null_count == 0 and len(pc.unique(made)) == 1000
+    some = source.to_table(filter=drawn.expr(pc.scalar(1), ds.field("year")) > 1000).num_rows
+    assert 400 < some < 600
+
+
 def test_a_deterministic_function_of_values_is_called_once_for_all_rows() -> None:
     fixed = drawn.with_options(name="fixed", deterministic=True)
     assert len(set(column(fixed.expr(0, 1 << 60)))) == 1

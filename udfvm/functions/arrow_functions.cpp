@@ -271,6 +271,15 @@ Status publish(const std::string &source_name, std::string name, const Publicati
     return registry->AddFunction(std::move(function), /*allow_overwrite=*/true);
 }
 
+PyObject *none_if_ok(const Status &status)
+{
+    if (!status.ok()) {
+        PyErr_SetString(PyExc_ValueError, status.ToString().c_str());
+        return nullptr;
+    }
+    Py_RETURN_NONE;
+}
+
 PyObject *publish_function(PyObject *, PyObject *arguments)
 {
     const char *source, *name;
@@ -281,15 +290,43 @@ PyObject *publish_function(PyObject *, PyObject *arguments)
         return nullptr;
     publication.is_pure = is_pure != 0;
     publication.asks = asks != 0;
-    Status status = publish(source, name, publication);
-    if (!status.ok()) {
-        PyErr_SetString(PyExc_ValueError, status.ToString().c_str());
+    return none_if_ok(publish(source, name, publication));
+}
+
+// A column without values, of as many rows as the batch has.
+Status execute_rows(compute::KernelContext *, const compute::ExecSpan &batch,
+                    compute::ExecResult *out)
+{
+    out->value = arrow::ArrayData::Make(arrow::null(), batch.length, { nullptr }, batch.length);
+    return Status::OK();
+}
+
+Status publish_rows_as(std::string name)
+{
+    auto function = std::make_shared<compute::ScalarFunction>(
+        std::move(name), compute::Arity::Nullary(), compute::FunctionDoc::Empty(), nullptr,
+        /*is_pure=*/false);
+    compute::ScalarKernel kernel({}, arrow::null(), execute_rows);
+    kernel.mem_allocation = compute::MemAllocation::NO_PREALLOCATE;
+    kernel.null_handling = compute::NullHandling::COMPUTED_NO_PREALLOCATE;
+    ARROW_RETURN_NOT_OK(function->AddKernel(std::move(kernel)));
+    return compute::GetFunctionRegistry()->AddFunction(std::move(function),
+                                                       /*allow_overwrite=*/true);
+}
+
+PyObject *publish_rows(PyObject *, PyObject *arguments)
+{
+    const char *name;
+    if (!PyArg_ParseTuple(arguments, "s:publish_rows", &name))
         return nullptr;
-    }
-    Py_RETURN_NONE;
+    return none_if_ok(publish_rows_as(name));
 }
 
 PyMethodDef methods[] = {
+    { "publish_rows", publish_rows, METH_VARARGS,
+      "publish_rows(name)\n--\n\n"
+      "Makes a function without parameters, of a column without values, for each batch of an "
+      "expression as long as that." },
     { "publish", publish_function, METH_VARARGS,
       "publish(source, name, is_pure, registration, fewest, asks)\n--\n\n"
       "Makes the function of a name from one that was registered under another, and replaces what "

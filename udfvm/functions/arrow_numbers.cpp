@@ -88,9 +88,14 @@ struct Columns {
 bool take(const compute::ExecSpan &batch, Columns &columns)
 {
     columns.rows = batch.length;
-    for (const auto &value : batch.values)
+    size_t count = batch.values.size();
+    if (count && batch.values[count - 1].type()->id() == arrow::Type::NA)
+        --count; // it says how many rows there are
+    for (size_t i = 0; i < count; ++i) {
+        const auto &value = batch.values[i];
         if (!value.is_array() || !columns.take(value.array, value.array.buffers[1].data))
             return false;
+    }
     return columns.count > 0;
 }
 

@@ -255,6 +255,8 @@ def _own_name(function: str) -> str:
 
 # ---- Expressions ----
 
+_ROWS: Final = "udfvm.rows"
+
 
 def expression(function: Function, arguments: tuple[Any, ...]) -> pc.Expression:
     """Returns an expression that calls a function on expressions and values, one for each
@@ -266,51 +268,50 @@ def expression(function: Function, arguments: tuple[Any, ...]) -> pc.Expression:
     cast = [
         _argument(function.name, *each) for each in zip(function.parameters, arguments, strict=True)
     ]
-    values = None
-    if not function.limits.deterministic and not any(
-        isinstance(each, pc.Expression) for each in cast
-    ):
-        values = tuple(cast)
-    if not HAS_KERNELS:
-        if not cast:
-            raise SignatureError(
-                f"UDF {function.name!r}: an expression needs at least one parameter, where udfvm"
-                " was not built for this version of pyarrow"
-            )
-        values = None
+    if not cast and not HAS_KERNELS:
+        raise SignatureError(
+            f"UDF {function.name!r}: an expression needs at least one parameter, where udfvm"
+            " was not built for this version of pyarrow"
+        )
     function.prepare()
-    name = _name_in_expressions(function, values)
-    if values is not None:
-        return pc.Expression._call(name, [])
-    return pc.Expression._call(
-        name, [each if isinstance(each, pc.Expression) else pc.scalar(each) for each in cast]
-    )
+    has_rows = HAS_KERNELS and not function.limits.deterministic
+    given = [each if isinstance(each, pc.Expression) else pc.scalar(each) for each in cast]
+    if has_rows:
+        given.append(pc.Expression._call(_ROWS, []))
+    return pc.Expression._call(_name_in_expressions(function, has_rows), given)
 
 
-def _name_in_expressions(function: Function, values: tuple[pa.Scalar, ...] | None) -> str:
-    """Returns the name that expressions know a function by; with values, which are then those of
-    its parameters in each row. Arrow would compute one row of values alone.
+def _name_in_expressions(function: Function, has_rows: bool) -> str:
+    """Returns the name that expressions know a function by. It may have a last parameter more, for
+    a column without values, which says how many rows there are: of values alone, and of columns
+    that are the same in a whole file, Arrow would compute one row for all.
     """
     with _guard.lock:
-        name = function._arrow_names.get(values)
+        name = function._arrow_name
         if name is None:
             name = _own_name(function.name)
             interface = _interface_of(function)._replace(kind="scalar")
-            caller, calls = caller_of(function), calls_of(function)
-            if values is not None:
-                interface = interface._replace(names=(), types=())
-                caller, calls = _with_values(caller, values), None
-            registration = _Registration(name, interface, caller, calls)
+            caller = caller_of(function)
+            if has_rows:
+                _arrow_functions.publish_rows(_ROWS)
+                names, types = (*interface.names, "of a row"), (*interface.types, pa.null())
+                interface = interface._replace(names=names, types=types)
+                caller = _for_each_row(caller)
+            registration = _Registration(name, interface, caller, calls_of(function))
             _add(name, function.__doc__, registration)
             _publish(name, name, function, registration, asks=True)
-            function._arrow_names[values] = name
+            function._arrow_name = name
         return name
 
 
-def _with_values(caller: Caller, values: Sequence[pa.Scalar]) -> Caller:
-    def call(context: Any, _: tuple[Any, ...]) -> Any:
-        rows, pool = context.batch_length, context.memory_pool
-        return caller(context, tuple(pa.repeat(each, rows, memory_pool=pool) for each in values))
+def _for_each_row(caller: Caller) -> Caller:
+    """Returns what makes calls of columns from those that have one without values behind them."""
+
+    def call(context: Any, arguments: tuple[Any, ...]) -> Any:
+        given, rows, pool = arguments[:-1], context.batch_length, context.memory_pool
+        if not any(isinstance(each, pa.Array) for each in given):
+            given = tuple(pa.repeat(each, rows, memory_pool=pool) for each in given)
+        return caller(context, given)
 
     return call
 

@@ -154,7 +154,7 @@ class Function(DeclaredFunction):
             self.host_functions,
         )
         self._calls = Calls(self._declaration, self.pool, program)
-        self._arrow_names: dict[Any, str] = {}  # in pyarrow's registry, for expressions
+        self._arrow_name: str | None = None  # in pyarrow's registry, for expressions
 
     def __repr__(self) -> str:
         parameters = ", ".join(
