@@ -225,11 +225,31 @@ static void restarted_read(void)
     pthread_join(thread, NULL);
 }
 
+#define NO_ADDRESS 0x8000000000000000ul /* that no processor goes on at */
+
+static void lead_astray(int number, siginfo_t *info, void *context)
+{
+    (void)number, (void)info;
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] = (greg_t)NO_ADDRESS;
+}
+
+static void led_astray(void)
+{
+    install(SIGSEGV, record_and_jump, 0);
+    install(SIGUSR1, lead_astray, 0);
+    FAULT(SIGSEGV, raise(SIGUSR1));
+    CHECK(code == SI_KERNEL);
+    install(SIGUSR1, (void (*)(int, siginfo_t *, void *))NO_ADDRESS, 0);
+    FAULT(SIGSEGV, raise(SIGUSR1));
+    CHECK(code == SI_KERNEL);
+}
+
 int main(void)
 {
     sent();
     masked();
     faults();
+    led_astray();
     context();
     alternate_stack();
     bad_pointers();

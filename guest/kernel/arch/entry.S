@@ -183,6 +183,8 @@ enter_program:
         load_registers
         movq    R11(%rcx), %r11
         movq    RCX(%rcx), %rcx
+        .globl  program_entry
+program_entry:
         iretq
 
 /* void switch_stacks(uint64_t *save_rsp, uint64_t load_rsp) */

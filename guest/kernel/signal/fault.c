@@ -1,5 +1,6 @@
 /* Exceptions. Those of the program become signals. An exception in the kernel that a program's
  * pointer caused ends the system call with EFAULT. */
+#include "arch/entry.h"
 #include "host/exit.h"
 #include "lib/string.h"
 #include "mm/scratch.h"
@@ -69,6 +70,10 @@ static bool on_kernel_stack(uint64_t rsp)
 static void fault_in_kernel(const struct udfvm_trap *trap)
 {
     char text[160];
+    if (trap->rip == (uint64_t)program_entry) { /* where the program was to go on is no address */
+        signal_force(current, SIGSEGV, SI_KERNEL, 0, trap);
+        return;
+    }
     if (current && current->delivering) {
         const struct signal_event event = {
             .number = SIGSEGV, .code = SI_KERNEL, .address = trap->cr2, .trap = trap
