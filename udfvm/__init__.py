@@ -16,7 +16,6 @@ from a fresh state.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from udfvm.call.pool import Pool, PoolStatistics
 from udfvm.errors import (
@@ -60,6 +59,7 @@ from udfvm.functions.declaring import udf
 from udfvm.functions.function import Function
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.installation import get_include
+from udfvm.static_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite

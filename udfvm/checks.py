@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
 
 from udfvm.errors import OptionError
+from udfvm.static_typing import Any, Final
 from udfvm.texts import listed
 
 MIN_SECONDS: Final = 1e-9  # of a deadline: a nanosecond

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import enum
 from errno import EDEADLK
-from typing import Final, Self
 
 from udfvm.guest_text import visible
+from udfvm.static_typing import Final, Self
 
 
 class Code(enum.IntEnum):

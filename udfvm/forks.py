@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import threading
 import time
-import weakref
+from _thread import RLock, get_ident
 from types import FrameType
-from typing import Final
+
+from udfvm.static_typing import Final
 
 _MAX_WAIT: Final = 10.0  # seconds
 _LOOK: Final = 0.001  # seconds between two checks
@@ -29,19 +29,26 @@ class ForkLock:
     ...     pass
     """
 
-    __slots__ = ("__weakref__", "lock")
+    __slots__ = ("_locks",)
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
-        _locks.add(self)
+        self._locks: dict[int, RLock] = {}  # by the process, of which this one has at most one
+
+    @property
+    def lock(self) -> RLock:
+        """The lock of this process."""
+        lock = self._locks.get(_forks.made)
+        # One step of the interpreter: all threads get the same.
+        return lock or self._locks.setdefault(_forks.made, RLock())
 
 
-_locks: Final[weakref.WeakSet[ForkLock]] = weakref.WeakSet()
+class _Forks:
+    """How many forks lie between this process and the one that imported udfvm."""
+
+    made = 0
 
 
-def _renew() -> None:
-    for each in list(_locks):
-        each.lock = threading.RLock()
+_forks: Final = _Forks()
 
 
 def _being_imported() -> set[str]:
@@ -77,7 +84,7 @@ def _drop_unfinished_imports() -> None:
 
     Such a thread may have begun after ``_await_imports``, or import what calls do not need.
     """
-    own = threading.get_ident()
+    own = get_ident()
     locks = getattr(importlib._bootstrap, "_module_locks", {})
     for name, reference in list(locks.items()):
         lock = reference()
@@ -90,7 +97,7 @@ def _drop_unfinished_imports() -> None:
 
 
 def _mend_child() -> None:
-    _renew()
+    _forks.made += 1
     _drop_unfinished_imports()
 
 

@@ -7,7 +7,7 @@ text reads the same in Python and in SQL).
 
 from __future__ import annotations
 
-from typing import Final
+from udfvm.static_typing import Final
 
 MAX_LENGTH: Final = 64 << 10  # bytes of a text, in UTF-8
 LINES: Final = "\n\t"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+
+from udfvm.static_typing import Final
 
 PACKAGE: Final = Path(__file__).resolve().parent
 GUEST: Final = PACKAGE / "_guest"  # the guest kernel and the runtimes, built

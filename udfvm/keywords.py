@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar, cast
 
 from udfvm.errors import OptionError
+from udfvm.static_typing import Any, Final, TypeVar, cast
 from udfvm.texts import listed
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

@@ -6,7 +6,8 @@ The build copies this for guests, so it imports nothing of udfvm.
 from __future__ import annotations
 
 import struct
-from typing import Final
+
+from udfvm.static_typing import Final
 
 ROW: Final = struct.Struct("<II")  # number of values, zero; the values follow, then texts and bytes
 VALUE: Final = struct.Struct("<IIQ")  # type; length and offset of text and bytes

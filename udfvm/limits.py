@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
 
 from udfvm.checks import (
     MAX_COUNT,
@@ -18,6 +17,7 @@ from udfvm.checks import (
 )
 from udfvm.errors import OptionError
 from udfvm.log import Log, check_log
+from udfvm.static_typing import Any, Final
 from udfvm.texts import format_size
 from udfvm.tuples import NamedTuple
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from udfvm.errors import OptionError
+from udfvm.static_typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 Stream = Literal["stdout", "stderr"]
 if TYPE_CHECKING:

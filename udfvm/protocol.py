@@ -6,7 +6,7 @@ Generated from ``guest/include/udfvm_abi.h``, which says what each one means, by
 
 from __future__ import annotations
 
-from typing import Final
+from udfvm.static_typing import Final
 
 ABI_VERSION: Final = 1
 PAGE_SIZE: Final = 0x1000

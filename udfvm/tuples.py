@@ -9,7 +9,8 @@ The build copies this into the guest, so it imports nothing else of udfvm.
 from __future__ import annotations
 
 from collections import namedtuple
-from typing import TYPE_CHECKING, Any
+
+from udfvm.static_typing import TYPE_CHECKING, Any
 
 __all__ = ["NamedTuple"]
 

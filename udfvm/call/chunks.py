@@ -5,10 +5,10 @@ where a function works row by row.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import CallTimeoutError, OutputLimitError
+from udfvm.static_typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
     from udfvm.call.runtime import RuntimeKeeper

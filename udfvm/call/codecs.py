@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from udfvm.codec.rows import RowCodec
+from udfvm.static_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from udfvm.codec.fixed_width import NumberBatches

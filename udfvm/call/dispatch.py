@@ -9,20 +9,17 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
-from udfvm.call.chunks import MANY_ROWS, all_rows
-from udfvm.call.guest_exceptions import guest_exception
 from udfvm.call.runtime import Runtime
 from udfvm.call.single_rows import SingleRows
 from udfvm.codec.value_codecs import PYTHON_CLASSES
-from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import (
     CallError,
     ForkedError,
 )
 from udfvm.load._bindings import changed
 from udfvm.protocol import REQUEST_BATCH, REQUEST_ROW
+from udfvm.static_typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from udfvm.types.arrow_types import JSON
 
 if TYPE_CHECKING:
@@ -225,6 +222,8 @@ class Calls(SingleRows):
         self, whole: Any, call: Callable[..., Any], copy: _Copy, spread: _Spread
     ) -> list[Any]:
         """Calls with all rows, by ``_call_with_numbers`` or ``_call_with_batch``."""
+        from udfvm.call.chunks import MANY_ROWS, all_rows
+
         if not spread or whole.num_rows < MANY_ROWS or not self.declaration.elementwise:
             return all_rows(call, self, whole, copy, 0)
         from udfvm.call.spreading import call_many
@@ -274,6 +273,8 @@ class Calls(SingleRows):
         runtime, vm = self.take_vm(windows)
         try:
             if size > vm.input_capacity:
+                from udfvm.codec.window import TooLargeForWindowError
+
                 raise TooLargeForWindowError(size, vm.input_capacity)
             length = writer.write(vm.input(size), batch)
         except BaseException:
@@ -289,5 +290,7 @@ class Calls(SingleRows):
             copy and functools.partial(copy, first_row, rows),
         )
         if status:
+            from udfvm.call.guest_exceptions import guest_exception
+
             raise guest_exception(reply, self._name, first_row, rows, self._parameters)
         return codec.reply(reply, rows, is_data)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from udfvm.static_typing import TYPE_CHECKING
 from udfvm.types.arrow_types import Parameter
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from udfvm.guest_text import shown
 from udfvm.log import Log, Stream, is_logger
+from udfvm.static_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from udfvm.vmm.callbacks import BoundLog, Printed

@@ -4,21 +4,23 @@ nothing is to do.
 
 from __future__ import annotations
 
+import functools
 import os
-import threading
 import time
-import weakref
+from _thread import allocate_lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from udfvm.call.jail import jail_options
 from udfvm.checks import check_count, check_seconds, options_of, shown
 from udfvm.errors import OptionError
 from udfvm.forks import ForkLock
 from udfvm.keywords import checks_options
+from udfvm.static_typing import TYPE_CHECKING, Final, Protocol, Self
 from udfvm.tuples import NamedTuple
 
 if TYPE_CHECKING:
+    import threading
+    import weakref
     from concurrent.futures import Future
 
     from udfvm.images.spec import BaseSpec
@@ -118,10 +120,10 @@ class Pool:
             self.tenant = _checked_tenant(tenant)
             self.jail, self.cgroup = jail_options(jail, cgroup)
         self._begin()
-        _pools.add(self)
+        _register(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._image_pools: dict[bytes, ImagePool] = {}
         self._closed = False
         self._trimmer: threading.Thread | None = None
@@ -199,6 +201,7 @@ class Pool:
         Returns a future of the number of VMs that were made ready; its exception is what building
         an image raised, or ``BusyError``.
         """
+        import threading
         from concurrent.futures import Future
 
         count = min(check_count("Pool.warm: vms", vms, 1), self.size)
@@ -272,6 +275,9 @@ class Pool:
         """Called where more than one VM of a base image is in use, or one took much memory: when
         that is over, some will be idle.
         """
+        import threading
+        import weakref
+
         with self._lock:
             if self._trimmer is None:
                 self._trimmer = threading.Thread(
@@ -319,9 +325,10 @@ def _of_tenant(size: int, settings: _Settings) -> Pool:
     """Returns the pool of a tenant that came from another process: one for each of its settings."""
     key = (size, settings)
     with _arrived_lock.lock:
-        pool = _arrived.get(key)
+        arrived = _arrived()
+        pool = arrived.get(key)
         if pool is None:
-            pool = _arrived[key] = Pool(size, **settings._asdict())
+            pool = arrived[key] = Pool(size, **settings._asdict())
         return pool
 
 
@@ -336,16 +343,40 @@ def _trim(reference: weakref.ref[Pool]) -> None:
             return
 
 
-_pools: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
-_default: Final = Pool()
-_arrived: Final[weakref.WeakValueDictionary[tuple[object, ...], Pool]] = (
-    weakref.WeakValueDictionary()
-)
+# Weak references to the other pools: a process that has the default pool alone needs no weakref.
+
+
+@functools.cache
+def _others() -> weakref.WeakSet[Pool]:
+    import weakref
+
+    return weakref.WeakSet()
+
+
+@functools.cache
+def _arrived() -> weakref.WeakValueDictionary[tuple[object, ...], Pool]:
+    import weakref
+
+    return weakref.WeakValueDictionary()
+
+
 _arrived_lock: Final = ForkLock()
+_first: Final[list[Pool]] = []  # the default one
+
+
+def _register(pool: Pool) -> None:
+    """Lets forked children begin the pool anew."""
+    if _first:
+        _others().add(pool)
+    else:
+        _first.append(pool)
+
+
+_default: Final = Pool()
 
 
 def _after_fork() -> None:
-    for pool in list(_pools):
+    for pool in (*_first, *_others()):
         closed = pool._closed
         pool._begin()
         pool._closed = closed

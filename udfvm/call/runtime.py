@@ -5,11 +5,11 @@ forgotten when names in the function mean other objects, renewed in forked child
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from udfvm.call.codecs import Codecs
 from udfvm.forks import ForkLock
 from udfvm.load._bindings import changed
+from udfvm.static_typing import TYPE_CHECKING, Any, Protocol, Self
 from udfvm.tuples import NamedTuple
 
 if TYPE_CHECKING:
@@ -161,6 +161,8 @@ class RuntimeKeeper:
 
     def _build(self) -> Runtime:
         from udfvm import vmm
+
+        vmm.foresee_vm()  # the imports take as long
         from udfvm.call import output
         from udfvm.images.layer import udf_layer
         from udfvm.vmm.callbacks import bind_host_functions

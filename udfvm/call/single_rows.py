@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from udfvm.call.guest_exceptions import guest_exception
 from udfvm.call.runtime import Runtime, RuntimeKeeper
 from udfvm.errors import ForkedError, InputTooLargeError, OutputLimitError
 from udfvm.limits import WINDOW
 from udfvm.protocol import REQUEST_ROW
+from udfvm.static_typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from udfvm.call.chunks import TooLarge
@@ -64,6 +63,8 @@ class SingleRows(RuntimeKeeper):
         if self._takes_numbers and self._call_numbers is None:
             self._keep_numbers(rows)
         if status:
+            from udfvm.call.guest_exceptions import guest_exception
+
             raise guest_exception(reply, self._name, parameters=self._parameters)
         return rows.decode(reply)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from udfvm.errors import TypeMappingError
+from udfvm.static_typing import Final
 from udfvm.types.arrow_types import Kind, Parameter, Type
 
 #: The masked dtypes of pandas, by types of Arrow.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from udfvm.errors import ProtocolError
+from udfvm.static_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np

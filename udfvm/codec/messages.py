@@ -5,9 +5,9 @@ Message.fbs of Apache Arrow).
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from udfvm.codec.flatbuffers import Table
+from udfvm.static_typing import Final
 from udfvm.tuples import NamedTuple
 
 PREFIX: Final = struct.Struct("<II")  # CONTINUATION, and bytes of the metadata that follow

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, Final
 
 from udfvm.layouts import ROW
+from udfvm.static_typing import Any, Final
 from udfvm.types.arrow_types import Kind, Parameter
 
 #: Makes a row of as many arguments as there are parameters.

@@ -6,11 +6,11 @@ A batch of a thousand numbers takes less time to compute than pyarrow takes to w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import pyarrow as pa
 
 from udfvm.codec.messages import END_OF_STREAM, BatchTemplate
+from udfvm.static_typing import Final
 from udfvm.tuples import NamedTuple
 from udfvm.vmm import copy
 

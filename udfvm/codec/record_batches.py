@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -25,6 +24,7 @@ from udfvm.codec.number_streams import NumberCodec, NumberReplies, is_number
 from udfvm.codec.reply_columns import column_of
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import ProtocolError
+from udfvm.static_typing import TYPE_CHECKING
 from udfvm.tuples import NamedTuple
 from udfvm.types.array_conversions import anchored
 from udfvm.types.nested import holds_others

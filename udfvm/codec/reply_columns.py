@@ -16,13 +16,13 @@ lists. So there is a bound for these, which grows with the bytes of the reply.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from udfvm.codec.bounds import check_bounds
 from udfvm.codec.messages import BatchMetadata
+from udfvm.static_typing import Final
 
 _ALIGNMENT: Final = 8  # bytes; the widest value of a buffer
 _MAX_VALUES_WITHOUT_BYTES: Final = 2**20  # in lists, and so many more for each byte of the reply:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any, Final
 
 from udfvm.codec.number_rows import MAX_NUMBERS, RowEncoder, are_exact, fast_encoder, number_packer
 from udfvm.codec.stored_values import NoPythonValueError
@@ -12,6 +11,7 @@ from udfvm.codec.value_codecs import codec_of, decoder_of, zero
 from udfvm.errors import ProtocolError, TypeMappingError
 from udfvm.layouts import INTEGER, REAL, ROW, VALUE
 from udfvm.protocol import TYPE_NULL
+from udfvm.static_typing import Any, Final
 from udfvm.types.arrow_types import Parameter, ResultType
 
 _NULL_VALUE: Final = INTEGER.pack(TYPE_NULL, 0, 0)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from udfvm.layouts import INTEGER
+from udfvm.static_typing import Any
 from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Parameter, Type
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from udfvm.codec.argument_errors import argument_error, wrong_value
 from udfvm.codec.bounds import bytes_in
 from udfvm.layouts import VALUE
-from udfvm.types.conversions import Loss, short
+from udfvm.static_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter, Type
@@ -22,6 +21,7 @@ def bytes_at(data: bytes, offset: int) -> bytes:
 
 def encode_interval(function: str, parameter: Parameter, value: object) -> bytes:
     """Returns the text of an interval. Raises TypeMappingError."""
+    from udfvm.types.conversions import Loss, short
     from udfvm.types.intervals import is_interval, text_from_interval
 
     if not is_interval(value):
@@ -41,6 +41,7 @@ def interval_decoder(type_: Type) -> Callable[[bytes, int], object]:
 
 def encode_decimal(function: str, parameter: Parameter, value: Any) -> bytes:
     """Returns the text of a decimal or integer. Raises TypeMappingError."""
+    from udfvm.types.conversions import Loss
     from udfvm.types.decimals import exact_decimal, text_from_decimal
 
     is_integer = isinstance(value, int) and not isinstance(value, bool)

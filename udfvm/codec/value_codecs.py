@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import operator
 import sys
-from typing import Any, Final
 
 from udfvm.checks import is_real
 from udfvm.codec.argument_errors import argument_error, wrong_value
-from udfvm.codec.json_values import json_value
 from udfvm.codec.stored_values import Decoder, ValueCodec
 from udfvm.codec.text_codecs import (
     bytes_at,
@@ -23,8 +21,8 @@ from udfvm.codec.text_codecs import (
     interval_decoder,
 )
 from udfvm.layouts import INTEGER, REAL
+from udfvm.static_typing import Any, Final
 from udfvm.types.arrow_types import JSON, Kind, Parameter, RowType, Type
-from udfvm.types.conversions import Loss, exact_float, short, surrogate_of
 
 #: Classes whose instances, and None, are looked at by encoders alone: nothing else stands for null
 #: among them, and none is an array. Those of datetime are here since a function took one of them:
@@ -105,6 +103,8 @@ def _encode_int(function: str, parameter: Parameter, value: Any) -> int:
         raise wrong_value(function, parameter, value) from None
     smallest, largest = parameter.type.integer_range
     if not smallest <= integer <= largest:
+        from udfvm.types.conversions import short
+
         raise argument_error(
             function, parameter, f"is {short(integer)}, out of the range of {parameter.type}"
         )
@@ -121,6 +121,8 @@ def _encode_float(function: str, parameter: Parameter, value: object) -> float:
         return value
     if not is_real(value):
         raise wrong_value(function, parameter, value)
+    from udfvm.types.conversions import Loss, exact_float
+
     try:
         return exact_float(value, parameter.type.name)
     except Loss as loss:
@@ -139,12 +141,16 @@ def _encode_text(function: str, parameter: Parameter, value: object) -> bytes:
     try:
         return value.encode()
     except UnicodeEncodeError as error:
+        from udfvm.types.conversions import surrogate_of
+
         advice = "pass text.encode('utf-8', 'replace').decode()"
         raise argument_error(function, parameter, f"{surrogate_of(error)}: {advice}") from None
 
 
 def _text_decoder(type_: Type) -> Decoder:
     if type_ == JSON:
+        from udfvm.codec.json_values import json_value
+
         return lambda data, offset: json_value(bytes_at(data, offset).decode())
     return lambda data, offset: bytes_at(data, offset).decode()
 

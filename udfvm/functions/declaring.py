@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Unpack, overload
 
 from udfvm.checks import check_switch, options_of, shown
 from udfvm.errors import SignatureError
@@ -11,6 +10,7 @@ from udfvm.functions.function import Function
 from udfvm.functions.options import ELSEWHERE, ScalarPythonOptions, parsed_options
 from udfvm.functions.scalar import ScalarFunction, ScalarProgram
 from udfvm.keywords import checks_options
+from udfvm.static_typing import Unpack, overload
 from udfvm.types.signatures import takes_any_number
 
 _InputTypes = Sequence[object] | Mapping[str, object] | None

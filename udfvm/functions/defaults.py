@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
 
 from udfvm.codec.rows import encode_value
 from udfvm.codec.value_codecs import has_codec, is_python_value
 from udfvm.errors import SignatureError, TypeMappingError
+from udfvm.static_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter

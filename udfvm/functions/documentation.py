@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from udfvm.static_typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import inspect

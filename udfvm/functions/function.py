@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from udfvm.call.dispatch import Calls
 from udfvm.call.pool import Pool, pool_of
@@ -15,6 +14,7 @@ from udfvm.functions.options import ELSEWHERE, ScalarPythonOptions, parsed_optio
 from udfvm.keywords import check_options, nearest, option_names
 from udfvm.limits import Limits
 from udfvm.load.declaration import Declaration, DeclaredFunction, Isolation
+from udfvm.static_typing import TYPE_CHECKING, Any, Final, Self, Unpack
 from udfvm.texts import counted_between
 from udfvm.types.arrow_types import Parameter, ResultType
 

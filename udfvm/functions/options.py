@@ -7,12 +7,12 @@ them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypedDict
 
 from udfvm.call.pool import Pool
 from udfvm.limits import Limits
 from udfvm.load.declaration import Isolation
 from udfvm.log import Log
+from udfvm.static_typing import Any, Final, TypedDict
 
 
 class Options(TypedDict, total=False):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from udfvm.load.declaration import Column, Form, Language
+from udfvm.static_typing import TYPE_CHECKING, Any, ClassVar
 from udfvm.tuples import NamedTuple
 from udfvm.types.signatures import Signature
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from udfvm.call.runtime import Loading
 from udfvm.errors import SignatureError
 from udfvm.functions.options import PythonOptions
 from udfvm.functions.program import Program
 from udfvm.limits import WINDOW
+from udfvm.static_typing import TYPE_CHECKING, Any
 from udfvm.texts import counted
 
 if TYPE_CHECKING:
@@ -46,10 +46,13 @@ class PythonProgram(Program):
     def capture(self, declaration: Declaration) -> Bindings:
         """Captures what the names in the function, and in user code that it refers to, mean now."""
         from udfvm.load.bindings import capture
-        from udfvm.load.records import referred_to
 
         offered = declaration.host_functions
-        referring = referred_to(self.function, declaration.parameters)
+        referring: object = self.function
+        if any(each.shape for each in declaration.parameters):
+            from udfvm.load.records import referred_to
+
+            referring = referred_to(self.function, declaration.parameters)
         return capture(referring, offered.functions() if offered else ())
 
     def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
@@ -60,9 +63,12 @@ class PythonProgram(Program):
         from udfvm.images.spec import BaseSpec
         from udfvm.load.identity import of_pickled, of_self_contained
         from udfvm.load.libraries import packages_of
-        from udfvm.load.records import with_records
 
-        function = with_records(self.function, declaration.parameters)
+        function = self.function
+        if any(each.shape for each in declaration.parameters):
+            from udfvm.load.records import with_records
+
+            function = with_records(self.function, declaration.parameters)
 
         @functools.cache
         def pickled() -> PickledFunction:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from udfvm.errors import SignatureError
 from udfvm.functions.defaults import check_defaults
@@ -12,6 +11,7 @@ from udfvm.functions.options import ScalarPythonOptions
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
 from udfvm.keywords import checks_keywords
+from udfvm.static_typing import TYPE_CHECKING, Any
 from udfvm.types.hints import hints_of
 from udfvm.types.signatures import refuse_generators, signature_of
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Final
 
 from udfvm import vmm
 from udfvm.errors import BuildError
@@ -15,6 +14,7 @@ from udfvm.images.opened import open_cached
 from udfvm.images.spec import MIN_MEMORY, BaseSpec, base_key, boot_payload
 from udfvm.installation import GUEST
 from udfvm.limits import DEFAULT_MEMORY, SCRATCH, Limits
+from udfvm.static_typing import Final
 from udfvm.texts import format_size
 
 

@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
 
 from udfvm import vmm
 from udfvm.errors import CacheError, ImageError
@@ -36,6 +35,7 @@ from udfvm.images.cache_listing import (
     stored_bytes,
 )
 from udfvm.images.opened import open_cached
+from udfvm.static_typing import Any, Final
 from udfvm.tuples import NamedTuple
 
 _IMAGES: Final = (".base", ".layer")

@@ -14,11 +14,11 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
 
 from udfvm import vmm
 from udfvm.errors import CacheError, HostError
 from udfvm.limits import parse_size
+from udfvm.static_typing import Final
 
 DEFAULT_SIZE: Final = 8 << 30
 _ADVICE: Final = {

@@ -11,10 +11,10 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
 
 from udfvm.errors import CacheError
 from udfvm.images.cache_files import cache_directory
+from udfvm.static_typing import Any, Final
 from udfvm.tuples import NamedTuple
 
 REPLIES: Final = (".compiled", ".description")

@@ -7,10 +7,10 @@ import functools
 import os
 import site
 import sys
-from typing import TYPE_CHECKING, Final
 
 from udfvm import vmm
 from udfvm.installation import GUEST
+from udfvm.static_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from udfvm.images.hostfs import HostFS

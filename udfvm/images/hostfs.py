@@ -16,7 +16,8 @@ import functools
 import os
 import stat
 from collections.abc import Callable, Iterable
-from typing import Final
+
+from udfvm.static_typing import Final
 
 _SYS_OPENAT2: Final = 437
 _RESOLVE_NO_MAGICLINKS: Final = 0x02

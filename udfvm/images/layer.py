@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
 
 from udfvm import errors, vmm
 from udfvm.guest_text import shown
@@ -12,6 +11,7 @@ from udfvm.images.cache_files import cache_directory
 from udfvm.images.opened import open_cached
 from udfvm.limits import DEFAULT_LOG, Limits
 from udfvm.protocol import REQUEST_LOAD
+from udfvm.static_typing import Final
 
 _NOT_READY: Final = "; the function was not ready by then"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any
 
 from udfvm import vmm
 from udfvm.images.system_calls import syscall_name
+from udfvm.static_typing import Any
 
 
 def build_report(vm: vmm.VM, log: str, seconds: float, **more: Any) -> bytes:

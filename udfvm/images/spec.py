@@ -6,12 +6,12 @@ import os
 import struct
 import sys
 from collections.abc import Callable
-from typing import Final
 
 from udfvm import errors, vmm
 from udfvm.images.host import ENVIRONMENT, host_key, package_directories
 from udfvm.installation import GUEST
 from udfvm.limits import DEFAULT_MEMORY, WINDOW
+from udfvm.static_typing import Final
 from udfvm.tuples import NamedTuple
 
 _NATIVE_SIZE: Final = 24 << 20  # bytes for the native runtime, its libraries, heap and stack

@@ -2,6 +2,7 @@
  * See bindings.py. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <opcode.h>
 
 static PyObject *absent; /* stands for what a name does not mean yet */
 static PyObject *length; /* as a key: of the binding that is the number of keys */
@@ -76,7 +77,8 @@ PyMODINIT_FUNC PyInit__bindings(void)
     absent = module ? PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type) : NULL;
     length = absent ? PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type) : NULL;
     if (length && PyModule_AddObjectRef(module, "ABSENT", absent) == 0 &&
-        PyModule_AddObjectRef(module, "LENGTH", length) == 0)
+        PyModule_AddObjectRef(module, "LENGTH", length) == 0 &&
+        PyModule_AddIntMacro(module, IMPORT_NAME) == 0)
         return module;
     Py_XDECREF(module);
     return NULL;

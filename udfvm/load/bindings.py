@@ -17,13 +17,11 @@ import gc
 import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from opcode import opmap
-from typing import Any, Final
 
-from udfvm.load._bindings import ABSENT, LENGTH, changed
+from udfvm.load._bindings import ABSENT, IMPORT_NAME, LENGTH, changed
 from udfvm.load.declaration import DeclaredFunction
 from udfvm.load.libraries import is_library, is_third_party, is_user_module
-from udfvm.load.reductions import is_single_dispatch
+from udfvm.static_typing import Any, Final
 
 __all__ = ["Bindings", "capture", "changed"]
 
@@ -127,6 +125,8 @@ class _Walk:
         if is_library(function.__code__.co_filename):
             # It may be a decorator's: its closure holds the decorated function, and its own code
             # is not user code.
+            from udfvm.load.reductions import is_single_dispatch
+
             if is_single_dispatch(function):
                 self._mapping(function.registry)  # type: ignore[attr-defined]
             self._visit_all(map(_content, function.__closure__ or ()))
@@ -200,9 +200,15 @@ def names_in(code: types.CodeType) -> Iterator[str]:
             yield from names_in(constant)
 
 
+def imports_modules(code: types.CodeType) -> bool:
+    """Returns True if code has an import statement, nested code left out."""
+    # CPython's instructions are pairs of bytes: an opcode and its argument.
+    return IMPORT_NAME in code.co_code[::2]
+
+
 def _has_imports(code: types.CodeType) -> bool:
     nested: Iterable[object] = code.co_consts
-    return opmap["IMPORT_NAME"] in code.co_code[::2] or any(
+    return imports_modules(code) or any(
         isinstance(constant, types.CodeType) and _has_imports(constant) for constant in nested
     )
 

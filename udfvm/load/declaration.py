@@ -5,9 +5,9 @@ language.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from udfvm.limits import Limits
+from udfvm.static_typing import TYPE_CHECKING, Any, Literal, Protocol
 from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Parameter, ResultType, Type
 

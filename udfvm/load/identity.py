@@ -12,10 +12,10 @@ import os
 import sys
 import types
 from collections.abc import Callable, Mapping
-from opcode import opmap
-from typing import TYPE_CHECKING, Any, Final
 
+from udfvm.load.bindings import imports_modules
 from udfvm.load.libraries import is_library
+from udfvm.static_typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from udfvm.load.declaration import Declaration
@@ -112,8 +112,7 @@ def _code(code: types.CodeType, namespace: Mapping[str, object]) -> tuple[object
     """Hashes all of a code object, nested ones included."""
     if any(name in namespace or name in _NOTED for name in code.co_names):
         raise _RefersOutside
-    # CPython's instructions are pairs of bytes: an opcode and its argument.
-    if opmap["IMPORT_NAME"] in code.co_code[::2]:
+    if imports_modules(code):
         raise _RefersOutside
     return (
         code.co_name,

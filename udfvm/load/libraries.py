@@ -9,11 +9,11 @@ import sys
 import types
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
 
 from udfvm.checks import shown
 from udfvm.errors import OptionError
 from udfvm.installation import PACKAGE
+from udfvm.static_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec

@@ -18,7 +18,6 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
 
 import cloudpickle
 
@@ -48,6 +47,7 @@ from udfvm.load.user_modules import (
     mentioned_names,
     user_modules,
 )
+from udfvm.static_typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from udfvm.load.declaration import OfferedFunctions

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from udfvm.load.reductions import GuestModule
+from udfvm.static_typing import Any
 from udfvm.types.arrow_types import Parameter
 from udfvm.types.records import Shape, classes_in
 
@@ -23,6 +22,8 @@ class WithRecords:
         self._shapes = tuple(shapes)
 
     def __reduce__(self) -> tuple[object, ...]:
+        from udfvm.load.reductions import GuestModule
+
         maker = "AggregateWithRecords" if isinstance(self.function, type) else "with_records"
         made = operator.methodcaller(maker, self.function, self._shapes)
         return made, (GuestModule("_udfvm_records"),)

@@ -15,9 +15,9 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, Final
 
 from udfvm.load.libraries import is_user_module
+from udfvm.static_typing import Any, Final
 from udfvm.tuples import NamedTuple
 
 #: What ``__reduce__`` returns: a callable, its arguments and optionally a state.

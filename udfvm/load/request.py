@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from udfvm.errors import OptionError, TypeMappingError
 from udfvm.load.pickling import PickledFunction, load_payload
+from udfvm.static_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,10 +6,10 @@ import functools
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Final
 
 from udfvm.load.bindings import ATOMS, names_in
 from udfvm.load.libraries import is_library, is_user_module
+from udfvm.static_typing import Any, Final
 
 _OF_EVERY_CLASS: Final = frozenset({"__dict__", "__weakref__", "__module__", "__doc__"})
 

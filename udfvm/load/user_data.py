@@ -8,10 +8,10 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
 
 from udfvm.errors import SignatureError
 from udfvm.load.user_modules import UserModule
+from udfvm.static_typing import Final
 
 MAX_DATA: Final = 64 << 20  # bytes of all data that is shipped with a function
 

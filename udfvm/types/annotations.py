@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-import types
-import typing
-from typing import Annotated, Any, Final, Union
 
+from udfvm.static_typing import Any, Final
 from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Container, Type, declared, named
-from udfvm.types.nested import quoted
+from udfvm.types.forms import (
+    arguments_of,
+    is_form,
+    is_made_by,
+    is_typed_dict,
+    is_union,
+    origin_of,
+)
 from udfvm.types.records import Shape, fields_of, is_record
 from udfvm.types.unknown_types import SEE_TYPES
-
-_ALIAS: Final[Any] = getattr(typing, "TypeAliasType", None)
 
 _ARROW_ARRAYS: Final = {
     "NullArray": "null",
@@ -69,21 +72,21 @@ NO_ANNOTATION: Final = Annotation(None, False, None)
 _ANY: Final = Annotation(None, False, None)  # another object, since errors tell the two apart
 
 
-def annotation_of(annotation: object) -> Annotation:
+def annotation_of(annotation: Any) -> Annotation:
     """Returns the meaning of an annotation of a parameter or result. Raises ValueError if it has
     none.
     """
-    if annotation is Any:
+    if is_form(annotation, "Any"):
         return _ANY
-    origin = typing.get_origin(annotation)
-    if origin is Annotated:
-        return annotation_of(typing.get_args(annotation)[0])
-    if isinstance(annotation, typing.NewType):
+    origin = origin_of(annotation)
+    if is_form(origin, "Annotated"):
+        return annotation_of(arguments_of(annotation)[0])
+    if is_made_by(annotation, "NewType"):
         return annotation_of(annotation.__supertype__)
-    if _ALIAS is not None and isinstance(annotation, _ALIAS):
+    if is_made_by(annotation, "TypeAliasType"):
         return annotation_of(annotation.__value__)
-    if origin in (Union, types.UnionType):
-        alternatives = typing.get_args(annotation)
+    if is_union(origin):
+        alternatives = arguments_of(annotation)
         others = [alternative for alternative in alternatives if alternative is not type(None)]
         if len(others) != 1:
             raise ValueError(f"{annotation} allows more than one type: choose one ({SEE_TYPES})")
@@ -91,7 +94,7 @@ def annotation_of(annotation: object) -> Annotation:
         return inner._replace(nullable=inner.nullable or len(others) < len(alternatives))
     if annotation in (list, dict):
         raise ValueError(_OPEN[annotation])
-    array = _from_array_class(annotation if origin is None else origin, typing.get_args(annotation))
+    array = _from_array_class(annotation if origin is None else origin, arguments_of(annotation))
     found = array or _nested_of(annotation)
     if found is None and (better := _suggested(annotation)):
         raise ValueError(f"{annotation} is not a supported type: annotate {better} ({SEE_TYPES})")
@@ -130,9 +133,9 @@ def _suggested(annotation: Any) -> str | None:
     """Returns what to annotate in the place of a class or form that has no type; None if nobody
     knows.
     """
-    origin = typing.get_origin(annotation) or annotation
-    if origin is typing.Literal:
-        classes = {type(each).__name__ for each in typing.get_args(annotation)}
+    origin = origin_of(annotation) or annotation
+    if is_form(origin, "Literal"):
+        classes = {type(each).__name__ for each in arguments_of(annotation)}
         return f"{classes.pop()}, the type of its values" if len(classes) == 1 else None
     if not isinstance(origin, type):
         return None
@@ -154,12 +157,12 @@ def _nested_of(annotation: object, outer: tuple[object, ...] = ()) -> Annotation
 
     Raises ValueError if a part has no type.
     """
-    arguments = typing.get_args(annotation)
-    if typing.get_origin(annotation) is list and len(arguments) == 1:
+    arguments = arguments_of(annotation)
+    if origin_of(annotation) is list and len(arguments) == 1:
         item = _held(arguments[0], outer)
         shape = None if item.shape is None else ("list", item.shape)
         return Annotation(named(f"list<item: {item.type}>"), False, None, shape)
-    if typing.get_origin(annotation) is dict and len(arguments) == 2:
+    if origin_of(annotation) is dict and len(arguments) == 2:
         key, value = (_held(each, outer) for each in arguments)
         if key.shape is not None or key.nullable:
             raise ValueError(f"{arguments[0]} is not a supported type of keys")
@@ -171,6 +174,8 @@ def _nested_of(annotation: object, outer: tuple[object, ...] = ()) -> Annotation
 def _struct_of(cls: Any, outer: tuple[object, ...]) -> Annotation:
     if cls in outer:
         raise ValueError(f"{cls.__name__} contains itself: a struct must have a fixed depth")
+    from udfvm.types.nested import quoted
+
     fields, shapes = [], {}
     for field in fields_of(cls):
         try:
@@ -179,7 +184,7 @@ def _struct_of(cls: Any, outer: tuple[object, ...]) -> Annotation:
             raise ValueError(f"{cls.__name__}: field {field.name!r}: {error}") from error
         fields.append(f"{quoted(field.name)}: {held.type}")
         shapes[field.name] = held.shape, field.optional and not held.nullable
-    make = dict if typing.is_typeddict(cls) else cls
+    make = dict if is_typed_dict(cls) else cls
     is_dict = make is dict and not any(shape or optional for shape, optional in shapes.values())
     shape = None if is_dict else ("record", make, shapes)
     return Annotation(named(f"struct<{', '.join(fields)}>"), False, None, shape)
@@ -196,8 +201,8 @@ def _held(annotation: Any, outer: tuple[object, ...]) -> Annotation:
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:
     """Returns ``T`` of ``T | None``, and True if it was one."""
-    if typing.get_origin(annotation) in (Union, types.UnionType):
-        others = [each for each in typing.get_args(annotation) if each is not type(None)]
+    if is_union(origin_of(annotation)):
+        others = [each for each in arguments_of(annotation) if each is not type(None)]
         if len(others) == 1:
             return others[0], True
     return annotation, False
@@ -242,7 +247,7 @@ def _numpy_element(arguments: tuple[Any, ...]) -> Type | None:
     """Returns the type in ``ndarray[shape, dtype[T]]``; None if it is open."""
     if len(arguments) != 2:
         return None
-    elements = typing.get_args(arguments[1])
+    elements = arguments_of(arguments[1])
     if not elements or not isinstance(elements[0], type):
         return None
     name = elements[0].__name__.rstrip("_")
@@ -253,7 +258,7 @@ def is_json(annotation: object) -> bool:
     """Returns True if values of an annotation are dictionaries or lists: ``dict``, ``list[float]``,
     a class that stands for a struct.
     """
-    origin = typing.get_origin(annotation) or annotation
+    origin = origin_of(annotation) or annotation
     return is_record(origin) or (isinstance(origin, type) and issubclass(origin, (dict, list)))
 
 

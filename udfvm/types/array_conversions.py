@@ -6,8 +6,7 @@ udfvm, and pyarrow only when it converts arrays.
 
 from __future__ import annotations
 
-from typing import Any, Final
-
+from udfvm.static_typing import Any, Final
 from udfvm.types.conversions import FIXED_BINARY, TIMESTAMP, Loss, Refused, Rule, rule, short
 from udfvm.types.nested import holds_others
 from udfvm.types.nested_conversions import (

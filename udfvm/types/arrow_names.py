@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final
 
+from udfvm.static_typing import TYPE_CHECKING
 from udfvm.types.encodings import encoded_type, encoding_of
+from udfvm.types.names import JSON_NAME
 from udfvm.types.nested import Nested, take_apart
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-JSON_NAME: Final = "json"
 
 
 @functools.cache

@@ -3,30 +3,27 @@ are stored.
 
 A type has an Arrow form (batches) and, with few exceptions, a row form (calls of one row). Its
 identity is the name that pyarrow prints for it, so that declaring a function imports nothing;
-pyarrow is imported when the Arrow form is first needed.
+pyarrow is imported when the Arrow form is first needed, and what reads composed names, such as
+those of lists and timestamps, when there is one.
 """
 
 from __future__ import annotations
 
 import enum
 import functools
-import re
 import sys
-from typing import TYPE_CHECKING, Final
 
 from udfvm import protocol
+from udfvm.static_typing import TYPE_CHECKING, Final
 from udfvm.tuples import NamedTuple
-from udfvm.types.arrow_names import JSON_NAME, arrow_type
-from udfvm.types.column_types import is_stream
-from udfvm.types.conversions import FIXED_BINARY, INTERVAL, integer_range
-from udfvm.types.encodings import decoded, encoding_of
-from udfvm.types.nested import ITEM, KEY, VALUE, Field, Nested, take_apart, type_name
+from udfvm.types.names import INTERVAL, JSON_NAME
 from udfvm.types.records import Shape
-from udfvm.types.time_names import duration_unit, time_unit, timestamp_parts
 from udfvm.types.unknown_types import unsupported
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from udfvm.types.nested import Nested
 
 
 class Kind(enum.Enum):
@@ -103,6 +100,8 @@ class Type(NamedTuple):
     @property
     def arrow(self) -> pa.DataType:
         """The pyarrow type."""
+        from udfvm.types.arrow_names import arrow_type
+
         return arrow_type(self.name)
 
     @property
@@ -113,7 +112,11 @@ class Type(NamedTuple):
     @property
     def as_declared_decoded(self) -> pa.DataType:
         """The pyarrow type as it was declared, without encodings and extension types."""
-        return self.arrow if self.exact is None else decoded(self.exact)
+        if self.exact is None:
+            return self.arrow
+        from udfvm.types.encodings import decoded
+
+        return decoded(self.exact)
 
     def field(self, name: str, nullable: bool = True) -> pa.Field:
         """Returns a field of the type as it was declared."""
@@ -124,11 +127,15 @@ class Type(NamedTuple):
     @property
     def integer_range(self) -> tuple[int, int]:
         """The smallest and largest value of an integer type."""
+        from udfvm.types.conversions import integer_range
+
         return integer_range(self.name)
 
     @property
     def timezone(self) -> str | None:
         """The time zone of a timestamp; None if it has none, and for other types."""
+        from udfvm.types.time_names import timestamp_parts
+
         parts = timestamp_parts(self.name)
         return parts[1] if parts else None
 
@@ -137,12 +144,18 @@ class Type(NamedTuple):
         """The unit of a timestamp, time of day or duration: ``s``, ``ms``, ``us`` or ``ns``; None
         for other types.
         """
+        from udfvm.types.time_names import duration_unit, time_unit, timestamp_parts
+
         parts = timestamp_parts(self.name)
         return parts[0] if parts else time_unit(self.name) or duration_unit(self.name)
 
     @property
     def size(self) -> int | None:
         """The bytes of a value of ``fixed_size_binary``; None for other types."""
+        if self.name in _KINDS:
+            return None
+        from udfvm.types.conversions import FIXED_BINARY
+
         match = FIXED_BINARY.fullmatch(self.name)
         return int(match[1]) if match else None
 
@@ -164,6 +177,8 @@ class Type(NamedTuple):
     @property
     def is_stream(self) -> bool:
         """True if calls of table functions and aggregates from Python carry it as Arrow streams."""
+        from udfvm.types.column_types import is_stream
+
         return is_stream(self.name)
 
     def __str__(self) -> str:
@@ -258,8 +273,6 @@ _CLASSES_OF_MODULES: Final = (
 # Types that pyarrow names and has no class of arrays for.
 _WITHOUT_CLASSES: Final = frozenset({"month_interval", "day_time_interval"})
 
-_ZONE: Final = re.compile(r"(timestamp\[(?:s|ms|us|ns),)tz=")
-
 
 @functools.cache
 def named(name: str) -> Type:
@@ -269,8 +282,19 @@ def named(name: str) -> Type:
 
     Raises ValueError for a name that is not a supported type.
     """
-    name = _ZONE.sub(r"\1 tz=", name.strip())
+    name = name.strip()
     name = _ALIASES.get(name, name)
+    return Type(name, *_KINDS[name]) if name in _KINDS else _named_composed(name)
+
+
+def _named_composed(name: str) -> Type:
+    """Returns the type of a name that has parts, or of an unknown one."""
+    from udfvm.types.conversions import FIXED_BINARY
+    from udfvm.types.encodings import encoding_of
+    from udfvm.types.nested import take_apart
+    from udfvm.types.time_names import timestamp_parts, with_space
+
+    name = with_space(name)
     if (encoding := encoding_of(name)) is not None:
         return named(encoding.decoded)
     if (nested := take_apart(name)) is not None:
@@ -289,9 +313,7 @@ def named(name: str) -> Type:
             f"{name!r} is not a supported type: pyarrow has no arrays of it; cast it to {INTERVAL}"
             " where it comes from"
         )
-    if name not in _KINDS:
-        raise unsupported(name, (*_KINDS, *_ALIASES))
-    return Type(name, *_KINDS[name])
+    raise unsupported(name, (*_KINDS, *_ALIASES))
 
 
 _NESTED_KINDS: Final = {
@@ -303,6 +325,8 @@ _NESTED_KINDS: Final = {
 
 
 def _named_nested(nested: Nested) -> Type:
+    from udfvm.types.nested import ITEM, KEY, VALUE, Field, take_apart
+
     if nested.mode is not None or nested.container == "struct":
         names = [field.name for field in nested.fields]
     else:
@@ -339,6 +363,9 @@ def declared(specification: object) -> Type:
         if module in sys.modules and specification is getattr(sys.modules[module], class_):
             return named(name)
     if _is_arrow_type(specification):
+        from udfvm.types.encodings import decoded
+        from udfvm.types.nested import type_name
+
         type_ = named(type_name(decoded(specification)))
         is_whole = type_.arrow.equals(specification, check_metadata=True)
         return type_ if is_whole else type_._replace(exact=specification)
@@ -352,28 +379,16 @@ def declared(specification: object) -> Type:
 
 
 def _declared_by_name(name: str) -> Type:
-    type_, written = named(name), _as_written(name)
-    return type_ if written == type_.name else type_._replace(exact=arrow_type(written))
+    type_ = named(name)
+    if name.strip() in _KINDS or name.strip() in _ALIASES:
+        return type_
+    from udfvm.types.arrow_names import arrow_type
+    from udfvm.types.written_names import as_written
 
-
-def _as_written(name: str) -> str:
-    """Returns the type with names of its own for what lists hold, and ``not null``."""
-    name = name.strip()
-    if (encoding := encoding_of(name)) is not None:
-        return str(encoding._replace(decoded=_as_written(encoding.decoded)))
-    nested = take_apart(name)
-    if nested is None:
-        type_ = named(name)
-        if type_.timezone is not None:
-            from udfvm.types.time_zones import check_time_zone  # for such types alone
-
-            check_time_zone(type_.timezone)
-        return type_.name
-    return str(
-        nested._replace(
-            fields=tuple(field._replace(type=_as_written(field.type)) for field in nested.fields)
-        )
-    )
+    written = as_written(name, named)
+    if written == type_.name:
+        return type_
+    return type_._replace(exact=arrow_type(written))
 
 
 def _is_arrow_type(value: object) -> bool:

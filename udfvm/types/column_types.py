@@ -10,8 +10,8 @@ nothing else of udfvm.
 from __future__ import annotations
 
 import functools
-from typing import Final
 
+from udfvm.static_typing import Final
 from udfvm.types.conversions import family
 
 _COLUMN_TYPES: Final = {

@@ -16,9 +16,10 @@ import re
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any, Final
 
+from udfvm.static_typing import Any, Final
 from udfvm.tuples import NamedTuple
+from udfvm.types.names import INTERVAL
 
 
 class Rule(enum.Enum):
@@ -54,7 +55,6 @@ class Conversion(NamedTuple):
     check: str
 
 
-INTERVAL: Final = "month_day_nano_interval"
 FLOAT32: Final = struct.Struct("<f")  # packs the nearest; OverflowError where that is infinite
 _PACKED: Final = {"halffloat": struct.Struct("<e"), "float": FLOAT32}
 _LARGEST: Final = sys.float_info.max

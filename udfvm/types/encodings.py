@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
 
+from udfvm.static_typing import TYPE_CHECKING, Any, Final
 from udfvm.tuples import NamedTuple
 from udfvm.types.conversions import Loss
 from udfvm.types.nested import at_colon, split_at_commas

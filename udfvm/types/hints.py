@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import typing
+import types
 from collections.abc import Callable
-from typing import Any, Final
 
 from udfvm.errors import SignatureError
+from udfvm.static_typing import Any, Final
+from udfvm.types.forms import has_only_classes
 
 
 def annotated_function(function: Any) -> Any:
@@ -36,8 +37,17 @@ def hints_of(function: Callable[..., object], name: str) -> dict[str, object]:
             local[variable] = cell.cell_contents
         except ValueError:  # an empty cell: the function that is being decorated has no value yet
             continue
-    if not getattr(target, "__annotations__", None):
+    annotations = getattr(target, "__annotations__", None)
+    if not annotations:
         return {}
+    if (
+        type(target) is types.FunctionType
+        and has_only_classes(annotations)
+        and not hasattr(target, "__no_type_check__")
+    ):
+        return {key: type(None) if each is None else each for key, each in annotations.items()}
+    import typing
+
     try:
         return typing.get_type_hints(target, localns=local, include_extras=True)
     except (NameError, SyntaxError, TypeError, AttributeError) as error:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
 
+from udfvm.static_typing import Any, Final
 from udfvm.tuples import NamedTuple
 
 # Patterns, which are compiled when they are first used.

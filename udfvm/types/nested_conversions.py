@@ -8,8 +8,8 @@ udfvm, and pyarrow only when it converts arrays.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from udfvm.static_typing import Any
 from udfvm.tuples import NamedTuple
 from udfvm.types.conversions import Loss, Refused, Rule, family, rule
 from udfvm.types.unions import has_unions, null_count, parts_of, taken, union_of

@@ -10,11 +10,11 @@ field stands for its default. A shape consists of builtins only, because it is s
 from __future__ import annotations
 
 import sys
-import typing
 from collections.abc import Mapping
-from typing import Any
 
+from udfvm.static_typing import Any
 from udfvm.tuples import NamedTuple
+from udfvm.types.forms import arguments_of, is_form, is_typed_dict, origin_of
 
 Shape = tuple[Any, ...] | None
 
@@ -29,7 +29,7 @@ class RecordField(NamedTuple):
 
 def is_record(annotation: object) -> bool:
     """Returns True if an annotation is a class that stands for a struct."""
-    return typing.is_typeddict(annotation) or _is_instance_class(annotation)
+    return is_typed_dict(annotation) or _is_instance_class(annotation)
 
 
 def _is_instance_class(annotation: object) -> bool:
@@ -51,6 +51,8 @@ def fields_of(cls: Any) -> list[RecordField]:
     >>> [(field.name, field.optional) for field in fields_of(Point)]
     [('x', False), ('label', True)]
     """
+    import typing
+
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
     except (NameError, SyntaxError, TypeError, AttributeError) as error:
@@ -58,7 +60,7 @@ def fields_of(cls: Any) -> list[RecordField]:
             f"{cls.__name__} has an annotation that cannot be evaluated ({error}): it must use"
             " names that exist at module level"
         ) from error
-    if typing.is_typeddict(cls):
+    if is_typed_dict(cls):
         optional = cls.__optional_keys__
         return [
             RecordField(name, _of_key(hint), name in optional or _is_not_required(hint))
@@ -75,13 +77,13 @@ def fields_of(cls: Any) -> list[RecordField]:
 
 
 def _is_not_required(hint: Any) -> bool:
-    return typing.get_origin(hint) is typing.NotRequired
+    return is_form(origin_of(hint), "NotRequired")
 
 
 def _of_key(hint: Any) -> Any:
     """Returns the type in ``Required[T]`` and ``NotRequired[T]``."""
-    if typing.get_origin(hint) in (typing.Required, typing.NotRequired):
-        return typing.get_args(hint)[0]
+    if is_form(origin_of(hint), "Required") or _is_not_required(hint):
+        return arguments_of(hint)[0]
     return hint
 
 

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import functools
 import types
-import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Union
 
 from udfvm.checks import shown
 from udfvm.errors import SignatureError
+from udfvm.static_typing import TYPE_CHECKING, Final, cast
 from udfvm.texts import counted, listed
 from udfvm.tuples import NamedTuple
 from udfvm.types.annotations import (
@@ -31,6 +30,7 @@ from udfvm.types.arrow_types import (
     ResultType,
     Type,
 )
+from udfvm.types.forms import arguments_of, is_typed_dict, is_union, origin_of
 from udfvm.types.hints import annotated_function, hints_of
 from udfvm.types.records import is_record
 from udfvm.types.unknown_types import SEE_TYPES
@@ -304,21 +304,21 @@ def _combine(
             f"UDF {name!r}: {where} is annotated {annotated.kind.value} but {option} says {given}:"
             " make the two agree, or drop one"
         )
-    return given or typing.cast(Type, annotated)
+    return given or cast(Type, annotated)
 
 
 def _json_result(annotation: object) -> ResultType | None:
     """Returns the JSON result that ``dict``, ``list[...]``, or either ``| None`` stands for; None
     for other annotations. It is JSON only if a part has no type.
     """
-    union = typing.get_origin(annotation) in (Union, types.UnionType)
-    alternatives = typing.get_args(annotation) if union else (annotation,)
+    union = is_union(origin_of(annotation))
+    alternatives = arguments_of(annotation) if union else (annotation,)
     others = [alternative for alternative in alternatives if alternative is not type(None)]
     if (
         not others
         or not all(map(is_json, others))
         or (len(others) == 1 and has_nested_type(others[0]))
-        or any(is_record(each) and not typing.is_typeddict(each) for each in others)
+        or any(is_record(each) and not is_typed_dict(each) for each in others)
     ):
         return None
     return ResultType(JSON, len(others) < len(alternatives))

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Final
 
+from udfvm.static_typing import Final
 from udfvm.types.conversions import TIMESTAMP
 
 # Patterns, which are compiled when they are first used.
 _TIME: Final = r"time(?:32\[(s|ms)|64\[(us|ns))\]"
 _DURATION: Final = r"duration\[(s|ms|us|ns)\]"
+
+
+def with_space(name: str) -> str:
+    """Returns the name of a timestamp as pyarrow prints it, with a space before its time zone;
+    other names as they are.
+    """
+    return re.sub(r"(timestamp\[(?:s|ms|us|ns),)tz=", r"\1 tz=", name)
 
 
 @functools.cache

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
+from udfvm.static_typing import Any
 from udfvm.tuples import NamedTuple
 
 

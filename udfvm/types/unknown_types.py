@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+
+from udfvm.static_typing import Final
 
 SEE_TYPES: Final = "see Types in docs/reference.md"
 

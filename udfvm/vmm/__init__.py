@@ -13,7 +13,15 @@ from udfvm.vmm.limits import core_limits
 from udfvm.vmm.memory import address_of, copy, sha256
 from udfvm.vmm.pool import ImagePool
 from udfvm.vmm.private_files import open_private, open_private_directory
-from udfvm.vmm.system import WALLS, Jail, System, jail_walls, measure_exits, probe
+from udfvm.vmm.system import (
+    WALLS,
+    Jail,
+    System,
+    foresee_vm,
+    jail_walls,
+    measure_exits,
+    probe,
+)
 from udfvm.vmm.vm import VM, Reply, SealReport, Statistics, boot
 from udfvm.vmm.windows import Windows
 
@@ -34,6 +42,7 @@ __all__ = [
     "copy",
     "core_limits",
     "exception_at",
+    "foresee_vm",
     "jail_walls",
     "measure_exits",
     "open_private",

@@ -12,8 +12,7 @@ the core takes no lock there that its caller may hold.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from udfvm.static_typing import TYPE_CHECKING
 from udfvm.vmm._core import ffi, lib
 
 if TYPE_CHECKING:

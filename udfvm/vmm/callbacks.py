@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
+from _thread import _local
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from udfvm.static_typing import TYPE_CHECKING, Any, Final, Protocol
 from udfvm.tuples import NamedTuple
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.cancellation import cancellation_of_thread
@@ -179,7 +179,7 @@ def bind_host_functions(server: HostServer, max_calls: int) -> BoundHostFunction
 _MAX_FAILURE: Final = 255
 
 
-class _HostFailure(threading.local):
+class _HostFailure(_local):
     """The exception of a host function in a call of this thread, until the call has ended and
     raises it.
     """
@@ -259,7 +259,7 @@ def bind_log(take: Callable[[Printed], object]) -> BoundLog:
     return BoundLog(ffi.new("struct udfvm_log_sink *", values), context)
 
 
-class _Output(threading.local):
+class _Output(_local):
     """The output of a failed call of this thread, until an exception takes it."""
 
     text = b""
@@ -299,7 +299,7 @@ def udfvm_python_log(context: Any, log: Any, failed: int, failure: Any) -> int:
 # ---- Signals ----
 
 
-class _Interruption(threading.local):
+class _Interruption(_local):
     """The exception of a signal handler in a call of this thread, until the call has ended and
     raises it.
     """

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
+from _thread import _local
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from udfvm.static_typing import Any
 from udfvm.vmm._core import ffi
 
 
@@ -37,7 +37,7 @@ class Cancellation:
             _thread.cancellation = before
 
 
-class _Thread(threading.local):
+class _Thread(_local):
     cancellation: Cancellation | None = None
 
 

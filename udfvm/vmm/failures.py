@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
+from _thread import _local
 from pathlib import Path
-from typing import Any
 
 from udfvm import errors
+from udfvm.static_typing import Any
 from udfvm.vmm._core import ffi
 from udfvm.vmm.callbacks import take_host_failure, take_interruption
 
-_thread = threading.local()
+_thread = _local()
 
 
 def thread_error() -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Final, TypeVar
 
 from udfvm import errors
 from udfvm.guest_text import LINES, shown, visible
 from udfvm.layouts import GUEST_ERROR
 from udfvm.protocol import MAX_ERROR_MESSAGE, MAX_ERROR_TRACEBACK, MAX_ERROR_TYPE, ROW_OF_SAMPLE
+from udfvm.static_typing import Final, TypeVar
 from udfvm.vmm.callbacks import take_output
 
 _PLACES: Final = struct.Struct("<QQ")

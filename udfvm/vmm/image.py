@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
+from udfvm.static_typing import Any
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.failures import file_exception, thread_error
 from udfvm.vmm.private_files import open_private

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from udfvm.limits import Limits
+from udfvm.static_typing import Any
 from udfvm.vmm._core import ffi
 from udfvm.vmm.callbacks import BoundHostFunctions, BoundLog
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from udfvm.static_typing import Any
 from udfvm.vmm._core import ffi, lib
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
+from _thread import _local
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
 
+from udfvm.static_typing import TYPE_CHECKING, Any, Final
 from udfvm.tuples import NamedTuple
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.borrowed import borrow
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _CAPACITY: Final = 256  # bytes: most replies to rows fit
 
-_thread = threading.local()
+_thread = _local()
 
 
 class _PoolReply(NamedTuple):

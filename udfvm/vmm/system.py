@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
 
+from udfvm.static_typing import Any, Final
 from udfvm.tuples import NamedTuple
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.failures import exception, thread_error
@@ -36,6 +36,11 @@ def probe() -> System:
         bool(system.xcrs),
         system.xcr0,
     )
+
+
+def foresee_vm() -> None:
+    """Lets another thread ask KVM what ``probe`` and the first VM need, while this one goes on."""
+    lib.udfvm_foresee_vm()
 
 
 _WALLS: Final = {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
 
 from udfvm import errors
 from udfvm.guest_text import visible
 from udfvm.limits import Limits
+from udfvm.static_typing import TYPE_CHECKING, Any, Self
 from udfvm.tuples import NamedTuple
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.callbacks import bind_files

@@ -80,6 +80,10 @@ struct udfvm_system {
 };
 /* What KVM on this machine is. Fails with UDFVM_E_NO_KVM or UDFVM_E_PERMISSION. */
 int udfvm_system_probe(struct udfvm_system *system, struct udfvm_error *error);
+/* There is soon to be a VM. The first of a process, and udfvm_system_probe, need an answer of KVM
+ * that takes as long as some ten calls: another thread asks for it meanwhile. Whoever opens a base
+ * image says so. */
+void udfvm_foresee_vm(void);
 
 /* Exit latency, which no call can be faster than: microseconds of one exit from ring-3 code and the
  * entry back into it, `count` of them in the order they were taken, in a minimal VM that does

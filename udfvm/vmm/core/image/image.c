@@ -191,9 +191,7 @@ static void ask(struct work *work, size_t index)
     udfvm_hypervisor_ask();
 }
 
-/* Whoever opens a base image is about to make a VM. The first of a process needs an answer that
- * takes long, so the worker asks meanwhile. Nobody waits for it. */
-static void foresee_vm(void)
+void udfvm_foresee_vm(void)
 {
     static struct work asking = { .chunk = ask, .chunks = 1 };
     static atomic_flag offered = ATOMIC_FLAG_INIT;
@@ -210,7 +208,7 @@ static int fill_image(struct udfvm_image *image, int fd, uint64_t offset, uint64
     UDFVM_TRY(check_header(image->header, image->mapped, base, error));
     image->base = base ? udfvm_image_retain(base) : NULL;
     if (!base) { /* which has no numbers: what its header says of them means nothing */
-        foresee_vm();
+        udfvm_foresee_vm();
         return udfvm_image_find_holes(image, error);
     }
     image->numbers = (const uint32_t *)(file(image) + image->header->numbers_offset);
