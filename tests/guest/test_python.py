@@ -203,9 +203,19 @@ def pages_of_arrays(x: np.ndarray) -> np.ndarray:
     return x + found
 
 
+def pages_of_chunks(_: int) -> int:
+    import ctypes
+
+    malloc = ctypes.CDLL(None).malloc
+    malloc.restype = ctypes.c_void_p
+    malloc.argtypes = [ctypes.c_size_t]
+    return len({malloc(size) >> 12 for size in range(24, 600, 16)})  # 11,000 bytes in all
+
+
 def test_what_a_call_allocates_lies_together() -> None:
     """Each page that a call writes is put back after it."""
     assert udfvm.udf(pages_of_objects)(0) == "1 1 1"
+    assert udfvm.udf(pages_of_chunks)(0) <= 6
     of_arrays = udfvm.udf(
         pages_of_arrays, vectorized=True, input_types=["int64"], output_type="int64"
     )

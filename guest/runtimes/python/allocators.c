@@ -23,7 +23,7 @@
 
 #define TOP            ((size_t)4 << 20)
 #define LARGEST_CHUNK  ((size_t)1 << 20)
-#define SMALLEST_CHUNK 2048u
+#define SMALLEST_CHUNK 2048u /* that goes back to the top when it is freed */
 #define POOL           16384u
 #define ALIGNMENT      16u
 #define LARGEST_SIZE   256u
@@ -39,10 +39,8 @@ void allocators_tune(void)
 #endif
 }
 
-/* A large request makes malloc sort all freed chunks and write to each. It is better done before
- * the seal than in each call. The memory that it gets stays at the top of the heap, so that calls
- * need not ask for more. Returns where that begins. */
-static uintptr_t settle_heap(void)
+/* Where the top of the heap begins: there is room. */
+static uintptr_t top_of_heap(void)
 {
     void *volatile block = malloc(TOP);
     const uintptr_t top = (uintptr_t)block;
@@ -50,19 +48,31 @@ static uintptr_t settle_heap(void)
     return top;
 }
 
-/* Takes all free chunks below the top that are larger than the small ones, for good: a call's go to
- * the top then, one after the other, from the beginning of a page on. */
-static void take_chunks_below(uintptr_t top)
+/* Takes the free chunks of a size below the top, for good. */
+static void take_chunks(size_t size, uintptr_t top)
 {
-    for (size_t size = LARGEST_CHUNK; size >= SMALLEST_CHUNK; size /= 2)
-        for (;;) {
-            void *volatile block = malloc(size);
-            if (!block || (uintptr_t)block >= top) {
-                free(block);
-                break;
-            }
-        }
-    const size_t header = 2 * sizeof(size_t), into_page = (top - header) % UDFVM_PAGE_SIZE;
+    for (;;) {
+        void *volatile block = malloc(size);
+        if (block && (uintptr_t)block < top)
+            continue;
+        if (size >= SMALLEST_CHUNK) /* a smaller one would be the next that is given out */
+            free(block);
+        return;
+    }
+}
+
+/* A large request makes malloc sort all freed chunks and write to each. It is better done before
+ * the seal than in each call. The memory that it gets stays at the top of the heap, so that calls
+ * need not ask for more: what they allocate lies there, from the beginning of a page on. */
+static void settle_heap(void)
+{
+    const uintptr_t top = top_of_heap();
+    for (size_t size = LARGEST_CHUNK; size > SMALLEST_CHUNK; size /= 2)
+        take_chunks(size, top);
+    for (size_t size = SMALLEST_CHUNK; size >= ALIGNMENT; size -= ALIGNMENT)
+        take_chunks(size, top);
+    const size_t header = 2 * sizeof(size_t),
+                 into_page = (top_of_heap() - header) % UDFVM_PAGE_SIZE;
     void *volatile rest = malloc(2 * UDFVM_PAGE_SIZE - into_page - header);
     (void)rest;
 }
@@ -95,7 +105,7 @@ static void gather_blocks(size_t size)
 
 void allocators_settle(void)
 {
-    take_chunks_below(settle_heap());
+    settle_heap();
     for (size_t size = ALIGNMENT; size <= LARGEST_SIZE; size += ALIGNMENT)
         gather_blocks(size);
 }
