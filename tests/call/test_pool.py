@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import subprocess
@@ -132,13 +133,39 @@ def test_idle_vms_are_bounded_and_trimmed() -> None:
         assert wait(0.0) > 0
 
 
+@pytest.mark.parametrize("end", ["close", "trim", "collected"])
+def test_no_thread_stays_for_a_pool_that_has_nothing_to_trim(end: str) -> None:
+    """However long it would have slept until its next look."""
+    before = set(threading.enumerate())
+    pool = udfvm.Pool(size=2, keep_seconds=1e9)
+    wait = waits(pool)
+    pool.warm(wait, vms=2).result()
+    threads = [threading.Thread(target=wait, args=(0.1,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    numbers = np.arange(200_000.0)
+    wait(numbers * 0)  # whose memory is given back later
+    [trimmer] = {each for each in threading.enumerate() if each.name == "udfvm-trim"} - before
+    if end == "close":
+        pool.close()
+    elif end == "trim":
+        pool.trim()
+    else:
+        del pool, wait, threads, thread
+        gc.collect()
+    trimmer.join(timeout=60)
+    assert not trimmer.is_alive()
+
+
 def test_a_closed_pool_makes_no_calls() -> None:
     pool = udfvm.Pool(size=2)
     wait, early = waits(pool), waits(pool)
     wait(0.0)
     thread = threading.Thread(target=wait, args=(0.5,))
     thread.start()
-    while pool.statistics().idle:
+    while pool.statistics().idle and thread.is_alive():  # or the call is over already
         time.sleep(0.001)
     pool.close()
     for function in (wait, early):

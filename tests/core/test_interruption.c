@@ -65,11 +65,31 @@ static void test_interrupt_hook(void)
     udfvm_vm_close(vm);
 }
 
+static int stop(void)
+{
+    return 1;
+}
+
+/* Its handler ran just before the guest was entered, or on another thread. */
+static void test_no_signal_meets_the_guest(void)
+{
+    const struct udfvm_limits limits[] = { { .timeout_ns = 0 }, { .timeout_ns = 600000000000 } };
+    udfvm_vm *vm = open_vm(image);
+    udfvm_set_interrupt_hook(stop);
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        check(CALL(vm, &limits[i], RAW_LOOP).code == UDFVM_E_INTERRUPTED,
+              "an endless loop ended otherwise");
+    udfvm_set_interrupt_hook(NULL);
+    check(CALL(vm, NULL, RAW_COUNT).words[0] == 1, "VM unusable after an interrupt");
+    udfvm_vm_close(vm);
+}
+
 int main(int count, char **arguments)
 {
     static const struct test tests[] = {
         { "deadline", test_deadline },
         { "interrupt", test_interrupt_hook },
+        { "an interrupt that stops no vCPU", test_no_signal_meets_the_guest },
     };
     return run_on_raw_image(count, arguments, tests, sizeof tests / sizeof *tests);
 }

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 import os
-import time
 from _thread import allocate_lock
 from types import TracebackType
 
@@ -127,6 +126,8 @@ class Pool:
         self._image_pools: dict[bytes, ImagePool] = {}
         self._closed = False
         self._trimmer: threading.Thread | None = None
+        self._tidy = allocate_lock()  # held, unless the trimmer is to look at once
+        self._tidy.acquire()
 
     def __repr__(self) -> str:
         closed = " (closed)" if self._closed else ""
@@ -244,6 +245,7 @@ class Pool:
         count = check_count("Pool.trim: keep", keep, 0, MAX_VMS)
         for image_pool in self._list():
             image_pool.trim(count)
+        _wake(self._tidy)
 
     def close(self) -> None:
         """Closes the idle VMs, and those in use when their calls end. Later calls of functions
@@ -253,6 +255,7 @@ class Pool:
             self._closed = True
         for image_pool in self._list():
             image_pool.close()
+        _wake(self._tidy)
 
     def __enter__(self) -> Self:
         return self
@@ -279,23 +282,25 @@ class Pool:
         import weakref
 
         with self._lock:
-            if self._trimmer is None:
+            if self._trimmer is None and not self._closed:
+                tidy = self._tidy
+                gone = weakref.ref(self, lambda _: _wake(tidy))
                 self._trimmer = threading.Thread(
-                    target=_trim, args=(weakref.ref(self),), name="udfvm-trim", daemon=True
+                    target=_trim, args=(gone, tidy), name="udfvm-trim", daemon=True
                 )
                 self._trimmer.start()
 
     def _trim_old(self) -> bool:
         """Whether there is anything left to trim."""
-        left = [image_pool.trim_old(1, self.keep_seconds) for image_pool in self._list()]
-        for image_pool in self._list():
+        image_pools = self._list()
+        left = [image_pool.trim_old(1, self.keep_seconds) for image_pool in image_pools]
+        for image_pool in image_pools:
             # This is done each quarter, so it is no later than keep_seconds.
             image_pool.shrink_old(self.keep_seconds * 3 / 4)
         with self._lock:
-            image_pools = self._image_pools.values()
-            if any(idle > 1 for idle in left) or any(
-                image_pool.vms_out > 1 or image_pool.shrink_old(_NEVER)
-                for image_pool in image_pools
+            if not self._closed and any(
+                idle + image_pool.vms_out > 1 or image_pool.shrink_old(_NEVER)
+                for idle, image_pool in zip(left, image_pools, strict=True)
             ):
                 return True
             self._trimmer = None
@@ -332,12 +337,20 @@ def _of_tenant(size: int, settings: _Settings) -> Pool:
         return pool
 
 
-def _trim(reference: weakref.ref[Pool]) -> None:
+def _wake(tidy: threading.Lock) -> None:
+    """Lets the thread of ``_trim`` look. In one step, as the garbage collector calls this too."""
+    try:
+        tidy.release()
+    except RuntimeError:
+        pass  # it is to look already
+
+
+def _trim(reference: weakref.ref[Pool], tidy: threading.Lock) -> None:
     """Closes old idle VMs from time to time, until there are none."""
     while (pool := reference()) is not None:
         seconds = pool.keep_seconds
         del pool
-        time.sleep(max(0.01, seconds / 4))
+        tidy.acquire(timeout=max(0.01, seconds / 4))
         pool = reference()
         if pool is None or not pool._trim_old():
             return

@@ -90,9 +90,10 @@ void udfvm_foresee_vm(void);
  * nothing else. */
 int udfvm_measure_exits(double *microseconds, size_t count, struct udfvm_error *error);
 
-/* Called when a signal interrupted a running call (EINTR): non-zero abandons the call with
- * UDFVM_E_INTERRUPTED. One for the process, called on the thread that runs the call; NULL for none.
- */
+/* Called when a signal interrupted a running call (EINTR), and about every 50 ms of a call, because
+ * a signal may come just before the guest is entered, or to another thread: non-zero abandons the
+ * call with UDFVM_E_INTERRUPTED. One for the process, called on the thread that runs the call; NULL
+ * for none. */
 void udfvm_set_interrupt_hook(int (*hook)(void));
 
 /* ---- Files that a guest may read: implemented by the embedder. Paths are absolute,

@@ -29,3 +29,8 @@ bool udfvm_interrupted(void)
     int (*hook)(void) = atomic_load(&interrupt_hook);
     return hook && hook() != 0;
 }
+
+bool udfvm_may_be_interrupted(void)
+{
+    return atomic_load_explicit(&interrupt_hook, memory_order_relaxed) != NULL;
+}

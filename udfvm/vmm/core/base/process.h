@@ -6,6 +6,7 @@
 
 unsigned udfvm_fork_generation(void); /* changes in a forked child */
 void udfvm_fork_generation_next(void);
-bool udfvm_interrupted(void); /* asks the hook of udfvm_set_interrupt_hook */
+bool udfvm_interrupted(void);        /* asks the hook of udfvm_set_interrupt_hook */
+bool udfvm_may_be_interrupted(void); /* there is one */
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/process.h"
 #include "call/exchange.h"
 
 #define DEFAULT_LOG               65536u
@@ -179,7 +180,9 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
     if (length >=
         UDFVM_LOGGED_OUTPUT / 2) /* its reply is likely as large: the guest need not ask */
         UDFVM_TRY(udfvm_unlogged_open(&vm->memory, error));
-    vm->deadline.looks = vm->watch != NULL;
+    /* Also for signals: one that arrives before the guest is entered, or on another thread, does
+     * not stop the vCPU. */
+    vm->deadline.looks = vm->watch || udfvm_may_be_interrupted();
     UDFVM_TRY(udfvm_vm_place(vm, input, length, limits, error));
     UDFVM_TRY(settle_unlogged(vm, error));
     UDFVM_TRY(fill_call_page(vm, request, length, error));
