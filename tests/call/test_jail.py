@@ -22,6 +22,10 @@ from jails import jails, new_jails, wait_for_its_end
 import udfvm
 from udfvm.images import host
 
+CGROUPS = {  # where memory is limited: the file that does, by version of cgroups(7)
+    Path("/sys/fs/cgroup/memory"): "memory.limit_in_bytes",
+    Path("/sys/fs/cgroup"): "memory.max",
+}
 root_alone = pytest.mark.skipif(os.geteuid() != 0, reason="others do not see into the processes")
 
 
@@ -180,6 +184,66 @@ def test_a_process_that_is_killed_ends_its_call_alone() -> None:
         killer.join()
         assert loop(False) == 7
         assert process not in jails()
+
+
+@root_alone
+def test_processes_of_root_have_users_of_their_own() -> None:
+    before, users = jails(), set()
+    with udfvm.Pool(size=2, jail=True) as pool:
+
+        @udfvm.udf(pool=pool)
+        def one(x: int) -> int:
+            return x + 1
+
+        assert "user" in pool.walls()
+        assert pool.warm(one, vms=2).result() == 2
+        for process in new_jails(before):
+            lines = Path(f"/proc/{process}/status").read_text().splitlines()
+            status = {name: value.split() for name, _, value in (x.partition(":") for x in lines)}
+            (user,), (group,) = set(status["Uid"]), set(status["Gid"])
+            assert user == group != "0"
+            assert status["Groups"] == []
+            assert [status[name] for name in ("CapPrm", "CapEff")] == [["0" * 16]] * 2
+            users.add(user)
+    assert len(users) == 2
+
+
+@pytest.fixture
+def cgroup() -> Iterator[tuple[Path, Path]]:
+    """A cgroup of its own, and the file that limits its memory."""
+    for parent, limit in CGROUPS.items():
+        made = parent / f"udfvm-{os.getpid()}"
+        with contextlib.suppress(OSError):
+            made.mkdir()
+            if (made / limit).exists():
+                break
+            made.rmdir()
+    else:
+        pytest.skip("cgroups whose memory is limited cannot be made here")
+    yield made, made / limit
+    for process in (made / "cgroup.procs").read_text().split():
+        wait_for_its_end(int(process))
+    made.rmdir()
+
+
+@root_alone
+def test_processes_in_a_cgroup(cgroup: tuple[Path, Path]) -> None:
+    """One that takes more memory than its cgroup has ends its call alone."""
+    folder, limit = cgroup
+    before = jails()
+    with udfvm.Pool(size=1, jail=True, cgroup=folder) as pool:
+
+        @udfvm.udf(pool=pool)
+        def fills(mebibytes: int) -> int:
+            return len(bytes(range(256)) * 4096 * mebibytes)
+
+        assert "cgroup" in pool.walls()
+        assert fills(1) == 1 << 20
+        assert new_jails(before) == [int(x) for x in (folder / "cgroup.procs").read_text().split()]
+        limit.write_text(str(96 << 20))
+        with pytest.raises(udfvm.GuestCrashError, match="process that the micro-VM ran in ended"):
+            fills(160)
+        assert fills(1) == 1 << 20
 
 
 def test_the_end_of_the_program_ends_the_processes(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class Pool:
             to another process by value takes such a pool along. See docs/security.md.
         jail: whether each VM runs in a process of its own, which can do next to nothing but run it.
             None: if the environment has ``UDFVM_JAIL=1``.
-        cgroup: a directory of a cgroup (version 2) for these processes.
+        cgroup: a directory of a cgroup, of either version, for these processes.
 
     Raises OptionError, a ValueError, for settings that make no sense.
 
