@@ -103,7 +103,7 @@ OTHERS = {
 }
 # Programs that need the parts of udfvm-jail, or one beside them.
 JAIL = {
-    "test_jail": CoreProgram(7),
+    "test_jail": CoreProgram(8),
     "test_walls": CoreProgram(5, raw_guest=False),
 }
 ATTACKS = {

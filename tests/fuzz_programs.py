@@ -224,7 +224,7 @@ class Fuzzers:
         if not self.kind.has_driver:
             parts.append(replay)
         if target.name == "jail":
-            parts += [f"-Wl,--wrap=udfvm_warden_{each}" for each in ("start", "freeze")]
+            parts += [f"-Wl,--wrap=udfvm_{each}" for each in ("warden_start", "cell_freeze")]
         run(self.kind.compiler, *self.kind.link, *parts, "-lpthread", "-o", made)
         return made
 

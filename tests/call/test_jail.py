@@ -15,11 +15,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pyarrow as pa
 import pytest
 from jails import jails, new_jails, wait_for_its_end
 
 import udfvm
+import udfvm.sqlite
 from udfvm.images import host
 
 CGROUPS = {  # where memory is limited: the file that does, by version of cgroups(7)
@@ -146,6 +148,31 @@ def test_host_functions_files_and_output(
     with pytest.raises(udfvm.HostFunctionError, match="no price"):
         total("nothing")
     assert total("fig") == 9.0
+
+
+def test_rows_that_are_streamed_read_files(pool: udfvm.Pool) -> None:
+    """The guest runs on a thread of its own then, and asks while the program waits for a reply."""
+    size = os.path.getsize(os.__file__)
+
+    @udfvm.udf(pool=pool, timeout=20)
+    def reads(i: int) -> int:
+        if i % 100 == 50:
+            with open(os.__file__, "rb") as file:
+                return len(file.read())
+        while i == 400:
+            os.stat(os.__file__)
+        return 0
+
+    reads.prepare()
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, reads, reads.with_options(timeout=0.5, name="reads_soon"))
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 399)"
+    for _ in range(2):
+        assert connection.execute(f"{numbers} SELECT sum(reads(i)) FROM n").get == 4 * size
+        with pytest.raises(apsw.SQLError, match=r"row 399: the call did not end within 0.5 s"):
+            connection.execute(
+                f"{numbers.replace('399', '500')} SELECT sum(reads_soon(i)) FROM n"
+            ).fetchall()
 
 
 @root_alone

@@ -12,6 +12,7 @@ import apsw
 import numpy as np
 import pyarrow as pa
 import pytest
+from jails import jails
 
 import udfvm
 import udfvm.sqlite
@@ -32,9 +33,9 @@ def pools() -> Iterator[tuple[udfvm.Pool, udfvm.Pool]]:
 
 
 def vms() -> int:
-    """The number of KVM's processors that this process has open."""
+    """The number of KVM's processors that this process has open, and of its jailed VMs."""
     links = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
-    return sum("kvm-vcpu" in link for link in links)
+    return sum("kvm-vcpu" in link for link in links) + len(jails())
 
 
 def calls_of(function: Any) -> list[int]:

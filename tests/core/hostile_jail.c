@@ -2,6 +2,8 @@
  * answer to a call whose request says so (see test_jail.c), in the way whose number stands there.
  */
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -74,6 +76,24 @@ static void ask_for_more(struct jail *jail, uint64_t trick)
     }
 }
 
+/* One of two threads that change the reply. */
+static void *write_reply(void *output)
+{
+    atomic_uint *words = output;
+    for (unsigned i = 0;; i++)
+        atomic_store_explicit(words + i * 61 % (FROZEN_REPLY / 4), i, memory_order_relaxed);
+    return NULL;
+}
+
+static void begin_to_write(const struct jail *jail)
+{
+    static bool begun;
+    pthread_t thread;
+    for (int i = 0; i < 2 && !begun; i++)
+        pthread_create(&thread, NULL, write_reply, (void *)(uintptr_t)jail->vm->machine.output);
+    begun = true;
+}
+
 static void change(struct jail_answer *answer, uint64_t trick)
 {
     static const int codes[] = { -1,
@@ -114,6 +134,11 @@ static void change(struct jail_answer *answer, uint64_t trick)
     case UNSEALED:
         answer->sealed = 0;
         break;
+    case LONG_REPLY_CHANGES:
+    case LONG_REPLY_GOES_ON:
+        answer->length = FROZEN_REPLY;
+        answer->stops = 1;
+        break;
     }
 }
 
@@ -141,6 +166,10 @@ void __wrap_give_answer(struct jail *jail, const struct jail_answer *answer)
     const uint64_t trick = answer->kind == JAIL_DONE ? trick_of(jail) : HONEST;
     ask_for_more(jail, trick);
     change(&changed, trick);
+    if (trick == LONG_REPLY_CHANGES)
+        begin_to_write(jail);
     end(jail, trick);
     __real_give_answer(jail, &changed);
+    if (trick == LONG_REPLY_CHANGES)
+        syscall(SYS_tgkill, getpid(), gettid(), SIGSTOP);
 }

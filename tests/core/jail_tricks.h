@@ -6,6 +6,8 @@
     0x7a11u /* in the upper half of a request's third word, that of BOOT included; the lower has \
                the number */
 
+#define FROZEN_REPLY (2u << 20) /* bytes: the process is to stand still */
+
 enum trick {
     HONEST,
     FAIL_ODDLY, /* codes that no guest can bring about */
@@ -18,6 +20,8 @@ enum trick {
     REPLY_IN_PLACE_PAST_SCRATCH,
     SEALED,
     UNSEALED,
+    LONG_REPLY_CHANGES, /* threads write to it all the time */
+    LONG_REPLY_GOES_ON, /* the process does not stop */
     ASK_FOR_HOST_FUNCTION,
     LONG_ARGUMENTS,
     LONG_NAME,

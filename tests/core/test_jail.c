@@ -24,6 +24,8 @@ static struct outcome call(udfvm_pool *pool, udfvm_image *of, const struct udfvm
     got.code = udfvm_pool_call(pool, of, 0, UDFVM_REQUEST_ROW, request, words * 8,
                                limits ? limits : &usual, &reply, &got.error);
     got.length = reply.length;
+    if (reply.kept)
+        udfvm_pool_give(pool, reply.kept);
     return got;
 }
 #define POOL_CALL(pool, of, limits, ...)                      \
@@ -152,8 +154,10 @@ static void try_tricks(bool with_callbacks)
                                          .host_functions = with_callbacks ? &functions : NULL };
     udfvm_pool *pool = make_pool(with_callbacks ? &files : NULL);
     for (uint64_t trick = HONEST; trick < TRICKS; trick++) {
-        if (trick == NO_ANSWER && (quick || with_callbacks))
-            continue; /* it takes its time */
+        if (trick == LONG_REPLY_CHANGES)
+            continue; /* it goes on to write: see below */
+        if ((trick == NO_ANSWER || trick == LONG_REPLY_GOES_ON) && (quick || with_callbacks))
+            continue; /* it takes its time, a grace */
         const struct outcome got = POOL_CALL(pool, image, &limits, RAW_ECHO, 3,
                                              (uint64_t)TRICK << 32 | trick);
         check(is_expected(trick, got.code, with_callbacks), "trick %llu: %d, %s",
@@ -173,6 +177,37 @@ static void test_a_process_that_was_taken_over_ends_alone(void)
 static void test_it_asks_in_vain(void)
 {
     try_tricks(true);
+}
+
+static uint64_t sum(const uint64_t *words)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < FROZEN_REPLY / 8; i++)
+        sum = sum * 31 + words[i];
+    return sum;
+}
+
+/* What was checked stays as it is, while it is read and until the VM is given back. */
+static void test_a_long_reply_does_not_change(void)
+{
+    udfvm_pool *pool = make_pool(NULL);
+    const uint64_t request[] = { RAW_ECHO, 3, (uint64_t)TRICK << 32 | LONG_REPLY_CHANGES };
+    for (int round = 0; round < (quick ? 2 : 10); round++) {
+        uint64_t start[4];
+        struct udfvm_error error = { .code = UDFVM_OK };
+        struct udfvm_pool_reply reply = { .output = start, .capacity = sizeof start };
+        const int code = udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, request, sizeof request,
+                                         NULL, &reply, &error);
+        check(code == UDFVM_OK && reply.kept && reply.length == FROZEN_REPLY, "the reply: %s",
+              error.message);
+        if (!reply.kept)
+            break;
+        const uint64_t before = sum(reply.data);
+        for (int i = 0; i < 5; i++)
+            check_number(sum(reply.data) == before, "it is as it was", i);
+        udfvm_pool_give(pool, reply.kept);
+    }
+    udfvm_pool_close(pool);
 }
 
 /* ---- Builds ---- */
@@ -209,14 +244,15 @@ static void test_a_base_image_boots_in_one(void)
 /* What the answer says besides is not looked at where the guest asks to be sealed. */
 static bool harms_a_build(uint64_t trick)
 {
-    return trick != HONEST && (trick < UNKNOWN_STATUS || trick > SEALED);
+    return trick != HONEST && (trick < UNKNOWN_STATUS || trick > SEALED) &&
+           trick != LONG_REPLY_CHANGES;
 }
 
 static void test_a_build_that_was_taken_over_fails(void)
 {
     for (uint64_t trick = HONEST; trick < TRICKS; trick++) {
         struct udfvm_error error = { .code = UDFVM_OK };
-        if (trick == NO_ANSWER && quick)
+        if ((trick == NO_ANSWER || trick == LONG_REPLY_GOES_ON) && quick)
             continue;
         udfvm_vm *vm = boot_jailed(trick, &error);
         const int expected = trick == UNSEALED    ? UDFVM_E_PROTOCOL
@@ -265,6 +301,7 @@ int main(int count, char **arguments)
         { "a process that was taken over ends alone",
           test_a_process_that_was_taken_over_ends_alone },
         { "it asks in vain", test_it_asks_in_vain },
+        { "a long reply does not change", test_a_long_reply_does_not_change },
         { "a base image boots in one", test_a_base_image_boots_in_one },
         { "a build that was taken over fails", test_a_build_that_was_taken_over_fails },
         { "a child has none", test_a_child_has_none },

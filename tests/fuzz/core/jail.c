@@ -111,7 +111,7 @@ static void *be_process(void *unused)
 /* In the place of what starts a process, and of what stops one. */
 int __wrap_udfvm_warden_start(int socket, int control, const char *cgroup, pid_t *pid,
                               int *descriptor, struct udfvm_error *error);
-int __wrap_udfvm_warden_freeze(pid_t pid, struct udfvm_error *error);
+int __wrap_udfvm_cell_freeze(struct cell *cell, struct udfvm_error *error);
 
 int __wrap_udfvm_warden_start(int socket, int control, const char *cgroup, pid_t *pid,
                               int *descriptor, struct udfvm_error *error)
@@ -128,9 +128,10 @@ int __wrap_udfvm_warden_start(int socket, int control, const char *cgroup, pid_t
     return UDFVM_OK;
 }
 
-int __wrap_udfvm_warden_freeze(pid_t pid, struct udfvm_error *error)
+int __wrap_udfvm_cell_freeze(struct cell *cell, struct udfvm_error *error)
 {
-    (void)pid, (void)error;
+    (void)error;
+    cell->frozen = true;
     return UDFVM_OK;
 }
 

@@ -56,77 +56,66 @@ static int take_log(void *context, const struct udfvm_log *log, int failed, char
 
 /* ---- Files ---- */
 
-static int64_t result_of(const struct jail_message *got)
+/* Asks. What comes back is `length` bytes at the most, as many as the result says; or, with `stat`,
+ * that. */
+static int64_t ask_for_file(struct jail *jail, const char *path, const struct jail_answer *question,
+                            struct udfvm_stat *stat, void *buffer, uint64_t length)
 {
-    return got->failed ? -EINTR : got->result;
-}
-
-static int64_t ask_with_path(struct jail *jail, enum jail_reply kind, const char *path,
-                             uint64_t value, uint64_t length)
-{
-    const struct jail_answer question = { .kind = kind, .length = length, .values = { value } };
-    strcpy((char *)jail->data, path); /* at most UDFVM_MAX_PATH bytes */
-    return result_of(ask_program(jail, &question));
-}
-
-/* What came back, of a result that says how much that is. */
-static int64_t take_data(const struct jail *jail, int64_t result, void *buffer, uint64_t length)
-{
-    if (result > 0)
+    if (!take_turn(jail))
+        return -EINTR;
+    if (path)
+        strcpy((char *)jail->data, path); /* at most UDFVM_MAX_PATH bytes */
+    const struct jail_message *got = ask_program(jail, question);
+    const int64_t result = got->failed ? -EINTR : got->result;
+    if (result >= 0 && stat)
+        memcpy(stat, jail->data, sizeof *stat);
+    if (result > 0 && length)
         memcpy(buffer, jail->data, (uint64_t)result < length ? (uint64_t)result : length);
+    end_turn(jail);
     return result;
 }
 
 static int64_t file_open(void *context, const char *path, struct udfvm_stat *stat)
 {
-    struct jail *jail = context;
-    const int64_t handle = ask_with_path(jail, JAIL_FILE_OPEN, path, 0, 0);
-    if (handle >= 0)
-        memcpy(stat, jail->data, sizeof *stat);
-    return handle;
+    const struct jail_answer question = { .kind = JAIL_FILE_OPEN };
+    return ask_for_file(context, path, &question, stat, NULL, 0);
 }
 
 static int64_t file_stat(void *context, const char *path, int follow, struct udfvm_stat *stat)
 {
-    struct jail *jail = context;
-    const int64_t result = ask_with_path(jail, JAIL_FILE_STAT, path, follow != 0, 0);
-    if (result >= 0)
-        memcpy(stat, jail->data, sizeof *stat);
-    return result;
+    const struct jail_answer question = { .kind = JAIL_FILE_STAT, .values = { follow != 0 } };
+    return ask_for_file(context, path, &question, stat, NULL, 0);
 }
 
 static int64_t file_read(void *context, int64_t handle, uint64_t offset, void *buffer,
                          uint64_t length)
 {
-    struct jail *jail = context;
     const struct jail_answer question = { .kind = JAIL_FILE_READ,
                                           .length = at_most(length),
                                           .values = { (uint64_t)handle, offset } };
-    return take_data(jail, result_of(ask_program(jail, &question)), buffer, question.length);
+    return ask_for_file(context, NULL, &question, NULL, buffer, length);
 }
 
 static int64_t file_close(void *context, int64_t handle)
 {
     struct jail *jail = context;
-    if (jail->silent)
-        return 0;
     const struct jail_answer question = { .kind = JAIL_FILE_CLOSE, .values = { (uint64_t)handle } };
-    return result_of(ask_program(jail, &question));
+    return jail->silent ? 0 : ask_for_file(jail, NULL, &question, NULL, NULL, 0);
 }
 
 static int64_t file_list(void *context, const char *path, uint64_t first, void *buffer,
                          uint64_t length)
 {
-    const uint64_t most = at_most(length);
-    return take_data(context, ask_with_path(context, JAIL_FILE_LIST, path, first, most), buffer,
-                     most);
+    const struct jail_answer question = { .kind = JAIL_FILE_LIST,
+                                          .length = at_most(length),
+                                          .values = { first } };
+    return ask_for_file(context, path, &question, NULL, buffer, length);
 }
 
 static int64_t file_readlink(void *context, const char *path, char *buffer, uint64_t length)
 {
-    const uint64_t most = at_most(length);
-    return take_data(context, ask_with_path(context, JAIL_FILE_READLINK, path, 0, most), buffer,
-                     most);
+    const struct jail_answer question = { .kind = JAIL_FILE_READLINK, .length = at_most(length) };
+    return ask_for_file(context, path, &question, NULL, buffer, length);
 }
 
 void bind_forwards(struct jail *jail)

@@ -2,6 +2,7 @@
 #ifndef UDFVM_JAIL_PROGRAM_H
 #define UDFVM_JAIL_PROGRAM_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -31,6 +32,12 @@ struct jail {
     uint8_t *data;
     unsigned seen; /* messages */
     bool silent;   /* what is closed is closed here alone */
+    struct turn {  /* whose turn it is to ask the program: see turn.c */
+        pthread_mutex_t lock;
+        pthread_cond_t changed;
+        pthread_t server; /* the thread that serves the program */
+        bool waits, given, ends;
+    } turn;
     struct udfvm_vm *vm;
     struct udfvm_image *images[JAIL_IMAGES];
     struct udfvm_files files;
@@ -44,6 +51,18 @@ void serve(struct jail *jail) __attribute__((noreturn));
 
 /* Makes what guests ask for a question to the program. */
 void bind_forwards(struct jail *jail);
+
+/* ---- turn.c ---- */
+
+void begin_turns(struct jail *jail);
+/* Waits until this thread may ask the program; false: its call ends, and it asks for nothing. What
+ * the program answers is read before the turn ends. */
+bool take_turn(struct jail *jail);
+void end_turn(struct jail *jail);
+/* Gives the turn to the vCPU's thread of a streaming call, if that waits, until it ends it. */
+void give_turn(struct jail *jail);
+/* From now on that thread waits in vain, or waits again. */
+void refuse_turns(struct jail *jail, bool refuse);
 
 /* ---- channel.c ---- */
 

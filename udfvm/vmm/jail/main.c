@@ -63,6 +63,7 @@ static int run_jail(unsigned standing, pid_t parent)
     if (!map_control())
         return 1;
     handle_signals();
+    begin_turns(&jail);
     bind_forwards(&jail);
     udfvm_set_interrupt_hook(is_stopped);
     answer.code = prepare(&answer, parent, &error);

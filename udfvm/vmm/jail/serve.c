@@ -1,11 +1,14 @@
 /* What the program asks for is done with one VM, in this process. */
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "call/streaming.h"
 #include "call/vm.h"
+#include "call/watchdog.h"
 #include "jail.h"
 #include "jail/descriptors.h"
 
@@ -65,12 +68,13 @@ static void describe_seal(const struct jail *jail, struct jail_answer *answer)
     memcpy(jail->data, udfvm_vm_seal_info(jail->vm), sizeof(struct udfvm_seal_info));
 }
 
-static void describe_reply(const struct jail *jail, const struct udfvm_reply *reply,
+static void describe_reply(const struct jail *jail, const struct udfvm_reply *reply, bool may_stop,
                            struct jail_answer *answer)
 {
     const struct udfvm_vm *vm = jail->vm;
     answer->status = reply->status;
     answer->length = reply->length;
+    answer->stops = may_stop && !reply->sealed && reply->length >= MIN_FROZEN;
     if (reply->status == UDFVM_STATUS_OK && reply->length > vm->limits.max_output)
         answer->status = UDFVM_STATUS_IN_PLACE;
     if (reply->sealed)
@@ -101,7 +105,7 @@ static int call(struct jail *jail, const struct jail_message *message, struct ja
     const int code = udfvm_vm_call(jail->vm, message->request, NULL, message->length, &limits,
                                    &reply, error);
     if (code == UDFVM_OK)
-        describe_reply(jail, &reply, answer);
+        describe_reply(jail, &reply, message->may_stop != 0, answer);
     return code;
 }
 
@@ -143,7 +147,10 @@ static int end_stream(struct jail *jail, struct udfvm_error *error)
     if (!jail->vm->stream)
         return UDFVM_OK;
     const int code = udfvm_stream_ended(jail->vm, error);
+    refuse_turns(jail, true);
     udfvm_stream_end(jail->vm);
+    refuse_turns(jail, false);
+    udfvm_watchdog_rest(); /* calls need none: see struct jail_answer, stops */
     udfvm_log_give(jail->vm, UDFVM_E_TIMEOUT, true, &unasked);
     return code;
 }
@@ -165,6 +172,9 @@ static int stream(struct jail *jail, const struct jail_message *message, struct 
         return begin_stream(jail, message, error);
     case JAIL_WAKE:
         return jail->vm->stream ? udfvm_stream_wake(jail->vm, error) : UDFVM_OK;
+    case JAIL_STREAM_SERVE:
+        give_turn(jail);
+        return UDFVM_OK;
     case JAIL_STREAM_LOG:
         return udfvm_log_give(jail->vm, UDFVM_OK, false, error);
     default:
@@ -243,5 +253,7 @@ void serve(struct jail *jail)
                 close(files[i]);
         add_counters(jail, &answer);
         give_answer(jail, &answer);
+        if (answer.stops)
+            syscall(SYS_tgkill, getpid(), gettid(), SIGSTOP);
     }
 }

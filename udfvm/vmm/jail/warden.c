@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "jail.h"
@@ -94,17 +93,6 @@ static struct warden_answer start(const char *path, const int *files, size_t cou
     return answer;
 }
 
-/* Waits until it stands still; it may have ended instead. */
-static struct warden_answer freeze(pid_t pid)
-{
-    struct warden_answer answer = { .error = 0 };
-    siginfo_t information;
-    if (pid <= 0 || kill(pid, SIGSTOP) < 0 ||
-        waitid(P_PID, (id_t)pid, &information, WSTOPPED | WEXITED) < 0)
-        answer.error = pid <= 0 ? EINVAL : errno;
-    return answer;
-}
-
 int run_warden(const char *path)
 {
     if (fork() != 0)
@@ -114,15 +102,13 @@ int run_warden(const char *path)
     fcntl(JAIL_SOCKET, F_SETFD, FD_CLOEXEC);
     leave_network();
     for (;;) {
-        struct warden_message message;
+        char request;
         int files[MAX_JAIL_FILES], process = -1;
         size_t count = MAX_JAIL_FILES;
-        const long got = udfvm_receive_files(JAIL_SOCKET, &message, sizeof message, files, &count);
+        const long got = udfvm_receive_files(JAIL_SOCKET, &request, 1, files, &count);
         if (got <= 0)
             return 0; /* the program has ended */
-        struct warden_answer answer = message.kind == WARDEN_START
-                                          ? start(path, files, count, &process)
-                                          : freeze(message.pid);
+        struct warden_answer answer = start(path, files, count, &process);
         udfvm_send_files(JAIL_SOCKET, &answer, sizeof answer, &process, process >= 0);
         for (size_t i = 0; i < count; i++)
             close(files[i]);

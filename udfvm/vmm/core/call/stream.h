@@ -15,6 +15,7 @@ struct stream_words {
     atomic_ulong posted_at;                     /* time stamp of the last request */
     _Alignas(64) atomic_bool parked, ended; /* by the vCPU's; ended: it is done, with an error */
     atomic_ulong logged;                    /* bytes that the guest wrote in this call */
+    atomic_bool asks; /* in another process: waits for JAIL_STREAM_SERVE, to ask for a file */
 };
 
 struct stream {

@@ -36,6 +36,7 @@ struct remote_operations {
     const struct udfvm_stream_reply *(*stream_reply)(const struct udfvm_vm *vm);
     int (*stream_begin)(struct udfvm_vm *vm, struct udfvm_error *error);
     int (*stream_wake)(struct udfvm_vm *vm, struct udfvm_error *error);
+    int (*stream_serve)(struct udfvm_vm *vm, struct udfvm_error *error);
     int (*stream_log)(struct udfvm_vm *vm, struct udfvm_error *error);
     void (*stream_end)(struct udfvm_vm *vm, struct udfvm_error *failure);
     void *(*borrow)(struct udfvm_vm *vm, uint64_t begin, uint64_t length,

@@ -185,7 +185,7 @@ static int start(void)
     return failed;
 }
 
-static void stop(void)
+void udfvm_watchdog_rest(void)
 {
     pthread_mutex_lock(&dog.lock);
     const bool started = dog.started;
@@ -253,7 +253,7 @@ void udfvm_deadline_unregister(struct deadline *deadline)
 
 void udfvm_watchdog_before_fork(void)
 {
-    stop();
+    udfvm_watchdog_rest();
 }
 
 void udfvm_watchdog_in_parent(void)
@@ -284,5 +284,5 @@ void udfvm_watchdog_in_child(void)
 
 __attribute__((destructor)) static void end(void)
 {
-    stop();
+    udfvm_watchdog_rest();
 }

@@ -19,6 +19,8 @@ void udfvm_deadline_unregister(struct deadline *deadline);
 uint64_t udfvm_watchdog_wakes_at(void);
 /* It looks at next_ns, or sooner. */
 int udfvm_watchdog_wake(uint64_t next_ns, struct udfvm_error *error);
+/* Ends its thread. The next deadline starts another. */
+void udfvm_watchdog_rest(void);
 void udfvm_watchdog_before_fork(void);
 void udfvm_watchdog_in_parent(void);
 void udfvm_watchdog_in_child(void);

@@ -9,6 +9,8 @@
 #include "call/vm.h"
 #include "jail/protocol.h"
 
+#define MAX_JAIL_THREADS 4
+
 struct cell {
     struct udfvm_vm vm; /* first: a VM like any other */
     struct jail_control *control;
@@ -16,10 +18,14 @@ struct cell {
     unsigned asked;   /* messages */
     bool pending;     /* the last is to be restored, and its answer was not looked at */
     bool broken;      /* the process died, was killed, or said what makes no sense */
+    bool large;       /* the last has megabytes */
+    bool expired;     /* the call's deadline passed */
     bool host_failed; /* the program's own callback ended the call: `failure` */
     struct udfvm_error failure;
-    struct jail_answer answer; /* the last: a copy; of its message only what a failure needs */
-    int socket, process;       /* the other end of its socket; pidfd_open(2) */
+    struct jail_answer answer;     /* the last: a copy; of its message only what a failure needs */
+    int socket, process;           /* the other end of its socket; pidfd_open(2) */
+    int threads[MAX_JAIL_THREADS]; /* files of its threads in /proc; none: they cannot be read */
+    unsigned thread_count;
     pid_t pid;
     unsigned walls;
     uint8_t known[JAIL_IMAGES][32]; /* digests of the images that it has open */
@@ -48,8 +54,8 @@ static inline struct cell *cell_of(struct udfvm_vm *vm)
 #define JAIL_GRACE_NS 1000000000ull  /* past a deadline, before the process is killed */
 
 /* Sends the message, with descriptors, and waits until it is answered. Serves what the process asks
- * for meanwhile. Past `end_ns` (UDFVM_NEVER: none) and the grace the process is killed. UDFVM_OK:
- * there is an answer. */
+ * for meanwhile. Past `end_ns` (UDFVM_NEVER: none) it is told to end the call (`cell->expired`),
+ * and past the grace it is killed. UDFVM_OK: there is an answer. */
 int udfvm_cell_exchange(struct cell *cell, const struct jail_message *message, int *files,
                         uint64_t end_ns, struct udfvm_error *error);
 /* The same for an operation that fails only where something is wrong with the process, which is
@@ -65,6 +71,7 @@ int udfvm_cell_settle(struct cell *cell, struct udfvm_error *error);
 bool udfvm_cell_has_ended(const struct cell *cell);
 /* Whether it was answered, without a wait. */
 bool udfvm_cell_answered(const struct cell *cell);
+void udfvm_cell_signal(const struct cell *cell, int number);
 /* Kills the process: the call ends as one whose guest crashed. */
 int udfvm_cell_break(struct cell *cell, const char *why, struct udfvm_error *error);
 
@@ -92,20 +99,26 @@ int udfvm_cell_serve(struct cell *cell, struct jail_message *message, struct udf
 
 /* Makes a reply of the window one that the process cannot change. */
 int udfvm_cell_keep_reply(struct cell *cell, struct udfvm_reply *reply, struct udfvm_error *error);
-/* The process goes on. */
-void udfvm_cell_thaw(struct cell *cell);
 void *udfvm_cell_borrow(struct udfvm_vm *vm, uint64_t begin, uint64_t length,
                         struct udfvm_error *error);
 /* What is borrowed is not any more, and nothing that was written to it is left. */
 int udfvm_cell_end_borrowing(struct cell *cell, struct udfvm_error *error);
 void udfvm_borrowing_forget(void);
 
+/* ---- freeze.c ---- */
+
+/* Of a process that has just begun. */
+void udfvm_cell_watch_threads(struct cell *cell);
+void udfvm_cell_forget_threads(struct cell *cell);
+/* Waits until the process stands still, as it said that it would. */
+int udfvm_cell_freeze(struct cell *cell, struct udfvm_error *error);
+/* It goes on. */
+void udfvm_cell_thaw(struct cell *cell);
+
 /* ---- start.c ---- */
 
 /* Starts the process, with its end of the socket and the control area. */
 int udfvm_warden_start(int socket, int control, const char *cgroup, pid_t *pid, int *process,
                        struct udfvm_error *error);
-/* Stops it, wherever it is; it goes on at SIGCONT. */
-int udfvm_warden_freeze(pid_t pid, struct udfvm_error *error);
 
 #endif

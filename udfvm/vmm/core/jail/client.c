@@ -115,14 +115,13 @@ int udfvm_cell_call(struct cell *cell, struct jail_message *message, int *files,
 {
     struct udfvm_vm *vm = &cell->vm;
     udfvm_deadline_enter(&vm->deadline, udfvm_vm_time_left(vm));
-    const uint64_t end_ns = vm->deadline.end_ns, now = udfvm_monotonic_ns();
-    if (end_ns != UDFVM_NEVER)
-        message->timeout_ns = end_ns > now ? end_ns - now : 1;
-    int code = udfvm_cell_exchange(cell, message, files, end_ns, error);
+    message->may_stop = cell->thread_count != 0;
+    const int code = udfvm_cell_exchange(cell, message, files, vm->deadline.end_ns, error);
     udfvm_deadline_leave(&vm->deadline);
-    if (code == UDFVM_OK)
-        code = take_reply(cell, reply, error);
-    return code;
+    UDFVM_TRY(code);
+    if (cell->answer.stops) /* it is continued only where it stood still */
+        UDFVM_TRY(udfvm_cell_freeze(cell, error));
+    return cell->expired ? udfvm_vm_fail_timeout(vm, error) : take_reply(cell, reply, error);
 }
 
 static int call_cell(struct udfvm_vm *vm, uint32_t request, uint64_t length,
@@ -173,6 +172,11 @@ static int begin_stream(struct udfvm_vm *vm, struct udfvm_error *error)
 static int wake_stream(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     return exchange_soon(vm, &(struct jail_message){ .kind = JAIL_WAKE }, error);
+}
+
+static int serve_stream(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    return exchange_soon(vm, &(struct jail_message){ .kind = JAIL_STREAM_SERVE }, error);
 }
 
 static int fetch_log(struct udfvm_vm *vm, struct udfvm_error *error)
@@ -251,6 +255,7 @@ const struct remote_operations udfvm_cell_operations = {
     .stream_reply = stream_reply_of,
     .stream_begin = begin_stream,
     .stream_wake = wake_stream,
+    .stream_serve = serve_stream,
     .stream_log = fetch_log,
     .stream_end = end_stream,
     .borrow = udfvm_cell_borrow,

@@ -19,8 +19,11 @@
 #include "jail/descriptors.h"
 #include "jail/futex.h"
 
-#define SPIN_NS 200000u
-#define LOOKS   32u /* at the answer, between two at the clock */
+#define SPIN_NS       200000u
+#define LARGE_NS      2000000u /* for the reply to a large request: waking up is a 20th of that */
+#define MAX_REFUSED   16u      /* questions of a call that is to end */
+#define JAIL_RETRY_NS 1000000u
+#define LOOKS         32u /* at the answer, between two at the clock */
 
 /* Spinning against the process for the only processor would be a wait for nothing. */
 static bool may_spin(void)
@@ -35,9 +38,9 @@ static bool may_spin(void)
     return count > 1;
 }
 
-static int send_signal(const struct cell *cell, int number)
+void udfvm_cell_signal(const struct cell *cell, int number)
 {
-    return (int)syscall(SYS_pidfd_send_signal, cell->process, number, NULL, 0);
+    syscall(SYS_pidfd_send_signal, cell->process, number, NULL, 0);
 }
 
 /* A descriptor of a process can be read once that has ended: pidfd_open(2). */
@@ -51,7 +54,7 @@ int udfvm_cell_break(struct cell *cell, const char *why, struct udfvm_error *err
 {
     cell->broken = true;
     cell->pending = false;
-    send_signal(cell, SIGKILL);
+    udfvm_cell_signal(cell, SIGKILL);
     return udfvm_fail(error, UDFVM_E_CRASH,
                       "the process that the micro-VM ran in %s; the next call has another", why);
 }
@@ -61,6 +64,7 @@ static void post(struct cell *cell, const struct jail_message *message)
     struct jail_control *control = cell->control;
     if (cell->frozen)
         udfvm_cell_thaw(cell);
+    cell->large = message->length >= MIN_FROZEN;
     control->message = *message;
     atomic_store(&control->asked, ++cell->asked);
     if (atomic_load(&control->process_sleeps))
@@ -78,49 +82,70 @@ static bool spin(const struct cell *cell)
         return true;
     if (!may_spin())
         return false;
-    for (const uint64_t end = udfvm_monotonic_ns() + SPIN_NS; udfvm_monotonic_ns() < end;)
+    const uint64_t begin = udfvm_monotonic_ns(), end = begin + (cell->large ? LARGE_NS : SPIN_NS);
+    for (uint64_t now = begin; now < end; now = udfvm_monotonic_ns()) {
         for (unsigned i = 0; i < LOOKS; i++) {
             if (udfvm_cell_answered(cell))
                 return true;
             _mm_pause();
         }
+        if (now - begin > SPIN_NS)
+            sched_yield(); /* others may need the processor more */
+    }
     return false;
 }
 
 /* How long an answer is waited for. */
 struct patience {
+    uint64_t end_ns;   /* then the call is to end */
     uint64_t until_ns; /* then the process is killed */
-    bool of_deadline;
-    bool stopped; /* it was told to end the call */
+    bool told;         /* it was told to end the call */
 };
 
-/* Asks whether something outside the call ends it; the process is told so then, and again. */
+static uint64_t time_to_look(const struct patience *patience)
+{
+    if (patience->told)
+        return JAIL_RETRY_NS;
+    const uint64_t now = udfvm_monotonic_ns(), end_ns = patience->end_ns;
+    if (end_ns <= now)
+        return 1;
+    return end_ns - now < UDFVM_WATCH_NS ? end_ns - now : UDFVM_WATCH_NS;
+}
+
+/* A signal that comes just before the process enters the guest has no effect: it is sent again. */
+static void tell_to_end(struct cell *cell, struct patience *patience)
+{
+    if (!patience->told)
+        patience->until_ns = udfvm_monotonic_ns() + JAIL_GRACE_NS;
+    patience->told = true;
+    atomic_store(&cell->control->stop, 1);
+    udfvm_cell_signal(cell, UDFVM_KICK_SIGNAL);
+}
+
+/* Whether the deadline, or something else outside the call, ends it. */
 static int look_outside(struct cell *cell, struct patience *patience, struct udfvm_error *error)
 {
     struct udfvm_vm *vm = &cell->vm;
-    if (!patience->stopped) {
+    if (!patience->told && udfvm_monotonic_ns() >= patience->end_ns)
+        cell->expired = true;
+    bool ends = cell->expired || patience->told;
+    if (!ends) {
         udfvm_vm_out(vm);
-        const bool stopped = udfvm_interrupted() || udfvm_vm_watched_out(vm);
+        ends = udfvm_interrupted() || udfvm_vm_watched_out(vm);
         udfvm_vm_in(vm);
         if (udfvm_vm_forked(vm))
             return udfvm_vm_fail_forked(error);
-        if (!stopped)
-            return UDFVM_OK;
-        patience->stopped = true;
-        patience->until_ns = udfvm_monotonic_ns() + JAIL_GRACE_NS;
-        atomic_store(&cell->control->stop, 1);
     }
-    send_signal(cell, UDFVM_KICK_SIGNAL);
+    if (ends)
+        tell_to_end(cell, patience);
     return UDFVM_OK;
 }
 
-static int fail_patience(struct cell *cell, const struct patience *patience,
-                         struct udfvm_error *error)
+static int fail_patience(struct cell *cell, struct udfvm_error *error)
 {
     udfvm_cell_break(cell, "did not answer", error);
-    if (patience->stopped)
-        return udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
-    return patience->of_deadline ? udfvm_vm_fail_timeout(&cell->vm, error) : UDFVM_E_CRASH;
+    return cell->expired ? udfvm_vm_fail_timeout(&cell->vm, error)
+                         : udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
 }
 
 static int look(struct cell *cell, struct patience *patience, struct udfvm_error *error)
@@ -131,31 +156,28 @@ static int look(struct cell *cell, struct patience *patience, struct udfvm_error
     if (udfvm_cell_has_ended(cell) && !udfvm_cell_answered(cell))
         return udfvm_cell_break(cell, "ended", error);
     if (udfvm_monotonic_ns() >= patience->until_ns)
-        return fail_patience(cell, patience, error);
+        return fail_patience(cell, error);
     return look_outside(cell, patience, error);
 }
 
 static int wait_for_answer(struct cell *cell, uint64_t end_ns, struct udfvm_error *error)
 {
     struct jail_control *control = cell->control;
-    struct patience patience = { .until_ns = UDFVM_NEVER };
-    if (spin(cell))
-        return UDFVM_OK;
-    if (end_ns != UDFVM_NEVER) { /* an answer may begin as late as the deadline */
-        const uint64_t now = udfvm_monotonic_ns();
-        patience.until_ns = (end_ns > now ? end_ns : now) + JAIL_GRACE_NS;
-        patience.of_deadline = true;
-    }
+    struct patience patience = { .end_ns = end_ns, .until_ns = UDFVM_NEVER };
     int code = UDFVM_OK;
+    if (udfvm_monotonic_ns() >= end_ns) /* as the program did what it was asked for */
+        code = look_outside(cell, &patience, error);
+    else if (spin(cell))
+        return UDFVM_OK;
     while (code == UDFVM_OK && !udfvm_cell_answered(cell)) {
         atomic_store(&control->program_sleeps, 1);
         if (!udfvm_cell_answered(cell))
-            futex_wait(&control->answered, cell->asked - 1, UDFVM_WATCH_NS);
+            futex_wait(&control->answered, cell->asked - 1, time_to_look(&patience));
         atomic_store(&control->program_sleeps, 0);
         if (!udfvm_cell_answered(cell))
             code = look(cell, &patience, error);
     }
-    if (code == UDFVM_OK && patience.stopped) {
+    if (code == UDFVM_OK && patience.told && !cell->expired) {
         cell->host_failed = true;
         udfvm_fail(&cell->failure, UDFVM_E_INTERRUPTED, "the call was interrupted");
     }
@@ -215,12 +237,40 @@ int udfvm_cell_greet(struct cell *cell, struct udfvm_error *error)
                : udfvm_cell_break(cell, "began with what makes no sense", error);
 }
 
+/* Does what the process asks for in the middle of a call; of a call that is to end, it takes what
+ * that wrote. */
+static int answer_question(struct cell *cell, struct jail_message *next, unsigned *refused,
+                           struct udfvm_error *error)
+{
+    struct udfvm_error failure = { .code = UDFVM_OK };
+    if ((cell->host_failed || cell->expired) && cell->answer.kind != JAIL_LOG) {
+        *next = (struct jail_message){ .kind = JAIL_GOT, .failed = 1 };
+        return ++*refused <= MAX_REFUSED ? UDFVM_OK
+                                         : udfvm_cell_break(cell, "did not end its call", error);
+    }
+    udfvm_cell_serve(cell, next, &failure);
+    if (failure.code == UDFVM_E_FORKED || cell->broken) {
+        if (error)
+            *error = failure;
+        return failure.code;
+    }
+    if (failure.code != UDFVM_OK) {
+        next->failed = 1;
+        cell->host_failed = true;
+        cell->failure = failure;
+        /* A guest that is told of an interrupt alone asks again. */
+        atomic_store(&cell->control->stop, 1);
+    }
+    return UDFVM_OK;
+}
+
 int udfvm_cell_exchange(struct cell *cell, const struct jail_message *message, int *files,
                         uint64_t end_ns, struct udfvm_error *error)
 {
     struct jail_message next = *message;
+    unsigned refused = 0;
     UDFVM_TRY(udfvm_cell_settle(cell, error));
-    cell->host_failed = false;
+    cell->host_failed = cell->expired = false;
     atomic_store_explicit(&cell->control->stop, 0, memory_order_relaxed);
     if (next.files && !udfvm_send_files(cell->socket, &(char){ 0 }, 1, files, next.files))
         return udfvm_cell_break(cell, "took no descriptors", error);
@@ -230,20 +280,7 @@ int udfvm_cell_exchange(struct cell *cell, const struct jail_message *message, i
         take_answer(cell);
         if (cell->answer.kind == JAIL_DONE)
             return UDFVM_OK;
-        struct udfvm_error failure = { .code = UDFVM_OK };
-        udfvm_cell_serve(cell, &next, &failure);
-        if (failure.code == UDFVM_E_FORKED || cell->broken) {
-            if (error)
-                *error = failure;
-            return failure.code;
-        }
-        if (failure.code != UDFVM_OK) {
-            next.failed = 1;
-            cell->host_failed = true;
-            cell->failure = failure;
-            /* A guest that is told of an interrupt alone asks again. */
-            atomic_store(&cell->control->stop, 1);
-        }
+        UDFVM_TRY(answer_question(cell, &next, &refused, error));
     }
 }
 

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -91,6 +90,7 @@ static int start(struct cell *cell, const char *cgroup, struct udfvm_error *erro
     if (cell->answer.code != UDFVM_OK)
         return fail_start(&cell->answer, error);
     cell->walls = cell->answer.walls;
+    udfvm_cell_watch_threads(cell);
     return UDFVM_OK;
 }
 
@@ -191,7 +191,7 @@ void udfvm_cell_close(struct udfvm_vm *vm)
     udfvm_files_close_all(vm);
     if (own) { /* a forked child has neither its mappings nor a right to end it */
         if (cell->process >= 0)
-            syscall(SYS_pidfd_send_signal, cell->process, SIGKILL, NULL, 0);
+            udfvm_cell_signal(cell, SIGKILL);
         if (vm->machine.input)
             udfvm_machine_unmap(vm->machine.input, vm->config.input_window);
         if (vm->machine.output)
@@ -203,6 +203,7 @@ void udfvm_cell_close(struct udfvm_vm *vm)
         close(cell->process);
     if (cell->socket >= 0)
         close(cell->socket);
+    udfvm_cell_forget_threads(cell);
     if (cell->output_file >= 0)
         close(cell->output_file);
     udfvm_image_close(vm->memory.image);

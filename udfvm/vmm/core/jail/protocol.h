@@ -26,9 +26,10 @@
 #define JAIL_VERSION     0x4a41494c00000001ull
 #define JAIL_NAME_BYTES  256u /* of data, for the name of a host function */
 #define MAX_JAIL_DATA    (JAIL_NAME_BYTES + (uint64_t)UDFVM_MAX_HOST_MESSAGE)
-#define JAIL_DATA_OFFSET 4096u /* of the file that begins with struct jail_control */
-#define JAIL_IMAGES      8u    /* images of one base that the process keeps open */
-#define MAX_JAIL_FILES   4u    /* descriptors with one message */
+#define JAIL_DATA_OFFSET 4096u      /* of the file that begins with struct jail_control */
+#define MIN_FROZEN     (1ull << 20) /* bytes of a reply in place: a shorter one is copied faster */
+#define JAIL_IMAGES    8u           /* images of one base that the process keeps open */
+#define MAX_JAIL_FILES 4u           /* descriptors with one message */
 
 /* Descriptors that the process begins with. */
 #define JAIL_SOCKET  3
@@ -41,14 +42,15 @@ enum jail_request {
     JAIL_BIND,     /* moves it to an image; file: of the image, if `files` is 1 */
     JAIL_CALL,     /* an exchange; the request lies in the input window */
     JAIL_RESTORE,
-    JAIL_DROP,       /* gives the memory of windows and scratch back */
-    JAIL_SHRINK,     /* gives back all that calls left */
-    JAIL_SEAL,       /* file: to write the image to; data: name, if `named`, then metadata */
-    JAIL_STREAM,     /* begins a streaming call, with a request in the input window */
-    JAIL_WAKE,       /* there is a request for the thread of the vCPU, which sleeps */
-    JAIL_STREAM_LOG, /* what the guest wrote in it is asked for */
-    JAIL_STREAM_END, /* ends it, and says why it ended by itself, if it did */
-    JAIL_GOT,        /* what the process asked for */
+    JAIL_DROP,         /* gives the memory of windows and scratch back */
+    JAIL_SHRINK,       /* gives back all that calls left */
+    JAIL_SEAL,         /* file: to write the image to; data: name, if `named`, then metadata */
+    JAIL_STREAM,       /* begins a streaming call, with a request in the input window */
+    JAIL_WAKE,         /* there is a request for the thread of the vCPU, which sleeps */
+    JAIL_STREAM_SERVE, /* the thread of the vCPU may ask for what it waits for */
+    JAIL_STREAM_LOG,   /* what the guest wrote in it is asked for */
+    JAIL_STREAM_END,   /* ends it, and says why it ended by itself, if it did */
+    JAIL_GOT,          /* what the process asked for */
 };
 
 /* What it answers, or asks for. */
@@ -73,8 +75,10 @@ struct jail_message {
     /* CALL, BOOT, STREAM */
     uint32_t request;
     uint32_t reads_files, deterministic, strict_log, host_functions, named;
-    uint64_t length; /* of the request; SEAL: of the metadata; GOT: of the data */
-    uint64_t timeout_ns, max_output, max_log, max_host_calls;
+    uint64_t length;     /* of the request; SEAL: of the metadata; GOT: of the data */
+    uint32_t may_stop;   /* after its answer, until SIGCONT */
+    uint64_t timeout_ns; /* STREAM; the program keeps the deadline of other calls */
+    uint64_t max_output, max_log, max_host_calls;
     uint64_t end_ns; /* STREAM: see udfvm_vm_set_end, udfvm_vm_set_idle_spin */
     uint32_t idle_spin_us;
     /* OPEN, BOOT, BIND */
@@ -91,6 +95,7 @@ struct jail_answer {
     int32_t code, os_errno, signal;
     int32_t status, sealed;
     uint32_t unlogged_open, large;
+    uint32_t stops; /* the process, until SIGCONT: it will not change its reply */
     uint64_t length, address, rip;
     uint64_t values[2];
     uint32_t walls, tsc_khz; /* READY; OPEN */
@@ -119,18 +124,11 @@ _Static_assert(sizeof(struct jail_control) <= JAIL_DATA_OFFSET, "data begin behi
 
 /* ---- The warden, which starts the processes of one program and is their parent ---- */
 
-enum warden_request {
-    WARDEN_START = 1, /* files: JAIL_SOCKET and JAIL_CONTROL of the process, then, where there is
-                         one, the directory of its cgroup */
-    WARDEN_FREEZE,    /* stops the process `pid`, and answers when it stands still */
-};
-struct warden_message {
-    uint32_t kind;
-    int32_t pid;
-};
+/* A byte asks for one. Files: JAIL_SOCKET and JAIL_CONTROL of the process, then, where there is
+ * one, the directory of its cgroup. */
 struct warden_answer {
     int32_t error; /* errno */
-    int32_t pid;   /* START; with a descriptor of it (pidfd_open(2)) */
+    int32_t pid;   /* with a descriptor of it (pidfd_open(2)) */
 };
 
 #endif

@@ -1,24 +1,21 @@
 /* Replies of jailed VMs. The process could change one while it is checked, or after. A short reply
- * is therefore copied first. For a long one the process is stopped, until its VM is used again: the
- * reply is read where it lies, and may be borrowed.
+ * is therefore copied first. With a long one the process stands still, until its VM is used again:
+ * the reply is read where it lies, and may be borrowed. Where nobody can see that it stands still,
+ * a long one is copied, too.
  *
  * A forked child must have a copy of what is borrowed, as it has of any memory, but windows are
  * shared with the process and would be with the child. So a fork puts copies in their place here.
  */
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/pages.h"
 #include "jail/cell.h"
 #include "jail/jail.h"
-
-#define MIN_FROZEN (1ull << 20) /* bytes: a shorter reply is copied faster */
 
 /* All that is borrowed of jailed VMs. */
 static struct {
@@ -43,18 +40,7 @@ static int copy_reply(struct cell *cell, struct udfvm_reply *reply, struct udfvm
 
 int udfvm_cell_keep_reply(struct cell *cell, struct udfvm_reply *reply, struct udfvm_error *error)
 {
-    if (reply->length < MIN_FROZEN)
-        return copy_reply(cell, reply, error);
-    if (udfvm_warden_freeze(cell->pid, error) != UDFVM_OK)
-        return udfvm_cell_break(cell, "could not be stopped", error);
-    cell->frozen = true;
-    return UDFVM_OK;
-}
-
-void udfvm_cell_thaw(struct cell *cell)
-{
-    cell->frozen = false;
-    syscall(SYS_pidfd_send_signal, cell->process, SIGCONT, NULL, 0);
+    return cell->frozen ? UDFVM_OK : copy_reply(cell, reply, error);
 }
 
 /* ---- Borrowed replies ---- */

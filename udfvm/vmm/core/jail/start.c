@@ -114,23 +114,21 @@ static int start_warden(struct udfvm_error *error)
 }
 
 /* With the lock. False: the warden is gone. */
-static bool ask(struct warden_message *message, int *files, size_t count,
-                struct warden_answer *answer, int *process)
+static bool ask(const int *files, size_t count, struct warden_answer *answer, int *process)
 {
-    size_t received = process ? 1 : 0;
-    if (!udfvm_send_files(warden.socket, message, sizeof *message, files, count) ||
+    size_t received = 1;
+    if (!udfvm_send_files(warden.socket, &(char){ 0 }, 1, files, count) ||
         udfvm_receive_files(warden.socket, answer, sizeof *answer, process, &received) !=
             (long)sizeof *answer) {
         forget();
         return false;
     }
-    return answer->error != 0 || received == (process ? 1 : 0);
+    return answer->error != 0 || received == 1;
 }
 
 int udfvm_warden_start(int socket, int control, const char *cgroup, pid_t *pid, int *process,
                        struct udfvm_error *error)
 {
-    struct warden_message message = { .kind = WARDEN_START };
     struct warden_answer answer = { .error = EPIPE };
     int files[MAX_JAIL_FILES] = { socket, control, -1 };
     if (cgroup && (files[2] = open(cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) {
@@ -141,7 +139,7 @@ int udfvm_warden_start(int socket, int control, const char *cgroup, pid_t *pid, 
     int code = UDFVM_OK;
     for (int turn = 0; turn < 2 && code == UDFVM_OK; turn++) { /* another, where one was killed */
         code = start_warden(error);
-        if (code == UDFVM_OK && ask(&message, files, cgroup ? 3 : 2, &answer, process))
+        if (code == UDFVM_OK && ask(files, cgroup ? 3 : 2, &answer, process))
             break;
     }
     pthread_mutex_unlock(&warden.lock);
@@ -156,16 +154,4 @@ int udfvm_warden_start(int socket, int control, const char *cgroup, pid_t *pid, 
     }
     *pid = answer.pid;
     return code;
-}
-
-int udfvm_warden_freeze(pid_t pid, struct udfvm_error *error)
-{
-    struct warden_message message = { .kind = WARDEN_FREEZE, .pid = pid };
-    struct warden_answer answer = { .error = EPIPE };
-    pthread_mutex_lock(&warden.lock);
-    if (warden.socket >= 0)
-        ask(&message, NULL, 0, &answer, NULL);
-    pthread_mutex_unlock(&warden.lock);
-    errno = answer.error;
-    return answer.error ? udfvm_fail_errno(error, "stopping the process of a micro-VM") : UDFVM_OK;
 }
