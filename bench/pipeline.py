@@ -21,7 +21,7 @@ and for each of them, in seconds:
     one_call         a function of whole batches
     spread           an elementwise function, on as many VMs as there are processors
 
-With ``--parquet-rows`` also ``branchy`` from a Parquet file of so many rows to another:
+With ``--parquet-rows`` also ``branchy`` from a Parquet file of so many rows to a new one:
 
     pyarrow          the body as a scalar function of pyarrow, over the batches of a scan
     map              ``map`` from path to path, with as many threads as processors
@@ -111,11 +111,16 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def medians(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Returns the median seconds of each way, taken in turns."""
+def medians(
+    ways: dict[str, Callable[[], object]],
+    repeats: int,
+    prepare: Callable[[str], object] = lambda _name: None,
+) -> dict[str, float]:
+    """Returns the median seconds of each way, taken in turns. Preparing it is not counted."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for round_ in range(repeats + 1):
         for name, call in ways.items():
+            prepare(name)
             taken = seconds(call)
             if round_:  # the first warms up
                 times[name].append(taken)
@@ -199,7 +204,10 @@ def measure_parquet(rows: int, folder: Path, repeats: int) -> dict[str, float]:
     def map_() -> None:
         function.map(source, output=by_map, keep=[])
 
-    figures = medians({"map": map_, "pyarrow": pyarrow_}, repeats)
+    def remove(name: str) -> None:
+        {"map": by_map, "pyarrow": by_pyarrow}[name].unlink(missing_ok=True)
+
+    figures = medians({"map": map_, "pyarrow": pyarrow_}, repeats, remove)
     if not pq.read_table(by_map).equals(pq.read_table(by_pyarrow)):
         raise RuntimeError("the results in VMs are not those of the host")
     figures["map_times_pyarrow"] = round(figures["map"] / figures["pyarrow"], 3)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import udfvm
+import udfvm.pipelines.sinks
 
 
 @udfvm.udf
@@ -26,6 +27,16 @@ MADE = SOURCE.append_column("half", pa.array([0.75, None, 1.5]))
 def test_parquet(tmp_path: Path, name: str) -> None:
     assert half.map(SOURCE, output=tmp_path / name).rows == 3
     assert pq.read_table(tmp_path / name).equals(MADE)
+
+
+def test_row_groups_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udfvm.pipelines.sinks, "_GROUP_ROWS", 500)
+    source = pa.table({"x": [float(row) for row in range(1234)]})
+    half.map(source, output=tmp_path / "out.parquet", keep=[])
+    with pq.ParquetFile(tmp_path / "out.parquet") as file:
+        groups = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        assert file.read()["half"].to_pylist() == [row / 2 for row in range(1234)]
+    assert groups == [500, 500, 234]
 
 
 @pytest.mark.parametrize("name", ["out.arrow", "out.feather", "out.ipc"])

@@ -21,7 +21,7 @@ from udfvm.types.encodings import decoded, restored
 from udfvm.types.unions import rows_singly
 
 FIRST_ROWS: Final = 256
-MAX_ROWS: Final = 1 << 16
+MAX_ROWS: Final = 1 << 17
 MAX_BYTES: Final = 16 << 20
 TARGET: Final = 0.05  # seconds of a batch
 _MAX_GROWTH: Final = 4

@@ -172,11 +172,23 @@ def _groups(schema: pa.Schema, batches: Batches) -> Iterator[pa.Table]:
     group: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in batches:
-        group.append(batch)
-        rows += batch.num_rows
-        size += size_of_rows(batch)
-        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
-            yield pa.Table.from_batches(group, schema)
-            group, rows, size = [], 0, 0
+        for part in _parts(batch, _GROUP_ROWS - rows):
+            group.append(part)
+            rows += part.num_rows
+            size += size_of_rows(part)
+            if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+                yield pa.Table.from_batches(group, schema)
+                group, rows, size = [], 0, 0
     if group:
         yield pa.Table.from_batches(group, schema)
+
+
+def _parts(batch: pa.RecordBatch, fitting: int) -> Iterator[pa.RecordBatch]:
+    """Yields a batch in parts of which none ends in another group. So many rows fit into this one.
+
+    The writer would make a small row group of what is left over.
+    """
+    start, end = 0, fitting
+    while start < batch.num_rows:
+        yield batch.slice(start, end - start)
+        start, end = end, end + _GROUP_ROWS

@@ -19,14 +19,14 @@ import pyarrow as pa
 
 from udfvm.errors import Error, SourceError, SourceNotFoundError, TypeMappingError
 from udfvm.pipelines.ahead import ahead
-from udfvm.pipelines.batches import MAX_BYTES
+from udfvm.pipelines.batches import MAX_BYTES, MAX_ROWS
 from udfvm.pipelines.sinks import is_path
 from udfvm.tuples import NamedTuple
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-READ_ROWS: Final = 1 << 16  # rows of a batch that is read
+_SCAN_ROWS: Final = 1 << 16  # rows of a batch of a dataset, however many bytes these have
 _READ_AHEAD: Final = 2  # batches that a scan of a dataset reads ahead
 _BUFFER: Final = 1 << 20  # bytes of a column of a Parquet file that are read at once
 
@@ -176,7 +176,7 @@ def _scanned(dataset: Any, columns: Sequence[str]) -> Generator[pa.RecordBatch]:
     """Yields the rows of a dataset. With threads, a scan would read up to 1 GiB ahead."""
     yield from dataset.scanner(
         columns=list(columns),
-        batch_size=READ_ROWS,
+        batch_size=_SCAN_ROWS,
         batch_readahead=_READ_AHEAD,
         fragment_readahead=1,
         fragment_scan_options=_buffered(dataset),
@@ -229,4 +229,4 @@ def _rows_at_once(metadata: Any) -> int:
     """Returns how many rows of a Parquet file are read at once: few, if they have many bytes."""
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     widest = max((each.total_byte_size / max(each.num_rows, 1) for each in groups), default=0)
-    return max(1, min(READ_ROWS, int(MAX_BYTES / max(widest, 1))))
+    return max(1, min(MAX_ROWS, int(MAX_BYTES / max(widest, 1))))

@@ -355,9 +355,14 @@ static int forget_names(void)
                                      : 0;
 }
 
+bool call_is_deterministic(void)
+{
+    return exchange_call()->flags & UDFVM_CALL_DETERMINISTIC;
+}
+
 int row_begin(void)
 {
-    if (!(exchange_call()->flags & UDFVM_CALL_DETERMINISTIC))
+    if (!call_is_deterministic())
         return 0;
     ((void (*)(void))UDFVM_VECTOR_ROW)();
     return generators_mark() < 0 || generators_begin_call() < 0 || forget_names() < 0 ? -1 : 0;

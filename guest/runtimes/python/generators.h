@@ -23,5 +23,7 @@ int generators_begin_call(void);
 /* Begins a row: in a deterministic call its clocks, randomness and generators are the same as in
  * any other row. Returns 0, or -1 with an exception. */
 int row_begin(void);
+/* Returns false if row_begin() does nothing. */
+bool call_is_deterministic(void);
 
 #endif

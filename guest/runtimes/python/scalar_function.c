@@ -218,20 +218,24 @@ static int call_columns(struct scalar_function *function, const struct column *c
     return *result ? 1 : -1;
 }
 
-/* Stores what the function returned, which it releases; NULL: a null argument makes it null. */
+/* Stores what the function returned; NULL: a null argument makes it null. */
 static int put_result(const struct value_slot *slot, PyObject *returned, struct block *block,
                       int64_t row)
 {
     struct result converted = { .scalar.null = true };
-    if (returned && put_common(slot, returned, block, row)) {
-        Py_DECREF(returned);
-        return 0;
-    }
     int code = returned ? result_from_object(slot, returned, &converted) : 0;
-    Py_XDECREF(returned);
     if (code == 0 && !block_put(block, row, &converted.scalar))
         code = column_too_large();
     result_clear(&converted);
+    return code;
+}
+
+/* As put_result(), for what is not NULL; releases it. */
+static inline int put_returned(const struct value_slot *slot, PyObject *returned,
+                               struct block *block, int64_t row)
+{
+    int code = put_common(slot, returned, block, row) ? 0 : put_result(slot, returned, block, row);
+    Py_DECREF(returned);
     return code;
 }
 
@@ -239,9 +243,24 @@ static int put_row(struct scalar_function *function, const struct column *column
                    struct block *block)
 {
     PyObject *returned = NULL;
-    return call_columns(function, columns, row, &returned) < 0
-               ? -1
-               : put_result(&function->result, returned, block, row);
+    if (call_columns(function, columns, row, &returned) < 0)
+        return -1;
+    return returned ? put_returned(&function->result, returned, block, row)
+                    : put_result(&function->result, NULL, block, row);
+}
+
+/* Returns the row that failed, with an exception, or `rows`. */
+static int64_t put_rows(struct scalar_function *function, const struct column *columns,
+                        int64_t rows, struct block *block)
+{
+    int64_t row = 0;
+    for (; row < rows; row++) {
+        if (row > 0 && row_begin() < 0) /* the first began with the request */
+            break;
+        if (put_row(function, columns, row, block) < 0)
+            break;
+    }
+    return row;
 }
 
 static bool has_common_arguments(const struct scalar_function *function,
@@ -254,36 +273,43 @@ static bool has_common_arguments(const struct scalar_function *function,
 }
 
 /* As put_row(), for common arguments. They stay until the next row's take their places. */
-static int put_common_row(struct scalar_function *function, const struct column *columns,
-                          int64_t row, struct block *block)
+static inline int put_common_row(const struct scalar_function *function,
+                                 const struct column *columns, int64_t row, struct block *block)
 {
     PyObject **arguments = function->arguments + 1;
     for (size_t i = 0; i < function->count; i++) {
-        arguments[i] = next_argument(arguments[i], function->parameters[i].storage, &columns[i],
-                                     row);
+        arguments[i] = next_argument(arguments[i], columns[i].storage, &columns[i], row);
         if (!arguments[i])
             return -1;
     }
     PyObject *returned = function->call(function->callable, arguments,
                                         function->count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    return returned ? put_result(&function->result, returned, block, row) : -1;
+    return returned ? put_returned(&function->result, returned, block, row) : -1;
+}
+
+/* As put_rows(), for common arguments. */
+static int64_t put_common_rows(struct scalar_function *function, const struct column *columns,
+                               int64_t rows, struct block *block)
+{
+    const bool deterministic = call_is_deterministic();
+    int64_t row = 0;
+    memset(function->arguments + 1, 0, function->count * sizeof *function->arguments);
+    for (; row < rows; row++) {
+        if (deterministic && row > 0 && row_begin() < 0)
+            break;
+        if (put_common_row(function, columns, row, block) < 0)
+            break;
+    }
+    for (size_t i = 0; i < function->count; i++)
+        Py_CLEAR(function->arguments[i + 1]);
+    return row;
 }
 
 int scalar_function_put_rows(struct scalar_function *function, const struct column *columns,
                              int64_t rows, struct block *block, int64_t *failed_row)
 {
     const bool common = has_common_arguments(function, columns);
-    int64_t row = 0;
-    for (size_t i = 0; i < function->count; i++)
-        function->arguments[i + 1] = NULL;
-    for (; row < rows; row++) {
-        if (row > 0 && row_begin() < 0) /* the first began with the request */
-            break;
-        if ((common ? put_common_row : put_row)(function, columns, row, block) < 0)
-            break;
-    }
-    for (size_t i = 0; common && i < function->count; i++)
-        Py_CLEAR(function->arguments[i + 1]);
+    const int64_t row = (common ? put_common_rows : put_rows)(function, columns, rows, block);
     *failed_row = row < rows ? row : -1;
     return row < rows ? -1 : 0;
 }
