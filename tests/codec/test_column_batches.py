@@ -24,6 +24,19 @@ def test_widened_columns_come_back(name: str) -> None:
     assert stored_values(narrowed(widened(array, mine), mine)) == stored_values(array)
 
 
+@pytest.mark.parametrize("name", IN_ROWS)
+def test_part_of_an_array_travels_alone(name: str) -> None:
+    """Text has its whole array's bytes behind it, also where a cast made the part's offsets."""
+    mine = named(name)
+    values = [case.value for case in cases(name) if case.found == mine.arrow and case.stored]
+    value = values[0] if values else None
+    whole = array_of(mine.arrow, [value, value, None, value] * 3)
+    for start, rows in ((0, 2), (3, 6), (1, 1), (4, 0), (2, 10)):
+        part = whole.slice(start, rows)
+        alone = whole.take(pa.array(range(start, start + rows), pa.int64()))
+        assert len(encode([widened(part, mine)], rows)) == len(encode([widened(alone, mine)], rows))
+
+
 @pytest.mark.parametrize(
     ("number", "name"),
     [(1e300, "float"), (128, "int8"), (5, "date64[ms]"), (2**40, "date32[day]"), (-1, "uint32")],

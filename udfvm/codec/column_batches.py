@@ -91,30 +91,51 @@ def encode(columns: Sequence[pa.Array | bytes], rows: int) -> bytes:
     widened).
     """
     end = COLUMNS.size + len(columns) * COLUMN.size
-    heads, parts = [], []
+    heads: list[bytes] = []
+    parts: list[bytes | pa.Buffer] = []
 
-    def put(data: bytes) -> int:
+    def put(data: bytes | pa.Buffer) -> int:
         """Puts a buffer behind the others; returns its offset."""
         nonlocal end
-        offset = end
-        parts.append(data + bytes(-len(data) % 8))
-        end += len(parts[-1])
+        offset, padding = end, bytes(-len(data) % 8)
+        parts.extend((data, padding))
+        end += len(data) + len(padding)
         return offset
 
     for column in columns:
         if isinstance(column, bytes):
             heads.append(COLUMN.pack(TYPE_ARROW, 0, 0, 0, put(column), len(column)))
             continue
-        whole = pa.concat_arrays([column, column.slice(0, 0)]) if column.offset else column
-        buffers = [b"" if buffer is None else buffer.to_pybytes() for buffer in whole.buffers()]
         row_type = next(row for row, arrow in _ARROW_TYPES.items() if arrow == column.type)
-        bits = (rows + 7) // 8
-        validity = put(buffers[0][:bits]) if whole.null_count else 0
-        offsets = put(buffers[1].ljust(8, b"\0")) if len(buffers) == 3 else 0
-        fixed = bits if row_type is RowType.BOOL else 8 * rows
-        data = buffers[-1] if offsets else buffers[-1][:fixed]
-        heads.append(COLUMN.pack(row_type, 0, validity, offsets, put(data), len(data)))
+        validity, offsets, data = _own_buffers(column)
+        places = [put(buffer) if len(buffer) else 0 for buffer in (validity, offsets)]
+        heads.append(COLUMN.pack(row_type, 0, *places, put(data), len(data)))
     return b"".join((COLUMNS.pack(rows, len(columns), 0), *heads, *parts))
+
+
+def _own_buffers(column: pa.Array) -> tuple[pa.Buffer, pa.Buffer, pa.Buffer]:
+    """Returns validity, offsets and data of a column; without a byte of the array that it is a part
+    of. What it does not have is empty.
+    """
+    rows, nothing = len(column), pa.py_buffer(b"")
+    variable = column.type in {pa.large_string(), pa.large_binary()}
+    if column.offset or (variable and rows and _offset(column, 0)):
+        column = pa.concat_arrays([column, column.slice(0, 0)])  # which copies the part
+    validity, *offsets, data = column.buffers()
+    validity = validity.slice(0, (rows + 7) // 8) if column.null_count else nothing
+    if not variable:
+        size = (rows + 7) // 8 if column.type == pa.bool_() else 8 * rows
+        return validity, nothing, data.slice(0, size) if size else nothing
+    if not rows:
+        return validity, pa.py_buffer(bytes(8)), nothing
+    used = _offset(column, rows)
+    return validity, offsets[0].slice(0, 8 * (rows + 1)), data.slice(0, used) if used else nothing
+
+
+def _offset(column: pa.Array, row: int) -> int:
+    """Returns where the value of a row of text or bytes begins."""
+    found: int = struct.unpack_from("<q", column.buffers()[1], 8 * (column.offset + row))[0]
+    return found
 
 
 def decode(

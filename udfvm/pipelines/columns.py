@@ -88,7 +88,7 @@ def arguments_of(
             continue
         check_column(function, "columns", name, schema)
         found.append(name)
-    if not any(found):
+    if all(name is None for name in found):
         raise OptionError(f"UDF {function!r}: map() needs a column for at least one parameter")
     arguments = Arguments(
         function,
