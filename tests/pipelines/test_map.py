@@ -134,6 +134,14 @@ def test_options_that_make_no_sense(options: dict[str, Any], text: str) -> None:
         described.map(pa.table({"a": ["x"], "b": [1]}), **options)
 
 
+def test_a_column_may_have_an_empty_name() -> None:
+    source = pa.table({"": ["a", "b"]})
+    assert described.map(source, columns="", keep=[])["described"].to_pylist() == [
+        described("a"),
+        described("b"),
+    ]
+
+
 def test_a_column_of_the_result_has_its_own_name() -> None:
     table = pa.table({"x": [1], "inverse": [2]})
     with pytest.raises(udfvm.OptionError, match="the source has a column 'inverse'"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -67,3 +69,35 @@ def test_other_suffixes(tmp_path: Path, name: str) -> None:
     ):
         half.map(SOURCE, output=tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_stays_and_its_file_keeps_its_permissions(tmp_path: Path) -> None:
+    file, link = tmp_path / "made.parquet", tmp_path / "link.parquet"
+    file.touch()
+    file.chmod(0o640)
+    link.symlink_to(file)
+    half.map(SOURCE, output=link)
+    assert link.is_symlink() and pq.read_table(file).equals(MADE)
+    assert file.stat().st_mode & 0o777 == 0o640
+    link.unlink()
+    link.symlink_to(tmp_path / "new.parquet")
+    half.map(SOURCE, output=link)
+    assert link.is_symlink() and pq.read_table(tmp_path / "new.parquet").equals(MADE)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"), [(Path.mkdir, "Is a directory"), (os.mkfifo, "device, pipe or socket: .*")]
+)
+def test_what_is_no_file_stays_and_nothing_is_called(
+    make: Callable[[Path], None], text: str, tmp_path: Path
+) -> None:
+    make(tmp_path / "out.parquet")
+    mode = (tmp_path / "out.parquet").stat().st_mode
+    read = []
+    rows = (read.append(batch) or batch for batch in SOURCE.to_batches())  # type: ignore[func-returns-value]
+    with pytest.raises(udfvm.OutputFileError, match=f"cannot write .*out.parquet: .*{text}"):
+        half.map(
+            pa.RecordBatchReader.from_batches(SOURCE.schema, rows), output=tmp_path / "out.parquet"
+        )
+    assert (tmp_path / "out.parquet").stat().st_mode == mode and not read
+    assert [each.name for each in tmp_path.iterdir()] == ["out.parquet"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeGuard
@@ -113,9 +115,15 @@ class _File:
     def __init__(self, function: str, path: Path, schema: pa.Schema) -> None:
         self._function = function
         self._path = path
-        self._part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         with self._failing():
+            permissions = _permissions(path)
+            target = Path(os.path.realpath(path))  # where a symbolic link leads: the link stays
+            self._target = target
+            self._part = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
             self._file = self._part.open("xb")
+            if permissions is not None:
+                with contextlib.suppress(OSError):  # file systems that have none
+                    os.fchmod(self._file.fileno(), permissions)
         try:
             with self._failing():
                 self._writer = _WRITERS[path.suffix.lower()](self._file, schema)
@@ -141,7 +149,7 @@ class _File:
     def publish(self) -> None:
         """Gives the file its name."""
         with self._failing():
-            self._part.replace(self._path)
+            self._part.replace(self._target)
 
     def remove(self) -> None:
         """Removes what is there of it, even while it is written."""
@@ -165,6 +173,24 @@ class _File:
             )
             made.errno, made.filename = number, self._path
             raise made from error
+
+
+def _permissions(path: Path) -> int | None:
+    """Returns the permissions of a file that will be replaced; None if there is none. Raises
+    OSError for what a file must not replace.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(
+            "it is a device, pipe or socket: pass a writer of pyarrow, such as"
+            " pyarrow.ipc.new_stream(), or another object with write_batch()"
+        )
+    return stat.S_IMODE(mode)
 
 
 def _groups(schema: pa.Schema, batches: Batches) -> Iterator[pa.Table]:
