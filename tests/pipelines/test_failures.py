@@ -45,7 +45,7 @@ def test_all_rows_fail() -> None:
     assert inverse.map(table, on_error="skip").num_rows == 0
 
 
-@pytest.mark.parametrize("row", [0, 255, 256, 20_000])
+@pytest.mark.parametrize("row", [0, 15, 16, 20_000])
 def test_an_error_has_the_row_of_the_whole_input(row: int) -> None:
     with pytest.raises(udfvm.UDFError, match=f"row {row}: ZeroDivisionError") as caught:
         inverse.map(table_with({row: 0}), threads=2)
@@ -61,8 +61,8 @@ def test_the_first_row_that_fails_is_reported() -> None:
 
 def test_an_error_without_a_row_says_which_rows_the_call_had() -> None:
     with pytest.raises(udfvm.GuestExitError) as caught:
-        dies_at_seven.map(table_with({40: 7}))
-    assert caught.value.__notes__ == ["udfvm: in rows 0 to 255 of the input"]
+        dies_at_seven.map(table_with({4: 7}))
+    assert caught.value.__notes__ == ["udfvm: in rows 0 to 15 of the input"]
 
 
 def test_arguments_that_do_not_fit_have_their_row_too() -> None:

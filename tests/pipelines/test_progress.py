@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 import udfvm
+import udfvm.pipelines.progress
 
 TABLE = pa.table({"x": [1, 2, 0, 4]})
 
@@ -36,11 +37,31 @@ def test_a_function_is_told() -> None:
 
 
 def test_an_exception_of_that_function_ends_the_pipeline() -> None:
+    called = []
+
     def stop(progress: udfvm.Progress) -> None:
+        called.append(progress)
         raise LookupError("enough")
 
     with pytest.raises(LookupError, match="enough"):
         inverse.map(TABLE, progress=stop, on_error="null")
+    assert len(called) == 1
+
+
+def test_a_function_that_was_interrupted_is_not_called_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may be what Ctrl-C was for."""
+    monkeypatch.setattr(udfvm.pipelines.progress, "_INTERVAL", 0.0)
+    called = []
+
+    def stop(progress: udfvm.Progress) -> None:
+        called.append(progress)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        inverse.map(TABLE, progress=stop, on_error="null")
+    assert len(called) == 1
 
 
 @pytest.mark.parametrize("progress", [None, True, False])

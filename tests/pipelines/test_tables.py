@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import udfvm
+from udfvm.vmm import Cancellation
 
 
 @udfvm.table_function(columns={"word": str, "at": int})
@@ -134,3 +135,20 @@ def test_a_row_that_never_ends() -> None:
     table = pa.table({"n": [1, 2, 3]})
     made = waits.map(table, columns="n", on_error="skip", timeout_per_row=0.3)
     assert made.to_pydict() == {"n": [1, 3], "x": [1, 3]}
+
+
+@udfvm.table_function(columns={"x": int})
+def endless(x: int) -> Iterator[int]:
+    while True:
+        yield x
+
+
+def test_short_exchanges_after_a_cancellation_are_not_made() -> None:
+    """Of a pipeline that has ended. Each ends before the core looks at the flag."""
+    cancellation = Cancellation()
+    with cancellation.applies():
+        batches = endless.batches(1)
+        assert next(batches).num_rows
+        cancellation.cancel()
+        with pytest.raises(KeyboardInterrupt):
+            next(batches)

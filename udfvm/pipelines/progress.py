@@ -72,9 +72,8 @@ class Counter:
 
     def look(self) -> None:
         """Has the progress shown, if it was not just now."""
-        if self._display is not None and time.monotonic() - self._shown >= _INTERVAL:
-            self._shown = time.monotonic()
-            self._display.show(self.progress())
+        if time.monotonic() - self._shown >= _INTERVAL:
+            self._show()
 
     def progress(self) -> Progress:
         """Returns how far it is."""
@@ -83,9 +82,21 @@ class Counter:
 
     def close(self) -> None:
         """Shows how far it came."""
+        self._show()
         if self._display is not None:
-            self._display.show(self.progress())
             self._display.close()
+
+    def _show(self) -> None:
+        display = self._display
+        if display is None:
+            return
+        self._shown = time.monotonic()
+        try:
+            display.show(self.progress())
+        except BaseException:
+            self._display = None  # what failed, or was interrupted, is not called again
+            display.close()
+            raise
 
 
 class _Callback:

@@ -65,6 +65,7 @@ class VM:
         )
         self._image = image
         self._files = files
+        self._cancellation: Cancellation | None = None
         self._reply = ffi.new("struct udfvm_reply *")
         self._error = ffi.new("struct udfvm_error *")
 
@@ -121,6 +122,8 @@ class VM:
         self, request: int, data: bytes | memoryview | None, limits: Any, length: int | None = None
     ) -> int:
         handle = self._handle
+        if self._cancellation:  # the core looks from time to time, and short exchanges end before
+            raise KeyboardInterrupt
         if data is None:
             source, size = ffi.NULL, length or 0
         else:
