@@ -23,6 +23,7 @@ import pytest
 from pipeline_functions import ROWS, doubled, inverse, numbers, table_with
 
 import udfvm
+import udfvm.pipelines.mapping
 
 
 @udfvm.udf
@@ -222,8 +223,9 @@ def test_a_writer_of_the_caller_gets_the_batches() -> None:
 # ---- Threads ----
 
 
-def test_few_batches_are_in_flight_at_a_time() -> None:
+def test_few_batches_are_in_flight_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The source is never far ahead of the results, however fast it is."""
+    monkeypatch.setattr(udfvm.pipelines.mapping, "TARGET", 0.02)
     made = taken = most = 0
 
     def source() -> Iterator[pa.RecordBatch]:
@@ -233,7 +235,7 @@ def test_few_batches_are_in_flight_at_a_time() -> None:
             most = max(most, made - taken)
             yield pa.record_batch({"x": np.arange(start + 1, start + 513)})
 
-    @udfvm.udf(timeout=0.8)  # so that a batch takes at most 0.1 s
+    @udfvm.udf
     def slow(x: int) -> int:
         for _ in range(2000):
             pass
