@@ -7,7 +7,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import apsw
 import pytest
+from busy_processes import handling_when_busy
 from click.testing import CliRunner, Result
 from hostile_files import ALL_KINDS, needs_root, put, remove
 from preloaded import SANITIZERS
@@ -362,3 +364,38 @@ def test_defaults_are_sealed(file: Path, tmp_path: Path) -> None:
         (b"defaults - ", b"defaults "),
     ):
         assert "vm_attach" in attach_fails(edited(target, tmp_path / "forged.udfvm", old, new))
+
+
+LASTS = """
+import time
+import udfvm
+
+@udfvm.udf(timeout=1000)
+def lasts(seconds: float) -> float:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    return seconds
+"""
+
+
+class Alarm(Exception):
+    """What a signal's handler raises."""
+
+
+def raise_alarm() -> None:
+    raise Alarm
+
+
+def test_an_interrupt_ends_one_statement_where_python_registered_nothing(tmp_path: Path) -> None:
+    source, sealed = tmp_path / "lasts.py", tmp_path / "lasts.udfvm"
+    source.write_text(LASTS)
+    assert seal(source, "lasts", "--output", sealed).exit_code == 0
+    connection = apsw.Connection(":memory:")
+    connection.enable_load_extension(True)
+    connection.load_extension(str(udfvm.sqlite.EXTENSION))
+    connection.execute("SELECT vm_attach(?)", (str(sealed),)).fetchall()
+    with handling_when_busy(raise_alarm), pytest.raises(apsw.InterruptError):
+        connection.execute("SELECT lasts(1000)").fetchall()
+    assert connection.execute("SELECT lasts(0.3)").fetchall() == [(0.3,)]
+    connection.close()

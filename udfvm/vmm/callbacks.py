@@ -84,6 +84,7 @@ def _failed(_kind: object, exception: BaseException, _traceback: object) -> int:
     if isinstance(exception, OSError):
         return -(exception.errno or errno.EIO)
     _interruption.exception = exception
+    _interruption.told = False
     return -errno.EINTR
 
 
@@ -301,10 +302,12 @@ def udfvm_python_log(context: Any, log: Any, failed: int, failure: Any) -> int:
 
 class _Interruption(_local):
     """The exception of a signal handler in a call of this thread, until the call has ended and
-    raises it.
+    raises it. A call of a connection that knows no Python raises nothing: it ends, and no other
+    call does so for the exception that stays.
     """
 
     exception: BaseException | None = None
+    told: bool = True  # to the core, which ends the call
 
 
 _interruption: Final = _Interruption()
@@ -313,11 +316,13 @@ _interruption: Final = _Interruption()
 def take_interruption() -> BaseException | None:
     """Returns the exception that ended the call, if the core reports an interruption."""
     exception, _interruption.exception = _interruption.exception, None
+    _interruption.told = True
     return exception
 
 
 def _interrupted(_kind: object, exception: BaseException, _traceback: object) -> int:
     _interruption.exception = exception
+    _interruption.told = True
     return 1
 
 
@@ -327,7 +332,8 @@ def udfvm_python_interrupted() -> int:
     handlers when Python code runs next, which is here. An exception of a handler ends the call, and
     so does one of a handler in an earlier callback, and a cancellation by another thread.
     """
-    return int(_interruption.exception is not None or bool(cancellation_of_thread()))
+    news, _interruption.told = not _interruption.told, True
+    return int(news or bool(cancellation_of_thread()))
 
 
 lib.udfvm_set_interrupt_hook(ffi.addressof(lib, "udfvm_python_interrupted_beside"))
