@@ -218,6 +218,13 @@ def test_tables_of_unions_and_runs_that_null_structs_hide() -> None:
         assert found == [(first,), (None,), (last,)] * 2
 
 
+def test_structs_without_fields_come_in_streams() -> None:
+    structs = pa.array([{}, None, {}], pa.struct([]))
+    for given in (structs, structs[2:], pa.chunked_array([structs[:1], structs[2:]])):
+        made = identity(structs.type, False)(capsules(given))
+        assert made.to_pylist() == given.to_pylist()
+
+
 def test_runs_of_extension_types_in_unions_and_as_values() -> None:
     opaque = pa.opaque(pa.list_(pa.int16()), "matrix", "somebody")
     values = opaque.wrap_array(pa.array([[1, 2], None], pa.list_(pa.int16())))

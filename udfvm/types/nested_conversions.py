@@ -203,6 +203,8 @@ def table_of_structs(column: Any) -> Any:
     import pyarrow as pa
 
     names = [field.name for field in column.type]
+    if not names:  # a batch of columns would have no rows
+        return pa.Table.from_struct_array(column)
     batches = [
         pa.RecordBatch.from_arrays(columns_of(chunk), names=names) for chunk in column.chunks
     ]
