@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import apsw
+import numpy as np
 import pytest
 from batch_functions import ratio, total, words
 
@@ -78,4 +79,40 @@ def test_standard_librarys_sqlite3() -> None:
     ).fetchall() == [(1, 3.0)]
     assert connection.execute("SELECT * FROM words('a b')").fetchall() == [("a", 0), ("b", 2)]
     assert connection.execute("SELECT total(1.5)").fetchall() == [(1.5,)]
+    connection.close()
+
+
+def test_a_vectorised_function_says_what_runs_it() -> None:
+    def doubled(x: np.ndarray) -> np.ndarray:
+        return x * 2
+
+    def made(name: str, types: list[str]) -> udfvm.ScalarFunction:
+        return udfvm.udf(
+            doubled, name=name, vectorized=True, input_types=types, output_type=types[0]
+        )
+
+    connection = apsw.Connection(":memory:")
+    floats, integers = made("doubled", ["double"]), made("doubled", ["int64"])
+    for function in (floats, integers, floats):  # SQL finds the last
+        udfvm.sqlite.register(connection, function, made("abs", ["double"]))
+        with pytest.raises(apsw.SQLError, match=r"'doubled' is a vectorised .* use vm_map"):
+            connection.execute("SELECT doubled(1)").fetchall()
+        assert connection.execute("SELECT abs(-1)").get == 1  # SQLite's own
+        with pytest.raises(udfvm.SignatureError, match="already"):
+            udfvm.sqlite.register(connection, function, replace=False)
+    assert connection.execute("SELECT value FROM vm_map('doubled', 'SELECT 0, 2')").get == 4.0
+
+    @udfvm.udf(name="doubled")
+    def scalar(x: float, y: float) -> float:
+        return x + y
+
+    udfvm.sqlite.register(connection, scalar)
+    assert connection.execute("SELECT doubled(1, 2)").get == 3.0
+    with pytest.raises(apsw.SQLError, match="wrong number of arguments"):
+        connection.execute("SELECT doubled(1)")
+    udfvm.sqlite.register(connection, floats)
+    udfvm.sqlite.unregister(connection, "doubled", "abs")
+    with pytest.raises(apsw.SQLError, match=r"no such function|wrong number of arguments"):
+        connection.execute("SELECT doubled(1)")
+    assert connection.execute("SELECT abs(-1)").get == 1
     connection.close()

@@ -58,6 +58,7 @@ struct sql_function {
     uint32_t form;         /* enum udfvm_sqlite_form */
     uint32_t language;     /* enum udfvm_sqlite_language */
     bool attached;         /* vm_attach defined its own function or table */
+    bool refuses;          /* its own function says what runs it */
     uint32_t column_count; /* table functions */
     struct result_column *columns;
     uint32_t parameter_count;

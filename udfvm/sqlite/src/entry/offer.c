@@ -157,7 +157,7 @@ static int refuse_function(sqlite_library *library, const struct udfvm_sqlite_of
 }
 
 /* Finds a name that is taken, for an offer that must not replace anything. A vectorised function
- * has no SQL function of its own. Returns an SQLite code. */
+ * leaves SQL a function of its name. Returns an SQLite code. */
 static int find_taken(struct function_registry *registry, const struct udfvm_sqlite_offer *offered,
                       bool *taken, size_t *which)
 {
@@ -226,7 +226,7 @@ static int remove_all(struct function_registry *registry, const struct udfvm_sql
 /* Defines a function in SQL in the place of the old one of its name, if there is one. */
 static int replace(struct sql_function *old, struct sql_function *function, int index)
 {
-    if (old && (old->parameter_count != function->parameter_count ||
+    if (old && (old->refuses || old->parameter_count != function->parameter_count ||
                 required_count(old) != required_count(function) || old->form != function->form ||
                 is_variadic(old) != is_variadic(function)))
         SQL_TRY(undefine_own(old));

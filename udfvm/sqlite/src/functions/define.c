@@ -5,6 +5,7 @@
 #include "functions/entries.h"
 #include "functions/scalar.h"
 #include "functions/tables.h"
+#include "statement/report.h"
 
 #define EXISTS_SQL                                                       \
     "SELECT 1 FROM pragma_function_list WHERE name = ?1 COLLATE NOCASE " \
@@ -12,7 +13,18 @@
 
 #define TABLE_SQL "SELECT 1 FROM pragma_table_list WHERE name = ?1 COLLATE NOCASE"
 
+/* Says what runs a vectorised function, which SQL finds by its name all the same. */
+static void refuse_call(sqlite_library *library, sqlite3_context *context, int count,
+                        sqlite3_value **arguments)
+{
+    sqlite_library *sqlite3_api = library;
+    (void)count;
+    (void)arguments;
+    fail_with(library, context, describe_form(sqlite3_user_data(context), "a call by its name"));
+}
+
 ENTRIES(own, call_own)
+ENTRIES(refusing, refuse_call)
 
 /* Gives SQL a scalar function for each number of arguments that it takes; removes them if
  * `function` is NULL. A function for any number (-1) would not do: SQLite prefers what was defined
@@ -65,9 +77,20 @@ int undefine_own(const struct sql_function *old)
     sqlite3 *connection = old->registry->connection;
     if (old->form == UDFVM_SQLITE_TABLE)
         return sqlite3_create_module_v2(connection, old->name, NULL, NULL, NULL);
-    if (old->form == UDFVM_SQLITE_VECTORIZED)
+    if (old->form == UDFVM_SQLITE_VECTORIZED && !old->refuses)
         return SQLITE_OK;
     return define_scalar(old, NULL, SQLITE_UTF8, NULL);
+}
+
+/* Leaves a function of that name to SQL which is not of udfvm. */
+static int define_refusal(struct sql_function *function, int index, int flags)
+{
+    bool taken = false;
+    const int code = name_is_taken(function->registry, function->name, &taken);
+    if (code != SQLITE_OK || taken)
+        return code;
+    function->refuses = true;
+    return define_scalar(function, function, flags, refusing_entries[index]);
 }
 
 int define_own(struct sql_function *function, int index)
@@ -78,7 +101,7 @@ int define_own(struct sql_function *function, int index)
     if (function->flags & UDFVM_SQLITE_DETERMINISTIC)
         flags |= SQLITE_DETERMINISTIC;
     if (function->form == UDFVM_SQLITE_VECTORIZED)
-        return SQLITE_OK;
+        return define_refusal(function, index, flags);
     if (function->form == UDFVM_SQLITE_TABLE)
         return table_define_own(function);
     if (function->form == UDFVM_SQLITE_AGGREGATE)

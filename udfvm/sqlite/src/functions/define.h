@@ -1,4 +1,5 @@
-/* A function's own SQL function or table. A vectorised function has none: vm_map runs it. */
+/* A function's own SQL function or table. That of a vectorised function, which vm_map
+ * runs, says so. */
 #ifndef UDFVM_SQLITE_DEFINE_H
 #define UDFVM_SQLITE_DEFINE_H
 
