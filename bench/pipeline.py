@@ -206,6 +206,7 @@ def measure_parquet(rows: int, folder: Path, repeats: int) -> dict[str, float]:
 
     def remove(name: str) -> None:
         {"map": by_map, "pyarrow": by_pyarrow}[name].unlink(missing_ok=True)
+        os.sync()  # what was written before is not on its way to the disk meanwhile
 
     figures = medians({"map": map_, "pyarrow": pyarrow_}, repeats, remove)
     if not pq.read_table(by_map).equals(pq.read_table(by_pyarrow)):
