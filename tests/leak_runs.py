@@ -102,8 +102,12 @@ class Runs:
         searching: Mapping[str, Sequence[Way]],
         places: Sequence[str],
         ends: Mapping[str, int],
+        everything: float = 0.05,
     ) -> None:
-        """``marking``, ``searching``: the ways of each tenant; ``ends``: with their weights."""
+        """``marking``, ``searching``: the ways of each tenant; ``ends``: with their weights;
+        ``everything``: the share of searches of all memory, whose first takes seconds.
+        """
+        self.everything = everything
         self.marking, self.searching = marking, searching
         self.places, self.ends = places, ends
         self.counts: Counter[str] = Counter()
@@ -140,7 +144,7 @@ class Runs:
     def _search(self, chance: random.Random, mark: bytes, told: str) -> None:
         way = chance.choice(sorted(self.searching))
         call = self.searching[way][0]
-        everything = chance.random() < 0.05
+        everything = chance.random() < self.everything
         task = program(hidden(mark), do="search", all=everything)
         found = json.loads(call(task))
         usual = self.usual.setdefault(way, found["state"])
