@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 import re
 from collections.abc import Iterator
@@ -129,3 +130,10 @@ def test_a_column_that_parquet_does_not_have(tmp_path: Path) -> None:
         inverse.map(table, output=path)
     assert isinstance(caught.value.__cause__, pa.ArrowException)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pipe_is_no_parquet_file(tmp_path: Path) -> None:
+    """Nor is its writer waited for."""
+    os.mkfifo(tmp_path / "in.parquet")
+    with pytest.raises(udfvm.SourceError, match=r"cannot read .*in\.parquet: Illegal seek"):
+        nothing.map(tmp_path / "in.parquet")

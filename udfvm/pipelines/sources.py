@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -204,6 +205,8 @@ def _of_path(path: Path) -> Source:
         import pyarrow.dataset as ds
 
         return _of_dataset(ds.dataset(path, format="parquet", partitioning="hive"))
+    if path.is_fifo():  # Arrow would wait for a writer, and does not notice Ctrl-C
+        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
     with _parquet_file(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
 
