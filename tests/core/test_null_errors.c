@@ -16,6 +16,8 @@ static void test_errors_that_nobody_asks_for_of_vms(void)
     udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
     check_number(!udfvm_vm_boot(&odd, "", 0, "", 0, NULL, NULL, NULL, NULL),
                  "booted of an odd size", 0);
+    check_number(!udfvm_vm_boot_jailed(&odd, "", 0, "", 0, NULL, NULL, NULL, NULL, NULL),
+                 "booted of an odd size in a jail", 0);
     check_number(udfvm_vm_check(vm, NULL) == UDFVM_OK, "a VM of this process", 0);
     check_number(udfvm_vm_seal(vm, -1, "", 0, NULL) == UDFVM_E_ARGUMENT,
                  "sealed without being asked", 0);
