@@ -43,19 +43,83 @@ static void look(struct rig *rig)
                  statistics.idle);
 }
 
+/* Whether a VM was taken, by one who waits for long. */
+static bool was_taken(const udfvm_vm *vm, const struct udfvm_error *error)
+{
+    check_number(vm || error->code == UDFVM_E_CLOSED, "no VM was taken", vm ? 0 : error->code);
+    return vm != NULL;
+}
+
+static void take_in_time_and_give_small(struct rig *rig)
+{
+    struct udfvm_error error;
+    udfvm_vm *vm = udfvm_pool_take_in_time(rig->pool, image, 60 * SECOND, 60 * SECOND, &error);
+    if (!was_taken(vm, &error))
+        return;
+    use(rig, vm);
+    udfvm_pool_give_small(rig->pool, vm);
+}
+
+static void take_windows(struct rig *rig)
+{
+    const struct udfvm_windows windows = { 2 * WINDOW, 2 * WINDOW, 0 };
+    struct udfvm_error error;
+    udfvm_vm *vm = udfvm_pool_take_windows(rig->pool, image, &windows, 60 * SECOND, 60 * SECOND,
+                                           &error);
+    if (!was_taken(vm, &error))
+        return;
+    use(rig, vm);
+    udfvm_pool_give(rig->pool, vm);
+}
+
+static void *let_go(void *held)
+{
+    udfvm_pool_let_go(held);
+    return NULL;
+}
+
+/* Another thread gives it back. */
+static void hold(struct rig *rig)
+{
+    struct udfvm_held held;
+    struct udfvm_error error;
+    pthread_t other;
+    udfvm_pool_hold(&held, rig->pool, image, NULL, 60 * SECOND, 60 * SECOND, &error);
+    if (!was_taken(held.vm, &error))
+        return;
+    use(rig, held.vm);
+    pthread_create(&other, NULL, let_go, &held);
+    pthread_join(other, NULL);
+}
+
+static void shrink(struct rig *rig)
+{
+    udfvm_pool_shrink_old(rig->pool, 0);
+}
+
 static void shut(struct rig *rig)
 {
     udfvm_pool_shut(rig->pool);
     atomic_store(&rig->shut, true);
 }
 
+#define WHOLE 9u /* operations before these */
+static void (*const whole[])(struct rig *rig) = {
+    take_in_time_and_give_small,
+    take_windows,
+    hold,
+    shrink,
+};
+
 static void operate(struct user *user)
 {
+    const unsigned count = WHOLE + sizeof whole / sizeof *whole;
     struct rig *rig = user->rig;
     for (unsigned i = 0; i < OPERATIONS; i++) {
         if (i == user->shuts_at)
             shut(rig);
-        switch (rand_r(&user->seed) % 9) {
+        const unsigned chosen = (unsigned)rand_r(&user->seed) % count;
+        switch (chosen) {
         case 0:
             take_and_give(rig, 0);
             break;
@@ -83,6 +147,8 @@ static void operate(struct user *user)
         case 8:
             udfvm_pool_close(udfvm_pool_retain(rig->pool));
             break;
+        default:
+            whole[chosen - WHOLE](rig);
         }
     }
 }

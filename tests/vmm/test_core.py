@@ -119,6 +119,23 @@ def test_pools_withstand_every_operation_at_once(
     assert run(program, raw_guest, *without_forks).count("holds") == expected
 
 
+# Operations of pools that do not run beside others in test_pool_operations.c: why.
+NOT_AT_ONCE = {
+    "udfvm_pool_borrow": "on a VM that nobody else has",
+    "udfvm_pool_call_parts": "as udfvm_pool_call, with an input of parts",
+    "udfvm_pool_jail": "before others have the pool",
+}
+
+
+def test_every_operation_of_pools_runs_beside_others() -> None:
+    """The thread sanitizer sees each operation of the interface."""
+    api = (ROOT / "udfvm" / "vmm" / "core" / "api.h").read_text()
+    declared = set(re.findall(r"\b(udfvm_pool_\w+)\(", re.sub(r"/\*.*?\*/", "", api, flags=re.S)))
+    programs = [CORE / "test_pool_operations.c", CORE / "pool_users.h"]
+    called = set(re.findall(r"\b(udfvm_pool_\w+)\(", "".join(map(Path.read_text, programs))))
+    assert declared - called == set(NOT_AT_ONCE)
+
+
 @pytest.mark.parametrize("sanitizers", SANITIZERS)
 @pytest.mark.parametrize("name", POOLS)
 def test_vms_of_pools(raw_guest: Path, programs: Programs, sanitizers: str, name: str) -> None:
