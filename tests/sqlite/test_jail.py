@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from typing import Literal
 
 import apsw
 import pytest
@@ -98,3 +99,21 @@ def test_a_process_that_is_killed_between_rows(connection: apsw.Connection) -> N
     with pytest.raises(apsw.SQLError, match="process that the micro-VM ran in"):
         rows.fetchall()
     assert total(connection, 100, "none") == 5050
+
+
+LETTERS = 60_000_000
+
+
+@pytest.mark.parametrize("isolation", ["statement", "row"])
+def test_a_connection_closes_after_a_large_result(isolation: Literal["statement", "row"]) -> None:
+    """Restoring takes so long that interrupts are looked for, by a statement of SQLite's."""
+
+    @udfvm.udf(pool=POOL, isolation=isolation, memory="512MiB")
+    def letters(count: int) -> str:
+        return "a" * count
+
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, letters)
+    sql = "SELECT length(letters(?))"
+    assert connection.execute(sql, (LETTERS,)).fetchall() == [(LETTERS,)]
+    connection.close()

@@ -52,6 +52,7 @@ static void session_close(struct session *session)
         session->next_of_registry->link_of_registry = session->link_of_registry;
     if (session->vm)
         udfvm_pool_give_small(session->pool, session->vm);
+    watch_end(session); /* a connection with a statement that is left cannot be closed */
     udfvm_pool_close(session->pool);
     udfvm_image_close(session->image);
     batch_free(session->batch);

@@ -70,7 +70,7 @@ bool connection_interrupted(sqlite_library *library, sqlite3 *connection);
 /* ---- watch.c: interrupting long calls ---- */
 
 int watch(void *session);                /* of udfvm_vm_set_watch */
-void watch_end(struct session *session); /* after each call */
+void watch_end(struct session *session); /* after each call, and in the end */
 void watch_before_fork(void);
 void watch_in_parent(void);
 void watch_in_child(void);

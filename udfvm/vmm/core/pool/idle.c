@@ -23,14 +23,21 @@ static bool put_idle(struct udfvm_pool *pool, struct udfvm_vm *vm, unsigned *too
     return kept;
 }
 
+/* Restoring a VM may wait for its guest, and looks for interrupts meanwhile. Those are no longer of
+ * the one who gives it back. */
+static void forget_user(udfvm_vm *vm)
+{
+    udfvm_vm_set_watch(vm, NULL, NULL);
+    udfvm_vm_set_idle_spin(vm, IDLE_SPIN_US);
+    udfvm_vm_set_end(vm, 0);
+}
+
 int udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm)
 {
     bool large = false;
     const bool own = pool->generation == udfvm_fork_generation();
     unsigned keep = UINT_MAX;
-    udfvm_vm_set_watch(vm, NULL, NULL);
-    udfvm_vm_set_idle_spin(vm, IDLE_SPIN_US);
-    udfvm_vm_set_end(vm, 0);
+    forget_user(vm);
     if (vm->once || udfvm_vm_restore(vm, NULL) != UDFVM_OK || !own ||
         !put_idle(pool, vm, &keep, &large)) {
         udfvm_vm_close(vm);
@@ -45,6 +52,7 @@ int udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm)
 
 int udfvm_pool_give_small(udfvm_pool *pool, udfvm_vm *vm)
 {
+    forget_user(vm);
     if (!vm->once && udfvm_vm_restore(vm, NULL) == UDFVM_OK && vm->memory.large &&
         udfvm_vm_drop_buffers(vm, NULL) != UDFVM_OK)
         vm->state = VM_BROKEN;
