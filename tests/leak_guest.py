@@ -20,6 +20,8 @@ from collections.abc import Callable
 import leak_search
 from leak_search import MARK, kept, library, search
 
+from udfvm.protocol import VECTOR_COMPLETE
+
 Place = Callable[[bytes, random.Random, dict[str, int]], object]
 
 
@@ -305,7 +307,7 @@ def _recursion(mark: bytes) -> str:
 
 def _protocol(mark: bytes) -> str:
     """A reply that is none: its length is that of all windows."""
-    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(0x200040)(0, 1 << 40)
+    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(VECTOR_COMPLETE)(0, 1 << 40)
     return ""
 
 

@@ -204,8 +204,10 @@ def source() -> str:
     """What runs in the guest, as one module: the source of a stored function."""
     texts = [Path(module.__file__).read_text() for module in (leak_search, leak_guest)]
     lines = itertools.chain.from_iterable(text.splitlines() for text in texts)
-    kept = (line for line in lines if not line.startswith(("from __future__", "from leak_search")))
+    others = "from __future__", "from leak_search", "from udfvm"
+    kept = (line for line in lines if not line.startswith(others))
     text = "\n".join(kept).replace("import leak_search\n", "").replace("vars(leak_search)", "{}")
+    text += f"\n\nVECTOR_COMPLETE = {protocol.VECTOR_COMPLETE}\n"
     return text + "\n\ndef stored(task: bytes) -> str:\n    return run(task)\n"
 
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -76,19 +77,32 @@ static void ask_for_more(struct jail *jail, uint64_t trick)
     }
 }
 
+static atomic_bool continues; /* threads that write to the reply continue each other */
+
+static void signal_own_process(int signal)
+{
+    syscall(SYS_tgkill, getpid(), gettid(), signal);
+}
+
 /* One of two threads that change the reply. */
 static void *write_reply(void *output)
 {
     atomic_uint *words = output;
-    for (unsigned i = 0;; i++)
+    for (unsigned i = 0;; i++) {
         atomic_store_explicit(words + i * 61 % (FROZEN_REPLY / 4), i, memory_order_relaxed);
+        if (continues && i % 64 == 0) {
+            signal_own_process(SIGCONT);
+            signal_own_process(SIGSTOP);
+        }
+    }
     return NULL;
 }
 
-static void begin_to_write(const struct jail *jail)
+static void begin_to_write(const struct jail *jail, uint64_t trick)
 {
     static bool begun;
     pthread_t thread;
+    continues = trick == LONG_REPLY_CONTINUES;
     for (int i = 0; i < 2 && !begun; i++)
         pthread_create(&thread, NULL, write_reply, (void *)(uintptr_t)jail->vm->machine.output);
     begun = true;
@@ -134,8 +148,7 @@ static void change(struct jail_answer *answer, uint64_t trick)
     case UNSEALED:
         answer->sealed = 0;
         break;
-    case LONG_REPLY_CHANGES:
-    case LONG_REPLY_GOES_ON:
+    case LONG_REPLY_CHANGES ... LONG_REPLY_GOES_ON:
         answer->length = FROZEN_REPLY;
         answer->stops = 1;
         break;
@@ -160,16 +173,21 @@ static void end(struct jail *jail, uint64_t trick)
     }
 }
 
+static bool writes(uint64_t trick)
+{
+    return trick == LONG_REPLY_CHANGES || trick == LONG_REPLY_CONTINUES;
+}
+
 void __wrap_give_answer(struct jail *jail, const struct jail_answer *answer)
 {
     struct jail_answer changed = *answer;
     const uint64_t trick = answer->kind == JAIL_DONE ? trick_of(jail) : HONEST;
     ask_for_more(jail, trick);
     change(&changed, trick);
-    if (trick == LONG_REPLY_CHANGES)
-        begin_to_write(jail);
+    if (writes(trick))
+        begin_to_write(jail, trick);
     end(jail, trick);
     __real_give_answer(jail, &changed);
-    if (trick == LONG_REPLY_CHANGES)
-        syscall(SYS_tgkill, getpid(), gettid(), SIGSTOP);
+    if (writes(trick))
+        signal_own_process(SIGSTOP);
 }

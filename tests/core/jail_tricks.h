@@ -20,8 +20,9 @@ enum trick {
     REPLY_IN_PLACE_PAST_SCRATCH,
     SEALED,
     UNSEALED,
-    LONG_REPLY_CHANGES, /* threads write to it all the time */
-    LONG_REPLY_GOES_ON, /* the process does not stop */
+    LONG_REPLY_CHANGES,   /* threads write to it all the time */
+    LONG_REPLY_CONTINUES, /* so do they, and continue each other between stops */
+    LONG_REPLY_GOES_ON,   /* the process does not stop */
     ASK_FOR_HOST_FUNCTION,
     LONG_ARGUMENTS,
     LONG_NAME,

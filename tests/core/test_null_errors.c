@@ -5,19 +5,23 @@
 /* ---- Nobody asks for the error: each function of api.h that has one, where it works and where it
  * fails. ---- */
 
-static void test_errors_that_nobody_asks_for_of_vms(void)
+static void test_errors_that_nobody_asks_for_of_boots(void)
 {
-    const uint64_t count[] = { RAW_COUNT }, loop[] = { RAW_LOOP };
-    const struct udfvm_limits short_limits = { .timeout_ns = 1000000 };
     const struct udfvm_config odd = { .memory = 1 };
-    struct udfvm_reply reply;
-    uint64_t length, output;
-    int status;
-    udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
     check_number(!udfvm_vm_boot(&odd, "", 0, "", 0, NULL, NULL, NULL, NULL),
                  "booted of an odd size", 0);
     check_number(!udfvm_vm_boot_jailed(&odd, "", 0, "", 0, NULL, NULL, NULL, NULL, NULL),
                  "booted of an odd size in a jail", 0);
+}
+
+static void test_errors_that_nobody_asks_for_of_vms(void)
+{
+    const uint64_t count[] = { RAW_COUNT }, loop[] = { RAW_LOOP };
+    const struct udfvm_limits short_limits = { .timeout_ns = 1000000 };
+    struct udfvm_reply reply;
+    uint64_t length, output;
+    int status;
+    udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
     check_number(udfvm_vm_check(vm, NULL) == UDFVM_OK, "a VM of this process", 0);
     check_number(udfvm_vm_seal(vm, -1, "", 0, NULL) == UDFVM_E_ARGUMENT,
                  "sealed without being asked", 0);
@@ -75,6 +79,7 @@ static void test_errors_that_nobody_asks_for(void)
     struct udfvm_pool_reply reply = { .output = NULL };
     double microseconds[2];
     FILE *empty = tmpfile();
+    test_errors_that_nobody_asks_for_of_boots();
     test_errors_that_nobody_asks_for_of_vms();
     check_number(udfvm_system_probe(&system, NULL) == UDFVM_OK, "the probe", 0);
     check_number(udfvm_measure_exits(microseconds, 2, NULL) == UDFVM_OK, "the exit latency", 0);

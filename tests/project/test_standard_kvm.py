@@ -35,7 +35,7 @@ def folder_of(path: Path, *programs: str) -> Path:
 def test_outcomes(command: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = folder_of(
         tmp_path,
-        "test_layer /bin/echo one: holds",  # of 7
+        "test_layer /bin/echo one: holds",  # of 9
         "test_host_functions /bin/echo a life: holds",
         "test_log /bin/false",
     )
@@ -52,7 +52,7 @@ def test_outcomes(command: ModuleType, tmp_path: Path, capsys: pytest.CaptureFix
         ("test_log", False),
     ]
     printed = capsys.readouterr().out
-    assert "--- test_layer: exit status 0, 1 of 7 hold" in printed
+    assert "--- test_layer: exit status 0, 1 of 9 hold" in printed
     assert "--- test_log: exit status 1, 0 of 2 hold" in printed
 
 

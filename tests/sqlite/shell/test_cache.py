@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -78,14 +79,17 @@ def test_what_is_no_file_of_ours_is_refused(
 
 
 @pytest.mark.parametrize("folder", ["", "functions"])
-def test_directories_that_others_can_write_are_refused(shell: Shell, folder: str) -> None:
-    directory = cache_directory() / folder
-    mode = directory.stat().st_mode
+def test_directories_that_others_can_write_are_refused(
+    sealed: Path, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    cache = tmp_path / "cache"
+    for path in (cache, cache / "functions"):
+        path.mkdir(mode=0o700)
+    shutil.copy(cache_directory() / "functions" / "score.udf", cache / "functions")
+    directory = cache / folder
     directory.chmod(0o777)
-    try:
-        text = shell("SELECT vm_udf('score', 12, 300);", fails=True)
-    finally:
-        directory.chmod(mode)
+    monkeypatch.setenv("UDFVM_CACHE", str(cache))
+    text = shell("SELECT vm_udf('score', 12, 300);", fails=True)
     assert f"{directory} can be written by other users" in text and "chmod go-w" in text
 
 

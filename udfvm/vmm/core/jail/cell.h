@@ -9,7 +9,7 @@
 #include "call/vm.h"
 #include "jail/protocol.h"
 
-#define MAX_JAIL_THREADS 4
+#define MAX_JAIL_THREADS 8 /* an honest process has three */
 
 struct cell {
     struct udfvm_vm vm; /* first: a VM like any other */
@@ -22,9 +22,12 @@ struct cell {
     bool expired;     /* the call's deadline passed */
     bool host_failed; /* the program's own callback ended the call: `failure` */
     struct udfvm_error failure;
-    struct jail_answer answer;     /* the last: a copy; of its message only what a failure needs */
-    int socket, process;           /* the other end of its socket; pidfd_open(2) */
-    int threads[MAX_JAIL_THREADS]; /* files of its threads in /proc; none: they cannot be read */
+    struct jail_answer answer; /* the last: a copy; of its message only what a failure needs */
+    int socket, process;       /* the other end of its socket; pidfd_open(2) */
+    struct jail_thread {
+        int stat, schedstat; /* files in /proc */
+        unsigned long runs;
+    } threads[MAX_JAIL_THREADS]; /* those of the process; none: the files cannot be read */
     unsigned thread_count;
     pid_t pid;
     unsigned walls;

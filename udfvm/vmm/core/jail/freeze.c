@@ -1,9 +1,12 @@
 /* Processes of jailed VMs that stand still, so that a long reply can be read where it lies.
  *
  * The process stops itself by SIGSTOP as soon as it has answered, and only this program continues
- * it. A process that was taken over may not stop, or may have threads that go on. proc(5) tells: if
- * all threads that are known have stopped, and there are no others, nothing of it runs, and nobody
- * starts a thread. An honest process has one thread, and perhaps one that KVM made for itself.
+ * it. A process that was taken over may not stop, or may have threads that go on. proc(5) tells.
+ * All threads that are known are looked at twice. If each had stopped both times, and the scheduler
+ * let none run in between, there was a moment at which none ran: while one is looked at, another
+ * could continue those before it. If there are no other threads, nothing of the process runs, and
+ * nobody starts a thread. An honest process has its main thread, perhaps a watchdog,
+ * and perhaps a thread that KVM made for itself.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -17,20 +20,42 @@
 #include "base/error.h"
 #include "jail/cell.h"
 
-#define PATH_BYTES 64
+#define PATH_BYTES 320
 
-void udfvm_cell_watch_threads(struct cell *cell)
+static void close_thread(const struct jail_thread *thread)
 {
-    char path[PATH_BYTES];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)cell->pid);
-    cell->threads[0] = open(path, O_RDONLY | O_CLOEXEC);
-    cell->thread_count = cell->threads[0] >= 0;
+    if (thread->stat >= 0)
+        close(thread->stat);
+    if (thread->schedstat >= 0)
+        close(thread->schedstat);
 }
 
 void udfvm_cell_forget_threads(struct cell *cell)
 {
     while (cell->thread_count)
-        close(cell->threads[--cell->thread_count]);
+        close_thread(&cell->threads[--cell->thread_count]);
+}
+
+/* Of the thread whose folder this is. A thread that ended meanwhile is left out. */
+static void watch_thread(struct cell *cell, int parent, const char *folder)
+{
+    char path[PATH_BYTES];
+    struct jail_thread thread;
+    snprintf(path, sizeof path, "%s/stat", folder);
+    thread.stat = openat(parent, path, O_RDONLY | O_CLOEXEC);
+    snprintf(path, sizeof path, "%s/schedstat", folder);
+    thread.schedstat = openat(parent, path, O_RDONLY | O_CLOEXEC);
+    if (thread.stat >= 0 && thread.schedstat >= 0)
+        cell->threads[cell->thread_count++] = thread;
+    else
+        close_thread(&thread);
+}
+
+void udfvm_cell_watch_threads(struct cell *cell)
+{
+    char folder[PATH_BYTES];
+    snprintf(folder, sizeof folder, "/proc/%d", (int)cell->pid);
+    watch_thread(cell, AT_FDCWD, folder);
 }
 
 static void find_threads(struct cell *cell)
@@ -40,29 +65,28 @@ static void find_threads(struct cell *cell)
     udfvm_cell_forget_threads(cell);
     DIR *folder = opendir(path);
     const struct dirent *entry;
-    while (folder && (entry = readdir(folder)) && cell->thread_count < MAX_JAIL_THREADS) {
-        char name[sizeof entry->d_name + sizeof "/stat"];
-        snprintf(name, sizeof name, "%s/stat", entry->d_name);
-        const int thread = entry->d_name[0] == '.'
-                               ? -1
-                               : openat(dirfd(folder), name, O_RDONLY | O_CLOEXEC);
-        if (thread >= 0)
-            cell->threads[cell->thread_count++] = thread;
-    }
+    while (folder && (entry = readdir(folder)) && cell->thread_count < MAX_JAIL_THREADS)
+        if (entry->d_name[0] != '.')
+            watch_thread(cell, dirfd(folder), entry->d_name);
     if (folder)
         closedir(folder);
 }
 
+static bool read_text(int file, char *text, size_t size)
+{
+    const ssize_t length = pread(file, text, size - 1, 0);
+    text[length > 0 ? length : 0] = 0;
+    return length > 0;
+}
+
 /* Linux reads the state first, and then counts the threads: proc_pid_stat(5). The name before them
  * may have anything in it. */
-static bool has_stopped(int thread, unsigned *existing)
+static bool has_stopped(const struct jail_thread *thread, unsigned *existing)
 {
     char text[512], state;
-    const ssize_t length = pread(thread, text, sizeof text - 1, 0);
     *existing = 0;
-    if (length <= 0)
+    if (!read_text(thread->stat, text, sizeof text))
         return false;
-    text[length] = 0;
     const char *behind = strrchr(text, ')');
     return behind &&
            sscanf(behind, ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %u",
@@ -70,15 +94,46 @@ static bool has_stopped(int thread, unsigned *existing)
            state == 'T';
 }
 
-/* `existing` is of the time when the last had stopped; 0: that one has ended. */
+/* How often the scheduler let it run: Documentation/scheduler/sched-stats.rst of Linux. */
+static bool count_runs(const struct jail_thread *thread, unsigned long *runs)
+{
+    char text[128];
+    return read_text(thread->schedstat, text, sizeof text) &&
+           sscanf(text, "%*s %*s %lu", runs) == 1;
+}
+
+/* The count comes first: one that runs after it has been continued. `existing` is of the time when
+ * the last had stopped; 0: that one has ended. */
+static bool all_have_stopped(struct cell *cell, unsigned *existing)
+{
+    bool stopped = true;
+    for (unsigned i = 0; i < cell->thread_count && stopped; i++) {
+        struct jail_thread *thread = &cell->threads[i];
+        *existing = 0;
+        stopped = count_runs(thread, &thread->runs) && has_stopped(thread, existing);
+    }
+    return stopped;
+}
+
+/* One that is alone was looked at well enough. */
+static bool none_ran_since(const struct cell *cell)
+{
+    unsigned existing;
+    unsigned long runs;
+    for (unsigned i = 0; i < cell->thread_count && cell->thread_count > 1; i++) {
+        const struct jail_thread *thread = &cell->threads[i];
+        if (!has_stopped(thread, &existing) || !count_runs(thread, &runs) || runs != thread->runs)
+            return false;
+    }
+    return true;
+}
+
 static bool stands_still(struct cell *cell)
 {
     unsigned existing = 0;
-    bool stopped = true;
-    for (unsigned i = 0; i < cell->thread_count && stopped; i++)
-        stopped = has_stopped(cell->threads[i], &existing);
+    const bool stopped = all_have_stopped(cell, &existing);
     if (existing != 0 && (!stopped || existing == cell->thread_count))
-        return stopped;
+        return stopped && none_ran_since(cell);
     find_threads(cell);
     return false;
 }
