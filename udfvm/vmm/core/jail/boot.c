@@ -29,11 +29,9 @@ static int copy_and_run(struct cell *cell, const struct program *program,
                         const struct shared_windows *windows, struct udfvm_error *error)
 {
     int kernel = -1;
-    UDFVM_TRY(udfvm_jail_file("udfvm-kernel", program->kernel_length, &kernel, error));
-    const ssize_t wrote = write(kernel, program->kernel, program->kernel_length);
-    const int code = wrote == (ssize_t)program->kernel_length
-                         ? run(cell, program, kernel, windows, error)
-                         : udfvm_fail_errno(error, "copying the guest kernel");
+    UDFVM_TRY(
+        udfvm_jail_copy("udfvm-kernel", program->kernel, program->kernel_length, &kernel, error));
+    const int code = run(cell, program, kernel, windows, error);
     close(kernel);
     return code;
 }

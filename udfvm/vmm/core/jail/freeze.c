@@ -5,8 +5,8 @@
  * All threads that are known are looked at twice. If each had stopped both times, and the scheduler
  * let none run in between, there was a moment at which none ran: while one is looked at, another
  * could continue those before it. If there are no other threads, nothing of the process runs, and
- * nobody starts a thread. An honest process has its main thread, perhaps a watchdog,
- * and perhaps a thread that KVM made for itself.
+ * nobody starts a thread. An honest process has its main thread, perhaps a watchdog, and perhaps a
+ * thread that KVM made for itself.
  */
 #include <dirent.h>
 #include <fcntl.h>

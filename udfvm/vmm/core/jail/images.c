@@ -25,13 +25,9 @@ static int send_image(struct cell *cell, struct jail_message *message, unsigned 
     message->bytes = image->mapped;
     message->files = windows ? 3 : 1;
     if (file < 0) { /* its file is not kept */
-        UDFVM_TRY(udfvm_jail_file("udfvm-layer", image->mapped, &file, error));
+        UDFVM_TRY(udfvm_jail_copy("udfvm-layer", image->header, image->mapped, &file, error));
         made = true;
         message->offset = 0;
-        if (write(file, image->header, image->mapped) != (ssize_t)image->mapped) {
-            close(file);
-            return udfvm_fail_errno(error, "copying an image");
-        }
     }
     files[0] = file;
     if (windows) {

@@ -24,6 +24,20 @@ int udfvm_jail_file(const char *name, uint64_t bytes, int *file, struct udfvm_er
     return UDFVM_OK;
 }
 
+int udfvm_jail_copy(const char *name, const void *content, uint64_t bytes, int *file,
+                    struct udfvm_error *error)
+{
+    int made = -1;
+    UDFVM_TRY(udfvm_jail_file(name, bytes, &made, error));
+    if (write(made, content, bytes) != (ssize_t)bytes) {
+        udfvm_fail_errno(error, "copying to a file of %s of memory", udfvm_format_size(bytes).text);
+        close(made);
+        return UDFVM_E_SYSTEM;
+    }
+    *file = made;
+    return UDFVM_OK;
+}
+
 int udfvm_jail_map(int file, uint64_t bytes, void **mapped, struct udfvm_error *error)
 {
     uint8_t *room = mmap(NULL, bytes + HUGE_PAGE, PROT_NONE,
