@@ -161,7 +161,7 @@ class CodeFileNotFoundError(CodeFileError, FileNotFoundError):
 class SourceError(_FileError):
     """The source of ``map`` cannot be read. It is also an ``OSError``.
 
-    What the system, or pyarrow, said of it is the ``__cause__``.
+    What the system, pyarrow or the source raised is the ``__cause__``.
 
     >>> @udfvm.udf
     ... def half(x: float) -> float:
@@ -207,6 +207,7 @@ class TypeMappingError(Error, TypeError):
     Attributes:
         argument: the argument's name; None if the error is not about one.
         position: the argument's position, counted from 1; None if the error is not about one.
+        column: the column of the source of ``map`` that the argument is; None elsewhere.
         row: the row's index in the argument; None for a single value, and for an error about its
             type.
         reason: what is wrong with the value; the whole text if nothing shorter is known.
@@ -221,6 +222,7 @@ class TypeMappingError(Error, TypeError):
 
     argument: str | None = None
     position: int | None = None
+    column: str | None = None
     row: int | None = None
     reason: str = ""
     _udf: str = ""
@@ -254,9 +256,17 @@ class TypeMappingError(Error, TypeError):
         if self.argument is None or not self._udf:
             return
         at = "" if row is None else f", row {row}" + " of its batch" * of_batch
-        place = f" (position {self.position})" if self.position else ""
+        places = [f"position {self.position}"] if self.position else []
+        if self.column is not None and self.column != self.argument:
+            places.append(f"column {self.column!r}")
+        place = f" ({', '.join(places)})" if places else ""
         self.args = (f"UDF {self._udf!r}{at}: argument {self.argument!r}{place} {self.reason}",)
         self.row = row
+
+    def of_column(self, name: str | None) -> None:
+        """Sets the column that the argument is, and says it in the text if it has another name."""
+        self.column = name
+        self.locate(self.row)
 
 
 class UnknownUDFError(Error, LookupError):

@@ -6,7 +6,6 @@ import errno
 import os
 import pickle
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +54,6 @@ def test_a_file_that_does_not_exist(function: Any, tmp_path: Path) -> None:
         assert (again.errno, again.filename, str(again)) == (errno.ENOENT, path, str(error))
 
 
-def test_a_file_that_is_not_parquet() -> None:
-    with pytest.raises(udfvm.SourceError, match=r"cannot read .* as Parquet: .*dataset\(path, for"):
-        inverse.map(__file__)
-
-
 def test_a_file_that_is_damaged_behind_its_first_rows(tmp_path: Path) -> None:
     path = tmp_path / "numbers.parquet"
     pq.write_table(numbers(), path, row_group_size=7000, compression="none")
@@ -73,15 +67,6 @@ def test_a_file_that_is_damaged_behind_its_first_rows(tmp_path: Path) -> None:
         ) as caught:
             inverse.map(source)
         assert isinstance(caught.value.__cause__, (OSError, pa.ArrowException))
-
-
-def test_what_the_code_of_a_caller_raises_passes() -> None:
-    def batches() -> Iterator[pa.RecordBatch]:
-        yield from numbers(10).to_batches()
-        raise LookupError("no more")
-
-    with pytest.raises(LookupError, match="no more"):
-        inverse.map(pa.RecordBatchReader.from_batches(numbers(10).schema, batches()))
 
 
 def test_what_an_inner_pipeline_raises_passes() -> None:

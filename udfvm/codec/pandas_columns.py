@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -173,24 +173,48 @@ def _column_in_frame(function: str, parameter: Parameter, frame: Any) -> Any:
     return pa.StructArray.from_arrays(columns, fields=fields)
 
 
-def table_of(function: str, frame: Any) -> pa.Table:
-    """Returns a DataFrame as a table, with its index. Raises TypeMappingError for a column of a
-    dtype that has no counterpart.
+def table_of(function: str, frame: Any, wanted: Collection[str] | None = None) -> pa.Table:
+    """Returns a DataFrame as a table, with its index. Raises TypeMappingError for a column that
+    Arrow has no counterpart for.
+
+    ``wanted`` names the columns that the table has, as far as the frame has them; None for all.
     """
+    if wanted is not None:
+        chosen = [place for place, name in enumerate(frame.columns) if str(name) in wanted]
+        frame = frame.iloc[:, chosen]
     try:
         return pa.Table.from_pandas(frame)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
-        for name, dtype in frame.dtypes.items():
-            advice = _ADVICE.get(type(dtype).__name__ if dtype.kind != "c" else "complex")
-            if advice is not None:
-                raise TypeMappingError(
-                    f"UDF {function!r}: column {name!r} of the source of map() is of pandas dtype"
-                    f" {dtype}, which Arrow has no counterpart for: pass {advice}"
-                ) from error
-        raise TypeMappingError(
-            f"UDF {function!r}: the source of map(), a DataFrame, cannot be read as an Arrow"
-            f" table: {error}"
-        ) from error
+        raise TypeMappingError(f"UDF {function!r}: {_what_is_wrong(frame, error)}") from error
+
+
+def _what_is_wrong(frame: Any, error: Exception) -> str:
+    """Returns why a DataFrame cannot be a table, and what to do."""
+    for place, (name, dtype) in enumerate(frame.dtypes.items()):
+        reason = _why_no_array(frame.iloc[:, place])
+        if not reason:
+            continue
+        found = f"column {name!r} of the source of map(), of pandas dtype {dtype}, cannot be read"
+        advice = _ADVICE.get(type(dtype).__name__ if dtype.kind != "c" else "complex")
+        pass_ = f"pass {advice}" if advice else f"convert it, as frame[{name!r}].astype(str) does"
+        return f"{found} as an Arrow array: {reason}: {pass_}, or leave it out by keep="
+    for level in range(frame.index.nlevels):
+        reason = _why_no_array(frame.index.get_level_values(level).to_series())
+        if reason:
+            return (
+                f"the index of the source of map(), a DataFrame, cannot be read as an Arrow array:"
+                f" {reason}: convert it, or pass frame.reset_index(drop=True)"
+            )
+    return f"the source of map(), a DataFrame, cannot be read as an Arrow table: {error}"
+
+
+def _why_no_array(series: Any) -> str:
+    """Returns why Arrow has no array of a Series; nothing if it has one."""
+    try:
+        pa.array(series)
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
+        return str(error)
+    return ""
 
 
 # ---- Results ----

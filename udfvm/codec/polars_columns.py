@@ -49,8 +49,8 @@ def column(function: str, parameter: Parameter, value: Any) -> pa.ChunkedArray:
 
 
 def check_frame(function: str, frame: Any) -> None:
-    """Raises TypeMappingError for a DataFrame that has a column of Python objects, or one that
-    polars cannot hand over.
+    """Raises TypeMappingError for a DataFrame that has a column of a dtype without counterpart, or
+    one that polars cannot hand over.
     """
     for name, dtype in frame.schema.items():
         if is_broken(frame[name]):
@@ -61,8 +61,16 @@ def check_frame(function: str, frame: Any) -> None:
         if _holds_objects(dtype):
             raise TypeMappingError(
                 f"UDF {function!r}: column {name!r} of the source of map() is of polars dtype"
-                f" {dtype}, which Arrow has no counterpart for: leave it out (frame.drop({name!r}))"
+                f" {dtype}, which Arrow has no counterpart for: leave it out by keep="
             )
+        try:
+            imported(frame[name].limit(0))
+        except (pa.ArrowException, *_failures()) as error:
+            raise TypeMappingError(
+                f"UDF {function!r}: column {name!r} of the source of map() is of polars dtype"
+                f" {dtype}, which Arrow has no counterpart for: cast it, such as by"
+                f" frame.cast({{{name!r}: polars.Decimal(38, 0)}}), or leave it out by keep="
+            ) from error
 
 
 def _holds_objects(dtype: object) -> bool:

@@ -169,7 +169,7 @@ class AggregateFunction(Function):
         begin = functools.partial(self._begin, calls)
         return aggregate_source(
             Aggregated(self.name, begin, state_of, self.pool.size),
-            self._arguments_of,
+            self._map_parameters(),
             source,
             AggregateOptions(columns, threads, progress, on_error),
             size,

@@ -19,11 +19,9 @@ from udfvm.texts import counted_between
 from udfvm.types.arrow_types import Parameter, ResultType
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from udfvm.call.host_functions import HostFunctions
     from udfvm.functions.program import Program
-    from udfvm.pipelines.columns import Arguments, Columns
+    from udfvm.pipelines.columns import Parameters
     from udfvm.vmm import Image
 
 MAX_NAME: Final = 255  # bytes
@@ -270,17 +268,12 @@ class Function(DeclaredFunction):
             if each.name in python and python[each.name].default is not python[each.name].empty
         }
 
-    def _arguments_of(self, schema: pa.Schema, columns: Columns) -> Arguments:
-        """Returns the arguments among the columns of a source of rows."""
-        from udfvm.pipelines.columns import arguments_of
+    def _map_parameters(self) -> Parameters:
+        """Returns the parameters, which find their columns in a source of rows."""
+        from udfvm.pipelines import columns
 
-        return arguments_of(
-            self.name,
-            self.parameters,
-            self._column_defaults(),
-            columns,
-            schema,
-            vectorized=self.vectorized,
+        return columns.Parameters(
+            self.name, self.parameters, self._column_defaults(), self.vectorized
         )
 
     def _warm(self, pool: Pool, vms: int) -> int:

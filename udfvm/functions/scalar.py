@@ -130,9 +130,10 @@ class ScalarFunction(Function):
         in memory at a time, whatever the size of the source. Ctrl-C ends the calls.
 
         Args:
-            source: a pyarrow ``Table``, ``RecordBatch``, ``RecordBatchReader``, ``Dataset`` or
-                ``Scanner``; the path of a Parquet file, or of a folder of them; a DataFrame of
-                pandas or polars; or any object with ``__arrow_c_stream__``.
+            source: a pyarrow ``Table``, ``RecordBatch``, ``RecordBatchReader``, ``Dataset``,
+                ``Scanner`` or ``ParquetFile``; the path of a Parquet file, or of a folder of them,
+                a pattern or several paths; record batches; a DataFrame of pandas or polars; a
+                dict of columns; or any object with ``__arrow_c_stream__``.
             columns: the source's column for each parameter: names in order, or by parameter.
                 Default: columns with the parameters' names; a parameter without a column has its
                 default.
@@ -187,7 +188,7 @@ class ScalarFunction(Function):
         options = MapOptions(columns, keep, output, threads, progress, on_error, row_timeout)
         return map_source(
             ScalarMapping(self._calls.snapshot(), row_timeout),
-            self._arguments_of,
+            self._map_parameters(),
             source,
             options,
             batch_size(self.limits.timeout_ns, row_timeout),

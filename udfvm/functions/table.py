@@ -201,7 +201,7 @@ class TableFunction(Function):
                 fetch,
                 may_repeat=self._declaration.host_functions is None,
             ),
-            self._arguments_of,
+            self._map_parameters(),
             source,
             options,
             batch_size(self.limits.timeout_ns, row_timeout),

@@ -15,7 +15,7 @@ import pyarrow as pa
 from udfvm.checks import check_choice
 from udfvm.errors import CallError, OptionError, TypeMappingError
 from udfvm.pipelines.batches import BatchSize, cut
-from udfvm.pipelines.columns import Arguments, Columns, sliced
+from udfvm.pipelines.columns import Arguments, Columns, Parameters, sliced
 from udfvm.pipelines.failures import Part, call_rows, located
 from udfvm.pipelines.mapping import checked_threads, numbered
 from udfvm.pipelines.progress import Counter, display_of
@@ -81,7 +81,7 @@ class _Done(NamedTuple):
 
 def aggregate_source(
     aggregate: Aggregated,
-    arguments: Callable[[pa.Schema, Columns], Arguments],
+    parameters: Parameters,
     source: object,
     options: AggregateOptions,
     size: BatchSize,
@@ -90,7 +90,7 @@ def aggregate_source(
 
     Args:
         aggregate: what is called.
-        arguments: finds its arguments among the columns of the source.
+        parameters: its parameters.
         source: where the rows are.
         options: what the caller said.
         size: how large batches are.
@@ -98,8 +98,8 @@ def aggregate_source(
     name, begin, state_of, max_vms = aggregate
     threads = min(checked_threads(name, options.threads, max_vms), max_vms - 1)
     skips = _check_on_error(aggregate, options.on_error) == "skip"
-    opened = open_source(name, source)
-    found = arguments(opened.schema, options.columns)
+    opened = open_source(name, source, parameters.wanted(options.columns))
+    found = parameters.among(options.columns, opened.schema)
     read = opened.read(list(dict.fromkeys(each for each in found.columns if each is not None)))
     counter = Counter(display_of(options.progress, name), opened.rows)
     group_of_parts = state_of is not None and (threads > 1 or skips)
@@ -153,7 +153,7 @@ def _fed(
 ) -> int:
     """Gives a group rows. Returns how many count."""
     first_row, batch = work
-    with _located(first_row, batch.num_rows), size.measuring(batch.num_rows):
+    with _located(arguments, first_row, batch.num_rows), size.measuring(batch.num_rows):
         return group.feed(arguments.cast(arguments.of(batch)))
 
 
@@ -173,7 +173,7 @@ def _states(
         return state_of(arguments.cast(sliced(given, start, count)))
 
     if not skips:
-        with _located(first_row, rows), size.measuring(rows):
+        with _located(arguments, first_row, rows), size.measuring(rows):
             return _Done(batch, [call(0, rows)], [Part(0, rows)])
     for part, result in call_rows(rows, call):
         if not isinstance(result, (CallError, TypeMappingError)):
@@ -189,9 +189,10 @@ def _good(done: _Done) -> pa.RecordBatch:
 
 
 @contextlib.contextmanager
-def _located(first_row: int, rows: int) -> Iterator[None]:
-    """Makes failures count their row from the beginning of the input."""
+def _located(arguments: Arguments, first_row: int, rows: int) -> Iterator[None]:
+    """Makes failures count their row from the beginning of the input, and name columns."""
     try:
-        yield
+        with arguments.naming_columns():
+            yield
     except (CallError, TypeMappingError) as error:
         raise located(error, first_row, rows) from None

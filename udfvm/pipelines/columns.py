@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
 
 from udfvm.codec.any_columns import nulls
 from udfvm.codec.arguments import columns_of
-from udfvm.errors import OptionError
+from udfvm.errors import OptionError, TypeMappingError
 from udfvm.texts import counted
 from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Parameter
@@ -50,56 +51,74 @@ class Arguments(NamedTuple):
         )
         return columns
 
+    @contextlib.contextmanager
+    def naming_columns(self) -> Iterator[None]:
+        """Makes errors about arguments name the columns, too."""
+        try:
+            yield
+        except TypeMappingError as error:
+            names = [parameter.name for parameter in self.parameters]
+            if error.argument in names:
+                error.of_column(self.columns[names.index(error.argument)])
+            raise
 
-def arguments_of(
-    function: str,
-    parameters: tuple[Parameter, ...],
-    defaults: Mapping[str, Any],
-    columns: Columns,
-    schema: pa.Schema,
-    *,
-    vectorized: bool,
-) -> Arguments:
-    """Returns the arguments that ``columns`` names.
 
-    Args:
+class Parameters(NamedTuple):
+    """The parameters of a function, which find their columns in a source.
+
+    Attributes:
         function: the function's name.
         parameters: its parameters.
         defaults: the values of those that need no column.
-        columns: names of columns in the order of the parameters, or by parameter; None for columns
-            that have the parameters' names.
-        schema: the columns of the source.
         vectorized: True if the function takes columns.
-
-    Raises OptionError for a column that does not exist, and TypeMappingError for one of a type that
-    the parameter does not take.
     """
-    chosen = _by_parameter(function, parameters, columns)
-    found: list[str | None] = []
-    for parameter in parameters:
-        name = chosen.get(parameter.name, None if columns is not None else parameter.name)
-        if name is None or (columns is None and name not in schema.names):
-            if parameter.name not in defaults:
-                raise OptionError(
-                    f"UDF {function!r}: map() finds no column for parameter {parameter.name!r}:"
-                    f" pass columns=; the source has {_names(schema)}"
-                )
-            found.append(None)
-            continue
-        check_column(function, "columns", name, schema)
-        found.append(name)
-    if all(name is None for name in found):
-        raise OptionError(f"UDF {function!r}: map() needs a column for at least one parameter")
-    arguments = Arguments(
-        function,
-        parameters,
-        vectorized,
-        tuple(found),
-        tuple(defaults.get(parameter.name) for parameter in parameters),
-    )
-    fields = [schema.field(name) for name in dict.fromkeys(found) if name is not None]
-    arguments.cast(arguments.of(_empty(pa.schema(fields))))
-    return arguments
+
+    function: str
+    parameters: tuple[Parameter, ...]
+    defaults: Mapping[str, Any]
+    vectorized: bool
+
+    def wanted(self, columns: Columns) -> frozenset[str]:
+        """Returns the names of columns that may be arguments. ``columns`` is as for ``among``."""
+        if columns is None:
+            return frozenset(parameter.name for parameter in self.parameters)
+        chosen = _by_parameter(self.function, self.parameters, columns).values()
+        return frozenset(name for name in chosen if isinstance(name, str))
+
+    def among(self, columns: Columns, schema: pa.Schema) -> Arguments:
+        """Returns the arguments that ``columns`` names.
+
+        Args:
+            columns: names of columns in the order of the parameters, or by parameter; None for
+                columns that have the parameters' names.
+            schema: the columns of the source.
+
+        Raises OptionError for a column that does not exist, and TypeMappingError for one of a type
+        that the parameter does not take.
+        """
+        function = self.function
+        chosen = _by_parameter(function, self.parameters, columns)
+        found: list[str | None] = []
+        for parameter in self.parameters:
+            name = chosen.get(parameter.name, None if columns is not None else parameter.name)
+            if name is None or (columns is None and name not in schema.names):
+                if parameter.name not in self.defaults:
+                    raise OptionError(
+                        f"UDF {function!r}: map() finds no column for parameter"
+                        f" {parameter.name!r}: pass columns=; the source has {_names(schema)}"
+                    )
+                found.append(None)
+                continue
+            check_column(function, "columns", name, schema)
+            found.append(name)
+        if all(name is None for name in found):
+            raise OptionError(f"UDF {function!r}: map() needs a column for at least one parameter")
+        defaults = tuple(self.defaults.get(parameter.name) for parameter in self.parameters)
+        arguments = Arguments(function, self.parameters, self.vectorized, tuple(found), defaults)
+        fields = [schema.field(name) for name in dict.fromkeys(found) if name is not None]
+        with arguments.naming_columns():
+            arguments.cast(arguments.of(_empty(pa.schema(fields))))
+        return arguments
 
 
 def sliced(given: Sequence[Any], start: int, count: int) -> list[Any]:

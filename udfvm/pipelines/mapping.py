@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from udfvm.checks import MIN_SECONDS, check_choice, check_count, check_seconds, options_of
 from udfvm.pipelines.batches import MAX_ROWS, TARGET, BatchSize, cut, taken
-from udfvm.pipelines.columns import Arguments, Columns, kept_columns
+from udfvm.pipelines.columns import Arguments, Columns, Parameters, kept_columns
 from udfvm.pipelines.failures import OnError
 from udfvm.pipelines.progress import Counter, Progress, display_of
 from udfvm.pipelines.sinks import (
@@ -22,7 +22,8 @@ from udfvm.pipelines.sinks import (
     write_batches,
     write_file,
 )
-from udfvm.pipelines.sources import Source, open_source
+from udfvm.pipelines.source_rows import Source
+from udfvm.pipelines.sources import open_source
 from udfvm.pipelines.workers import in_order, processors
 from udfvm.tuples import NamedTuple
 
@@ -106,7 +107,7 @@ def batch_size(timeout_ns: int, timeout_per_row: float | None) -> BatchSize:
 
 def map_source(
     function: Mapped,
-    arguments: Callable[[pa.Schema, Columns], Arguments],
+    parameters: Parameters,
     source: object,
     options: MapOptions,
     size: BatchSize,
@@ -116,7 +117,7 @@ def map_source(
 
     Args:
         function: what is called.
-        arguments: finds its arguments among the columns of the source.
+        parameters: its parameters.
         source: where the rows are.
         options: what the caller said.
         size: how large batches are.
@@ -128,10 +129,12 @@ def map_source(
     with options_of(f"UDF {function.name!r}"):
         check_choice("on_error", options.on_error, get_args(OnError))
         check_output(options.output)
-    opened = open_source(function.name, source)
-    found = arguments(opened.schema, options.columns)
+    keep = [options.keep] if isinstance(options.keep, str) else options.keep
+    wanted = None if keep is None else parameters.wanted(options.columns).union(keep)
+    opened = open_source(function.name, source, wanted)
+    found = parameters.among(options.columns, opened.schema)
     made = [field.name for field in function.fields]
-    kept = kept_columns(function.name, options.keep, opened.schema, made)
+    kept = kept_columns(function.name, keep, opened.schema, made)
     schema = pa.schema(
         [*(opened.schema.field(name) for name in kept), *function.fields],
         metadata=opened.schema.metadata if options.keep is None else None,
@@ -141,7 +144,8 @@ def map_source(
     def work(numbered: tuple[int, pa.RecordBatch]) -> Done:
         first_row, batch = numbered
         started = time.monotonic()
-        columns, rows, failed = function.map_batch(found, batch, first_row, options.on_error)
+        with found.naming_columns():
+            columns, rows, failed = function.map_batch(found, batch, first_row, options.on_error)
         if not failed:
             size.measured(batch.num_rows, time.monotonic() - started)
         kept_part = [batch.column(name) for name in kept]

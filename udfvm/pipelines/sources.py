@@ -8,228 +8,218 @@ of others are read by the consumer's thread: they may belong to it, and end by C
 from __future__ import annotations
 
 import contextlib
-import copy
-import errno
+import io
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
 from udfvm.errors import Error, SourceError, SourceNotFoundError, TypeMappingError
-from udfvm.pipelines.ahead import ahead
-from udfvm.pipelines.batches import MAX_BYTES, MAX_ROWS
+from udfvm.pipelines.broken import damage
 from udfvm.pipelines.sinks import is_path
-from udfvm.tuples import NamedTuple
-
-if TYPE_CHECKING:
-    import pyarrow.dataset as ds
-
-_SCAN_ROWS: Final = 1 << 16  # rows of a batch of a dataset, however many bytes these have
-_READ_AHEAD: Final = 2  # batches that a scan of a dataset reads ahead
-_BUFFER: Final = 1 << 20  # bytes of a column of a Parquet file that are read at once
-
-
-class Source(NamedTuple):
-    """Rows.
-
-    Attributes:
-        schema: their columns.
-        rows: how many there are; None if that is not known before the end.
-        read: yields them with some of the columns, which have these names, in this order.
-    """
-
-    schema: pa.Schema
-    rows: int | None
-    read: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
+from udfvm.pipelines.source_files import (
+    advice_on,
+    of_dataset,
+    of_parquet_file,
+    of_path,
+    of_paths,
+    of_scanner,
+)
+from udfvm.pipelines.source_objects import (
+    Wanted,
+    of_batches,
+    of_capsules,
+    of_mapping,
+    of_pandas,
+    of_polars,
+    what_to_pass,
+)
+from udfvm.pipelines.source_rows import Source, of_table
 
 
-def open_source(function: str, source: object) -> Source:
-    """Opens a source. Raises TypeMappingError for an object that is none, and SourceError for one
-    that cannot be read, which reading raises, too.
+def open_source(function: str, source: object, wanted: Wanted = None) -> Source:
+    """Opens a source.
+
+    Args:
+        function: the function's name.
+        source: what the caller passed.
+        wanted: the columns that may be read; None for all. Where columns are converted one by one,
+            others are not: their type is null.
+
+    Raises TypeMappingError for an object that is no source, and for a column that Arrow has no
+    counterpart for; SourceError for one that cannot be read, which reading raises, too.
 
     >>> open_source("half", pa.table({"x": [1.0, 2.0]})).rows
     2
     """
-    with _failing(function, source):
-        opened = _opened(function, source)
+    reading = _Reading(function, source)
+    with reading.failing():
+        opened = _opened(function, source, wanted)
+        schema = opened.schema
 
     def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        with _failing(function, source):
-            yield from opened.read(columns)
+        reading.columns = columns
+        with reading.failing():
+            for batch in opened.read(columns):
+                yield reading.checked(batch, schema)
+                reading.batch += 1
+                reading.row += batch.num_rows
 
     return opened._replace(read=read)
 
 
-@contextlib.contextmanager
-def _failing(function: str, source: object) -> Iterator[None]:
-    """Raises SourceError for what the system or pyarrow raise; what the caller's own code does
-    passes, and what functions do that make the rows.
+class _Reading:
+    """How far a source was read, for errors.
+
+    Attributes:
+        columns: those that are read.
+        batch: the number of the batch that is read, from 1.
+        row: how many rows came before it.
     """
-    try:
-        yield
-    except (Error, MemoryError):
-        raise
-    except (OSError, pa.ArrowException) as error:
-        number = getattr(error, "errno", None)
-        reason = os.strerror(number) if number else str(error)
-        found = f"its source, a {type(source).__name__}"
-        if is_path(source):
-            found = os.fspath(source) if number else f"{os.fspath(source)} as Parquet"
-            if not number:
-                reason = reason.rstrip(".") + (
-                    "; of a file in another format, pass"
-                    " pyarrow.dataset.dataset(path, format='csv') or the like"
+
+    def __init__(self, function: str, source: object) -> None:
+        self._function = function
+        self._source = source
+        self.columns: Sequence[str] | None = None
+        self.batch, self.row = 1, 0
+
+    def checked(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+        """Returns the columns of a batch. Raises SourceError unless they are what the source's
+        schema says, and sound.
+        """
+        assert self.columns is not None
+        if not isinstance(batch, pa.RecordBatch):
+            raise self._error(f"it is of class {type(batch).__name__}, no record batch")
+        indices = []
+        for name in self.columns:
+            index = batch.schema.get_field_index(name)
+            if index < 0:
+                raise self._error(
+                    f"it has no column {name!r}, which the source's schema has: all batches need"
+                    " the columns of the schema"
                 )
+            found, declared = batch.schema.field(index).type, schema.field(name).type
+            if not found.equals(declared):
+                raise self._error(
+                    f"its column {name!r} is {found}, which is {declared} in the source's schema:"
+                    " cast it first"
+                )
+            wrong = damage(batch.column(index))
+            if wrong:
+                raise self._error(
+                    f"the buffers of its column {name!r} contradict each other ({wrong}): make it"
+                    " anew; array.validate(full=True) of pyarrow finds such columns"
+                )
+            indices.append(index)
+        return batch.select(indices)
+
+    @contextlib.contextmanager
+    def failing(self) -> Iterator[None]:
+        """Raises SourceError for whatever is raised within it, but for errors of other functions
+        that make the rows, and for lack of memory.
+        """
+        try:
+            yield
+        except (Error, MemoryError):
+            raise
+        except Exception as error:
+            raise self._of(error) from error
+
+    def _of(self, error: Exception) -> SourceError:
+        number = getattr(error, "errno", None)
+        if number:
+            reason, filename = os.strerror(number), getattr(error, "filename", None)
+        else:
+            is_of_arrow = isinstance(error, (OSError, pa.ArrowException))
+            reason = str(error).rstrip(".") if is_of_arrow else f"{type(error).__name__}: {error}"
+            reason += advice_on(self._source, self.columns) if is_of_arrow else ""
+            filename = None
         cls = SourceNotFoundError if isinstance(error, FileNotFoundError) else SourceError
-        made = cls(f"UDF {function!r}: map() cannot read {found}: {reason}")
-        made.errno, made.filename = number, source if is_path(source) else None
-        raise made from error
+        made = self._error(reason, filename, cls, of_parquet=not number)
+        made.errno = number
+        return made
+
+    def _error(
+        self,
+        reason: str,
+        filename: object = None,
+        cls: type[SourceError] = SourceError,
+        *,
+        of_parquet: bool = False,
+    ) -> SourceError:
+        """Returns the error for a reason.
+
+        Args:
+            reason: what is the matter.
+            filename: what the system says that it is about.
+            cls: the class of the error.
+            of_parquet: True if a file may be in another format.
+        """
+        source = self._source
+        if is_path(source):
+            found, filename = os.fspath(source) + " as Parquet" * of_parquet, source
+        else:
+            found = f"its source, a {type(source).__name__}"
+            if is_path(filename):
+                found = os.fspath(filename)
+        if self.columns is not None:
+            found += f": batch {self.batch}, from row {self.row} on"
+        made = cls(f"UDF {self._function!r}: map() cannot read {found}: {reason}")
+        made.filename = filename
+        return made
 
 
-def _opened(function: str, source: object) -> Source:
-    if isinstance(source, (str, os.PathLike)):
-        return _of_path(Path(source))
+def _opened(function: str, source: Any, wanted: Wanted) -> Source:
+    if is_path(source):
+        return of_path(function, source)
     if isinstance(source, pa.RecordBatch):
         source = pa.Table.from_batches([source])
     if isinstance(source, pa.Table):
-        return _of_table(source)
+        return of_table(source)
     if isinstance(source, pa.RecordBatchReader):
-        return _of_reader(source)
-    return _of_library(function, source) or _of_capsules(function, source)
+        return Source(source.schema, None, lambda _: _read(source))
+    found = _of_library(function, source, wanted) or of_capsules(function, source)
+    if found is not None:
+        return found
+    if isinstance(source, Mapping):
+        return of_mapping(function, source, wanted)
+    if isinstance(source, (list, tuple, Iterator)) and not isinstance(source, io.IOBase):
+        return _of_items(function, source)
+    raise TypeMappingError(what_to_pass(function, source))
 
 
-def _of_library(function: str, source: Any) -> Source | None:
+def _read(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    with reader:
+        yield from reader
+
+
+def _of_library(function: str, source: Any, wanted: Wanted) -> Source | None:
     """Opens an object of a library that is loaded; None for others."""
     dataset: Any = sys.modules.get("pyarrow.dataset")
     if dataset is not None and isinstance(source, dataset.Dataset):
-        return _of_dataset(source)
+        return of_dataset(source)
     if dataset is not None and isinstance(source, dataset.Scanner):
-        return _of_scanner(source)
+        return of_scanner(source)
+    parquet: Any = sys.modules.get("pyarrow.parquet")
+    if parquet is not None and isinstance(source, parquet.ParquetFile):
+        return of_parquet_file(source)
     pandas: Any = sys.modules.get("pandas")
-    if pandas is not None and isinstance(source, pandas.DataFrame):
-        from udfvm.codec.pandas_columns import table_of
-
-        return _of_table(table_of(function, source))
+    if pandas is not None and isinstance(source, (pandas.DataFrame, pandas.Series)):
+        return of_pandas(function, source, wanted)
     polars: Any = sys.modules.get("polars")
-    if polars is not None and isinstance(source, polars.DataFrame):
-        from udfvm.codec.polars_columns import check_frame
-
-        check_frame(function, source)
+    if polars is not None and isinstance(source, (polars.DataFrame, polars.Series)):
+        return of_polars(function, source, wanted)
     return None
 
 
-def _of_capsules(function: str, source: Any) -> Source:
-    try:
-        if hasattr(source, "__arrow_c_stream__"):
-            return _of_reader(pa.RecordBatchReader.from_stream(source))
-        if hasattr(source, "__arrow_c_array__") or hasattr(source, "__arrow_c_device_array__"):
-            batch = pa.record_batch(source)
-            if not getattr(batch, "is_cpu", True):
-                raise TypeError("they are in the memory of a device")
-            return _of_table(pa.Table.from_batches([batch]))
-    except (pa.ArrowException, TypeError) as error:
-        raise TypeMappingError(
-            f"UDF {function!r}: the source of map(), a {type(source).__name__}, has no columns with"
-            f" names: {error}"
-        ) from error
-    advice = ": pass its .collect()" if hasattr(source, "collect") else ""
-    raise TypeMappingError(
-        f"UDF {function!r}: map() takes a pyarrow Table, RecordBatch, RecordBatchReader, Dataset or"
-        " Scanner, the path of a Parquet file, a frame of pandas or polars, or an object with"
-        f" __arrow_c_stream__; got {type(source).__name__}{advice}"
-    )
-
-
-def _of_table(table: pa.Table) -> Source:
-    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        yield from table.select(columns).to_reader()
-
-    return Source(table.schema, table.num_rows, read)
-
-
-def _of_reader(reader: pa.RecordBatchReader) -> Source:
-    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        with reader:
-            for batch in reader:
-                yield batch.select(columns)
-
-    return Source(reader.schema, None, read)
-
-
-def _of_scanner(scanner: ds.Scanner) -> Source:
-    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        return ahead(batch.select(columns) for batch in scanner.to_reader())
-
-    return Source(scanner.projected_schema, None, read)
-
-
-def _of_dataset(dataset: ds.Dataset) -> Source:
-    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        return ahead(_scanned(dataset, columns))
-
-    return Source(dataset.schema, None, read)
-
-
-def _scanned(dataset: Any, columns: Sequence[str]) -> Generator[pa.RecordBatch]:
-    """Yields the rows of a dataset. With threads, a scan would read up to 1 GiB ahead."""
-    yield from dataset.scanner(
-        columns=list(columns),
-        batch_size=_SCAN_ROWS,
-        batch_readahead=_READ_AHEAD,
-        fragment_readahead=1,
-        fragment_scan_options=_buffered(dataset),
-        use_threads=False,
-    ).to_reader()
-
-
-def _buffered(dataset: Any) -> Any:
-    """Returns the options of a dataset's files, but such that Parquet files are read bit by bit;
-    None for the dataset's own.
-    """
-    found: Any = getattr(getattr(dataset, "format", None), "default_fragment_scan_options", None)
-    # A copy of the options would not have the keys of encrypted files.
-    if getattr(found, "type_name", "") != "parquet" or found.parquet_decryption_config is not None:
-        return None
-    options = copy.copy(found)
-    options.pre_buffer = False
-    options.use_buffered_stream = True
-    options.buffer_size = _BUFFER
-    return options
-
-
-def _of_path(path: Path) -> Source:
-    if path.is_dir():
-        import pyarrow.dataset as ds
-
-        return _of_dataset(ds.dataset(path, format="parquet", partitioning="hive"))
-    if path.is_fifo():  # Arrow would wait for a writer, and does not notice Ctrl-C
-        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
-    with _parquet_file(path) as file:
-        schema, rows = file.schema_arrow, file.metadata.num_rows
-
-    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        return ahead(_parquet_rows(path, columns))
-
-    return Source(schema, rows, read)
-
-
-def _parquet_rows(path: Path, columns: Sequence[str]) -> Generator[pa.RecordBatch]:
-    with _parquet_file(path) as file:
-        for batch in file.iter_batches(_rows_at_once(file.metadata), columns=list(columns)):
-            yield batch.select(columns)
-
-
-def _parquet_file(path: Path) -> Any:
-    import pyarrow.parquet as pq
-
-    return pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
-
-
-def _rows_at_once(metadata: Any) -> int:
-    """Returns how many rows of a Parquet file are read at once: few, if they have many bytes."""
-    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-    widest = max((each.total_byte_size / max(each.num_rows, 1) for each in groups), default=0)
-    return max(1, min(MAX_ROWS, int(MAX_BYTES / max(widest, 1))))
+def _of_items(function: str, source: Any) -> Source:
+    """Opens a list or iterator of paths, or of record batches and tables."""
+    items = iter(source)
+    first = next(items, None)
+    if is_path(first):
+        return of_paths(function, [first, *items])
+    if isinstance(first, (pa.RecordBatch, pa.Table)):
+        return of_batches(first, items)
+    raise TypeMappingError(what_to_pass(function, source, first))
