@@ -465,7 +465,8 @@ class UDFError(CallError):
 
 
 class CallTimeoutError(CallError, TimeoutError):
-    """The call did not end by its deadline (``timeout=``). It is also a ``TimeoutError``.
+    """The call did not end by its deadline: ``timeout=``, or ``timeout_per_row=`` of ``map``. It is
+    also a ``TimeoutError``.
 
     >>> @udfvm.udf(timeout=0.1)
     ... def endless() -> int:
@@ -476,12 +477,31 @@ class CallTimeoutError(CallError, TimeoutError):
     udfvm.errors.CallTimeoutError: UDF 'endless': the call did not end within 0.1 s; ...
     """
 
+    _option = "timeout"  # what has the deadline
+
     def of_rows(self, rows: int) -> None:
         """Says that the call had so many rows, whose results are lost."""
         if rows > 1:
-            message = self._message.removesuffix(_TIMEOUT_ADVICE)
-            self._message = f"{message}: none of its {rows} rows has a result{_TIMEOUT_ADVICE}"
-            self.locate(self.row)
+            message = self._message.removesuffix(_timeout_advice(self._option))
+            lost = f": none of its {rows} rows has a result"
+            self._say(message.removesuffix(lost) + lost)
+
+    def of_option(self, option: str) -> None:
+        """Says which option has the deadline, if it is not ``timeout=``."""
+        message = self._message.removesuffix(_timeout_advice(self._option))
+        self._option = option
+        self._say(message)
+
+    def within(self, seconds: float, option: str = "timeout") -> CallTimeoutError:
+        """Returns the error of the whole that the call was a part of: that had so many seconds."""
+        made = CallTimeoutError("", self.udf, self.row)
+        made.output, made._option = self.output, option
+        made._say(f"the call did not end within {seconds:.3g} s")
+        return made
+
+    def _say(self, message: str) -> None:
+        self._message = message + _timeout_advice(self._option)
+        self.locate(self.row)
 
 
 class OutputLimitError(CallError):
@@ -499,6 +519,20 @@ class OutputLimitError(CallError):
     """
 
     size = 0
+
+    @classmethod
+    def of_bytes(cls, size: int, limit: int, udf: str, row: int) -> Self:
+        """Returns the error for what a row gives, of more bytes than ``max_output=`` allows."""
+        from udfvm.texts import format_size
+
+        error = cls(
+            f"the result of {format_size(size)} is larger than the limit of {format_size(limit)}"
+            f"{_OUTPUT_ADVICE}",
+            udf,
+            row,
+        )
+        error.size = size
+        return error
 
 
 class LogLimitError(CallError):
@@ -656,9 +690,15 @@ _NESTED_ADVICE: Final = (
     "; a host function that calls a UDF needs one more VM: bind the functions to a larger pool"
     " (udfvm.Pool(size=...)), or to different ones"
 )
-_TIMEOUT_ADVICE: Final = "; raise timeout= if it needs longer"
+
+
+def _timeout_advice(option: str) -> str:
+    return f"; raise {option}= if it needs longer"
+
+
+_OUTPUT_ADVICE: Final = "; raise max_output= or return less"
 _OF_CALL: Final[dict[Code, tuple[type[CallError], str]]] = {
-    Code.TIMEOUT: (CallTimeoutError, _TIMEOUT_ADVICE),
+    Code.TIMEOUT: (CallTimeoutError, _timeout_advice("timeout")),
     Code.DEADLOCK: (GuestDeadlockError, ""),
     Code.PROTOCOL: (ProtocolError, ""),
     Code.LOG: (LogLimitError, "; raise max_log= or print less"),
@@ -704,8 +744,7 @@ def from_core(
         case Code.EXIT:
             failure = GuestExitError(message, udf, row, signal)
         case Code.OUTPUT:
-            advice = "; raise max_output= or return less"
-            failure = OutputLimitError(message + advice, udf, row)
+            failure = OutputLimitError(message + _OUTPUT_ADVICE, udf, row)
             failure.size = address
         case Code.FORKED:
             failure = ForkedError(f"{message}; make pools and VMs after the fork")

@@ -157,7 +157,7 @@ def test_rows_that_fail_are_left_out(threads: int) -> None:
 def test_a_row_that_never_ends_is_left_out() -> None:
     table = pa.table({"x": [1, 2, 7777, 3]})
     assert kept.map(table, on_error="skip", timeout_per_row=0.1) == 6
-    with pytest.raises(udfvm.CallTimeoutError) as caught:
+    with pytest.raises(udfvm.CallTimeoutError, match="raise timeout_per_row= if") as caught:
         kept.map(table, timeout_per_row=0.1)
     assert caught.value.__notes__[-1] == "udfvm: in rows 0 to 3 of the input"
 

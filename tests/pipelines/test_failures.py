@@ -78,7 +78,7 @@ def test_a_row_that_never_ends_is_found_by_its_deadline() -> None:
     table = pa.table({"x": list(range(10))})
     made = stuck_at_seven.map(table, on_error="skip", timeout_per_row=0.05)
     assert made["x"].to_pylist() == [x for x in range(10) if x != 7]
-    with pytest.raises(udfvm.CallTimeoutError):
+    with pytest.raises(udfvm.CallTimeoutError, match=r"; raise timeout_per_row= if "):
         stuck_at_seven.map(table, timeout_per_row=0.01)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -57,6 +58,38 @@ def test_a_row_may_give_many_rows(tmp_path: Path) -> None:
     made = pq.read_table(target)
     assert made["i"].to_pylist() == [*range(100_000), *range(5)]
     assert made["count"].to_pylist() == [100_000] * 100_000 + [5] * 5
+
+
+@udfvm.table_function(columns={"i": int})
+def fails_late(count: int) -> Iterator[int]:
+    yield from range(count)
+    if count > 10:
+        raise ValueError("late")
+
+
+@pytest.mark.parametrize("function", [upto, fails_late])
+@pytest.mark.parametrize("counts", [[3, 300_000, 5], [300_000]])
+def test_many_rows_for_one_come_in_several_batches(function: Any, counts: list[int]) -> None:
+    """In order, and none of them twice, although the function may be called again."""
+    seen: list[udfvm.Progress] = []
+    source = pa.table({"count": counts})
+    reader = function.map(
+        source, output=pa.RecordBatchReader, on_error="null", progress=seen.append
+    )
+    batches = list(reader)
+    assert max(batch.num_rows for batch in batches) < 150_000
+    found = pa.Table.from_batches(batches).to_pylist()
+    for count in counts:
+        of_row = [each["i"] for each in found if each["count"] == count]
+        if function is fails_late and count > 10:
+            assert of_row.pop() is None and 131_072 <= len(of_row) <= count
+            count = len(of_row)  # noqa: PLW2901
+        assert of_row == list(range(count))
+    assert [each["count"] for each in found] == sorted(
+        (each["count"] for each in found), key=counts.index
+    )
+    assert seen[-1].rows == len(counts)
+    assert seen[-1].failed == (function is fails_late)
 
 
 def test_rows_that_fail() -> None:
@@ -137,10 +170,58 @@ def test_a_row_that_never_ends() -> None:
     assert made.to_pydict() == {"n": [1, 3], "x": [1, 3]}
 
 
-@udfvm.table_function(columns={"x": int})
+@udfvm.table_function(columns={"x": int}, timeout=None)
 def endless(x: int) -> Iterator[int]:
     while True:
         yield x
+
+
+ENDS = {
+    "timeout": ({"timeout": 0.2}, {}, udfvm.CallTimeoutError, r"within 0\.2 s; raise timeout= "),
+    "timeout_per_row": (
+        {},
+        {"timeout_per_row": 0.1},
+        udfvm.CallTimeoutError,
+        r"within 0\.1 s; raise timeout_per_row= ",
+    ),
+    "max_output": (
+        {"max_output": "1MiB"},
+        {},
+        udfvm.OutputLimitError,
+        "limit of 1 MiB; raise max_output= ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "call", "error", "text"), ENDS.values(), ids=ENDS)
+def test_limits_hold_for_all_that_a_row_yields(
+    options: dict[str, Any], call: dict[str, Any], error: type[udfvm.CallError], text: str
+) -> None:
+    function = endless.with_options(**options, name="limited")
+    source = pa.table({"n": [1, 2]})
+    with pytest.raises(error, match=f"row 0: .*{text}") as caught:
+        function.map(source, columns="n", **call)
+    assert caught.value.row == 0
+    done = function.map(source, columns="n", output=Nothing(), on_error="skip", **call)
+    assert (done.rows, done.failed) == (2, 2)
+
+
+class Nothing:
+    """Drops what it is given."""
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        pass
+
+
+def test_a_function_may_yield_for_ever_to_who_stops() -> None:
+    with udfvm.Pool(size=2) as pool:
+        function = endless.with_options(pool=pool)
+        reader = function.map(pa.table({"n": range(100)}), columns="n", output=pa.RecordBatchReader)
+        batches = list(itertools.islice(reader, 8))
+        assert all(batch["n"][0].as_py() == batch["x"][-1].as_py() == 0 for batch in batches)
+        assert pool.statistics().idle == 0
+        del reader
+        assert pool.statistics().idle == pool.statistics().live
 
 
 def test_short_exchanges_after_a_cancellation_are_not_made() -> None:

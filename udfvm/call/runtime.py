@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from udfvm.call.pool import Pool
     from udfvm.errors import ForkedError
     from udfvm.images.spec import BaseSpec
+    from udfvm.limits import Limits
     from udfvm.load.bindings import Bindings
     from udfvm.load.declaration import Declaration
     from udfvm.vmm import Image, ImagePool
@@ -86,6 +87,11 @@ class RuntimeKeeper:
         self._small: Any = None  # SmallBatches, once a batch of arrays was seen
         self._call_numbers: Any = None  # NumberRows.call, once rows of numbers were seen
         self.pace: Any = None  # Pace, once a batch of many rows was seen
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the calls."""
+        return self._limits
 
     def current(self) -> Runtime:
         """What calls need now: built, or taken from the cache, where names in the function mean

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from udfvm.errors import BusyError, CallTimeoutError, Code, from_core
+from udfvm.errors import BusyError, CallTimeoutError
 from udfvm.tuples import NamedTuple
 
 if TYPE_CHECKING:
@@ -225,15 +225,8 @@ class _Spread:
         try:
             results = self._call(calls, rows, self._copy, part.first)
         except CallTimeoutError as error:
-            raise self._timeout(error) from None
+            failure = error.within(self._timeout_ns / 1e9)
+            failure.of_rows(self._whole.num_rows)
+            raise failure from None
         self._pace.measured(part.rows, (time.monotonic_ns() - now) / 1e9)
         return results
-
-    def _timeout(self, error: CallTimeoutError) -> BaseException:
-        """Returns the error of the whole call for that of a part, which had less time."""
-        text = f"the call did not end within {self._timeout_ns / 1e9:.3g} s"
-        failure = from_core(Code.TIMEOUT, text, udf=error.udf)
-        if isinstance(failure, CallTimeoutError):
-            failure.output = error.output
-            failure.of_rows(self._whole.num_rows)
-        return failure

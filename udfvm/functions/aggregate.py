@@ -160,6 +160,7 @@ class AggregateFunction(Function):
         4999950000
         """
         from udfvm.pipelines.aggregating import Aggregated, AggregateOptions, aggregate_source
+        from udfvm.pipelines.failures import deadline_of_rows
         from udfvm.pipelines.mapping import batch_size, checked_timeout, nanoseconds
 
         row_timeout = checked_timeout(self.name, timeout_per_row)
@@ -167,13 +168,14 @@ class AggregateFunction(Function):
         calls = self._calls.snapshot(nanoseconds(row_timeout and row_timeout * size.maximum))
         state_of = functools.partial(self._state_of, calls) if self.has_merge else None
         begin = functools.partial(self._begin, calls)
-        return aggregate_source(
-            Aggregated(self.name, begin, state_of, self.pool.size),
-            self._map_parameters(),
-            source,
-            AggregateOptions(columns, threads, progress, on_error),
-            size,
-        )
+        with deadline_of_rows(row_timeout):
+            return aggregate_source(
+                Aggregated(self.name, begin, state_of, self.pool.size),
+                self._map_parameters(),
+                source,
+                AggregateOptions(columns, threads, progress, on_error),
+                size,
+            )
 
     @contextmanager
     def _begin(self, calls: Calls) -> Iterator[_FedByColumns]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, overload
@@ -149,14 +150,20 @@ class TableFunction(Function):
         function yields for it. Kept columns are repeated. A row with a null in a parameter that
         does not allow None gives none. The rows of a batch share a micro-VM.
 
+        What the function yields is handed over in batches of some 131,072 rows or 16 MiB, also what
+        it yields for a single row. It runs no further ahead of who takes them than a few of these.
+        With ``output=pyarrow.RecordBatchReader`` a function may yield for ever.
+
         Args:
             source, columns, keep, output, threads, progress: as for ``ScalarFunction.map``. The
-                result has the kept columns and, last, those of the function. The rows that some 50
-                ms make are in memory together.
+                result has the kept columns and, last, those of the function. Progress counts rows
+                of the source: those for which the function has ended.
             on_error: what happens where the function fails for a row: "raise" raises the error,
-                "null" gives one row of nulls, "skip" gives none.
-            timeout_per_row: seconds for a row of the source, or for each fetch of some of what it
-                yields. Default: the function's ``timeout``, for each fetch.
+                "null" gives one row of nulls, "skip" gives none. Of a row that fails late, the
+                batches that were handed over stay.
+            timeout_per_row: seconds that the function computes for a row of the source, on average
+                of a batch, all that it yields included. Default: its ``timeout``, for a batch.
+                ``max_output`` bounds what it yields for a row.
 
         Returns:
             As ``ScalarFunction.map``.
@@ -190,8 +197,9 @@ class TableFunction(Function):
 
         def fetch(given: Sequence[pa.Array], rows: int) -> Fetched:
             if row_timeout is None:
-                return self._fetch(calls, given, rows)
-            return self._fetch(calls.snapshot(nanoseconds(row_timeout * rows)), given, rows)
+                return self._fetch(calls, given, rows, "timeout")
+            of_rows = calls.snapshot(nanoseconds(row_timeout * rows))
+            return self._fetch(of_rows, given, rows, "timeout_per_row")
 
         options = MapOptions(columns, keep, output, threads, progress, on_error, row_timeout)
         return map_source(
@@ -199,6 +207,7 @@ class TableFunction(Function):
                 self.name,
                 self.columns,
                 fetch,
+                max_output=self.limits.max_output,
                 may_repeat=self._declaration.host_functions is None,
             ),
             self._map_parameters(),
@@ -209,13 +218,21 @@ class TableFunction(Function):
         )
 
     def _fetch(
-        self, calls: Calls, columns: Sequence[pa.Array], sources: int
+        self,
+        calls: Calls,
+        columns: Sequence[pa.Array],
+        sources: int,
+        option: str | None = None,
     ) -> Generator[tuple[list[int], pa.RecordBatch]]:
         """Calls the function with so many rows, ``sources``, of columns of the declared types.
         Yields batches of its rows, and for each row the index of the one that it was made for.
+
+        Each fetch of some rows has the deadline of the calls. With ``option`` all have it together,
+        without the time between them; it is the name of what says so.
         """
         import pyarrow as pa
 
+        from udfvm.call.deadlines import Deadline
         from udfvm.codec.column_batches import checked_sources, decode, encode, widened
 
         types = [named("int64"), *(column.type for column in self.columns)]
@@ -230,11 +247,14 @@ class TableFunction(Function):
             sources,
         )
         runtime, vm = calls.take_vm()
+        deadline = None if option is None else Deadline(runtime, calls.limits, option)
         try:
             more = True
             while more:
                 head = FETCH.pack(limit, REPLY_ARROW)
-                reply = vm.call(request, head + payload, runtime.limits, self.name)
+                limits = deadline.left() if deadline else runtime.limits
+                with deadline or contextlib.nullcontext():
+                    reply = vm.call(request, head + payload, limits, self.name)
                 data = bytes(reply.data)
                 if reply.status:
                     raise guest_exception(data, self.name, parameters=self.parameters)

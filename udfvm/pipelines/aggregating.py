@@ -7,7 +7,7 @@ merged in order, into that of the first part.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Final, Literal, Protocol, get_args
 
 import pyarrow as pa
@@ -108,6 +108,9 @@ def aggregate_source(
         assert state_of is not None
         return _states(found, work, state_of, size, skips=skips)
 
+    def all_states(work: tuple[int, pa.RecordBatch]) -> Generator[_Done]:
+        yield states(work)
+
     works = numbered(cut(read, size))
     try:
         with begin() as group:
@@ -122,7 +125,7 @@ def aggregate_source(
                 if fed and group_of_parts:
                     break  # the group has begun: the states of others can be merged into it
             if group_of_parts:
-                parts = in_order(works, states, max(1, threads), counter.look)
+                parts = in_order(works, all_states, max(1, threads), counter.look)
                 with contextlib.closing(parts):
                     for done in parts:
                         for state in done.states:

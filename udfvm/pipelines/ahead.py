@@ -29,7 +29,7 @@ def ahead(items: Generator[_Item]) -> Generator[_Item]:
     >>> list(ahead(each for each in range(3)))
     [0, 1, 2]
     """
-    made: _Passage[_Item] = _Passage(_AHEAD)
+    made: Passage[_Item] = Passage(_AHEAD)
 
     def make() -> None:
         with contextlib.closing(items):
@@ -50,8 +50,8 @@ def behind(items: Iterable[_Item], consume: Callable[[Iterator[_Item]], object])
     >>> found
     [0, 1, 2]
     """
-    given: _Passage[_Item] = _Passage(_BEHIND)
-    done: _Passage[None] = _Passage(1)
+    given: Passage[_Item] = Passage(_BEHIND)
+    done: Passage[None] = Passage(1)
 
     def work() -> None:
         try:
@@ -70,12 +70,13 @@ class _Closed(Exception):
     """The other side of a passage has gone."""
 
 
-class _Passage(Generic[_Item]):
+class Passage(Generic[_Item]):
     """Items on their way from one thread to another. Neither waits for one that has gone."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, closed: threading.Event | None = None) -> None:
+        """So many items wait at most. ``closed`` closes it, and others that have the same event."""
         self._items: queue.Queue[tuple[Any, bool]] = queue.Queue(size)
-        self._closed = threading.Event()
+        self._closed = closed or threading.Event()
         self._error: BaseException | None = None
 
     def put_all(self, items: Iterable[_Item]) -> None:
@@ -102,24 +103,35 @@ class _Passage(Generic[_Item]):
             return True
         return False
 
+    @property
+    def has_items(self) -> bool:
+        """Whether an item waits, or the end."""
+        return not self._items.empty()
+
     def __iter__(self) -> Iterator[_Item]:
+        return self.taken()
+
+    def taken(self, look: Callable[[], object] = lambda: None) -> Generator[_Item]:
+        """Yields the items, and calls ``look`` from time to time while there is none."""
         while True:
             if self._closed.is_set():
                 raise _Closed
             try:
                 item, more = self._items.get(timeout=LOOK)
             except queue.Empty:
+                look()
                 continue
             if not more:
                 if self._error is not None:
                     raise self._error
                 return
             yield item
+            del item
 
 
 @contextlib.contextmanager
 def _thread(
-    name: str, work: Callable[[], None], result: _Passage[Any], *others: _Passage[Any]
+    name: str, work: Callable[[], None], result: Passage[Any], *others: Passage[Any]
 ) -> Iterator[None]:
     """A thread that hands over the end of a result, and ends when the passages are closed."""
 

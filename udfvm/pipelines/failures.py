@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeVar
 
-from udfvm.errors import CallError, HostFunctionError, TypeMappingError
+from udfvm.errors import CallError, CallTimeoutError, HostFunctionError, TypeMappingError
 from udfvm.tuples import NamedTuple
 
 OnError = Literal["raise", "null", "skip"]
@@ -67,6 +68,17 @@ def _is_of_rows(failure: Failure) -> bool:
     return (
         not isinstance(failure, HostFunctionError) or cause is None or isinstance(cause, Exception)
     )
+
+
+@contextlib.contextmanager
+def deadline_of_rows(timeout_per_row: float | None) -> Iterator[None]:
+    """Calls within it have the deadline of their rows, if there is one: errors say so."""
+    try:
+        yield
+    except CallTimeoutError as error:
+        if timeout_per_row is not None:
+            error.of_option("timeout_per_row")
+        raise
 
 
 def located(failure: Failure, first_row: int, rows: int) -> Failure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, get_args
 
@@ -32,8 +32,27 @@ _WHOLE_BATCH: Final = 2.0  # seconds that a batch has at most, where rows have a
 _MANY_BATCHES: Final = 8  # should fit the deadline of a call
 
 
+class Made(NamedTuple):
+    """Some of what comes of a batch.
+
+    Attributes:
+        columns: that the function makes.
+        rows: the indices of the batch's rows that theirs belong to, in order; None if these are the
+            batch's own rows.
+        done: how many more rows of the batch nothing else will come of.
+        failed: how many of these failed.
+    """
+
+    columns: list[pa.Array]
+    rows: Sequence[int] | None
+    done: int
+    failed: int
+
+
 class Done(NamedTuple):
-    """A batch that was mapped: what came of it, of how many rows, and how many of these failed."""
+    """Some of the result; how many rows of the input are done with it, and how many of these
+    failed.
+    """
 
     batch: pa.RecordBatch
     rows: int
@@ -57,11 +76,9 @@ class Mapped(Protocol):
         batch: pa.RecordBatch,
         first_row: int,
         on_error: OnError,
-    ) -> tuple[list[pa.Array], Sequence[int] | None, int]:
-        """Calls it with the rows of a batch; ``first_row`` is the index of the first.
-
-        Returns the columns that it makes; the indices of the batch's rows that they belong to, None
-        if these are the batch's own rows; and how many rows failed.
+    ) -> Iterator[Made]:
+        """Calls it with the rows of a batch, and yields what comes of them. ``first_row`` is the
+        index of the first.
         """
 
 
@@ -141,21 +158,25 @@ def map_source(
     )
     counter = Counter(display_of(options.progress, function.name), opened.rows)
 
-    def work(numbered: tuple[int, pa.RecordBatch]) -> Done:
+    def work(numbered: tuple[int, pa.RecordBatch]) -> Generator[Done]:
         first_row, batch = numbered
-        started = time.monotonic()
-        with found.naming_columns():
-            columns, rows, failed = function.map_batch(found, batch, first_row, options.on_error)
+        seconds, failed = 0.0, 0  # without the time in which the consumer takes what was made
+        parts = function.map_batch(found, batch, first_row, options.on_error)
+        while True:
+            started = time.monotonic()
+            with found.naming_columns():
+                part = next(parts, None)
+            seconds += time.monotonic() - started
+            if part is None:
+                break
+            failed += part.failed
+            of_source = [batch.column(name) for name in kept]
+            if part.rows is not None:
+                of_source = [taken(column, part.rows) for column in of_source]
+            made = pa.RecordBatch.from_arrays([*of_source, *part.columns], schema=schema)
+            yield Done(made, part.done, part.failed)
         if not failed:
-            size.measured(batch.num_rows, time.monotonic() - started)
-        kept_part = [batch.column(name) for name in kept]
-        if rows is not None:
-            kept_part = [taken(column, rows) for column in kept_part]
-        return Done(
-            pa.RecordBatch.from_arrays([*kept_part, *columns], schema=schema),
-            batch.num_rows,
-            failed,
-        )
+            size.measured(batch.num_rows, seconds)
 
     names = list(dict.fromkeys([*kept, *(name for name in found.columns if name is not None)]))
     batches = _results(opened, names, size, work, threads, counter)
@@ -166,7 +187,7 @@ def _results(
     source: Source,
     names: Sequence[str],
     size: BatchSize,
-    work: Callable[[tuple[int, pa.RecordBatch]], Done],
+    work: Callable[[tuple[int, pa.RecordBatch]], Generator[Done]],
     threads: int,
     counter: Counter,
 ) -> Batches:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,8 +12,8 @@ from udfvm.codec.any_columns import concatenated, nulls
 from udfvm.codec.containers import Container
 from udfvm.errors import CallError, TypeMappingError
 from udfvm.pipelines.columns import Arguments, sliced
-from udfvm.pipelines.failures import OnError, call_rows, located
-from udfvm.pipelines.mapping import nanoseconds
+from udfvm.pipelines.failures import OnError, call_rows, deadline_of_rows, located
+from udfvm.pipelines.mapping import Made, nanoseconds
 
 
 class ScalarMapping:
@@ -33,19 +33,19 @@ class ScalarMapping:
 
     def map_batch(
         self, arguments: Arguments, batch: pa.RecordBatch, first_row: int, on_error: OnError
-    ) -> tuple[list[pa.Array], Sequence[int] | None, int]:
+    ) -> Iterator[Made]:
         """Calls the function with the rows of a batch (see ``mapping.Mapped``)."""
         given, rows = arguments.of(batch), batch.num_rows
-        if on_error == "raise":
-            try:
-                return [self._call(given, rows)], None, 0
-            except (CallError, TypeMappingError) as error:
-                raise located(error, first_row, rows) from None
-        return self._without_failures(given, rows, on_error)
+        if on_error != "raise":
+            yield self._without_failures(given, rows, on_error)
+            return
+        try:
+            column = self._call(given, rows)
+        except (CallError, TypeMappingError) as error:
+            raise located(error, first_row, rows) from None
+        yield Made([column], None, rows, 0)
 
-    def _without_failures(
-        self, given: Sequence[Any], rows: int, on_error: OnError
-    ) -> tuple[list[pa.Array], Sequence[int] | None, int]:
+    def _without_failures(self, given: Sequence[Any], rows: int, on_error: OnError) -> Made:
         def call(start: int, count: int) -> pa.Array:
             return self._call(sliced(given, start, count), count)
 
@@ -62,11 +62,12 @@ class ScalarMapping:
         column = concatenated(parts, type_)
         count = good.count(False)
         if on_error == "null" or not count:
-            return [column], None, count
-        return [column], [row for row, each in enumerate(good) if each], count
+            return Made([column], None, rows, count)
+        return Made([column], [row for row, each in enumerate(good) if each], rows, count)
 
     def _call(self, given: Sequence[Any], rows: int) -> pa.Array:
         calls = self._calls
         if self._timeout_per_row is not None:
             calls = calls.snapshot(nanoseconds(self._timeout_per_row * rows))
-        return calls.call_columns(given, Container.ARRAY)
+        with deadline_of_rows(self._timeout_per_row):
+            return calls.call_columns(given, Container.ARRAY)

@@ -8,24 +8,24 @@ that Ctrl-C is noticed whichever thread the kernel gave the signal to. Running c
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from udfvm.errors import ForkedError
-from udfvm.pipelines.ahead import LOOK, join
+from udfvm.pipelines.ahead import Passage, join
 from udfvm.vmm import Cancellation
 
 _Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
 
 _IN_FLIGHT: Final = 4  # batches for each thread: they last while a row group is written
+_RESULTS: Final = 2  # of a work, or the end, that wait for the consumer
 _PATIENCE: Final = 0.25  # seconds that Ctrl-C waits for host functions, which nothing ends
 
 
@@ -36,15 +36,16 @@ def processors() -> int:
 
 def in_order(
     works: Iterable[_Work],
-    do: Callable[[_Work], _Result],
+    do: Callable[[_Work], Generator[_Result]],
     threads: int,
     look: Callable[[], object] = lambda: None,
 ) -> Generator[_Result]:
-    """Yields ``do(work)`` for each work, in order, done by so many threads.
+    """Yields what ``do(work)`` yields for each work, in order, done by so many threads.
 
-    At most ``4 * threads`` works are begun and not yet taken. When the iterator is closed, or
-    raises, running calls are cancelled and all threads have ended. After Ctrl-C, a thread within a
-    host function may still be there: it ends when that returns.
+    At most ``4 * threads`` works are begun and not yet taken, and a thread waits where two results
+    of its work are not yet taken. When the iterator is closed, or raises, running calls are
+    cancelled and all threads have ended. After Ctrl-C, a thread within a host function may still be
+    there: it ends when that returns.
 
     Args:
         works: what is to be done; iterated on the consumer's thread.
@@ -53,7 +54,8 @@ def in_order(
         look: called on the consumer's thread while it waits.
     """
     process, team = os.getpid(), _Team(do, threads)
-    waiting: deque[Future[_Result]] = deque()
+    waiting: deque[Passage[_Result]] = deque()
+    results: Generator[_Result] | None = None  # of the first that waits
     iterator = iter(works)
     patience: float | None = None
     try:
@@ -66,12 +68,16 @@ def in_order(
                 except StopIteration:
                     break
                 waiting.append(team.begin(work))
-                if waiting[0].done():
+                if waiting[0].has_items:
                     break
             if not waiting:
                 return
-            yield _awaited(waiting[0], look)
-            waiting.popleft()
+            results = results or waiting[0].taken(look)
+            try:
+                yield next(results)
+            except StopIteration:
+                results = None
+                waiting.popleft()
     except KeyboardInterrupt:
         patience = _PATIENCE
         raise
@@ -82,27 +88,29 @@ def in_order(
 class _Team(Generic[_Work, _Result]):
     """Threads, which begin as there is work. The end of the interpreter ends them."""
 
-    def __init__(self, do: Callable[[_Work], _Result], size: int) -> None:
+    def __init__(self, do: Callable[[_Work], Generator[_Result]], size: int) -> None:
         self._do = do
         self._size = size
-        self._works: queue.SimpleQueue[tuple[Future[_Result], _Work] | None] = queue.SimpleQueue()
+        self._works: queue.SimpleQueue[tuple[Passage[_Result], _Work] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._cancellation = Cancellation()
+        self._ended = threading.Event()
         atexit.register(self.end, _PATIENCE)
 
-    def begin(self, work: _Work) -> Future[_Result]:
+    def begin(self, work: _Work) -> Passage[_Result]:
         """Gives a work to the next thread that is free."""
-        future: Future[Any] = Future()
+        passage: Passage[_Result] = Passage(_RESULTS, self._ended)
         if len(self._threads) < self._size:
             thread = threading.Thread(target=self._run, name="udfvm-map", daemon=True)
             thread.start()
             self._threads.append(thread)
-        self._works.put((future, work))
-        return future
+        self._works.put((passage, work))
+        return passage
 
     def end(self, patience: float | None) -> None:
         """Cancels running calls, and waits for the threads: at most so many seconds, if given."""
         self._cancellation.cancel()
+        self._ended.set()
         for _ in self._threads:
             self._works.put(None)
         until = None if patience is None else time.monotonic() + patience
@@ -115,20 +123,13 @@ class _Team(Generic[_Work, _Result]):
             while (given := self._works.get()) is not None:
                 if self._cancellation:
                     continue
-                future, work = given
+                passage, work = given
                 try:
-                    future.set_result(self._do(work))
+                    with contextlib.closing(self._do(work)) as results:
+                        passage.put_all(results)
                 except BaseException as error:  # noqa: BLE001 - the consumer raises it
-                    future.set_exception(error)
+                    passage.end(error)
                     del error
-                del given, future, work  # the thread keeps no batch while it waits
-
-
-def _awaited(future: Future[_Result], look: Callable[[], object]) -> _Result:
-    while True:
-        try:
-            return future.result(LOOK)
-        except FutureTimeoutError:
-            if future.done():  # the exception is that of the work, or it ended just now
-                return future.result()
-            look()
+                else:
+                    passage.end(None)
+                del given, passage, work  # the thread keeps no batch while it waits
