@@ -97,11 +97,16 @@ class Programs:
 
     def build(self, name: str, sanitizers: str, *linker: str, folder: Path = PROGRAMS) -> Path:
         objects = sorted(self.made(f"core-{sanitizers}", self.compiler(sanitizers)).iterdir())
-        flags = [*HOST_FLAGS, *SANITIZERS[sanitizers], folder / f"{name}.c", *objects]
-        ends = hashlib.sha256(repr(linker).encode()).hexdigest()[:8]
+        sources = (folder / f"{name}.c", *objects)
+        return self.linked(name, sanitizers, *sources, "-lpthread", *linker)
+
+    def linked(self, name: str, sanitizers: str, *words: str | Path) -> Path:
+        """A program of sources, objects and options for the linker."""
+        ends = hashlib.sha256(" ".join(map(str, words)).encode()).hexdigest()[:8]
+        flags = [*HOST_FLAGS, *SANITIZERS[sanitizers]]
         return self.made(
             f"{name}-{sanitizers}-{ends}",
-            lambda program: run("gcc", *flags, "-o", program, "-lpthread", *linker),
+            lambda program: run("gcc", *flags, "-o", program, *words),
         )
 
     def jailed(
@@ -116,17 +121,17 @@ class Programs:
         are ``wrapped``. The latter is never built with sanitizers. ``options`` are the linker's.
         """
         objects = sorted(self.made("core-plain", self.compiler("plain")).iterdir())
-        jail = [*sorted(JAIL.glob("*.c")), *sources, *objects]
-        wrap = [f"-Wl,--wrap={wrapped}"] if wrapped else []
+        sources = (*sorted(JAIL.glob("*.c")), *sources, *objects)
+        words = [f"-Wl,--wrap={wrapped}"] if wrapped else []
+        jail = self.linked("udfvm-jail", "plain", *sources, "-lpthread", *words, *options)
+        program = self.build(name, sanitizers, *options)
 
-        def link(folder: Path) -> None:
+        def bring_together(folder: Path) -> None:
             folder.mkdir()
-            target = folder / "udfvm-jail"
-            run("gcc", *HOST_FLAGS, *jail, "-o", target, "-lpthread", *wrap, *options)
+            shutil.copy(jail, folder / "udfvm-jail")
             shutil.copy(program, folder / name)
 
-        program = self.build(name, sanitizers, *options)
-        return self.made(f"{program.name}-jail", link) / name
+        return self.made(f"{program.name}-{jail.name}", bring_together) / name
 
     def inside_jail(self, name: str, *linker: str) -> Path:
         """A program with the parts of ``udfvm-jail``, but for its ``main``."""

@@ -97,13 +97,13 @@ OTHERS = {
     "test_failing_steps": CoreProgram(17, WRAP_ALL),
     "test_hot_set": CoreProgram(3, WRAP_MADVISE),
     "test_layer": CoreProgram(9),
-    "test_pool_operations": CoreProgram(2),
     "test_streaming": CoreProgram(4),
     "test_worker": CoreProgram(5, raw_guest=False),
 }
 # Programs that need the parts of udfvm-jail, or one beside them.
 JAIL = {
     "test_jail": CoreProgram(8),
+    "test_pool_operations": CoreProgram(2),
     "test_walls": CoreProgram(5, raw_guest=False),
 }
 ATTACKS = {

@@ -53,7 +53,7 @@ struct rig {
     udfvm_pool *pool;
     unsigned limit;
     atomic_bool shut;
-    atomic_uint answered;
+    atomic_uint answered, lent; /* calls, and replies that were borrowed */
 };
 
 /* What a taken VM answers: it was restored, whoever had it before. */

@@ -1,12 +1,15 @@
-/* Pools under every operation at once, also where the process forks meanwhile. Usage:
- * test_pool_operations raw_guest.bin [rounds [--no-fork]]. Prints what holds and what failed. */
+/* Pools under every operation at once, jailed or not, also where the process forks meanwhile.
+ * Usage: test_pool_operations raw_guest.bin [rounds [--no-fork]], beside a program udfvm-jail.
+ * Prints what holds and what failed. */
 #include <pthread.h>
 #include <string.h>
 #include <sys/wait.h>
 #include "pool_users.h"
 
 #define OPERATIONS 60u
-#define FORKS      20
+#define FORKS      10                     /* with VMs in this process, and with jailed ones */
+#define LONG_WORDS ((1u << 20) / 8 + 512) /* of a request whose reply may be borrowed */
+#define LENT_WORDS ((1u << 20) / 8)
 
 static unsigned rounds = 6;
 
@@ -15,6 +18,13 @@ struct user {
     struct rig *rig;
     unsigned seed, shuts_at;
 };
+
+static void make_pool(struct rig *rig, bool jailed)
+{
+    struct udfvm_error error;
+    rig->pool = udfvm_pool_create(image, rig->limit, NULL, NULL);
+    check(udfvm_pool_jail(rig->pool, jailed, NULL, &error) == UDFVM_OK, "jails: %s", error.message);
+}
 
 static void call(struct rig *rig, uint64_t capacity)
 {
@@ -79,17 +89,65 @@ static void *let_go(void *held)
 }
 
 /* Another thread gives it back. */
+static void let_go_elsewhere(struct udfvm_held *held)
+{
+    pthread_t other;
+    pthread_create(&other, NULL, let_go, held);
+    pthread_join(other, NULL);
+}
+
 static void hold(struct rig *rig)
 {
     struct udfvm_held held;
     struct udfvm_error error;
-    pthread_t other;
     udfvm_pool_hold(&held, rig->pool, image, NULL, 60 * SECOND, 60 * SECOND, &error);
     if (!was_taken(held.vm, &error))
         return;
     use(rig, held.vm);
-    pthread_create(&other, NULL, let_go, &held);
-    pthread_join(other, NULL);
+    let_go_elsewhere(&held);
+}
+
+/* A long request is written where the guest reads it. Returns the length of its reply: the same
+ * words. */
+static uint64_t echo(udfvm_vm *vm, uint64_t seed)
+{
+    static const struct udfvm_limits limits = { .timeout_ns = 60 * SECOND };
+    struct udfvm_reply reply = { .length = 0 };
+    struct udfvm_error error;
+    uint64_t *request = udfvm_vm_input(vm, LONG_WORDS * 8, &error);
+    for (uint64_t i = 0; request && i < LONG_WORDS; i++)
+        request[i] = seed + i;
+    if (request) {
+        request[0] = RAW_ECHO;
+        request[1] = LONG_WORDS;
+    }
+    const int code = udfvm_vm_call(vm, UDFVM_REQUEST_ROW, NULL, LONG_WORDS * 8, &limits, &reply,
+                                   &error);
+    check(request && code == UDFVM_OK, "a long reply: %s", error.message);
+    return reply.length;
+}
+
+/* A part of a reply is read and written while it lies in its VM's window, which is lent. */
+static void borrow(struct rig *rig)
+{
+    const uint64_t seed = (uint64_t)rig << 16, skipped = 8;
+    struct udfvm_held held;
+    struct udfvm_error error;
+    udfvm_pool_hold(&held, rig->pool, image, NULL, 60 * SECOND, 60 * SECOND, &error);
+    if (!was_taken(held.vm, &error))
+        return;
+    const uint64_t length = echo(held.vm, seed);
+    uint64_t *lent = length == LONG_WORDS * 8
+                         ? udfvm_pool_borrow(&held, skipped * 8, LENT_WORDS * 8)
+                         : NULL;
+    bool equal = length == LONG_WORDS * 8;
+    for (uint64_t i = 0; lent && i < LENT_WORDS; i++) {
+        equal &= lent[i] == seed + skipped + i;
+        lent[i] = ~seed;
+    }
+    check(equal, "a reply of %llu bytes, %s", (unsigned long long)length, lent ? "lent" : "kept");
+    atomic_fetch_add(&rig->lent, lent != NULL);
+    let_go_elsewhere(&held);
 }
 
 static void shrink(struct rig *rig)
@@ -105,10 +163,7 @@ static void shut(struct rig *rig)
 
 #define WHOLE 9u /* operations before these */
 static void (*const whole[])(struct rig *rig) = {
-    take_in_time_and_give_small,
-    take_windows,
-    hold,
-    shrink,
+    take_in_time_and_give_small, take_windows, hold, borrow, shrink,
 };
 
 static void operate(struct user *user)
@@ -166,7 +221,7 @@ static void test_every_operation_at_once(void)
     for (unsigned round = 0; round < rounds; round++) {
         struct rig rig = { .limit = 1 + round % 4 };
         struct user users[THREADS];
-        rig.pool = udfvm_pool_create(image, rig.limit, NULL, NULL);
+        make_pool(&rig, round % 4 >= 2);
         for (unsigned i = 0; i < THREADS; i++) {
             users[i] = (struct user){ .rig = &rig,
                                       .seed = round * 100 + i,
@@ -180,14 +235,16 @@ static void test_every_operation_at_once(void)
         for (unsigned i = 0; i < THREADS; i++)
             pthread_join(users[i].thread, NULL);
         check_number(atomic_load(&rig.answered) > 0, "no VM was ever used", round);
+        check_number(rig.limit < 2 || atomic_load(&rig.lent) > 0, "no reply was borrowed", round);
     }
 }
 
 /* A child finds the lists of its parent's pools whole, whatever the parent's threads were about to
  * change, and its own pools usable. */
-static void be_child_of_users(const struct rig *rig)
+static void be_child_of_users(const struct rig *rig, bool jailed)
 {
-    struct rig own = { .pool = udfvm_pool_create(image, 1, NULL, NULL), .limit = 1 };
+    struct rig own = { .limit = 1 };
+    make_pool(&own, jailed);
     atomic_store(&failures, 0);
     check_refused(rig->pool, 0, UDFVM_E_FORKED, "a child took a VM");
     udfvm_pool_trim(rig->pool, 0);
@@ -208,11 +265,12 @@ static void *use_until_forked(void *user)
     return NULL;
 }
 
-static void test_forks_meanwhile(void)
+static void fork_meanwhile(bool jailed)
 {
     struct rig rig = { .limit = 4 };
     struct user users[THREADS];
-    rig.pool = udfvm_pool_create(image, rig.limit, NULL, NULL);
+    make_pool(&rig, jailed);
+    atomic_store(&forked_enough, false);
     for (unsigned i = 0; i < THREADS; i++) {
         users[i] = (struct user){ .rig = &rig, .seed = 1000 + i, .shuts_at = UINT32_MAX };
         pthread_create(&users[i].thread, NULL, use_until_forked, &users[i]);
@@ -223,7 +281,7 @@ static void test_forks_meanwhile(void)
         const pid_t child = fork();
         if (child == 0) {
             alarm(60); /* where a lock is held for ever */
-            be_child_of_users(&rig);
+            be_child_of_users(&rig, jailed);
         }
         waitpid(child, &status, 0);
         check_number(WIFEXITED(status) && WEXITSTATUS(status) == 0,
@@ -233,6 +291,12 @@ static void test_forks_meanwhile(void)
     for (unsigned i = 0; i < THREADS; i++)
         pthread_join(users[i].thread, NULL);
     udfvm_pool_close(rig.pool);
+}
+
+static void test_forks_meanwhile(void)
+{
+    fork_meanwhile(false);
+    fork_meanwhile(true);
 }
 
 int main(int count, char **arguments)
