@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,11 @@ def dies_at_seven(x: int) -> int:
     if x == 7:
         os._exit(3)
     return x
+
+
+@udfvm.table_function(columns={"i": int})
+def upto(count: int) -> Iterator[int]:
+    yield from range(count)
 
 
 def numbers(count: int = ROWS, first: int = 1) -> pa.Table:

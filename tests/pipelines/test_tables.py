@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pipeline_functions import upto
 
 import udfvm
 from udfvm.vmm import Cancellation
@@ -44,11 +45,6 @@ def test_many_rows_keep_their_order() -> None:
     made = words.map(table, keep=[], threads=2)
     expected = [word for text in table["text"].to_pylist() for word in text.split()]
     assert made["word"].to_pylist() == expected
-
-
-@udfvm.table_function(columns={"i": int})
-def upto(count: int) -> Iterator[int]:
-    yield from range(count)
 
 
 def test_a_row_may_give_many_rows(tmp_path: Path) -> None:

@@ -137,7 +137,8 @@ class ScalarFunction(Function):
             columns: the source's column for each parameter: names in order, or by parameter.
                 Default: columns with the parameters' names; a parameter without a column has its
                 default.
-            keep: columns of the source that the result has, too. Default: all.
+            keep: columns of the source that the result has, too. Default: all. The index of a
+                pandas frame stays in any case.
             output: where the result goes. It has the kept columns and, last, a column with the
                 function's name. None or ``pyarrow.Table`` returns a table;
                 ``pyarrow.RecordBatchReader`` returns a reader, which computes as it is read; a path

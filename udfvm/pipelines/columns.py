@@ -143,34 +143,39 @@ def check_column(function: str, option: str, name: object, schema: pa.Schema) ->
 
 
 def kept_columns(
-    function: str, keep: Sequence[str] | None, schema: pa.Schema, made: Sequence[str]
+    function: str,
+    keep: Sequence[str] | None,
+    schema: pa.Schema,
+    made: Sequence[str],
+    index: Sequence[str],
 ) -> tuple[str, ...]:
-    """Returns the columns of the source that results have, too: those in ``keep``, or all.
+    """Returns the columns of the source that results have, too: those in ``keep``, or all, and
+    ``index``.
 
     Raises OptionError if they do not exist, or if two columns of the results have one name.
     ``made`` are the names of those that the function makes.
     """
-    if isinstance(keep, str):
-        keep = [keep]
     kept = tuple(schema.names if keep is None else keep)
     for name in kept:
         check_column(function, "keep", name, schema)
+    kept += tuple(name for name in index if name not in kept)
     doubled = next((name for name in made if name in kept), None)
     if doubled is not None:
         raise OptionError(
             f"UDF {function!r}: the source has a column {doubled!r}, and so would the result:"
-            f" {_other_name(function, doubled)}"
+            f" {_other_name(function, doubled, index)}"
         )
     return kept
 
 
-def _other_name(function: str, column: str) -> str:
+def _other_name(function: str, column: str, index: Sequence[str]) -> str:
     """Returns how a column of the result, or of the source, gets another name. Only that of a
     scalar function has the function's name.
     """
+    way = "pass frame.rename_axis(...)" if column in index else "leave it out by keep="
     if column == function:
-        return "leave it out by keep=, or call with_options(name=...).map"
-    return "leave it out by keep=, or rename the source's column"
+        return f"{way}, or call with_options(name=...).map"
+    return way if column in index else f"{way}, or rename the source's column"
 
 
 def _by_parameter(

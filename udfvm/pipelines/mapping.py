@@ -13,12 +13,14 @@ from udfvm.checks import MIN_SECONDS, check_choice, check_count, check_seconds, 
 from udfvm.pipelines.batches import MAX_ROWS, TARGET, BatchSize, cut, taken
 from udfvm.pipelines.columns import Arguments, Columns, Parameters, kept_columns
 from udfvm.pipelines.failures import OnError
+from udfvm.pipelines.labels import index_columns, labels_of
 from udfvm.pipelines.progress import Counter, Progress, display_of
 from udfvm.pipelines.sinks import (
     Batches,
     check_output,
     collected,
     is_path,
+    is_stream,
     write_batches,
     write_file,
 )
@@ -69,6 +71,10 @@ class Mapped(Protocol):
     @property
     def fields(self) -> Sequence[pa.Field]:
         """The columns that it makes."""
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it makes any number of rows for a row."""
 
     def map_batch(
         self,
@@ -151,11 +157,24 @@ def map_source(
     opened = open_source(function.name, source, wanted)
     found = parameters.among(options.columns, opened.schema)
     made = [field.name for field in function.fields]
-    kept = kept_columns(function.name, keep, opened.schema, made)
-    schema = pa.schema(
-        [*(opened.schema.field(name) for name in kept), *function.fields],
-        metadata=opened.schema.metadata if options.keep is None else None,
+    index = index_columns(opened.schema) if opened.is_frame else ()
+    kept = kept_columns(function.name, keep, opened.schema, made, index)
+    labels = labels_of(
+        opened.schema,
+        opened.rows,
+        kept,
+        function.fields,
+        next(name for name in found.columns if name is not None),
+        all_columns=keep is None,
+        has_index=keep is None or opened.is_frame,
+        as_column=function.is_table
+        or options.on_error == "skip"
+        or (opened.is_frame and is_stream(options.output)),
     )
+    fields = [*(opened.schema.field(name) for name in kept), *function.fields]
+    if labels.column is not None:
+        fields.insert(len(kept), labels.column)
+    schema = pa.schema(fields, metadata=labels.schema_metadata())
     counter = Counter(display_of(options.progress, function.name), opened.rows)
 
     def work(numbered: tuple[int, pa.RecordBatch]) -> Generator[Done]:
@@ -173,6 +192,7 @@ def map_source(
             of_source = [batch.column(name) for name in kept]
             if part.rows is not None:
                 of_source = [taken(column, part.rows) for column in of_source]
+            of_source += labels.of_rows(first_row, batch.num_rows, part.rows)
             made = pa.RecordBatch.from_arrays([*of_source, *part.columns], schema=schema)
             yield Done(made, part.done, part.failed)
         if not failed:
@@ -180,7 +200,8 @@ def map_source(
 
     names = list(dict.fromkeys([*kept, *(name for name in found.columns if name is not None)]))
     batches = _results(opened, names, size, work, threads, counter)
-    return _delivered(function.name, options.output, schema, batches, counter)
+    delivered = _delivered(function.name, options.output, schema, batches, counter)
+    return labels.of_table(delivered) if isinstance(delivered, pa.Table) else delivered
 
 
 def _results(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -23,6 +23,8 @@ class ScalarMapping:
         calls: the function's calls, as of the beginning of the pipeline.
         timeout_per_row: seconds that a row has; None for the deadline of the function.
     """
+
+    is_table: Final = False
 
     def __init__(self, calls: Calls, timeout_per_row: float | None) -> None:
         declaration = calls.declaration

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
@@ -47,6 +47,8 @@ class TableMapping:
         may_repeat: False if calls have effects outside, through host functions: a call that failed
             is then not made again to find the row.
     """
+
+    is_table: Final = True
 
     def __init__(
         self,
