@@ -37,6 +37,7 @@ enum trick {
     NO_ANSWER,
     EXIT,
     OPEN_FILE,
+    SLOW_BETWEEN_CALLS, /* from then on */
     TRICKS,
 };
 

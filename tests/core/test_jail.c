@@ -2,6 +2,7 @@
  * beside a program udfvm-jail. Prints what holds and what failed. */
 #include <ctype.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include "jail_tricks.h"
 #include "raw_image.h"
@@ -131,6 +132,7 @@ static bool is_expected(uint64_t trick, int code, bool with_callbacks)
     switch (trick) {
     case HONEST:
     case UNSEALED: /* as calls are */
+    case SLOW_BETWEEN_CALLS:
         return code == UDFVM_OK;
     case FAIL_ODDLY + 4: /* too many calls of host functions: so an honest one may say */
         return code == (with_callbacks ? UDFVM_E_HOST_CALLS : UDFVM_E_CRASH);
@@ -221,6 +223,31 @@ static void test_a_long_reply_does_not_change(void)
     udfvm_pool_close(pool);
 }
 
+static atomic_int interrupts;
+
+static int interrupt_once(void)
+{
+    return atomic_fetch_add(&interrupts, 1) == 0;
+}
+
+/* The process still puts the VM back, or moves it to a layer: the interrupt is of the next call. */
+static void test_an_interrupt_between_calls_is_not_lost(void)
+{
+    udfvm_pool *pool = make_pool(NULL);
+    udfvm_image *seven = layer(7), *const images[] = { image, seven };
+    POOL_CALL(pool, image, NULL, RAW_ECHO, 3, (uint64_t)TRICK << 32 | SLOW_BETWEEN_CALLS);
+    udfvm_set_interrupt_hook(interrupt_once);
+    for (size_t i = 0; i < sizeof images / sizeof *images; i++) {
+        interrupts = 0;
+        const struct outcome got = POOL_CALL(pool, images[i], NULL, RAW_LOOP);
+        check(got.code == UDFVM_E_INTERRUPTED, "an endless loop: %d, %s", got.code,
+              got.error.message);
+    }
+    udfvm_set_interrupt_hook(NULL);
+    udfvm_image_close(seven);
+    udfvm_pool_close(pool);
+}
+
 /* ---- Builds ---- */
 
 static udfvm_vm *boot_jailed(uint64_t trick, struct udfvm_error *error)
@@ -256,7 +283,7 @@ static void test_a_base_image_boots_in_one(void)
 static bool harms_a_build(uint64_t trick)
 {
     return trick != HONEST && (trick < UNKNOWN_STATUS || trick > SEALED) &&
-           trick != LONG_REPLY_CHANGES;
+           trick != LONG_REPLY_CHANGES && trick != SLOW_BETWEEN_CALLS;
 }
 
 static void test_a_build_that_was_taken_over_fails(void)
@@ -316,6 +343,7 @@ int main(int count, char **arguments)
           test_a_process_that_was_taken_over_ends_alone },
         { "it asks in vain", test_it_asks_in_vain },
         { "a long reply does not change", test_a_long_reply_does_not_change },
+        { "an interrupt between calls is not lost", test_an_interrupt_between_calls_is_not_lost },
         { "a base image boots in one", test_a_base_image_boots_in_one },
         { "a build that was taken over fails", test_a_build_that_was_taken_over_fails },
         { "a child has none", test_a_child_has_none },

@@ -58,9 +58,10 @@ static inline struct cell *cell_of(struct udfvm_vm *vm)
 
 /* Sends the message, with descriptors, and waits until it is answered. Serves what the process asks
  * for meanwhile. Past `end_ns` (UDFVM_NEVER: none) it is told to end the call (`cell->expired`),
- * and past the grace it is killed. UDFVM_OK: there is an answer. */
+ * and past the grace it is killed. So it is after an interrupt, if the user's call is what is
+ * waited for (`of_user`). UDFVM_OK: there is an answer. */
 int udfvm_cell_exchange(struct cell *cell, const struct jail_message *message, int *files,
-                        uint64_t end_ns, struct udfvm_error *error);
+                        uint64_t end_ns, bool of_user, struct udfvm_error *error);
 /* The same for an operation that fails only where something is wrong with the process, which is
  * killed then. */
 int udfvm_cell_operate(struct cell *cell, const struct jail_message *message, int *files,

@@ -116,7 +116,7 @@ int udfvm_cell_call(struct cell *cell, struct jail_message *message, int *files,
     struct udfvm_vm *vm = &cell->vm;
     udfvm_deadline_enter(&vm->deadline, udfvm_vm_time_left(vm));
     message->may_stop = cell->thread_count != 0;
-    const int code = udfvm_cell_exchange(cell, message, files, vm->deadline.end_ns, error);
+    const int code = udfvm_cell_exchange(cell, message, files, vm->deadline.end_ns, true, error);
     udfvm_deadline_leave(&vm->deadline);
     UDFVM_TRY(code);
     if (cell->answer.stops) /* it is continued only where it stood still */
@@ -155,7 +155,8 @@ static int exchange_soon(struct udfvm_vm *vm, const struct jail_message *message
     struct cell *cell = cell_of(vm);
     struct udfvm_error unasked;
     error = error ? error : &unasked;
-    UDFVM_TRY(udfvm_cell_exchange(cell, message, NULL, udfvm_monotonic_ns() + JAIL_SOON_NS, error));
+    const uint64_t end_ns = udfvm_monotonic_ns() + JAIL_SOON_NS;
+    UDFVM_TRY(udfvm_cell_exchange(cell, message, NULL, end_ns, false, error));
     return cell->host_failed || cell->answer.code != UDFVM_OK ? fail_call(cell, error) : UDFVM_OK;
 }
 

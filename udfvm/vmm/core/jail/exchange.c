@@ -99,6 +99,7 @@ static bool spin(const struct cell *cell)
 struct patience {
     uint64_t end_ns;   /* then the call is to end */
     uint64_t until_ns; /* then the process is killed */
+    bool of_user;      /* an interrupt ends it too */
     bool told;         /* it was told to end the call */
 };
 
@@ -131,7 +132,7 @@ static int look_outside(struct cell *cell, struct patience *patience, struct udf
     bool ends = cell->expired || patience->told;
     if (!ends) {
         udfvm_vm_out(vm);
-        ends = udfvm_interrupted() || udfvm_vm_watched_out(vm);
+        ends = patience->of_user && (udfvm_interrupted() || udfvm_vm_watched_out(vm));
         udfvm_vm_in(vm);
         if (udfvm_vm_forked(vm))
             return udfvm_vm_fail_forked(error);
@@ -160,10 +161,14 @@ static int look(struct cell *cell, struct patience *patience, struct udfvm_error
     return look_outside(cell, patience, error);
 }
 
-static int wait_for_answer(struct cell *cell, uint64_t end_ns, struct udfvm_error *error)
+/* The interrupt hook tells of an interrupt once. So it is asked only where the call that would be
+ * lost with it can fail (`of_user`): what is asked of the process between two calls takes no time,
+ * and the next call sees the interrupt. */
+static int wait_for_answer(struct cell *cell, uint64_t end_ns, bool of_user,
+                           struct udfvm_error *error)
 {
     struct jail_control *control = cell->control;
-    struct patience patience = { .end_ns = end_ns, .until_ns = UDFVM_NEVER };
+    struct patience patience = { .end_ns = end_ns, .until_ns = UDFVM_NEVER, .of_user = of_user };
     int code = UDFVM_OK;
     if (udfvm_monotonic_ns() >= end_ns) /* as the program did what it was asked for */
         code = look_outside(cell, &patience, error);
@@ -212,7 +217,7 @@ int udfvm_cell_settle(struct cell *cell, struct udfvm_error *error)
         return fail_broken(error);
     if (!cell->pending)
         return UDFVM_OK;
-    UDFVM_TRY(wait_for_answer(cell, udfvm_monotonic_ns() + JAIL_SOON_NS, error));
+    UDFVM_TRY(wait_for_answer(cell, udfvm_monotonic_ns() + JAIL_SOON_NS, false, error));
     cell->pending = false;
     take_answer(cell);
     if (cell->answer.kind != JAIL_DONE || cell->answer.code != UDFVM_OK)
@@ -230,7 +235,7 @@ void udfvm_cell_send(struct cell *cell, const struct jail_message *message)
 int udfvm_cell_greet(struct cell *cell, struct udfvm_error *error)
 {
     cell->asked = 1; /* of nothing: the process answers first */
-    UDFVM_TRY(wait_for_answer(cell, udfvm_monotonic_ns() + JAIL_SOON_NS, error));
+    UDFVM_TRY(wait_for_answer(cell, udfvm_monotonic_ns() + JAIL_SOON_NS, false, error));
     take_answer(cell);
     return cell->answer.kind == JAIL_READY
                ? UDFVM_OK
@@ -265,7 +270,7 @@ static int answer_question(struct cell *cell, struct jail_message *next, unsigne
 }
 
 int udfvm_cell_exchange(struct cell *cell, const struct jail_message *message, int *files,
-                        uint64_t end_ns, struct udfvm_error *error)
+                        uint64_t end_ns, bool of_user, struct udfvm_error *error)
 {
     struct jail_message next = *message;
     unsigned refused = 0;
@@ -276,7 +281,7 @@ int udfvm_cell_exchange(struct cell *cell, const struct jail_message *message, i
         return udfvm_cell_break(cell, "took no descriptors", error);
     for (;;) {
         post(cell, &next);
-        UDFVM_TRY(wait_for_answer(cell, end_ns, error));
+        UDFVM_TRY(wait_for_answer(cell, end_ns, of_user, error));
         take_answer(cell);
         if (cell->answer.kind == JAIL_DONE)
             return UDFVM_OK;
@@ -289,7 +294,8 @@ int udfvm_cell_operate(struct cell *cell, const struct jail_message *message, in
 {
     struct udfvm_error unasked;
     error = error ? error : &unasked;
-    UDFVM_TRY(udfvm_cell_exchange(cell, message, files, udfvm_monotonic_ns() + within_ns, error));
+    const uint64_t end_ns = udfvm_monotonic_ns() + within_ns;
+    UDFVM_TRY(udfvm_cell_exchange(cell, message, files, end_ns, false, error));
     const struct jail_answer *answer = &cell->answer;
     if (answer->code == UDFVM_OK && !cell->host_failed)
         return UDFVM_OK;
