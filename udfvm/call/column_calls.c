@@ -35,9 +35,14 @@ static void leave_gate(void)
     atomic_fetch_sub(&gate.calls, 1);
 }
 
-static int has_ended(void *Py_UNUSED(context))
+static bool has_ended(void)
 {
     return atomic_load(&gate.ended);
+}
+
+static int must_end(void *end)
+{
+    return has_ended() || (end && __atomic_load_n((const int *)end, __ATOMIC_RELAXED));
 }
 
 static PyObject *begin_calls(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
@@ -115,7 +120,7 @@ static int send(struct exchange *exchange)
     exchange->in_use = statistics.live - statistics.idle;
     exchange->attend = exchange->in_use > 1;
     udfvm_vm *vm = exchange->held->vm;
-    udfvm_vm_set_watch(vm, has_ended, NULL);
+    udfvm_vm_set_watch(vm, must_end, (void *)(uintptr_t)exchange->call->end);
     char *window = udfvm_vm_input(vm, length, error);
     if (!window)
         return error->code;
@@ -161,7 +166,7 @@ static enum column_call_outcome run(struct exchange *exchange)
     if (exchange->code == UDFVM_OK)
         return find_numbers(exchange, &begin) ? take_numbers(exchange, begin) : COLUMN_CALL_OTHER;
     /* Python code says that the interpreter ends; it knows larger windows, and forked children. */
-    const bool is_for_python = (exchange->code == UDFVM_E_INTERRUPTED && has_ended(NULL)) ||
+    const bool is_for_python = (exchange->code == UDFVM_E_INTERRUPTED && has_ended()) ||
                                exchange->code == UDFVM_E_INPUT ||
                                (exchange->code == UDFVM_E_FORKED && exchange->held->vm == NULL);
     let_go(exchange);

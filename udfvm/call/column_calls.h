@@ -31,6 +31,7 @@ struct column_call {
     const size_t *sizes; /* in bytes */
     size_t result_size;  /* of so many rows of the result, in bytes */
     bool may_borrow;     /* a large result need not be in memory of `allocate` */
+    const int *end; /* the call ends once this is not 0; NULL: nothing but its limits ends it */
     void *(*allocate)(void *context, size_t size); /* called without the interpreter's lock */
     void *context;
 

@@ -34,6 +34,11 @@ from udfvm.functions.table import TableFunction
 from udfvm.vmm import copy
 from udfvm.vmm.cancellation import Cancellation
 
+try:
+    from udfvm.functions import _arrow_functions
+except ImportError:  # as in arrow_registry
+    _arrow_functions = None  # type: ignore[assignment]
+
 Caller: TypeAlias = Callable[[Any, tuple[Any, ...]], Any]
 
 _RECENT: Final = 1.0  # seconds after a call in which others may follow
@@ -55,6 +60,7 @@ class _Gate:
         self._threads: list[int] = []  # of each call that Python code makes
         self._last = 0.0
         self._end = Cancellation()
+        self._of_scans: list[Cancellation] = []
         _fast_path.begin_column_calls()
 
     @contextmanager
@@ -63,8 +69,13 @@ class _Gate:
         thread = threading.get_ident()
         self._last = time.monotonic()
         self._threads.append(thread)
+        cancellation = self._end
+        address = _arrow_functions.end_of_call() if _arrow_functions else 0
+        if address:  # the scan ends it, once another batch failed
+            cancellation = Cancellation(address)
+            self._of_scans.append(cancellation)
         try:
-            with self._end.applies():
+            with cancellation.applies():
                 if self._end:
                     raise KeyboardInterrupt
                 yield
@@ -77,12 +88,16 @@ class _Gate:
         finally:
             self._last = time.monotonic()
             self._threads.remove(thread)
+            if address:
+                self._of_scans.remove(cancellation)
 
     def shut(self) -> None:
         """Ends all calls, and waits until nobody makes any: until the threads of the process sleep,
         or there was no call for a while.
         """
         self._end.cancel()
+        for each in list(self._of_scans):
+            each.cancel()
         _fast_path.end_column_calls()
         begun, asleep = time.monotonic(), 0
         while (

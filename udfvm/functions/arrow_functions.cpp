@@ -30,6 +30,7 @@
 
 #include "arrow_aggregates.h"
 #include "arrow_numbers.h"
+#include "arrow_scans.h"
 
 namespace compute = arrow::compute;
 using arrow::DataType;
@@ -205,7 +206,8 @@ struct Publication {
 // The kernel of a function, made of that of another.
 compute::ScalarKernel adapted(const compute::ScalarKernel &kernel, PyObject *registration)
 {
-    return udfvm::of_numbers(udfvm::registered(kernel), registration);
+    const auto &registered = udfvm::registered(udfvm::without_scans(kernel));
+    return udfvm::in_scans(udfvm::of_numbers(registered, registration));
 }
 
 compute::VectorKernel adapted(const compute::VectorKernel &kernel, PyObject *registration)
@@ -222,6 +224,16 @@ template <class Kernel> Kernel adapted(const Kernel &kernel, PyObject *)
     return kernel;
 }
 
+udfvm::NumbersState numbers_of(const compute::ScalarKernel &kernel)
+{
+    return udfvm::numbers_of(udfvm::without_scans(kernel));
+}
+
+udfvm::NumbersState numbers_of(const compute::Kernel &kernel)
+{
+    return udfvm::numbers_of(kernel);
+}
+
 template <class Base, class Function = Casting<Base>, class... Flags>
 Result<std::shared_ptr<compute::Function>> made(std::string name, const compute::Function &source,
                                                 const Publication &publication, Flags... flags)
@@ -233,7 +245,7 @@ Result<std::shared_ptr<compute::Function>> made(std::string name, const compute:
     function->asks = publication.asks;
     for (const auto *each : static_cast<const Base &>(source).kernels()) {
         auto kernel = adapted(*each, publication.registration);
-        function->numbers = udfvm::numbers_of(kernel);
+        function->numbers = numbers_of(kernel);
         ARROW_RETURN_NOT_OK(function->AddKernel(std::move(kernel)));
     }
     return function;
@@ -322,7 +334,16 @@ PyObject *publish_rows(PyObject *, PyObject *arguments)
     return none_if_ok(publish_rows_as(name));
 }
 
+PyObject *end_of_call(PyObject *, PyObject *)
+{
+    return PyLong_FromVoidPtr(udfvm::end_of_call());
+}
+
 PyMethodDef methods[] = {
+    { "end_of_call", end_of_call, METH_NOARGS,
+      "end_of_call()\n--\n\n"
+      "Returns the address of an int that is not 0 once the call of this thread is to end; 0 if "
+      "the call is part of no scan." },
     { "publish_rows", publish_rows, METH_VARARGS,
       "publish_rows(name)\n--\n\n"
       "Makes a function without parameters, of a column without values, for each batch of an "
@@ -350,5 +371,6 @@ PyModuleDef definition = { PyModuleDef_HEAD_INIT,
 
 PyMODINIT_FUNC PyInit__arrow_functions()
 {
+    udfvm::begin_scans();
     return udfvm::find_column_calls() ? PyModule_Create(&definition) : nullptr;
 }

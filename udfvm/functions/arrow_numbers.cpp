@@ -1,5 +1,6 @@
 // See arrow_numbers.h.
 #include "arrow_numbers.h"
+#include "arrow_scans.h"
 
 #include <array>
 #include <utility>
@@ -184,6 +185,7 @@ Result<std::shared_ptr<ArrayData>> call_with(const Numbers &numbers, const Colum
     call.result_size = columns.rows * numbers.result->byte_width();
     // A caller with a pool of its own wants to know there what it uses.
     call.may_borrow = may_borrow && pool == arrow::default_memory_pool();
+    call.end = end_of_call();
     call.allocate = Made::allocate;
     call.context = &made;
     ARROW_RETURN_NOT_OK(

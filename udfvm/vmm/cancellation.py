@@ -17,8 +17,10 @@ class Cancellation:
 
     __slots__ = ("flag",)
 
-    def __init__(self) -> None:
-        self.flag: Any = ffi.new("int *")  # that the core reads, without the interpreter's lock
+    def __init__(self, address: int = 0) -> None:
+        """``address``: that of a flag that C code has, and also sets."""
+        # The core reads it, without the interpreter's lock.
+        self.flag: Any = ffi.cast("int *", address) if address else ffi.new("int *")
 
     def __bool__(self) -> bool:
         return bool(self.flag[0])
