@@ -7,7 +7,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
@@ -17,39 +17,11 @@ from udfvm.checks import shown
 from udfvm.codec.sizes import size_of_rows
 from udfvm.errors import OptionError, OutputFileError
 from udfvm.pipelines.ahead import behind
+from udfvm.pipelines.formats import FORMATS, Results, UnwritableError
 
 _GROUP_ROWS: Final = 1 << 20  # rows that are written at once: of Parquet, a row group
 _GROUP_BYTES: Final = 64 << 20
 
-
-def _parquet(file: Any, schema: pa.Schema) -> Any:
-    import pyarrow.parquet as pq
-
-    return pq.ParquetWriter(file, schema)
-
-
-def _arrow(file: Any, schema: pa.Schema) -> Any:
-    return pa.ipc.new_file(file, schema)
-
-
-def _csv(file: Any, schema: pa.Schema) -> Any:
-    import pyarrow.csv
-
-    writer: Any = pyarrow.csv.CSVWriter(file, schema)
-    writer.write_table(schema.empty_table())  # fails now for types that CSV does not have
-    return writer
-
-
-#: What makes the writer of a file, by the suffix of its name.
-_WRITERS: Final[dict[str, Callable[[Any, pa.Schema], Any]]] = {
-    "": _parquet,
-    ".parquet": _parquet,
-    ".pq": _parquet,
-    ".arrow": _arrow,
-    ".feather": _arrow,
-    ".ipc": _arrow,
-    ".csv": _csv,
-}
 
 Batches = Generator[pa.RecordBatch]
 
@@ -79,7 +51,7 @@ def check_output(output: object) -> None:
 
 def _check_suffix(path: Path) -> None:
     suffix = path.suffix.lower()
-    if suffix not in _WRITERS:
+    if suffix not in FORMATS:
         raise OptionError(
             f"output={shown(str(path))}: map() writes Parquet (.parquet, .pq), Arrow IPC (.arrow,"
             f" .feather, .ipc) and CSV (.csv) files, by the suffix, and no {suffix}: for another"
@@ -131,7 +103,9 @@ class _File:
                     os.fchmod(self._file.fileno(), permissions)
         try:
             with self._failing():
-                self._writer = _WRITERS[path.suffix.lower()](self._file, schema)
+                format_ = FORMATS[path.suffix.lower()]
+                self._results = Results(format_, schema)
+                self._writer = format_.writer(self._file, self._results.schema)
         except BaseException:
             self._close()
             self.remove()
@@ -142,7 +116,7 @@ class _File:
         try:
             with self._failing():
                 for group in groups:
-                    self._writer.write_table(group, _GROUP_ROWS)
+                    self._writer.write_table(self._results.of(group), _GROUP_ROWS)
                 self._writer.close()
                 self._file.close()
         except BaseException:
@@ -168,16 +142,14 @@ class _File:
     def _failing(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, UnwritableError) as error:
             number = getattr(error, "errno", None)
             reason = os.strerror(number) if number else str(error).rstrip(".")
-            if not number and self._path.suffix.lower() == ".csv":
-                reason += "; a CSV file has no lists, structs and maps: write .parquet or .arrow"
             made = OutputFileError(
                 f"UDF {self._function!r}: map() cannot write {self._path}: {reason}"
             )
             made.errno, made.filename = number, self._path
-            raise made from error
+            raise made from (error.__cause__ if isinstance(error, UnwritableError) else error)
 
 
 def _permissions(path: Path) -> int | None:
