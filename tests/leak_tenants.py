@@ -106,19 +106,24 @@ class Ways:
     """Every way to call the functions of a tenant: from a program to what it says."""
 
     def __init__(self, name: str, pool: udfvm.Pool, timeout: float, haste: float) -> None:
-        """``haste``: the timeout of calls that are to end by it."""
+        """``haste``: the timeout of calls that are to end by it. Functions of jailed VMs are not
+        registered with Arrow, which has one function of a name, that of other VMs.
+        """
         self.functions = functions = Functions(name, pool, timeout)
         self.connection = apsw.Connection(":memory:")
         hasty = functions.scalar.with_options(name=f"hasty_{name}", timeout=haste)
         hasty_rows = functions.rows.with_options(timeout=haste)
         udfvm.sqlite.register(self.connection, *functions.all(), hasty)
-        udfvm.arrow.register(None, functions.scalar, functions.vector)
+        self._registered = [] if pool.jail else [functions.scalar, functions.vector]
+        udfvm.arrow.register(None, *self._registered)
         self.whole: dict[str, Way] = {
             "call": functions.scalar,
             "batch": lambda task: str(functions.scalar(pa.array([task, NOTHING]))[0]),
             "vectorised": lambda task: str(functions.vector(pa.array([task]))[0]),
-            "pyarrow.compute": self._compute(functions.scalar.name),
-            "pyarrow.compute, vectorised": self._compute(functions.vector.name),
+            **{
+                f"pyarrow.compute of {kind}": self._compute(function.name)
+                for kind, function in zip(["scalar", "vectorised"], self._registered, strict=False)
+            },
             "map": lambda task: str(self._mapped(task).column(1)[0]),
             "table": lambda task: "".join(said for (said,) in functions.rows(task)),
             "aggregate": lambda task: str(functions.group(pa.array([task]))),
@@ -196,7 +201,7 @@ class Ways:
         return said
 
     def close(self) -> None:
-        udfvm.arrow.unregister(None, self.functions.scalar, self.functions.vector)
+        udfvm.arrow.unregister(None, *self._registered)
         self.connection.close()
 
 

@@ -40,9 +40,15 @@ def sealed(task: bytes) -> str:
 """
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["in this process", "jailed"])
+def pool(request: pytest.FixtureRequest) -> Iterator[udfvm.Pool]:
+    """The one micro-VM of all tenants."""
+    with udfvm.Pool(size=1, jail=request.param) as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
-def tenants() -> Iterator[list[Ways]]:
-    pool = udfvm.Pool(size=1)
+def tenants(pool: udfvm.Pool) -> Iterator[list[Ways]]:
     made = [Ways(name, pool, PATIENCE, HASTE) for name in ("a", "b")]
     yield made
     for ways in made:
@@ -63,7 +69,7 @@ def test_a_search_finds_what_is_there(tenants: list[Ways]) -> None:
             assert found["hits"] > usual["hits"] or found["state"] != usual["state"], place
 
 
-def test_functions_in_python(tenants: list[Ways]) -> None:
+def test_functions_in_python(tenants: list[Ways], pool: udfvm.Pool) -> None:
     marking = {
         f"{name} of {index}": [way, *ways.hasty.get(name, [])]
         for index, ways in enumerate(tenants)
@@ -75,33 +81,34 @@ def test_functions_in_python(tenants: list[Ways]) -> None:
         for name, way in ways.whole.items()
     }
     runs = Runs(marking, searching, list(PLACES), {end: WEIGHTS.get(end, 2) for end in ENDS})
-    count = 2 * times(12)
+    count = 2 * times(12, pool)
     runs.run(count, SEED)
-    if count > 3000:
+    if count > 1000:
         assert {*marking, *PLACES, *ENDS} <= set(runs.counts)
         print(runs.counts)
 
 
-def _run_compiled(make: Callable[..., Any], source: str, ends: dict[str, int]) -> None:
-    pool = udfvm.Pool(size=1)
+def _run_compiled(
+    make: Callable[..., Any], source: str, ends: dict[str, int], pool: udfvm.Pool
+) -> None:
     ways: dict[str, list[Any]] = {}
     for tenant in ("a", "b"):
         text = source.replace("TENANT", str(ord(tenant)))
         function = make(text, "act", name=f"act_{tenant}", pool=pool, timeout=PATIENCE, log="drop")
         ways |= number_ways(tenant, function, HASTE)
-    count = times(15)
+    count = times(15, pool)
     counts = run_numbers(ways, ends, count, SEED)
-    if count > 1000:
+    if count > 500:
         assert {*ways, *ends} <= set(counts)
         print(counts)
 
 
-def test_native_functions() -> None:
-    _run_compiled(udfvm.from_c, NATIVE, NATIVE_ENDS)
+def test_native_functions(pool: udfvm.Pool) -> None:
+    _run_compiled(udfvm.from_c, NATIVE, NATIVE_ENDS, pool)
 
 
-def test_wasm_functions() -> None:
-    _run_compiled(udfvm.from_wasm, WASM, WASM_ENDS)
+def test_wasm_functions(pool: udfvm.Pool) -> None:
+    _run_compiled(udfvm.from_wasm, WASM, WASM_ENDS, pool)
 
 
 def _run_by_name(
@@ -120,13 +127,13 @@ def _run_by_name(
     connection.close()
 
 
-def test_stored_functions() -> None:
+def test_stored_functions(pool: udfvm.Pool) -> None:
     connection = apsw.Connection(":memory:")
     policy = udfvm.sqlite.Policy(
         allow_create=True,
         packages=["ctypes", "locale", "numpy", "resource"],
         files=True,
-        pool=udfvm.Pool(size=1),
+        pool=pool,
         row_timeout=PATIENCE,
     )
     udfvm.sqlite.register(connection, policy=policy)
@@ -134,11 +141,14 @@ def test_stored_functions() -> None:
     names = ["stored_a", "stored_b"]
     for name in names:
         connection.execute(create, (name, source() + f"# of {name}")).fetchall()
-    _run_by_name(connection, names, times(6))
+    _run_by_name(connection, names, times(6, pool))
 
 
 @pytest.mark.skipif(not LONG, reason="UDFVM_LEAKS makes a sealed file of a whole interpreter")
-def test_sealed_functions(tmp_path: Path) -> None:
+def test_sealed_functions(
+    tmp_path: Path, pool: udfvm.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UDFVM_JAIL", str(int(pool.jail)))
     sealed, file = tmp_path / "sealed.udf", tmp_path / "sealed.py"
     file.write_text(SEALED)
     done = CliRunner().invoke(commands, ["seal", str(file), "--output", str(sealed)])
@@ -148,4 +158,4 @@ def test_sealed_functions(tmp_path: Path) -> None:
     connection.load_extension(str(udfvm.sqlite.EXTENSION))
     assert connection.execute("SELECT vm_attach(?)", (str(sealed),)).fetchall() == [("sealed",)]
     # Such a function's timeout is that of the connection, ten seconds.
-    _run_by_name(connection, ["sealed"], times(6), everything=0)
+    _run_by_name(connection, ["sealed"], times(6, pool), everything=0)
