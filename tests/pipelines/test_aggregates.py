@@ -8,6 +8,7 @@ import textwrap
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -112,6 +113,14 @@ def test_an_error_has_the_row_of_the_whole_input(row: int) -> None:
 def test_nulls_are_left_out() -> None:
     values = pa.array([None, 0, 1, None, 2], pa.int64())
     assert digest.map(pa.table({"x": values})) == "0..2: 3"
+
+
+def test_what_an_aggregate_does_not_take_is_not_converted() -> None:
+    frame = pd.DataFrame({"x": [0, 1, 2], "other": [1, "a", 2]}, index=[1, "a", 2])
+    assert digest.map(frame) == "0..2: 3"
+    assert digest.map(frame[["other"]].set_index(frame["x"])) == "0..2: 3"
+    with pytest.raises(udfvm.TypeMappingError, match=r"row 1: argument 'x' .*, column 'other'\)"):
+        digest.map({"other": pa.array([1, 1 << 63], pa.uint64())}, columns="other")
 
 
 # ---- Rows that fail, and deadlines ----

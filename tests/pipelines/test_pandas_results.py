@@ -35,12 +35,11 @@ def frame_of(made: Any, path: Path) -> pd.DataFrame:
     [
         RANGE,
         RANGE.rename("label"),
-        RANGE.rename("inverse"),
         RANGE.rename("name"),
         pd.Index(list("efgh")),
         pd.MultiIndex.from_tuples(enumerate("efgh"), names=["i", None]),
     ],
-    ids=["range", "named", "as the result", "as a column", "text", "levels"],
+    ids=["range", "named", "as a column", "text", "levels"],
 )
 def test_rows_keep_their_labels(output: Any, keep: Any, index: Any, tmp_path: Path) -> None:
     frame = FRAME.set_axis(index)
@@ -56,6 +55,11 @@ def test_rows_keep_their_labels(output: Any, keep: Any, index: Any, tmp_path: Pa
         assert list(made.index.names) == list(expected.index.names)
         assert list(made.columns) == [*columns, "inverse"]
         assert made[columns].equals(expected[columns])
+
+
+def test_a_range_with_a_name_is_a_column() -> None:
+    frame = FRAME[["name"]].set_axis(RANGE.rename("x"))
+    assert inverse.map(frame)["inverse"].to_pylist() == [1 / label for label in RANGE]
 
 
 def test_each_batch_of_a_stream_has_its_labels() -> None:
@@ -86,7 +90,7 @@ def test_columns_that_a_table_keeps_are_those_that_were_named() -> None:
 
 
 def test_an_index_that_is_called_as_the_result() -> None:
-    frame = FRAME.set_index(pd.Index(list("efgh"), name="inverse"))
+    frame = FRAME.set_axis(RANGE.rename("inverse"))
     with pytest.raises(
         udfvm.OptionError, match=r"pass frame\.rename_axis\(\.\.\.\), or call with_o"
     ):

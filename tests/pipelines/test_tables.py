@@ -151,6 +151,8 @@ def test_arguments_that_do_not_fit() -> None:
         upto.map(table)
     assert caught.value.row == 1
     assert upto.map(table, on_error="skip")["i"].to_pylist() == [0, 0, 1]
+    with pytest.raises(udfvm.TypeMappingError, match=r"row 1: argument 'count' .*column 'n'"):
+        upto.map(table.rename_columns(["n"]), columns="n")
 
 
 @udfvm.table_function(columns={"x": int}, timeout=60)

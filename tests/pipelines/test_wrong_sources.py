@@ -74,6 +74,10 @@ NO_SOURCES: dict[str, tuple[Any, str]] = {
         pd.DataFrame({"x": [1, "a"]}),
         "column 'x' of the source of map(), of pandas dtype object, cannot be read as an Arrow",
     ),
+    "objects in a dict": (
+        {"x": pl.Series([object()])},
+        "UDF 'inverse': column 'x' of the source of map() is of polars dtype Object, which Arrow",
+    ),
     "index": (
         pd.DataFrame({"x": [1, 2]}, index=[1, "a"]),
         "the index of the source of map(), a DataFrame, cannot be read as an Arrow array",
@@ -276,6 +280,14 @@ def test_files_of_a_list_that_cannot_be_read(tmp_path: Path) -> None:
     assert "Is a directory" in text_of(udfvm.SourceError, [paths[0], tmp_path])
     assert "no file has such a name" in text_of(udfvm.SourceNotFoundError, tmp_path / "*.pq")
     assert "dataset(uri)" in text_of(udfvm.SourceError, "s3://bucket/a.parquet")
+
+
+def test_a_file_of_a_dataset_that_is_gone(tmp_path: Path) -> None:
+    dataset = ds.dataset(write(tmp_path, a_parquet=TABLE, b_parquet=TABLE))
+    (tmp_path / "b.parquet").unlink()
+    text = text_of(udfvm.SourceNotFoundError, dataset)
+    assert f"Failed to open local file '{tmp_path}/b.parquet': No such file or directory" in text
+    assert text_of(udfvm.SourceNotFoundError, "").endswith(": No such file or directory")
 
 
 def test_a_name_that_looks_like_a_pattern(tmp_path: Path) -> None:

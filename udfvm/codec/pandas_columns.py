@@ -174,8 +174,8 @@ def _column_in_frame(function: str, parameter: Parameter, frame: Any) -> Any:
 
 
 def table_of(function: str, frame: Any, wanted: Collection[str] | None = None) -> pa.Table:
-    """Returns a DataFrame as a table, with its index. Raises TypeMappingError for a column that
-    Arrow has no counterpart for.
+    """Returns a DataFrame as a table, with its index: in columns, but for a range of labels that
+    has no name. Raises TypeMappingError for a column that Arrow has no counterpart for.
 
     ``wanted`` names the columns that the table has, as far as the frame has them; None for all.
     """
@@ -183,7 +183,8 @@ def table_of(function: str, frame: Any, wanted: Collection[str] | None = None) -
         chosen = [place for place, name in enumerate(frame.columns) if str(name) in wanted]
         frame = frame.iloc[:, chosen]
     try:
-        return pa.Table.from_pandas(frame)
+        has_name = any(name is not None for name in frame.index.names)
+        return pa.Table.from_pandas(frame, preserve_index=True if has_name else None)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
         raise TypeMappingError(f"UDF {function!r}: {_what_is_wrong(frame, error)}") from error
 

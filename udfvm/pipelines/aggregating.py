@@ -98,7 +98,7 @@ def aggregate_source(
     name, begin, state_of, max_vms = aggregate
     threads = min(checked_threads(name, options.threads, max_vms), max_vms - 1)
     skips = _check_on_error(aggregate, options.on_error) == "skip"
-    opened = open_source(name, source, parameters.wanted(options.columns))
+    opened = open_source(name, source, parameters.wanted(options.columns), with_index=False)
     found = parameters.among(options.columns, opened.schema)
     read = opened.read(list(dict.fromkeys(each for each in found.columns if each is not None)))
     counter = Counter(display_of(options.progress, name), opened.rows)

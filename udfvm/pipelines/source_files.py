@@ -41,6 +41,8 @@ _FORMATS: Final = {
 def of_path(function: str, source: str | os.PathLike[str]) -> Source:
     """Opens a Parquet file, a folder of them, or all that match a pattern."""
     path = Path(source)
+    if not os.fspath(source):  # which is the current folder for pathlib
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     if path.is_dir():
         return _of_folder(function, path)
     if not path.exists():

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from udfvm.codec.pandas_columns import table_of
-from udfvm.codec.polars_columns import check_frame
+from udfvm.codec.polars_columns import check_frame, is_mine
 from udfvm.codec.struct_columns import CAPSULES, imported
 from udfvm.errors import TypeMappingError
 from udfvm.pipelines.source_rows import Source, of_table
@@ -23,14 +23,19 @@ _IN_DEVICE: Final = "it is in the memory of a device: copy it to the processor's
 # ---- Frames ----
 
 
-def of_pandas(function: str, source: Any, wanted: Wanted) -> Source:
-    """Opens a DataFrame, or a Series as a frame of one column. Raises TypeMappingError."""
+def of_pandas(function: str, source: Any, wanted: Wanted, *, with_index: bool) -> Source:
+    """Opens a DataFrame, or a Series as a frame of one column. Raises TypeMappingError.
+
+    ``with_index`` is False where the index is needed only if ``wanted`` names it.
+    """
     frame = source
     if not hasattr(source, "columns"):
         if not isinstance(source.name, str):
             raise _one_column(function, source, "series.to_frame('x')")
         frame = source.to_frame()
     names = [str(name) for name in frame.columns]
+    if not with_index and wanted is not None and wanted.isdisjoint(frame.index.names):
+        frame = frame.reset_index(drop=True)
     opened = of_table(table_of(function, frame, wanted))
     return _with_others(names, wanted, opened)._replace(is_frame=True)
 
@@ -89,6 +94,8 @@ def of_mapping(function: str, source: Mapping[Any, Any], wanted: Wanted) -> Sour
 
 def _column(function: str, name: str, values: Any) -> pa.Array | pa.ChunkedArray:
     reason: object = f"a {type(values).__name__} is no column"
+    if is_mine(values) and hasattr(values, "to_frame"):
+        check_frame(function, values.to_frame(name))
     try:
         if isinstance(values, (pa.Array, pa.ChunkedArray)):
             return values

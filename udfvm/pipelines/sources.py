@@ -11,13 +11,14 @@ import contextlib
 import io
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from udfvm.errors import Error, SourceError, SourceNotFoundError, TypeMappingError
-from udfvm.pipelines.broken import damage
+from udfvm.pipelines.broken import Checker
 from udfvm.pipelines.sinks import is_path
 from udfvm.pipelines.source_files import (
     advice_on,
@@ -39,7 +40,9 @@ from udfvm.pipelines.source_objects import (
 from udfvm.pipelines.source_rows import Source, of_table
 
 
-def open_source(function: str, source: object, wanted: Wanted = None) -> Source:
+def open_source(
+    function: str, source: object, wanted: Wanted = None, *, with_index: bool = True
+) -> Source:
     """Opens a source.
 
     Args:
@@ -47,6 +50,7 @@ def open_source(function: str, source: object, wanted: Wanted = None) -> Source:
         source: what the caller passed.
         wanted: the columns that may be read; None for all. Where columns are converted one by one,
             others are not: their type is null.
+        with_index: False if the index of a frame is needed only where ``wanted`` names it.
 
     Raises TypeMappingError for an object that is no source, and for a column that Arrow has no
     counterpart for; SourceError for one that cannot be read, which reading raises, too.
@@ -56,7 +60,7 @@ def open_source(function: str, source: object, wanted: Wanted = None) -> Source:
     """
     reading = _Reading(function, source)
     with reading.failing():
-        opened = _opened(function, source, wanted)
+        opened = _opened(function, source, wanted, with_index)
         schema = opened.schema
 
     def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -84,6 +88,7 @@ class _Reading:
         self._source = source
         self.columns: Sequence[str] | None = None
         self.batch, self.row = 1, 0
+        self._checkers: defaultdict[str, Checker] = defaultdict(Checker)
 
     def checked(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         """Returns the columns of a batch. Raises SourceError unless they are what the source's
@@ -106,7 +111,7 @@ class _Reading:
                     f"its column {name!r} is {found}, which is {declared} in the source's schema:"
                     " cast it first"
                 )
-            wrong = damage(batch.column(index))
+            wrong = self._checkers[name].damage(batch.column(index))
             if wrong:
                 raise self._error(
                     f"the buffers of its column {name!r} contradict each other ({wrong}): make it"
@@ -131,6 +136,9 @@ class _Reading:
         number = getattr(error, "errno", None)
         if number:
             reason, filename = os.strerror(number), getattr(error, "filename", None)
+            found, arrow, _ = str(getattr(error, "strerror", "")).partition(". Detail: ")
+            if arrow and not (is_path(self._source) and os.fspath(self._source) in found):
+                reason = f"{found}: {reason}"  # which names the file
         else:
             is_of_arrow = isinstance(error, (OSError, pa.ArrowException))
             reason = str(error).rstrip(".") if is_of_arrow else f"{type(error).__name__}: {error}"
@@ -171,7 +179,7 @@ class _Reading:
         return made
 
 
-def _opened(function: str, source: Any, wanted: Wanted) -> Source:
+def _opened(function: str, source: Any, wanted: Wanted, with_index: bool) -> Source:
     if is_path(source):
         return of_path(function, source)
     if isinstance(source, pa.RecordBatch):
@@ -180,7 +188,7 @@ def _opened(function: str, source: Any, wanted: Wanted) -> Source:
         return of_table(source)
     if isinstance(source, pa.RecordBatchReader):
         return Source(source.schema, None, lambda _: _read(source))
-    found = _of_library(function, source, wanted) or of_capsules(function, source)
+    found = _of_library(function, source, wanted, with_index) or of_capsules(function, source)
     if found is not None:
         return found
     if isinstance(source, Mapping):
@@ -195,7 +203,7 @@ def _read(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         yield from reader
 
 
-def _of_library(function: str, source: Any, wanted: Wanted) -> Source | None:
+def _of_library(function: str, source: Any, wanted: Wanted, with_index: bool) -> Source | None:
     """Opens an object of a library that is loaded; None for others."""
     dataset: Any = sys.modules.get("pyarrow.dataset")
     if dataset is not None and isinstance(source, dataset.Dataset):
@@ -207,7 +215,7 @@ def _of_library(function: str, source: Any, wanted: Wanted) -> Source | None:
         return of_parquet_file(source)
     pandas: Any = sys.modules.get("pandas")
     if pandas is not None and isinstance(source, (pandas.DataFrame, pandas.Series)):
-        return of_pandas(function, source, wanted)
+        return of_pandas(function, source, wanted, with_index=with_index)
     polars: Any = sys.modules.get("polars")
     if polars is not None and isinstance(source, (polars.DataFrame, polars.Series)):
         return of_polars(function, source, wanted)
