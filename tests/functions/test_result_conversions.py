@@ -8,6 +8,7 @@ import pickle
 from fractions import Fraction
 from typing import Any
 
+import apsw
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -224,6 +225,41 @@ def test_times_of_numpy_in_lists_are_no_integers(dtype: str) -> None:
     for argument in (pickle.dumps(values), pa.array([pickle.dumps(values)], pa.binary())):
         with pytest.raises(UDFError, match="64"):
             held(argument)
+
+
+def test_times_of_numpy_are_times() -> None:
+    """In UTC where there is a zone; those that Python has not are exact where it need not."""
+    every = {
+        "day": (pa.date32(), np.datetime64("2024-05-01"), datetime.date(2024, 5, 1)),
+        "at": (pa.timestamp("ns"), np.datetime64(1, "ns"), pd.Timestamp(1)),
+        "zoned": (
+            pa.timestamp("us", "Europe/Berlin"),
+            np.datetime64(1, "s"),
+            datetime.datetime(1970, 1, 1, 0, 0, 1, tzinfo=datetime.UTC),
+        ),
+        "long": (pa.duration("us"), np.timedelta64(-5, "ms"), datetime.timedelta(milliseconds=-5)),
+        "none": (pa.duration("us"), np.timedelta64("NaT", "s"), None),
+    }
+    type_ = pa.struct([(name, pa.list_(each)) for name, (each, _, _) in every.items()])
+    given = {name: [value] for name, (_, value, _) in every.items()}
+    expected = {name: [value] for name, (_, _, value) in every.items()}
+    held = udfvm.udf(_value, name="times", input_types=["binary"], output_type=type_)
+    assert held(pa.array([pickle.dumps(given)], pa.binary())).to_pylist() == [expected]
+    assert held(pickle.dumps(given)) == expected
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, held)
+    with pytest.raises(apsw.SQLError, match=r"field 'at', item 0: .*microseconds"):  # in JSON
+        connection.execute("SELECT times(?)", (pickle.dumps(given),)).fetchall()
+
+    moments = returning("timestamp[ns, tz=UTC]")
+    for value, count in ((np.datetime64(5, "us"), 5000), (np.datetime64(7, "ns"), 7)):
+        column = moments(pa.array([pickle.dumps(value)], pa.binary()))
+        assert column.cast(pa.int64()).to_pylist() == [count]
+    for value in (np.datetime64("2024-05"), np.datetime64(1, "10s"), np.datetime64("2024-05-01")):
+        with pytest.raises(UDFError, match="datetime64, but its result is declared"):
+            moments(pickle.dumps(value))
+    with pytest.raises(UDFError, match="not a whole number of us"):
+        returning("timestamp[us]")(pickle.dumps(np.datetime64(1, "ns")))
 
 
 def test_other_results_that_are_taken() -> None:

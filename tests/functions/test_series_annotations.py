@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import random
 import subprocess
 import sys
 from decimal import Decimal
@@ -13,6 +14,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from every_column import EVERY_LEAF, EveryColumn
+from golden_files import difference
 
 import udfvm
 from udfvm.types.arrow_types import Container
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 FLOATS: Any = {"vectorized": True, "input_types": ["double"], "output_type": "double"}
 TWO: Any = {"vectorized": True, "input_types": ["double", "double"], "output_type": "double"}
+WIDE: Any = {"vectorized": True, "input_types": ["decimal256(50, 2)"], "output_type": "int8"}
 MEMORY = "1GiB"  # for polars
 
 
@@ -120,6 +124,72 @@ def test_types(type_: str, values: list[Any], body: Any) -> None:
     assert same(given).equals(given)
 
 
+def _numpy(x: np.ndarray) -> np.ndarray:
+    return x[::-1][::-1]
+
+
+def _same_of_polars(x: pl.Series) -> pl.Series:
+    return x.clone()
+
+
+def _every_nested(*without: str) -> pa.DataType:
+    """A struct of every type in a list, a list of a fixed size, a struct, a map and deeper: but
+    those whose names begin with something.
+    """
+    fields = []
+    for leaf in EVERY_LEAF:
+        if str(leaf).startswith(without):
+            continue
+        lists, struct = pa.list_(leaf), pa.struct([("a", leaf)])
+        held = [lists, pa.list_(leaf, 2), struct, pa.map_(pa.string(), leaf), pa.large_list(struct)]
+        deeper = [pa.list_(pa.list_(leaf, 2)), pa.struct([("b", lists)]), pa.list_(struct, 2)]
+        fields += [pa.field(f"{leaf}, {index}", type_) for index, type_ in enumerate(held + deeper)]
+    return pa.struct(fields)
+
+
+FLOATING = "halffloat", "float", "double"  # whose nulls are NaN in arrays
+LACKING = "month_day_nano", "decimal256"  # in polars
+
+
+@pytest.mark.parametrize(
+    ("body", "packages", "without"),
+    [
+        (_numpy, [], FLOATING),
+        (_numpy, ["pandas"], FLOATING),
+        (_pandas, [], FLOATING),
+        (_same_of_polars, [], LACKING),
+    ],
+    ids=["numpy", "numpy beside pandas", "pandas", "polars"],
+)
+def test_what_holds_others(body: Any, packages: list[str], without: tuple[str, ...]) -> None:
+    type_ = _every_nested(*without)
+    same = udfvm.udf(
+        body,
+        name="same",
+        vectorized=True,
+        input_types=[type_],
+        output_type=type_,
+        packages=["pyarrow", *packages],
+        memory=MEMORY,
+    )
+    given = EveryColumn(random.Random(1)).of(type_, 9)
+    assert not difference(pa.chunked_array([given]), same(pa.chunked_array([given])))
+
+
+def test_lists_and_structs_in_arrays_and_series() -> None:
+    """Lists are arrays, which have every integer as it is among nulls; structs are dictionaries."""
+    type_ = pa.struct([("xs", pa.list_(pa.int64())), ("at", pa.timestamp("ns"))])
+
+    @udfvm.udf(vectorized=True, input_types=[type_, type_], output_type="string")
+    def shown(x: np.ndarray | None, y: pd.Series | None):  # type: ignore[no-untyped-def]
+        return np.array([repr(each) for each in [*x, *y]][:: len(x)])
+
+    row = {"xs": [2**62 + 1, None], "at": datetime.datetime(2024, 5, 1)}
+    given = pa.array([row, None], type_)
+    expected = f"{{'xs': array([{2**62 + 1}, None], dtype=object), 'at': Timestamp('2024-05-01"
+    assert all(each.startswith(expected) for each in shown(given, given).to_pylist())
+
+
 def test_results_of_pandas_and_polars() -> None:
     @udfvm.udf(memory=MEMORY, packages=["pandas"], **FLOATS)
     def any_of(x: pl.Series):  # type: ignore[no-untyped-def]
@@ -144,11 +214,20 @@ def test_results_of_pandas_and_polars() -> None:
 
 def test_a_result_without_a_counterpart() -> None:
     @udfvm.udf(memory=MEMORY, **FLOATS)
-    def objects(x: pl.Series) -> pl.Series:
-        return pl.Series([object()] * len(x), dtype=pl.Object)
+    def odd(x: pl.Series) -> Any:
+        narrow = pa.array([[Decimal("1.5")]] * len(x), pa.list_(pa.decimal32(5, 2)))
+        made = {
+            1: lambda: pl.Series([object()] * len(x), dtype=pl.Object),
+            2: lambda: pl.Series(narrow),
+            3: lambda: pl.DataFrame({"x": pl.Series(narrow)}),
+        }
+        return made[len(x)]()
 
     with pytest.raises(udfvm.UDFError, match="Series of Python objects, which Arrow has no"):
-        objects(np.array([1.0]))
+        odd(np.arange(1.0))
+    for rows in (2, 3):  # polars would end the guest where it hands these over
+        with pytest.raises(udfvm.UDFError, match=r"Series of List\(.*cast to decimal128 before"):
+            odd(np.arange(float(rows)))
 
 
 def test_aggregates_get_them_too() -> None:
@@ -185,6 +264,7 @@ def test_declarations_that_cannot_be() -> None:
         (undeclared, {"vectorized": True}, "a polars Series, which does not say .*input_types="),
         (framed, FLOATS, r"annotation pandas\.DataFrame is a table: annotate pandas\.Series"),
         (unseen, FLOATS, "only_for_types"),
+        (_polars, WIDE, r"'x' is annotated as a polars Series, but .* polars cannot hold: annot"),
     ):
         with pytest.raises(udfvm.SignatureError, match=text):
             udfvm.udf(body, **options)

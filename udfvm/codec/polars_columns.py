@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -12,17 +12,10 @@ from udfvm.codec.argument_errors import wrong_type
 from udfvm.codec.containers import Container
 from udfvm.codec.struct_columns import chosen_columns, imported
 from udfvm.errors import TypeMappingError
-from udfvm.types.polars_types import for_polars
-from udfvm.types.unions import has_unions
+from udfvm.types.polars_types import BROKEN, for_polars, is_broken, is_lacking
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter
-
-_BROKEN: Final = (
-    ", which polars cannot hand over: it panics. It does so at decimals in lists and structs that"
-    " it read as decimal32 or decimal64 of Arrow, and has wrong values of them: cast to decimal128"
-    " before"
-)
 
 
 def is_mine(value: object) -> bool:
@@ -41,7 +34,7 @@ def column(function: str, parameter: Parameter, value: Any) -> pa.ChunkedArray:
     if _holds_objects(value.dtype):
         raise _without_counterpart(function, parameter, value)
     if is_broken(value):
-        raise wrong_type(function, parameter, f"a polars Series of {value.dtype}{_BROKEN}")
+        raise wrong_type(function, parameter, f"a polars Series of {value.dtype}{BROKEN}")
     try:
         return imported(value)
     except (pa.ArrowException, *_failures()) as error:
@@ -56,7 +49,7 @@ def check_frame(function: str, frame: Any) -> None:
         if is_broken(frame[name]):
             raise TypeMappingError(
                 f"UDF {function!r}: column {name!r} of the source of map() is of polars dtype"
-                f" {dtype}{_BROKEN}"
+                f" {dtype}{BROKEN}"
             )
         if _holds_objects(dtype):
             raise TypeMappingError(
@@ -76,21 +69,6 @@ def check_frame(function: str, frame: Any) -> None:
 def _holds_objects(dtype: object) -> bool:
     """Whether polars exports the values by their addresses: they are objects of Python."""
     return "Object" in str(dtype)
-
-
-def is_broken(series: Any) -> bool:
-    """Whether polars would end the process where it hands a series over by the PyCapsule interface:
-    there it panics in a callback. It does so elsewhere, too, where that raises an exception.
-    """
-    polars: Any = sys.modules["polars"]
-    if not series.dtype.is_nested():
-        return False
-    try:
-        for chunk in series.get_chunks():
-            chunk.limit(0).to_arrow()
-    except polars.exceptions.PanicException:
-        return True
-    return False
 
 
 def _without_counterpart(function: str, parameter: Parameter, series: Any) -> TypeMappingError:
@@ -117,7 +95,7 @@ def giving_back(function: str, given: Sequence[Any]) -> tuple[Container, Callabl
         type_ = result.type
         reason: object = "it has no such type"
         try:
-            if not (has_unions(type_) or _panics_at(type_)):
+            if not is_lacking(type_):
                 return polars.Series(name, for_polars(result))
         except _failures() as error:
             reason = error
@@ -127,15 +105,6 @@ def giving_back(function: str, given: Sequence[Any]) -> tuple[Container, Callabl
         )
 
     return Container.ARRAY, series
-
-
-def _panics_at(type_: pa.DataType) -> bool:
-    """Whether polars ends with a panic at an array of a type."""
-    if pa.types.is_decimal256(type_) or (
-        pa.types.is_fixed_size_list(type_) and type_.list_size == 0
-    ):
-        return True
-    return any(_panics_at(type_.field(index).type) for index in range(type_.num_fields))
 
 
 def _name_of(value: Any) -> str | None:

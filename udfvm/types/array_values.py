@@ -38,11 +38,6 @@ def reader_of(type_: Any) -> Reader:
     return _reader(type_name(type_))
 
 
-def pyarrow_reads(type_: Any) -> bool:
-    """Returns True if pyarrow's own conversions are right for the values of a type."""
-    return reader_of(type_) is _pylist
-
-
 def _pylist(array: Any) -> list[Any]:
     values: list[Any] = array.to_pylist()
     return values

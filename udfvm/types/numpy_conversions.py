@@ -31,7 +31,7 @@ _CLASSES: Final = {
     "decimal": {"Decimal"},
 }
 _STEPS: Final = re.compile(r"(datetime|timedelta)64\[\d+")
-_NUMBERS: Final = "biuf"
+_KEPT: Final = "biufmM"  # kinds of dtypes whose arrays in lists become arrays of Arrow
 # What to make of arrays that pyarrow refuses, by the kind of their dtype.
 _CASTS: Final = {
     "M": ".astype('datetime64[s]')",
@@ -194,7 +194,9 @@ def _widest(type_: Any) -> Any:
 
 
 def _of_arrays(values: list[Any], declared: Any) -> Any:
-    """Returns numpy arrays of numbers, all of one type, as an array of lists; None for others."""
+    """Returns numpy arrays of numbers or times, all of one type, as an array of lists; None for
+    others.
+    """
     import pyarrow as pa
 
     held = [value for value in values if value is not None]
@@ -211,7 +213,7 @@ def _of_arrays(values: list[Any], declared: Any) -> Any:
         return None
     if (
         len({str(value.dtype) for value in held}) > 1
-        or held[0].dtype.kind not in _NUMBERS
+        or held[0].dtype.kind not in _KEPT
         or any(value.ndim != 1 for value in held)
     ):
         return None

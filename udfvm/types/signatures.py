@@ -94,6 +94,8 @@ def signature_of(
         annotation = _read(name, where, hints, key)
         declared = given.get(key, NO_ANNOTATION)
         type_ = _combine(name, where, annotation, declared.type, "input_types=", vectorized)
+        if annotation.container is Container.POLARS:
+            _refuse_lacking(name, where, type_)
         parameters.append(
             Parameter(
                 parameter,
@@ -114,6 +116,17 @@ def signature_of(
         result,
         functools.cache(lambda: _python_signature(function, name, may_repeat)),
     )
+
+
+def _refuse_lacking(name: str, where: str, type_: Type) -> None:
+    """Raises SignatureError for a type that a Series of polars cannot have."""
+    from udfvm.types.polars_types import is_lacking
+
+    if is_lacking(type_.arrow):
+        raise SignatureError(
+            f"UDF {name!r}: {where} is annotated as a polars Series, but is declared {type_}, which"
+            " polars cannot hold: annotate pyarrow.Array or numpy.ndarray"
+        )
 
 
 def _repeated(parameter: Parameter, count: int) -> list[Parameter]:

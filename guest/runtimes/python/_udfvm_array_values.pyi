@@ -2,5 +2,4 @@
 
 from udfvm.types.array_values import dictionary_of as dictionary_of
 from udfvm.types.array_values import has_hashed_keys as has_hashed_keys
-from udfvm.types.array_values import pyarrow_reads as pyarrow_reads
 from udfvm.types.array_values import to_values as to_values

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pyarrow as pa
+from _udfvm_nested import holds_others
+from _udfvm_numpy_columns import to_numpy
 
 # The masked dtypes of pandas, by types of Arrow. Integers and booleans with nulls need them: a
 # float does not have every integer.
@@ -33,8 +35,11 @@ def to_series(library: str, name: str) -> Callable[[pa.Array], Any]:
 
 def _to_pandas(column: pa.Array, name: str) -> Any:
     pandas: Any = sys.modules["pandas"]
-    masked = _MASKED.get(str(column.type)) if column.null_count else None
-    if masked is None:
+    type_ = column.type
+    masked = _MASKED.get(str(type_)) if column.null_count else None
+    if holds_others(type_) or pa.types.is_interval(type_):
+        series = pandas.Series(to_numpy(column), dtype=object)
+    elif masked is None:
         series = column.to_pandas()
     else:
         dtype = pandas.api.types.pandas_dtype(masked)
@@ -55,6 +60,9 @@ def from_capsules(value: Any) -> pa.Array | pa.ChunkedArray:
     """Returns what has Arrow's PyCapsule interface, such as a Series or DataFrame of polars, which
     is an array of structs.
     """
+    polars: Any = sys.modules.get("polars")
+    if polars is not None and isinstance(value, (polars.Series, polars.DataFrame)):
+        _check_polars([value] if isinstance(value, polars.Series) else value.get_columns())
     dtypes = getattr(value, "dtypes", None) or [getattr(value, "dtype", "")]
     if any("Object" in str(dtype) for dtype in dtypes):
         raise TypeError(
@@ -62,3 +70,12 @@ def from_capsules(value: Any) -> pa.Array | pa.ChunkedArray:
             " type for: cast it first"
         )
     return pa.array(value) if hasattr(value, "__arrow_c_array__") else pa.chunked_array(value)
+
+
+def _check_polars(columns: list[Any]) -> None:
+    """Raises TypeError for a Series at which polars would end the process."""
+    from _udfvm_polars_types import BROKEN, is_broken
+
+    for series in columns:
+        if is_broken(series):
+            raise TypeError(f"the function returned a polars Series of {series.dtype}{BROKEN}")

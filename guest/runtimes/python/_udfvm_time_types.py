@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import _udfvm_agent
 from _udfvm_conversions import Loss, is_missing
+from _udfvm_numpy_times import is_numpy_time, numpy_count, times_by
 from _udfvm_temporal import (
     DAY_MILLISECONDS,
     MICROSECONDS,
@@ -36,12 +37,20 @@ def date_type(name: str) -> ValueType:
     decode: Converter = date_from_days
     if name == "date64[ms]":
         encode, decode = _milliseconds_from_date, _date_from_milliseconds
-    return ValueType(encode, checked_by(encode), _date_from_json, decode=decode)
+    return _stored_by(encode, _date_from_json, decode)
+
+
+def _stored_by(encode: Converter, from_json: Converter, decode: Converter) -> ValueType:
+    """Returns a type whose values numpy has as scalars, too."""
+    in_json = times_by(encode, decode, strict=True)
+    return ValueType(encode, times_by(encode, decode), from_json, decode=decode, in_json=in_json)
 
 
 def _encode_date(value: object) -> int | None:
     if is_missing(value):
         return None
+    if is_numpy_time(value, "datetime64", "D"):
+        return numpy_count(value, "D")
     if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
         is_moment = isinstance(value, datetime.datetime)
         raise wrong_result(value, "datetime.date", "return its .date()" if is_moment else "")
@@ -49,6 +58,10 @@ def _encode_date(value: object) -> int | None:
 
 
 def _milliseconds_from_date(value: object) -> int | None:
+    if is_numpy_time(value, "datetime64", "ms"):  # numpy has these dates as such times
+        count = numpy_count(value, "ms")
+        if count is None or count % DAY_MILLISECONDS == 0:
+            return count
     days = _encode_date(value)
     return None if days is None else days * DAY_MILLISECONDS
 
@@ -67,21 +80,21 @@ def timestamp_type(name: str) -> ValueType:
     def encode(value: object) -> int | None:
         if is_missing(value):
             return None
+        if is_numpy_time(value, "datetime64", unit):  # in UTC if there is a zone
+            return _exactly(numpy_count, value, unit)
         if not isinstance(value, datetime.datetime):
             is_date = isinstance(value, datetime.date)
             advice = "return datetime.datetime.combine(date, datetime.time())" if is_date else ""
             raise wrong_result(value, "datetime.datetime", advice)
         if (value.utcoffset() is None) != (zone is None):
             raise _in_no_zone(name) if zone is not None else _in_a_zone(name)
-        try:
-            return count_from_datetime(value if zone is None else in_utc(value), unit)
-        except Loss as loss:
-            raise ValueError(f"the function returned {value!r}, {loss}") from None
+        moment = value if zone is None else in_utc(value)
+        return _exactly(lambda _, unit: count_from_datetime(moment, unit), value, unit)
 
     def from_json(value: Any) -> datetime.datetime:
         return _datetime_from_json(value, unit, zone)
 
-    return ValueType(encode, checked_by(encode), from_json, decode=_datetime_decoder(unit, zone))
+    return _stored_by(encode, from_json, _datetime_decoder(unit, zone))
 
 
 def _in_no_zone(declared: str) -> TypeError:
@@ -137,8 +150,14 @@ def _encode_exactly(
     """Converts a result of a class. Raises ValueError unless it is a whole number of units."""
     if is_missing(value):
         return None
+    if expected is datetime.timedelta and is_numpy_time(value, "timedelta64", unit):
+        return _exactly(numpy_count, value, unit)
     if not isinstance(value, expected):
         raise wrong_result(value, f"datetime.{expected.__name__}")
+    return _exactly(convert, value, unit)
+
+
+def _exactly(convert: Callable[[Any, str], Any], value: object, unit: str) -> Any:
     try:
         return convert(value, unit)
     except Loss as loss:
@@ -172,7 +191,7 @@ def duration_type(name: str) -> ValueType:
         count_from_timedelta(duration, unit)
         return duration
 
-    return ValueType(encode, checked_by(encode), from_json, decode=decode)
+    return _stored_by(encode, from_json, decode)
 
 
 def interval_type(name: str) -> ValueType:

@@ -3,7 +3,7 @@
 Rows with a null in a parameter that is not nullable are taken out before the call and are null in
 the result, so the function sees only rows with values. If a parameter allows None, pyarrow arrays
 have the nulls. Numpy arrays have NaN (floats), NaT (dates and times) or, in an object array, None
-(all others).
+(all others); so have the arrays that lists are in them.
 """
 
 from __future__ import annotations
@@ -11,22 +11,18 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import _udfvm_agent
 import pyarrow as pa
 import pyarrow.compute as pc
-from _udfvm_array_values import pyarrow_reads, to_values
+from _udfvm_numpy_columns import to_numpy
 from _udfvm_numpy_conversions import numpy_type
 from _udfvm_returned import returned_column
 from _udfvm_stream import Stream
 from _udfvm_unions import null_count
 from _udfvm_value_types import storage_of
 from _udfvm_warmup import repeat, repeat_sample
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 Container = Callable[[pa.Array], Any]  # makes what the function receives of a column
 
@@ -118,7 +114,7 @@ def _number_column(container: Container, type_: pa.DataType, numpy: Any) -> tupl
     """
     if container is _as_it_is and str(type_) in _FORMATS:
         return type_, True
-    name = numpy_type(type_) if numpy is not None and container is _to_numpy else None
+    name = numpy_type(type_) if numpy is not None and container is to_numpy else None
     return (numpy.dtype(name), False) if name else None
 
 
@@ -168,8 +164,8 @@ def _warm_up(stream: Stream, containers: Sequence[Container], warm: pa.Buffer) -
     count = len(stream.schema)
     used: list[Sequence[Container]] = [[_as_it_is] * count]
     if "numpy" in sys.modules:
-        used.append([_to_numpy] * count)
-    if any(container not in (_as_it_is, _to_numpy) for container in containers):
+        used.append([to_numpy] * count)
+    if any(container not in (_as_it_is, to_numpy) for container in containers):
         used.append(containers)
 
     def internal(*columns: Any) -> Any:
@@ -191,28 +187,8 @@ def _container_of(container: str, name: str) -> Container:
         import _udfvm_series
 
         return _udfvm_series.to_series(container, name)
-    return _to_numpy if container == "numpy" else _as_it_is
+    return to_numpy if container == "numpy" else _as_it_is
 
 
 def _as_it_is(column: pa.Array) -> pa.Array:
     return column
-
-
-def _to_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
-    type_ = column.type
-    is_date = pa.types.is_temporal(type_) and not (
-        pa.types.is_time(type_) or pa.types.is_interval(type_)
-    )
-    if pa.types.is_floating(type_) or is_date or (not column.null_count and _numpy_reads(type_)):
-        with contextlib.suppress(NotImplementedError):  # of lists of some types
-            return column.to_numpy(zero_copy_only=False)
-    import numpy as np
-
-    values = np.empty(len(column), dtype=object)
-    values[:] = to_values(column)
-    return values
-
-
-def _numpy_reads(type_: pa.DataType) -> bool:
-    """Whether pyarrow's conversion is right. It makes offsets of pandas of intervals."""
-    return not (pa.types.is_null(type_) or pa.types.is_interval(type_)) and pyarrow_reads(type_)
