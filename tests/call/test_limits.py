@@ -5,12 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import apsw
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import udfvm
+import udfvm.sqlite
 
 
 @udfvm.udf(timeout=0.3)
@@ -116,10 +121,58 @@ def test_the_result_is_bounded() -> None:
     def long(length: int) -> str:
         return "x" * length
 
-    assert len(long(9_000) or "") == 9_000
-    with pytest.raises(udfvm.OutputLimitError, match="max_output="):
-        long(20_000)
+    assert len(long(10_000) or "") == 10_000
+    with pytest.raises(udfvm.OutputLimitError, match=r"of 9\.8 KiB .* 9\.8 KiB; raise max_output="):
+        long(10_001)
     assert long(3) == "xxx"
+
+
+def _sql(function: udfvm.Function, call: str) -> Any:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, function)
+    return connection.execute(call).fetchall()
+
+
+def _series(rows: int) -> str:
+    numbers = f"SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT {rows}"
+    return f"WITH RECURSIVE c(i) AS ({numbers}) SELECT i, i FROM c"
+
+
+@udfvm.udf
+def same(x: int | None) -> int | None:
+    return x
+
+
+@pytest.mark.parametrize("jail", [False, True])
+def test_bytes_of_the_result_count(jail: bool) -> None:
+    """Without those that replies have beside: ten rows of 8 bytes fit into 80."""
+    with udfvm.Pool(jail=jail) as pool:
+        one, ten = (same.with_options(name="f", max_output=size, pool=pool) for size in (8, 80))
+        assert one(1) == 1 and _sql(one, "SELECT f(1)") == [(1,)]
+        for calls in (
+            lambda n: ten(pa.array([None, *range(1, n)])),
+            lambda n: _sql(ten, f"SELECT * FROM vm_map('f', '{_series(n)}')"),
+        ):
+            assert len(calls(10)) == 10
+            with pytest.raises(
+                (udfvm.OutputLimitError, apsw.SQLError),
+                match="of 88 bytes is larger than the limit of 80 bytes; raise max_output=",
+            ):
+                calls(11)
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_row_of_a_table_has_as_many_bytes_as_its_columns(columns: int) -> None:
+    names = {f"c{index}": int for index in range(columns)}
+
+    @udfvm.table_function(columns=names, max_output=8 * columns)
+    def rows(count: int) -> Iterator[Any]:
+        for _ in range(count):
+            yield (1,) * len(names)
+
+    assert len(list(rows(100))) == 100
+    found = _sql(rows, "SELECT count(*) FROM rows(100)")
+    assert found == [(100,)]
 
 
 def test_the_log_is_bounded() -> None:

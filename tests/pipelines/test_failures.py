@@ -82,6 +82,15 @@ def test_a_row_that_never_ends_is_found_by_its_deadline() -> None:
         stuck_at_seven.map(table, timeout_per_row=0.01)
 
 
+def test_a_batch_is_cut_whose_result_is_too_large() -> None:
+    """Batches grow: the limit is not to hold for rows that the pipeline put together."""
+    small = inverse.with_options(max_output=500, name="small")
+    made = small.map(numbers(3000))
+    assert made["small"].to_pylist() == [1 / x for x in range(1, 3001)]
+    with pytest.raises(udfvm.UDFError, match="row 2000: ZeroDivisionError"):
+        small.map(table_with({2000: 0}))
+
+
 def test_what_is_no_failure_of_a_row_is_raised() -> None:
     with udfvm.Pool(size=2) as pool:
         closed = inverse.with_options(pool=pool)

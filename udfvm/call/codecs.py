@@ -45,6 +45,15 @@ class Codecs:
             )
         return codec
 
+    def reply_frame(self) -> int:
+        """Returns how many bytes replies to batches have beside the result's buffers."""
+        if self._declaration.form in ("scalar", "vectorized"):
+            return self.batches.reply_frame
+        from udfvm.codec.column_batches import reply_frame
+
+        made = [column.type for column in self._declaration.made]
+        return reply_frame(made, sources=self._declaration.form == "table")
+
     @property
     def numbers(self) -> NumberBatches:
         """Of columns of numbers without nulls."""

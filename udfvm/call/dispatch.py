@@ -168,10 +168,8 @@ class Calls(SingleRows):
         return vms
 
     def _call_with_zeros(self, vm: VM, runtime: Runtime) -> None:
-        from udfvm import vmm
-
         # What it prints of zeros goes nowhere.
-        limits = vmm.core_limits(self._limits, runtime.host_functions)
+        limits = self.core_limits(self._limits.timeout_ns, runtime.host_functions, None)
         if self._rows is not None:
             request, data = REQUEST_ROW, self._rows.default()
         else:

@@ -122,8 +122,6 @@ class RuntimeKeeper:
         """
         import copy
 
-        from udfvm.vmm import core_limits
-
         runtime = self.current()
         made = copy.copy(self)
         made._guard = ForkLock()
@@ -131,7 +129,7 @@ class RuntimeKeeper:
         made._small = made._call_numbers = None
         if timeout_ns is not None:
             made._limits = self._limits._replace(timeout_ns=timeout_ns)
-            limits = core_limits(made._limits, runtime.host_functions, runtime.log)
+            limits = self.core_limits(timeout_ns, runtime.host_functions, runtime.log)
             runtime = runtime._replace(limits=limits)
         made._runtime = runtime
         return made
@@ -182,4 +180,15 @@ class RuntimeKeeper:
         )
         bound = bind_host_functions(host_functions, limits.host_calls) if host_functions else None
         log = output.bind(limits.log)
-        return Runtime(base, layer, pool, vmm.core_limits(limits, bound, log), bound, log)
+        core_limits = self.core_limits(limits.timeout_ns, bound, log)
+        return Runtime(base, layer, pool, core_limits, bound, log)
+
+    def core_limits(
+        self, timeout_ns: int, host_functions: BoundHostFunctions | None, log: BoundLog | None
+    ) -> Any:
+        """Returns ``struct udfvm_limits *`` with another deadline: 0 for none."""
+        from udfvm.vmm import core_limits
+
+        limits = self._limits._replace(timeout_ns=timeout_ns)
+        frame = self.codecs.reply_frame() if limits.max_output else 0
+        return core_limits(limits, host_functions, log, frame)

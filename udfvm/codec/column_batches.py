@@ -76,6 +76,16 @@ def stream_formats(types: Sequence[Type]) -> tuple[bytes, bytes]:
     return b"".join(schemas), b"".join(batches)
 
 
+def reply_frame(types: Sequence[Type], *, sources: bool) -> int:
+    """Returns how many bytes a reply with columns of these types has beside their buffers. With
+    ``sources`` it also says for which row of arguments its row was made.
+    """
+    streams = [_stream_codec(each.name).reply_frame for each in types if each.is_stream]
+    of_column = COLUMN.size + 8  # the first bytes of its validity: see BatchCodec.reply_frame
+    of_sources = of_column + 8 if sources else 0
+    return COLUMNS.size + len(types) * of_column + sum(streams) + of_sources
+
+
 def narrowed(column: pa.Array, declared: Type) -> pa.Array:
     """Returns a column that travelled, as the declared type. Raises ValueError where a value is out
     of its range.

@@ -19,12 +19,12 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.ipc
 
-from udfvm.codec.messages import END_OF_STREAM, batch_at
+from udfvm.codec.messages import END_OF_STREAM, PREFIX, batch_at
 from udfvm.codec.number_streams import NumberCodec, NumberReplies, is_number
 from udfvm.codec.reply_columns import column_of
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import ProtocolError
-from udfvm.static_typing import TYPE_CHECKING
+from udfvm.static_typing import TYPE_CHECKING, Final
 from udfvm.tuples import NamedTuple
 from udfvm.types.array_conversions import anchored
 from udfvm.types.nested import holds_others
@@ -42,6 +42,9 @@ class BatchReply(NamedTuple):
     data: bytes | memoryview | pa.Buffer
     rows: int
     is_data: bool
+
+
+_FIRST_VALIDITY: Final = 8  # bytes
 
 
 class BatchCodec:
@@ -107,6 +110,15 @@ class BatchCodec:
         of the right shape, to warm up with.
         """
         return self.batch([_zeros(type_, 2, null_first=True) for type_ in self.schema.types])
+
+    @property
+    def reply_frame(self) -> int:
+        """Bytes of a reply beside the buffers of its result. The first of the validity count as
+        these, because some guests always write it.
+        """
+        template = self.result_template()
+        head = PREFIX.size + PREFIX.unpack_from(template)[1]
+        return len(self.result_schema_message) + head + len(END_OF_STREAM) + _FIRST_VALIDITY
 
     def result_template(self) -> bytes:
         """Returns the record batch message of a result of one row without nulls."""

@@ -83,8 +83,8 @@ def udf(
         memory: guest memory, interpreter and packages included: bytes, or text such as "1GiB".
             Default: 512 MiB.
         timeout: wall-clock seconds that a call may take; None for no limit. Default: 10.
-        max_output: bytes that the result of a call may have; None for as many as the memory.
-            Default: None.
+        max_output: bytes that the buffers of a call's result may have; None for as many as the
+            memory. Default: None.
         max_log: bytes that a call may write to its standard output and error. The rest is cut, and
             a note takes its place. Default: 64 KiB.
         log: what happens to that output when the call ends (in SQL, after every row). Default:

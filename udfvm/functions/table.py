@@ -247,7 +247,7 @@ class TableFunction(Function):
             sources,
         )
         runtime, vm = calls.take_vm()
-        deadline = None if option is None else Deadline(runtime, calls.limits, option)
+        deadline = None if option is None else Deadline(calls, runtime, option)
         try:
             more = True
             while more:

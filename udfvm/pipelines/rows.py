@@ -10,7 +10,7 @@ import pyarrow as pa
 from udfvm.call.dispatch import Calls
 from udfvm.codec.any_columns import concatenated, nulls
 from udfvm.codec.containers import Container
-from udfvm.errors import CallError, TypeMappingError
+from udfvm.errors import CallError, OutputLimitError, TypeMappingError
 from udfvm.pipelines.columns import Arguments, sliced
 from udfvm.pipelines.failures import OnError, call_rows, deadline_of_rows, located
 from udfvm.pipelines.mapping import Made, nanoseconds
@@ -31,6 +31,7 @@ class ScalarMapping:
         self.name = declaration.name
         self.fields = [declaration.result.type.field(declaration.name)]
         self._calls = calls
+        self._may_cut = declaration.host_functions is None
         self._timeout_per_row = timeout_per_row
 
     def map_batch(
@@ -43,9 +44,26 @@ class ScalarMapping:
             return
         try:
             column = self._call(given, rows)
+        except OutputLimitError as error:
+            if rows == 1 or not self._may_cut:
+                raise located(error, first_row, rows) from None
+            column = self._in_parts(given, rows, first_row)
         except (CallError, TypeMappingError) as error:
             raise located(error, first_row, rows) from None
         yield Made([column], None, rows, 0)
+
+    def _in_parts(self, given: Sequence[Any], rows: int, first_row: int) -> pa.Array:
+        """Calls with rows whose result is too large for one call."""
+
+        def call(start: int, count: int) -> pa.Array:
+            return self._call(sliced(given, start, count), count)
+
+        parts: list[pa.Array] = []
+        for part, result in call_rows(rows, call):
+            if isinstance(result, (CallError, TypeMappingError)):
+                raise located(result, first_row + part.start, 1) from None
+            parts.append(result)
+        return concatenated(parts, self.fields[0].type)
 
     def _without_failures(self, given: Sequence[Any], rows: int, on_error: OnError) -> Made:
         def call(start: int, count: int) -> pa.Array:

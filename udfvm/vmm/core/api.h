@@ -175,9 +175,11 @@ struct udfvm_config {
 
 /* Where NULL is passed: no deadline, 64 KiB of log, no files. */
 struct udfvm_limits {
-    uint64_t timeout_ns; /* wall clock, from udfvm_vm_call to its return; 0: none */
-    uint64_t max_output; /* bytes of the reply; 0: the output window, and scratch where the guest
-                            leaves a result in place */
+    uint64_t timeout_ns;  /* wall clock, from udfvm_vm_call to its return; 0: none */
+    uint64_t max_output;  /* bytes of the reply; 0: the output window, and scratch where the guest
+                             leaves a result in place */
+    uint64_t reply_frame; /* 0, or bytes that a reply may have beyond: what its format adds to the
+                             result. To ROW it adds struct udfvm_value, whatever this says. */
     uint64_t max_log;  /* bytes kept of standard output and error; what comes after is dropped, with
                           a note in its place */
     int files;         /* 1: the guest may read files through the VM's udfvm_files */

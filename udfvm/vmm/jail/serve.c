@@ -87,6 +87,7 @@ static struct udfvm_limits limits_of(struct jail *jail, const struct jail_messag
     return (struct udfvm_limits){
         .timeout_ns = message->timeout_ns,
         .max_output = message->max_output,
+        .reply_frame = message->reply_frame,
         .max_log = message->max_log,
         .files = message->reads_files != 0,
         .deterministic = message->deterministic != 0,

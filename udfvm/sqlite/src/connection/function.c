@@ -68,6 +68,15 @@ static bool copy_columns(struct sql_function *function, const struct udfvm_sqlit
     return true;
 }
 
+/* What struct udfvm_columns adds to the result: of each column the first bytes of its validity,
+ * too, and to a row of a table its arguments' index. */
+static uint64_t reply_frame(const struct udfvm_sqlite_function *offered)
+{
+    const uint64_t columns = offered->column_count + 1; /* that of the index, or the result alone */
+    return sizeof(struct udfvm_columns) + columns * (sizeof(struct udfvm_column) + 8) +
+           (offered->column_count ? sizeof(int64_t) : 0);
+}
+
 struct sql_function *function_create(struct function_registry *registry, struct embedder *embedder,
                                      const struct udfvm_sqlite_function *offered)
 {
@@ -90,6 +99,7 @@ struct sql_function *function_create(struct function_registry *registry, struct 
     function->isolation = offered->isolation;
     function->flags = offered->flags;
     function->limits = offered->limits;
+    function->limits.reply_frame = reply_frame(offered);
     function->wait_ns = offered->wait_ns;
     function->pool_limit = offered->pool_limit;
     function->form = offered->form;

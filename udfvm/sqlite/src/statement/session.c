@@ -148,8 +148,8 @@ static bool larger_windows(const struct session *session, uint64_t length,
     const struct sql_function *function = session->function;
     struct udfvm_image_statistics image;
     udfvm_image_statistics(session->image, &image);
-    const uint64_t output = function->limits.max_output > length ? function->limits.max_output
-                                                                 : length;
+    const uint64_t asked = function->limits.max_output + function->limits.reply_frame;
+    const uint64_t output = function->limits.max_output && asked > length ? asked : length;
     const uint64_t memory = image.memory > image.input_window ? image.memory : image.input_window;
     const uint64_t largest = memory < MAX_WINDOW / 2 ? memory : MAX_WINDOW / 2;
     if (length <= image.input_window - CALL_PAGE && output <= image.output_window)

@@ -54,7 +54,7 @@ static int call_remote(struct udfvm_vm *vm, uint32_t request, const void *input,
 {
     struct udfvm_error local = { .code = UDFVM_OK };
     *reply = (struct udfvm_reply){ .sealed = 0 };
-    UDFVM_TRY(udfvm_vm_place(vm, input, length, limits, error));
+    UDFVM_TRY(udfvm_vm_place(vm, request, input, length, limits, error));
     if (vm->state == VM_SEALED) {
         vm->exchanges = 0;
         vm->host_calls = 0;

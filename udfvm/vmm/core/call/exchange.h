@@ -16,10 +16,12 @@ int udfvm_vm_place_request(struct udfvm_vm *vm, uint32_t request, const void *in
  */
 void udfvm_vm_place_short(struct udfvm_vm *vm, const void *input, uint64_t length);
 /* Sets the limits of an exchange, and puts its request into the input window. */
-int udfvm_vm_place(struct udfvm_vm *vm, const void *input, uint64_t length,
+int udfvm_vm_place(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                    const struct udfvm_limits *limits, struct udfvm_error *error);
 /* The time that the call has which begins, less what was waited for its VM; 0: any. */
 uint64_t udfvm_vm_time_left(struct udfvm_vm *vm);
+/* Says that a reply of so many bytes is longer than the limits allow. */
+int udfvm_vm_fail_output(const struct udfvm_vm *vm, uint64_t length, struct udfvm_error *error);
 /* Checks how long a reply says that it is, and of what kind; the window has the rest. */
 int udfvm_vm_completed(struct udfvm_vm *vm, uint64_t status, uint64_t length,
                        struct udfvm_reply *reply, struct udfvm_error *error);

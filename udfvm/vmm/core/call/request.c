@@ -140,9 +140,15 @@ uint64_t udfvm_vm_time_left(struct udfvm_vm *vm)
     return timeout > waited ? timeout - waited : 1;
 }
 
-static void set_limits(struct udfvm_vm *vm, const struct udfvm_limits *limits)
+/* The frame stays in vm->limits as it is of this request, and is in their max_output. */
+static void set_limits(struct udfvm_vm *vm, uint32_t request, const struct udfvm_limits *limits)
 {
     vm->limits = limits ? *limits : no_limits;
+    if (vm->limits.max_output == 0)
+        vm->limits.reply_frame = 0;
+    else if (vm->limits.reply_frame && request == UDFVM_REQUEST_ROW)
+        vm->limits.reply_frame = sizeof(struct udfvm_value);
+    vm->limits.max_output += vm->limits.reply_frame;
     vm->max_reply = vm->limits.max_output ? vm->limits.max_output
                                           : UDFVM_LOGGED_OUTPUT + vm->machine.unlogged_bytes;
     if (vm->limits.max_output == 0 || vm->limits.max_output > vm->machine.output_bytes)
@@ -166,10 +172,10 @@ static int admit_signals(struct udfvm_vm *vm, struct udfvm_error *error)
     return UDFVM_OK;
 }
 
-int udfvm_vm_place(struct udfvm_vm *vm, const void *input, uint64_t length,
+int udfvm_vm_place(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                    const struct udfvm_limits *limits, struct udfvm_error *error)
 {
-    set_limits(vm, limits);
+    set_limits(vm, request, limits);
     vm->reply_length = 0;
     return udfvm_span_send(&vm->memory, input, length, error);
 }
@@ -183,7 +189,7 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
     /* Also for signals: one that arrives before the guest is entered, or on another thread, does
      * not stop the vCPU. */
     vm->deadline.looks = vm->watch || udfvm_may_be_interrupted();
-    UDFVM_TRY(udfvm_vm_place(vm, input, length, limits, error));
+    UDFVM_TRY(udfvm_vm_place(vm, request, input, length, limits, error));
     UDFVM_TRY(settle_unlogged(vm, error));
     UDFVM_TRY(fill_call_page(vm, request, length, error));
     UDFVM_TRY(admit_signals(vm, error));

@@ -47,6 +47,16 @@ static int interrupted_run(struct udfvm_vm *vm, struct udfvm_error *error)
     return stopped ? udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted") : UDFVM_OK;
 }
 
+int udfvm_vm_fail_output(const struct udfvm_vm *vm, uint64_t length, struct udfvm_error *error)
+{
+    const uint64_t frame = vm->limits.reply_frame;
+    udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %s is larger than the limit of %s",
+               udfvm_format_size(length - frame).text,
+               udfvm_format_size(vm->limits.max_output - frame).text);
+    error->address = length - frame;
+    return UDFVM_E_OUTPUT;
+}
+
 int udfvm_vm_completed(struct udfvm_vm *vm, uint64_t status, uint64_t length,
                        struct udfvm_reply *reply, struct udfvm_error *error)
 {
@@ -59,13 +69,8 @@ int udfvm_vm_completed(struct udfvm_vm *vm, uint64_t status, uint64_t length,
     const uint64_t reachable = UDFVM_LOGGED_OUTPUT +
                                (vm->machine.unlogged_open ? vm->machine.unlogged_bytes : 0);
     const uint64_t allowed = in_place ? vm->max_reply : vm->limits.max_output;
-    if (length > allowed ||
-        length > reachable) { /* also what would have to be larger than the window */
-        udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %s is larger than the limit of %s",
-                   udfvm_format_size(length).text, udfvm_format_size(vm->limits.max_output).text);
-        error->address = length;
-        return UDFVM_E_OUTPUT;
-    }
+    if (length > allowed || length > reachable) /* also what is larger than the window can be */
+        return udfvm_vm_fail_output(vm, length, error);
     reply->status = in_place ? UDFVM_STATUS_OK : (int)status;
     reply->data = vm->machine.output;
     reply->length = vm->reply_length = length;

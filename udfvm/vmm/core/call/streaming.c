@@ -243,9 +243,7 @@ static int accept_reply(struct stream *stream, struct udfvm_reply *reply, struct
             "the guest ended the call with a status that does not exist: the function's own "
             "code may have written into the memory of what runs it");
     if (header.length > vm->limits.max_output)
-        return udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %s is larger than the limit of %s",
-                          udfvm_format_size(header.length).text,
-                          udfvm_format_size(vm->limits.max_output).text);
+        return udfvm_vm_fail_output(vm, header.length, error);
     if (header.length > stream->capacity) {
         uint8_t *grown = realloc(stream->buffer, header.length * 2);
         if (!grown)
@@ -310,7 +308,7 @@ static int begin_stream(struct udfvm_vm *vm, uint32_t request, const void *input
 {
     int code;
     if (vm->remote) {
-        code = udfvm_vm_place(vm, input, length, limits, error);
+        code = udfvm_vm_place(vm, request, input, length, limits, error);
         vm->remote_request = request;
         vm->remote_length = length;
     } else {

@@ -42,7 +42,8 @@ static int boot(struct cell *cell, const struct program *program, const struct u
     struct shared_windows windows = { -1, -1 };
     int code = udfvm_cell_start(cell, &windows, cgroup, error);
     if (code == UDFVM_OK)
-        code = udfvm_vm_place(&cell->vm, program->payload, program->payload_length, limits, error);
+        code = udfvm_vm_place(&cell->vm, UDFVM_REQUEST_BOOT, program->payload,
+                              program->payload_length, limits, error);
     if (code == UDFVM_OK)
         code = copy_and_run(cell, program, &windows, error);
     udfvm_cell_keep_windows(cell, &windows);

@@ -105,7 +105,8 @@ struct jail_message udfvm_cell_message(const struct udfvm_vm *vm, enum jail_requ
         .strict_log = vm->limits.strict_log != 0,
         .host_functions = functions != NULL,
         .max_host_calls = functions ? functions->max_calls : 0,
-        .max_output = unlimited ? 0 : vm->limits.max_output,
+        .max_output = unlimited ? 0 : vm->limits.max_output - vm->limits.reply_frame,
+        .reply_frame = vm->limits.reply_frame,
         .max_log = vm->limits.max_log,
     };
 }

@@ -78,7 +78,7 @@ struct jail_message {
     uint64_t length;     /* of the request; SEAL: of the metadata; GOT: of the data */
     uint32_t may_stop;   /* after its answer, until SIGCONT */
     uint64_t timeout_ns; /* STREAM; the program keeps the deadline of other calls */
-    uint64_t max_output, max_log, max_host_calls;
+    uint64_t max_output, reply_frame, max_log, max_host_calls;
     uint64_t end_ns; /* STREAM: see udfvm_vm_set_end, udfvm_vm_set_idle_spin */
     uint32_t idle_spin_us;
     /* OPEN, BOOT, BIND */
