@@ -195,6 +195,8 @@ class VariadicFunction(ScalarFunction):
         """Returns the columns of a source by parameter of the function that takes so many, and
         their number. Raises OptionError.
         """
+        from udfvm.pipelines.columns import listed_names
+
         fixed = [each.name for each in self.parameters[: self._fixed]]
         rest = self.parameters[-1].name.removeprefix("*")
         if columns is None:
@@ -202,7 +204,7 @@ class VariadicFunction(ScalarFunction):
                 f"UDF {self.name!r}: map() cannot know which columns *{rest} are: pass columns="
             )
         if not isinstance(columns, Mapping):
-            listed = [columns] if isinstance(columns, str) else list(columns)
+            listed = listed_names(self.name, "columns", columns)
             return listed, max(len(listed), self._fixed)
         unknown = next((name for name in columns if name not in (*fixed, rest)), None)
         if unknown is not None:
@@ -211,7 +213,6 @@ class VariadicFunction(ScalarFunction):
                 f" {', '.join([*fixed, rest])}"
             )
         chosen = {name: columns[name] for name in columns if name != rest}
-        repeated = columns.get(rest, ())
-        repeated = [repeated] if isinstance(repeated, str) else list(repeated)
+        repeated = listed_names(self.name, "columns", columns.get(rest, ()))
         chosen.update({f"{rest}[{index}]": name for index, name in enumerate(repeated)})
         return cast(dict[str, str], chosen), len(fixed) + len(repeated)

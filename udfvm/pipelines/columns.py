@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
 
+from udfvm.checks import shown
 from udfvm.codec.any_columns import nulls
 from udfvm.codec.arguments import columns_of
 from udfvm.errors import OptionError, TypeMappingError
@@ -126,6 +127,17 @@ def sliced(given: Sequence[Any], start: int, count: int) -> list[Any]:
     return [each.slice(start, count) if isinstance(each, pa.Array) else each for each in given]
 
 
+def listed_names(function: str, option: str, given: object) -> list[str]:
+    """Returns names of columns, which may be one. Raises OptionError for what is neither."""
+    if isinstance(given, str):
+        return [given]
+    if isinstance(given, Iterable) and not isinstance(given, (bytes, Mapping)):
+        return list(given)
+    raise OptionError(
+        f"UDF {function!r}: {option}={shown(given)} must be the name of a column, or a list of them"
+    )
+
+
 def check_column(function: str, option: str, name: object, schema: pa.Schema) -> None:
     """Raises OptionError unless a name is that of one column."""
     count = schema.names.count(name)
@@ -158,6 +170,8 @@ def kept_columns(
     kept = tuple(schema.names if keep is None else keep)
     for name in kept:
         check_column(function, "keep", name, schema)
+        if kept.count(name) > 1:
+            raise OptionError(f"UDF {function!r}: keep= names {name!r} more than once")
     kept += tuple(name for name in index if name not in kept)
     doubled = next((name for name in made if name in kept), None)
     if doubled is not None:
@@ -192,7 +206,7 @@ def _by_parameter(
                 f" {', '.join(names)}"
             )
         return dict(columns)
-    listed = [columns] if isinstance(columns, str) else list(columns)
+    listed = listed_names(function, "columns", columns)
     if len(listed) > len(names):
         raise OptionError(
             f"UDF {function!r}: columns= names {counted(len(listed), 'column')} for"
@@ -206,5 +220,5 @@ def _empty(schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _names(schema: pa.Schema) -> str:
-    shown = ", ".join(repr(name) for name in schema.names[:_MAX_NAMES])
-    return f"{shown}, ..." if len(schema.names) > _MAX_NAMES else shown or "none"
+    names = ", ".join(repr(name) for name in schema.names[:_MAX_NAMES])
+    return f"{names}, ..." if len(schema.names) > _MAX_NAMES else names or "none"

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from udfvm.checks import MIN_SECONDS, check_choice, check_count, check_seconds, options_of
 from udfvm.pipelines.batches import MAX_ROWS, TARGET, BatchSize, cut, taken
-from udfvm.pipelines.columns import Arguments, Columns, Parameters, kept_columns
+from udfvm.pipelines.columns import Arguments, Columns, Parameters, kept_columns, listed_names
 from udfvm.pipelines.failures import OnError
 from udfvm.pipelines.labels import index_columns, labels_of
 from udfvm.pipelines.progress import Counter, Progress, display_of
@@ -20,7 +20,6 @@ from udfvm.pipelines.sinks import (
     check_output,
     collected,
     is_path,
-    is_stream,
     write_batches,
     write_file,
 )
@@ -152,8 +151,11 @@ def map_source(
     with options_of(f"UDF {function.name!r}"):
         check_choice("on_error", options.on_error, get_args(OnError))
         check_output(options.output)
-    keep = [options.keep] if isinstance(options.keep, str) else options.keep
-    wanted = None if keep is None else parameters.wanted(options.columns).union(keep)
+    keep, wanted = options.keep, None
+    if keep is not None:
+        keep = listed_names(function.name, "keep", keep)
+        texts = (name for name in keep if isinstance(name, str))
+        wanted = parameters.wanted(options.columns).union(texts)
     opened = open_source(function.name, source, wanted)
     found = parameters.among(options.columns, opened.schema)
     made = [field.name for field in function.fields]
@@ -169,7 +171,7 @@ def map_source(
         has_index=keep is None or opened.is_frame,
         as_column=function.is_table
         or options.on_error == "skip"
-        or (opened.is_frame and is_stream(options.output)),
+        or (opened.is_frame and options.output is pa.RecordBatchReader),
     )
     fields = [*(opened.schema.field(name) for name in kept), *function.fields]
     if labels.column is not None:

@@ -31,11 +31,6 @@ def is_path(output: object) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(output, (str, os.PathLike))
 
 
-def is_stream(output: object) -> bool:
-    """Returns True for what gets results batch by batch."""
-    return not (output is None or output is pa.Table or is_path(output))
-
-
 def check_output(output: object) -> None:
     """Raises OptionError for what cannot take results."""
     known = output is None or output is pa.Table or output is pa.RecordBatchReader

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import pyarrow as pa
 
 from udfvm.tuples import NamedTuple
+
+_ROWS: Final = 1 << 20  # of a table that are looked at together
 
 
 class Source(NamedTuple):
@@ -30,6 +33,6 @@ def of_table(table: pa.Table) -> Source:
     """Returns the rows of a table."""
 
     def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        yield from table.select(columns).to_reader()
+        yield from table.select(columns).to_reader(_ROWS)
 
     return Source(table.schema, table.num_rows, read)
