@@ -1,32 +1,39 @@
-"""What a jail costs. ``python bench/jail.py --json`` prints one JSON object; all is taken in one
-run, the ways taking turns, each with a pool that is not jailed and one that is.
+"""What a jail costs, and what hardened calls do. ``python bench/jail.py --json`` prints one JSON
+object; all is taken in one run, the ways taking turns: with a pool that is not jailed, with one
+that is, and in a program of its own with ``UDFVM_HARDEN=1``.
 
     fresh_call       a call of a scalar Python function with two floats, in microseconds
     batch            a call of a vectorised function with ``--rows`` numbers of numpy, in
                      milliseconds
     sql_row          a row of ``SELECT total(plus(a, b))``, streamed, in microseconds
 
-``times`` has the ratio of the medians. Give it two processors that are not busy, or
-``chrt -f 20``: the process of a jailed VM needs one.
+``times`` and ``hardened_times`` have the ratios of the medians. Give it two processors that are not
+busy, or ``chrt -f 20``: the process of a jailed VM needs one, and so does the thread of a hardened
+call.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 
 import apsw
 import click
 import numpy as np
-from sampling import python_sampler, take_turns
+from sampling import Sampler, python_sampler, take_turns
 
 import udfvm
 import udfvm.sqlite
 
 SQL_ROWS = 20_000
 WAYS = {"plain": False, "jailed": True}
+PER_ROUND = {"fresh_call": (100, 1.0), "batch": (5, 1e-3), "sql_row": (1, 1 / SQL_ROWS)}
 
 
 def functions(pool: udfvm.Pool) -> tuple[udfvm.ScalarFunction, udfvm.ScalarFunction]:
@@ -54,34 +61,69 @@ def statement(plus: udfvm.ScalarFunction) -> Callable[[], object]:
     return lambda: connection.execute("SELECT total(plus(a, b)) FROM t").fetchall()
 
 
+def samplers_of(jailed: bool, rows: int) -> dict[str, Sampler]:
+    """Returns what takes samples of each figure, with VMs that are jailed or not."""
+    plus, twice = functions(udfvm.Pool(size=8, jail=jailed))
+    numbers = np.arange(rows, dtype=np.float64)
+    return {
+        "fresh_call": python_sampler(lambda: plus(1.0, 2.0)),
+        "batch": python_sampler(lambda: twice(numbers)),
+        "sql_row": python_sampler(statement(plus)),
+    }
+
+
+def serve(program: Connection, rows: int) -> None:
+    """Takes samples for another program, until that has enough."""
+    samplers = samplers_of(False, rows)
+    while (asked := program.recv()) is not None:
+        name, count = asked
+        program.send(samplers[name](count))
+
+
+@contextmanager
+def hardened(rows: int) -> Iterator[dict[str, Sampler]]:
+    """The samplers of a program whose calls are hardened: there is no way back for this one."""
+    here, there = multiprocessing.Pipe()
+    os.environ["UDFVM_HARDEN"] = "1"
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, rows))
+    process.start()
+    del os.environ["UDFVM_HARDEN"]
+
+    def sampler(name: str) -> Sampler:
+        def sample(count: int) -> list[float]:
+            here.send((name, count))
+            taken: list[float] = here.recv()
+            return taken
+
+        return sample
+
+    yield {name: sampler(name) for name in PER_ROUND}
+    here.send(None)
+    process.join()
+
+
 def measure(rows: int, rounds: int) -> dict[str, object]:
     """Returns the medians and their ratios."""
-    numbers = np.arange(rows, dtype=np.float64)
-    calls: dict[str, Callable[[], object]] = {}
-    batches: dict[str, Callable[[], object]] = {}
-    statements: dict[str, Callable[[], object]] = {}
-    for way, jailed in WAYS.items():
-        plus, twice = functions(udfvm.Pool(size=8, jail=jailed))
-        calls[way] = lambda plus=plus: plus(1.0, 2.0)  # type: ignore[misc]
-        batches[way] = lambda twice=twice: twice(numbers)  # type: ignore[misc]
-        statements[way] = statement(plus)
-    figures = {
-        "fresh_call": medians(calls, rounds, 100, 1.0),
-        "batch": medians(batches, rounds, 5, 1e-3),
-        "sql_row": medians(statements, rounds, 1, 1 / SQL_ROWS),
+    ways = {way: samplers_of(jailed, rows) for way, jailed in WAYS.items()}
+    figures = {}
+    with hardened(rows) as ways["hardened"]:
+        for name, (per_round, unit) in PER_ROUND.items():
+            turns = {way: samplers[name] for way, samplers in ways.items()}
+            taken = take_turns(turns, rounds, per_round, settle=max(2, per_round // 5))
+            figures[name] = {
+                way: round(statistics.median(samples) * unit, 3) for way, samples in taken.items()
+            }
+
+    def times(way: str) -> dict[str, float]:
+        return {name: round(found[way] / found["plain"], 2) for name, found in figures.items()}
+
+    return {
+        **figures,
+        "times": times("jailed"),
+        "hardened_times": times("hardened"),
+        "rows": rows,
+        "walls": list(udfvm.Pool(jail=True).walls()),
     }
-    times = {name: round(found["jailed"] / found["plain"], 2) for name, found in figures.items()}
-    walls = list(udfvm.Pool(jail=True).walls())
-    return {**figures, "times": times, "rows": rows, "walls": walls}
-
-
-def medians(
-    ways: dict[str, Callable[[], object]], rounds: int, per_round: int, unit: float
-) -> dict[str, float]:
-    """Returns the median of each way, in the unit, of calls in turns."""
-    samplers = {way: python_sampler(call) for way, call in ways.items()}
-    taken = take_turns(samplers, rounds, per_round, settle=max(2, per_round // 5))
-    return {way: round(statistics.median(samples) * unit, 3) for way, samples in taken.items()}
 
 
 @click.command(help=__doc__)
@@ -95,9 +137,9 @@ def main(rows: int, rounds: int, as_json: bool) -> None:
         print(json.dumps(figures))
         return
     for name in ("fresh_call", "batch", "sql_row"):
-        print(f"{name:12}{figures[name]}")
-    print(f"{'times':12}{figures['times']}")
-    print(f"{'walls':12}{figures['walls']}")
+        print(f"{name:15}{figures[name]}")
+    for name in ("times", "hardened_times", "walls"):
+        print(f"{name:15}{figures[name]}")
     print(f"{time.perf_counter() - started:.0f} s")
 
 

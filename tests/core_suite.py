@@ -24,6 +24,7 @@ WRAPPED = (
     "munmap",
     "open",
     "openat",
+    "prctl",
     "pread",
     "pthread_attr_setaffinity_np",
     "pthread_create",
@@ -41,6 +42,10 @@ WRAPPED = (
 WRAP_ALL = ",".join(["-Wl", *(f"--wrap={name}" for name in WRAPPED)])
 WRAP_IOCTL = "-Wl,--wrap=ioctl"
 WRAP_MADVISE = "-Wl,--wrap=madvise"
+WRAP_ENTRY = "-Wl,--wrap=ioctl,--wrap=prctl"
+# Hardened calls, whose filter ends the program where it refuses something: a core program of any
+# name takes these options.
+STRICT_FILTER = ("-Wl,--wrap=syscall", str(PROGRAMS / "strict_filter.c"))
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ RAW = {
 POOLS = {
     "test_pool": CoreProgram(4),
     "test_windows": CoreProgram(2),
-    "test_null_errors": CoreProgram(1),
+    "test_null_errors": CoreProgram(2),
 }
 # Programs that share tests/core/snapshot.h.
 PROCESSOR = {
@@ -91,6 +96,7 @@ PROCESSOR = {
     "test_unlogged_residency": CoreProgram(1, WRAP_IOCTL),
 }
 OTHERS = {
+    "test_harden": CoreProgram(5, WRAP_ENTRY),
     "test_deadline": CoreProgram(6),
     "test_deadline_signals": CoreProgram(5),
     "test_failing_life": CoreProgram(1, WRAP_ALL, long=True),

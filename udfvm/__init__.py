@@ -31,6 +31,7 @@ from udfvm.errors import (
     GuestCrashError,
     GuestDeadlockError,
     GuestExitError,
+    HardenError,
     HostCallLimitError,
     HostError,
     HostFunctionError,
@@ -63,6 +64,7 @@ from udfvm.static_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite
+    from udfvm.call.hardening import harden
     from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.native import from_c, from_elf
     from udfvm.functions.table import TableFunction, table_function
@@ -86,6 +88,7 @@ __all__ = [
     "GuestCrashError",
     "GuestDeadlockError",
     "GuestExitError",
+    "HardenError",
     "HostCallLimitError",
     "HostError",
     "HostFunctionError",
@@ -122,6 +125,7 @@ __all__ = [
     "from_elf",
     "from_wasm",
     "get_include",
+    "harden",
     "sqlite",
     "table_function",
     "udf",
@@ -136,6 +140,7 @@ _MODULES = {
     "from_c": "functions.native",
     "from_elf": "functions.native",
     "from_wasm": "functions.wasm",
+    "harden": "call.hardening",
     "table_function": "functions.table",
 }
 

@@ -42,6 +42,7 @@ class Code(enum.IntEnum):
     CACHE = 19
     CLOSED = 20
     JAIL = 21
+    HARDEN = 22
 
 
 class Error(Exception):
@@ -105,6 +106,10 @@ class JailError(Error):
     Traceback (most recent call last):
     udfvm.errors.JailError: the process of a micro-VM did not begin. ...
     """
+
+
+class HardenError(Error):
+    """``udfvm.harden()`` cannot filter system calls here. Nothing has changed."""
 
 
 class SignatureError(Error, TypeError):
@@ -667,6 +672,10 @@ _JAIL_ADVICE: Final = (
     "A jail needs Linux 5.9 with seccomp, and the program udfvm-jail beside libudfvm.so: reinstall"
     " udfvm if it is not there. `udfvm doctor` shows what was found"
 )
+_HARDEN_ADVICE: Final = (
+    "It needs a kernel with seccomp, and room for one more thread; where a container or sandbox"
+    " forbids filters, use udfvm.Pool(jail=True), or run without"
+)
 # The exceptions for failures that the core reports by a code and a message alone, and advice.
 _OF_HOST: Final[dict[Code, tuple[type[Exception], str]]] = {
     Code.NO_KVM: (KVMUnavailableError, f". {KVM_ADVICE}"),
@@ -685,6 +694,7 @@ _OF_HOST: Final[dict[Code, tuple[type[Exception], str]]] = {
     ),
     Code.ARGUMENT: (ValueError, ""),
     Code.JAIL: (JailError, f". {_JAIL_ADVICE}"),
+    Code.HARDEN: (HardenError, f". {_HARDEN_ADVICE}"),
 }
 _NESTED_ADVICE: Final = (
     "; a host function that calls a UDF needs one more VM: bind the functions to a larger pool"

@@ -68,6 +68,7 @@ int __real_ftruncate(int, off_t), __real_fstat(int, struct stat *),
     __real_futimens(int, const struct timespec *),
     __real_renameat(int, const char *, int, const char *);
 off_t __real_lseek(int, off_t, int);
+int __real_prctl(int, ...);
 int __real_sched_getaffinity(pid_t, size_t, void *);
 int __real_sched_setaffinity(pid_t, size_t, const void *);
 int __real_pthread_attr_setaffinity_np(pthread_attr_t *, size_t, const void *);
@@ -222,6 +223,18 @@ int __wrap_sched_setaffinity(pid_t process, size_t size, const void *set)
 int __wrap_pthread_attr_setaffinity_np(pthread_attr_t *attributes, size_t size, const void *set)
 {
     return fails(ENOMEM) ? ENOMEM : __real_pthread_attr_setaffinity_np(attributes, size, set);
+}
+int __wrap_prctl(int option, ...)
+{
+    unsigned long arguments[4];
+    va_list given;
+    va_start(given, option);
+    for (int i = 0; i < 4; i++)
+        arguments[i] = va_arg(given, unsigned long);
+    va_end(given);
+    return fails(EINVAL)
+               ? -1
+               : __real_prctl(option, arguments[0], arguments[1], arguments[2], arguments[3]);
 }
 
 #endif

@@ -12,7 +12,7 @@
 #include "../../udfvm/vmm/jail/jail.h"
 #include "call/vm.h"
 #include "jail_tricks.h"
-#include "jail/futex.h"
+#include "base/futex.h"
 
 void __real_give_answer(struct jail *jail, const struct jail_answer *answer);
 void __wrap_give_answer(struct jail *jail, const struct jail_answer *answer);

@@ -122,10 +122,16 @@ static void test_errors_that_nobody_asks_for(void)
     fclose(empty);
 }
 
+static void test_errors_of_hardening(void)
+{
+    check_number(udfvm_harden(NULL) == UDFVM_OK, "hardened", 0);
+}
+
 int main(int count, char **arguments)
 {
     static const struct test tests[] = {
         { "no errors asked for", test_errors_that_nobody_asks_for },
+        { "none of hardening", test_errors_of_hardening }, /* the last: it is for good */
     };
     return count < 2 ? 2 : run_with_image(arguments[1], tests, sizeof tests / sizeof *tests, NULL);
 }

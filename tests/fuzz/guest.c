@@ -362,6 +362,12 @@ int udfvm_hypervisor_reset(struct hypervisor *hypervisor, struct udfvm_error *er
     return UDFVM_OK;
 }
 
+const uint32_t *udfvm_hypervisor_entry_requests(size_t *count)
+{
+    *count = 0;
+    return NULL;
+}
+
 uint32_t udfvm_hypervisor_tsc_khz(const struct hypervisor *hypervisor, struct udfvm_error *error)
 {
     (void)hypervisor, (void)error;

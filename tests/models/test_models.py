@@ -34,12 +34,14 @@ MODELLED = (
 # Functions of these files that share what other threads use, and are in no model.
 DEADLINES = "deadlines end a stream from outside, as its caller does"
 PROCESSORS = "counts processors"
+ERRANDS = "of hardened calls: with the lock, which who waits and who ends the stream take, too"
 FORKS = "in a child there is one thread"
 LEFT_OUT = {
     "check_deadlines": DEADLINES,
     "free_stream": "the thread has ended",
     "idle_for_long": "takes a guest out that goes on without a request",
     "join_ended": "with the lock, as the only one",
+    "look": DEADLINES,
     "look_up": DEADLINES,
     "start_elsewhere": "of start_worker()",
     "take_log": "of jailed VMs",
@@ -50,7 +52,8 @@ LEFT_OUT = {
     "udfvm_stream_force_processor": PROCESSORS,
     "udfvm_stream_forget_processors": FORKS,
     "udfvm_stream_give_processor": PROCESSORS,
-    "udfvm_stream_look": DEADLINES,
+    "udfvm_stream_outside": ERRANDS,
+    "udfvm_stream_serve": ERRANDS,
     "udfvm_stream_take_processor": PROCESSORS,
     "udfvm_worker_forget": FORKS,
 }

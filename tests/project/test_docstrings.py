@@ -29,12 +29,14 @@ WITHOUT_EXAMPLE = frozenset(
         udfvm.BusyError,
         udfvm.CacheError,
         udfvm.ForkedError,
+        udfvm.HardenError,
         udfvm.HostError,
         udfvm.ImageError,
         udfvm.InputTooLargeError,
         udfvm.KVMPermissionError,
         udfvm.KVMUnavailableError,
         udfvm.ProtocolError,
+        udfvm.harden,  # for good
     }
 )
 #: Functions whose ``**options`` are those of a ``TypedDict``.

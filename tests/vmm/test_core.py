@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from core_programs import HOSTILE, SANITIZERS, Programs, run
-from core_suite import ALL, POOLS, PROCESSOR, RAW
+from core_suite import ALL, POOLS, PROCESSOR, RAW, STRICT_FILTER
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "tests" / "core"
@@ -165,6 +165,45 @@ def test_each_function_with_an_error_is_called_without_one() -> None:
     )
     assert len(functions) >= 15
     assert set(functions) <= set(called)
+
+
+@pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
+def test_the_filter_around_hardened_calls(
+    raw_guest: Path, programs: Programs, sanitizers: str
+) -> None:
+    assert_all_hold(programs, raw_guest, "test_harden", sanitizers)
+
+
+HARDENED = (
+    "test_deadline_signals",
+    "test_host_functions",
+    "test_interruption",
+    "test_log",
+    "test_pool",
+    "test_pool_operations",
+    "test_streaming",
+    "test_windows",
+)
+
+
+@pytest.mark.parametrize("name", HARDENED)
+def test_hardened_calls_make_no_system_call_that_is_refused(
+    raw_guest: Path, programs: Programs, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever way they end, they end as others. The filter ends the program here."""
+    monkeypatch.setenv("UDFVM_HARDEN", "1")
+    program = ALL[name].build(programs, name, "plain", *STRICT_FILTER)
+    assert run(program, raw_guest).count("holds") == ALL[name].tests
+
+
+@pytest.mark.parametrize("name", ["test_pool_operations", "test_streaming"])
+def test_hardened_calls_run_without_races(
+    raw_guest: Path, programs: Programs, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UDFVM_HARDEN", "1")
+    without_forks = ["6", "--no-fork"] if name == "test_pool_operations" else []
+    output = run(ALL[name].build(programs, name, "tsan"), raw_guest, *without_forks)
+    assert output.count("holds") == ALL[name].tests - bool(without_forks)
 
 
 @pytest.mark.parametrize("sanitizers", SANITIZERS)

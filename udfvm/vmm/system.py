@@ -76,6 +76,15 @@ def jail_walls(jail: Jail | None = None) -> tuple[str, ...]:
     return tuple(name for wall, name in _WALLS.items() if walls[0] & wall)
 
 
+def harden() -> None:
+    """Whatever enters a guest in this process does so behind a filter of system calls from now on.
+    Raises HardenError.
+    """
+    error = thread_error()
+    if lib.udfvm_harden(error):
+        raise exception(error)
+
+
 def measure_exits(count: int) -> list[float]:
     """Returns the microseconds of exits from a minimal VM: the lowest cost that a call can have
     here.

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "jail/cell.h"
-#include "jail/futex.h"
+#include "base/futex.h"
 #include "jail/jail.h"
 #include "udfvm_abi.h"
 

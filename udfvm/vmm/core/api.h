@@ -55,6 +55,7 @@ enum udfvm_code {
         19, /* a file or directory of the image cache is not what this user may rely on */
     UDFVM_E_CLOSED = 20, /* the pool takes no more calls: see udfvm_pool_shut */
     UDFVM_E_JAIL = 21,   /* a jailed VM was asked for, and cannot be had: see udfvm_pool_jail */
+    UDFVM_E_HARDEN = 22, /* calls are to be hardened, and cannot be: see udfvm_harden */
 };
 
 /* The details of a failure. */
@@ -95,6 +96,13 @@ int udfvm_measure_exits(double *microseconds, size_t count, struct udfvm_error *
  * call with UDFVM_E_INTERRUPTED. One for the process, called on the thread that runs the call; NULL
  * for none. */
 void udfvm_set_interrupt_hook(int (*hook)(void));
+
+/* From now on, and for good, whatever enters a guest in this process does so on threads of the
+ * core's own, behind a filter of system calls (seccomp(2)): of the calls that begin from now on,
+ * those of VMs that are not jailed. Callbacks run on the thread that makes the call, which has no
+ * filter. Where such a thread cannot be had (UDFVM_E_HARDEN) nothing changes. UDFVM_HARDEN=1 in the
+ * environment does the same from the beginning. */
+int udfvm_harden(struct udfvm_error *error);
 
 /* ---- Files that a guest may read: implemented by the embedder. Paths are absolute,
  * NUL-terminated, at most 4096 bytes. Results: negative errno on failure; after -EINTR the

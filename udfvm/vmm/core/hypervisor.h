@@ -84,6 +84,8 @@ void udfvm_hypervisor_forget_memory(struct hypervisor *hypervisor);
 int udfvm_hypervisor_keep_device(struct udfvm_error *error);
 /* All requests of ioctl(2) that the functions here make, for a filter of system calls. */
 const uint32_t *udfvm_hypervisor_requests(size_t *count);
+/* Of these, what entering the guest takes: udfvm_hypervisor_run and _block_signals. */
+const uint32_t *udfvm_hypervisor_entry_requests(size_t *count);
 
 /* ---- Running ---- */
 

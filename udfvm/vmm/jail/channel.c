@@ -5,7 +5,7 @@
 
 #include "api.h"
 #include "jail.h"
-#include "jail/futex.h"
+#include "base/futex.h"
 
 #define SPIN_NS 20000u /* for the next message, before the process sleeps: calls come in rows */
 #define LOOKS   32u

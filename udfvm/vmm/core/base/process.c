@@ -1,6 +1,7 @@
 /* The process: forks that were made of it, and interrupts. */
 #include "base/process.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -33,4 +34,16 @@ bool udfvm_interrupted(void)
 bool udfvm_may_be_interrupted(void)
 {
     return atomic_load_explicit(&interrupt_hook, memory_order_relaxed) != NULL;
+}
+
+unsigned udfvm_processors(void)
+{
+    static atomic_uint processors;
+    unsigned count = atomic_load_explicit(&processors, memory_order_relaxed);
+    if (count == 0) {
+        cpu_set_t set;
+        count = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+        atomic_store(&processors, count);
+    }
+    return count;
 }

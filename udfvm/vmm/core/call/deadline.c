@@ -55,6 +55,17 @@ static bool end(struct deadline *deadline)
     }
 }
 
+/* The watchdog leaves it alone, and does not end, until it begins again. */
+static void hold(struct deadline *deadline)
+{
+    unsigned state = atomic_load(&deadline->state);
+    while (state == DEADLINE_HELD ||
+           !atomic_compare_exchange_weak(&deadline->state, &state, DEADLINE_HELD)) {
+        sched_yield(); /* the watchdog is at it */
+        state = atomic_load(&deadline->state);
+    }
+}
+
 static void set_end(struct deadline *deadline, struct deadline *outer, uint64_t timeout_ns,
                     uint64_t now)
 {
@@ -91,7 +102,7 @@ int udfvm_deadline_start(struct deadline *deadline, struct hypervisor *hyperviso
         return UDFVM_OK;
     const uint64_t now = udfvm_monotonic_ns();
     set_end(deadline, outer, timeout_ns, now);
-    deadline->thread = this_thread();
+    atomic_store_explicit(&deadline->thread, this_thread(), memory_order_relaxed);
     const int code = begin(deadline, next_look(deadline, now), error);
     if (code == UDFVM_OK)
         innermost = deadline;
@@ -104,7 +115,7 @@ void udfvm_deadline_looked(struct deadline *deadline)
 {
     if (deadline->generation != udfvm_fork_generation())
         return;
-    end(deadline);
+    hold(deadline);
     atomic_store(&deadline->due, false);
     udfvm_hypervisor_allow(deadline->hypervisor);
     if (begin(deadline, next_look(deadline, udfvm_monotonic_ns()), NULL) != UDFVM_OK) {

@@ -16,17 +16,17 @@ enum {
     DEADLINE_NONE,
     DEADLINE_RUNS,
     DEADLINE_KICKED,
-    DEADLINE_HELD, /* by the watchdog, which changes it */
+    DEADLINE_HELD, /* by the watchdog, or by its thread after a look: who holds it changes it */
 };
 struct deadline {
     struct hypervisor *hypervisor;
     atomic_uint state;
     atomic_bool expired;
-    atomic_bool due;     /* it is time for a look */
-    atomic_bool entered; /* the thread is in the guest, or about to be */
-    bool looks;          /* asks for a look at the thread every UDFVM_WATCH_NS, ahead of the end */
-    bool of_outer;       /* its end is that of `outer` */
-    pid_t thread;
+    atomic_bool due;      /* it is time for a look */
+    atomic_bool entered;  /* the thread is in the guest, or about to be */
+    bool looks;           /* asks for a look at the thread every UDFVM_WATCH_NS, ahead of the end */
+    bool of_outer;        /* its end is that of `outer` */
+    _Atomic pid_t thread; /* that enters the guest */
     uint64_t end_ns;
     _Atomic uint64_t next_ns; /* when the watchdog must see to it */
     unsigned kicks;
@@ -35,7 +35,7 @@ struct deadline {
     unsigned generation;    /* of the process in whose list it is */
     struct deadline *following, **link;
 };
-/* On the thread that runs the vCPU, and so is stop. The deadline ends with that of the call that
+/* On the thread that makes the call, and so is stop. The deadline ends with that of the call that
  * this one is part of, if that is sooner. */
 int udfvm_deadline_start(struct deadline *deadline, struct hypervisor *hypervisor,
                          uint64_t timeout_ns, struct udfvm_error *error);

@@ -33,7 +33,8 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
 
 /* Runs the vCPU until the guest completes, seals or fails; sets vm->state. */
 int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error);
-/* Runs until a hypercall that ends this exchange: HYPERCALL_COMPLETE, _SEAL or _FAILED. */
+/* Runs until a hypercall that ends this exchange, or a signal: HYPERCALL_COMPLETE, _SEAL, _FAILED
+ * or _INTERRUPTED. */
 int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error);
 /* The deadline passed: the call's own, or that of the call that it is part of. */
 int udfvm_vm_fail_timeout(const struct udfvm_vm *vm, struct udfvm_error *error);

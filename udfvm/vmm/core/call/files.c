@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "call/hypercall.h"
+#include "call/vcpu_thread.h"
 #include "call/vm.h"
 
 #define MAX_READ     (1ull << 30)
@@ -27,6 +28,56 @@ static bool take_from_budget(const struct udfvm_vm *vm)
     atomic_fetch_sub(&open_files, 1);
     return false;
 }
+
+/* ---- The embedder's ---- */
+
+struct file_request {
+    uint64_t kind; /* UDFVM_HYPERCALL_FILE_... */
+    const char *path;
+    struct udfvm_stat *stat;
+    void *buffer;
+    uint64_t length, offset; /* offset: of a list, the first entry */
+    int64_t handle;
+    bool follow;
+    const struct udfvm_files *files;
+    int64_t result;
+};
+
+static void ask_embedder(void *context)
+{
+    struct file_request *request = context;
+    const struct udfvm_files *files = request->files;
+    const char *path = request->path;
+    switch (request->kind) {
+    case UDFVM_HYPERCALL_FILE_OPEN:
+        request->result = files->open(files->context, path, request->stat);
+        break;
+    case UDFVM_HYPERCALL_FILE_STAT:
+        request->result = files->stat(files->context, path, request->follow, request->stat);
+        break;
+    case UDFVM_HYPERCALL_FILE_READ:
+        request->result = files->read(files->context, request->handle, request->offset,
+                                      request->buffer, request->length);
+        break;
+    case UDFVM_HYPERCALL_FILE_CLOSE:
+        request->result = files->close(files->context, request->handle);
+        break;
+    case UDFVM_HYPERCALL_FILE_LIST:
+        request->result = files->list(files->context, path, request->offset, request->buffer,
+                                      request->length);
+        break;
+    default:
+        request->result = files->readlink(files->context, path, request->buffer, request->length);
+    }
+}
+
+static int64_t ask(struct udfvm_vm *vm, struct file_request request)
+{
+    request.files = vm->files;
+    return udfvm_outside(vm, ask_embedder, &request) ? request.result : -EINTR;
+}
+
+/* ---- What the guest asks for ---- */
 
 static int copy_path(const struct udfvm_vm *vm, uint64_t address, uint64_t length,
                      char path[UDFVM_MAX_PATH + 1])
@@ -56,7 +107,8 @@ int64_t udfvm_file_open(struct udfvm_vm *vm, const char *path, void *stat_out)
         return -EMFILE;
     if (!take_from_budget(vm))
         return -ENFILE;
-    int64_t handle = vm->files->open(vm->files->context, path, &stat);
+    const int64_t handle = ask(
+        vm, (struct file_request){ UDFVM_HYPERCALL_FILE_OPEN, path, .stat = &stat });
     if (handle < 0) {
         atomic_fetch_sub(&open_files, 1);
         return handle;
@@ -73,7 +125,8 @@ int64_t udfvm_file_close(struct udfvm_vm *vm, uint64_t handle)
     const int64_t *slot = udfvm_file_handle(vm, handle);
     if (!slot)
         return -EBADF;
-    const int64_t result = vm->files->close(vm->files->context, *slot);
+    const int64_t result = ask(
+        vm, (struct file_request){ UDFVM_HYPERCALL_FILE_CLOSE, .handle = *slot });
     vm->handles[handle] = -1;
     vm->handles_open--;
     atomic_fetch_sub(&open_files, 1);
@@ -92,14 +145,15 @@ static int64_t file_read(struct udfvm_vm *vm, uint64_t handle, uint64_t offset, 
     const int code = udfvm_span_at(&vm->memory, address, length, &buffer);
     if (code != 0)
         return code;
-    int64_t got = vm->files->read(vm->files->context, *slot, offset, buffer, length);
+    const int64_t got = ask(vm, (struct file_request){ UDFVM_HYPERCALL_FILE_READ, .handle = *slot,
+                                                       .offset = offset, .buffer = buffer,
+                                                       .length = length });
     return got > (int64_t)length ? -EIO : got;
 }
 
 /* The hypercalls that take a path and fill a buffer of the guest. */
 static int64_t path_hypercall(struct udfvm_vm *vm, const struct registers *regs, const char *path)
 {
-    const struct udfvm_files *files = vm->files;
     struct udfvm_stat stat = { .mode = 0 };
     uint64_t address = regs->rdx, length = regs->r10, first = 0;
     int64_t result;
@@ -123,15 +177,14 @@ static int64_t path_hypercall(struct udfvm_vm *vm, const struct registers *regs,
     case UDFVM_HYPERCALL_FILE_OPEN:
         return udfvm_file_open(vm, path, buffer);
     case UDFVM_HYPERCALL_FILE_STAT:
-        result = files->stat(files->context, path, regs->r10 != 0, &stat);
+        result = ask(
+            vm, (struct file_request){ regs->rax, path, .stat = &stat, .follow = regs->r10 != 0 });
         if (!udfvm_vm_forked(vm))
             memcpy(buffer, &stat, sizeof stat);
         return result;
-    case UDFVM_HYPERCALL_FILE_LIST:
-        result = files->list(files->context, path, first, buffer, length);
-        break;
     default:
-        result = files->readlink(files->context, path, buffer, length);
+        result = ask(vm, (struct file_request){ regs->rax, path, .offset = first, .buffer = buffer,
+                                                .length = length });
     }
     return result > (int64_t)length ? -EIO : result;
 }

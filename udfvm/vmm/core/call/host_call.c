@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "call/exchange.h"
 #include "call/hypercall.h"
+#include "call/vcpu_thread.h"
 #include "call/vm.h"
 
 static int64_t put_reply(struct udfvm_vm *vm, uint64_t address, const void *reply, uint64_t length)
@@ -19,16 +20,34 @@ static int64_t put_reply(struct udfvm_vm *vm, uint64_t address, const void *repl
     return (int64_t)length;
 }
 
+struct host_call {
+    const struct udfvm_host_functions *functions;
+    const char *name;
+    const void *arguments;
+    void *reply;
+    uint64_t length, capacity;
+    char failure[256];
+    int64_t result;
+};
+
+static void call_embedder(void *context)
+{
+    struct host_call *call = context;
+    call->result = call->functions->call(call->functions->context, call->name, call->arguments,
+                                         call->length, call->reply, call->capacity, call->failure);
+}
+
 int64_t udfvm_host_function(struct udfvm_vm *vm, const char *name, const void *arguments,
                             uint64_t length, void *reply, uint64_t capacity,
                             struct udfvm_error *error)
 {
-    const struct udfvm_host_functions *functions = vm->limits.host_functions;
-    char text[256] = "";
+    struct host_call call = {
+        vm->limits.host_functions, name, arguments, reply, length, capacity, .failure = ""
+    };
     udfvm_vm_out(vm);
-    const int64_t got = functions->call(functions->context, name, arguments, length, reply,
-                                        capacity, text);
+    udfvm_outside(vm, call_embedder, &call); /* never refused: no streaming call has them */
     udfvm_vm_in(vm);
+    const int64_t got = call.result;
     if (udfvm_vm_forked(vm)) {
         udfvm_vm_fail_forked(error);
         return 0;
@@ -40,7 +59,8 @@ int64_t udfvm_host_function(struct udfvm_vm *vm, const char *name, const void *a
         return 0;
     }
     if (got < 0) {
-        udfvm_fail(error, UDFVM_E_HOST_FUNCTION, "the host function %s failed: %.255s", name, text);
+        udfvm_fail(error, UDFVM_E_HOST_FUNCTION, "the host function %s failed: %.255s", name,
+                   call.failure);
         return 0;
     }
     return (uint64_t)got > capacity ? -EMSGSIZE : got;

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "call/hypercall.h"
+#include "call/vcpu_thread.h"
 #include "call/vm.h"
 
 static int seal(struct udfvm_vm *vm, const struct registers *regs, struct udfvm_error *error)
@@ -118,11 +119,18 @@ static void exited(struct udfvm_vm *vm, const struct registers *regs, struct udf
     }
 }
 
+static void ask_interrupted(void *context)
+{
+    *(bool *)context = udfvm_interrupted();
+}
+
 static int serve_files(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error)
 {
     udfvm_vm_out(vm);
     const int64_t result = udfvm_file_hypercall(vm, regs);
-    const bool interrupted = result == -EINTR && udfvm_interrupted();
+    bool interrupted = false;
+    if (result == -EINTR)
+        udfvm_outside(vm, ask_interrupted, &interrupted);
     udfvm_vm_in(vm);
     if (udfvm_vm_forked(vm)) { /* by a signal handler that ran in the embedder's code */
         udfvm_vm_fail_forked(error);
@@ -136,9 +144,23 @@ static int serve_files(struct udfvm_vm *vm, struct registers *regs, struct udfvm
     return HYPERCALL_CONTINUE;
 }
 
+struct opening {
+    struct guest_memory *memory;
+    struct udfvm_error *error;
+    int code;
+};
+
+static void open_memory(void *context)
+{
+    struct opening *opening = context;
+    opening->code = udfvm_unlogged_open(opening->memory, opening->error);
+}
+
 static int open_unlogged(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error)
 {
-    if (udfvm_unlogged_open(&vm->memory, error) != UDFVM_OK)
+    struct opening opening = { &vm->memory, error, UDFVM_OK };
+    udfvm_outside(vm, open_memory, &opening);
+    if (opening.code != UDFVM_OK)
         return HYPERCALL_FAILED;
     regs->rax = vm->machine.unlogged_open ? 0 : (uint64_t)-1;
     return HYPERCALL_CONTINUE;

@@ -9,7 +9,13 @@ struct registers;
 struct udfvm_error;
 struct udfvm_vm;
 
-enum { HYPERCALL_CONTINUE = 0, HYPERCALL_COMPLETE = 1, HYPERCALL_SEAL = 2, HYPERCALL_FAILED = 3 };
+enum {
+    HYPERCALL_CONTINUE = 0,
+    HYPERCALL_COMPLETE = 1,
+    HYPERCALL_SEAL = 2,
+    HYPERCALL_FAILED = 3,
+    HYPERCALL_INTERRUPTED = 4, /* none: the guest may go on, if nothing outside the call ends it */
+};
 /* Serves the hypercall in `regs`; its result goes to regs->rax. */
 int udfvm_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error);
 

@@ -3,7 +3,7 @@
 #include "base/process.h"
 #include "call/exchange.h"
 #include "call/hypercall.h"
-#include "call/streaming.h"
+#include "call/vcpu_thread.h"
 #include "call/watchdog.h"
 
 bool udfvm_vm_watched_out(struct udfvm_vm *vm)
@@ -25,12 +25,9 @@ int udfvm_vm_fail_timeout(const struct udfvm_vm *vm, struct udfvm_error *error)
     return udfvm_vm_fail_own_timeout(vm, error);
 }
 
-static int interrupted_run(struct udfvm_vm *vm, struct udfvm_error *error)
+/* UDFVM_OK to go on. */
+static int look_outside(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    if (udfvm_signals_settle(vm->machine.hypervisor))
-        vm->signals_shut = true;
-    if (vm->stream)
-        return udfvm_stream_look(vm, error);
     if (atomic_load_explicit(&vm->deadline.expired, memory_order_relaxed))
         return udfvm_vm_fail_timeout(vm, error);
     bool stopped = false;
@@ -86,9 +83,8 @@ int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error)
         const enum hypervisor_exit last = udfvm_hypervisor_run(hypervisor);
         atomic_store_explicit(&vm->deadline.entered, false, memory_order_release);
         if (last == EXIT_INTERRUPTED) {
-            if (interrupted_run(vm, error) != UDFVM_OK)
-                return HYPERCALL_FAILED;
-            continue;
+            vm->signals_shut |= udfvm_signals_settle(hypervisor);
+            return HYPERCALL_INTERRUPTED;
         }
         if (last != EXIT_HYPERCALL) {
             udfvm_hypervisor_fail_exit(hypervisor, last, error);
@@ -103,11 +99,23 @@ int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error)
     }
 }
 
+static int run_exchange(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    for (;;) {
+        const int kind = udfvm_is_hardened() ? udfvm_vcpu_thread_run(vm, error)
+                                             : udfvm_vm_run_vcpu(vm, error);
+        if (kind != HYPERCALL_INTERRUPTED)
+            return kind;
+        if (look_outside(vm, error) != UDFVM_OK)
+            return HYPERCALL_FAILED;
+    }
+}
+
 int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error)
 {
     struct udfvm_error local = { .code = UDFVM_OK };
     *reply = (struct udfvm_reply){ .sealed = 0 };
-    int kind = udfvm_vm_run_vcpu(vm, &local);
+    int kind = run_exchange(vm, &local);
     udfvm_deadline_stop(&vm->deadline);
     int code = local.code;
     if (code == UDFVM_E_FORKED) { /* nothing of the VM is here any more */

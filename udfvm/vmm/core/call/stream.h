@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "call/vcpu_thread.h"
 #include "call/vm.h"
 
 /* What the two threads tell each other, which may be of two processes. */
@@ -15,7 +16,8 @@ struct stream_words {
     atomic_ulong posted_at;                     /* time stamp of the last request */
     _Alignas(64) atomic_bool parked, ended; /* by the vCPU's; ended: it is done, with an error */
     atomic_ulong logged;                    /* bytes that the guest wrote in this call */
-    atomic_bool asks; /* in another process: waits for JAIL_STREAM_SERVE, to ask for a file */
+    atomic_bool asks; /* waits for the caller's thread: with an errand, or from another
+                         process for JAIL_STREAM_SERVE, to ask for a file */
 };
 
 struct stream {
@@ -34,9 +36,10 @@ struct stream {
     unsigned long idle_number;
     uint64_t idle_since;
     atomic_bool stop;
-    bool dormant;       /* with the lock: the thread ends, and the next request starts another */
-    bool started;       /* there is a thread to join */
-    bool has_processor; /* by the vCPU's thread, while it lives */
+    bool dormant;          /* with the lock: the thread ends, and the next request starts another */
+    bool started;          /* there is a thread to join */
+    bool has_processor;    /* by the vCPU's thread, while it lives */
+    struct errand *errand; /* with the lock, by the vCPU's thread, which waits for its end */
     struct udfvm_error error;
     const struct udfvm_stream_reply *reply;
     uint64_t asked;  /* time stamp of the last look at the interrupt hook */
@@ -66,6 +69,10 @@ void udfvm_stream_give_processor(void);
 int udfvm_stream_start_thread(struct stream *stream, struct udfvm_error *error);
 /* Makes the thread leave the guest, or its sleep, for good, and waits for its end. */
 void udfvm_stream_stop_thread(struct stream *stream);
+/* Has the caller's thread do something, as udfvm_outside does: on the vCPU's thread. */
+bool udfvm_stream_outside(struct stream *stream, struct errand *errand);
+/* Does it. */
+int udfvm_stream_serve(struct stream *stream, struct udfvm_error *error);
 /* The thread, which has ended, gives its processor back, if it still has it. */
 void udfvm_stream_let_processor_go(struct stream *stream);
 /* The time that an exchange may take, in ticks; 0: any time. */

@@ -126,9 +126,10 @@ static bool wait_for_request(struct stream *stream)
     return goes_on;
 }
 
-int udfvm_stream_look(struct udfvm_vm *vm, struct udfvm_error *error)
+/* After a signal: UDFVM_OK to go on. */
+static int look(struct stream *stream, struct udfvm_error *error)
 {
-    struct stream *stream = vm->stream;
+    struct udfvm_vm *vm = stream->vm;
     if (atomic_load(&vm->deadline.due)) {
         const uint64_t now = __rdtsc();
         UDFVM_TRY(check_deadlines(stream, now, error));
@@ -144,6 +145,36 @@ int udfvm_stream_look(struct udfvm_vm *vm, struct udfvm_error *error)
                : UDFVM_OK;
 }
 
+bool udfvm_stream_outside(struct stream *stream, struct errand *errand)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->errand = errand;
+    atomic_store(&stream->words->asks, true);
+    while (!errand->done && !atomic_load(&stream->stop))
+        pthread_cond_wait(&stream->wake, &stream->lock);
+    atomic_store(&stream->words->asks, false);
+    stream->errand = NULL;
+    pthread_mutex_unlock(&stream->lock);
+    return errand->done;
+}
+
+int udfvm_stream_serve(struct stream *stream, struct udfvm_error *error)
+{
+    pthread_mutex_lock(&stream->lock);
+    struct errand *errand = stream->errand && !stream->errand->done ? stream->errand : NULL;
+    pthread_mutex_unlock(&stream->lock);
+    if (!errand)
+        return UDFVM_OK;
+    udfvm_errand_run(stream->vm, errand);
+    if (udfvm_vm_forked(stream->vm))
+        return udfvm_vm_fail_forked(error);
+    pthread_mutex_lock(&stream->lock);
+    errand->done = true;
+    pthread_cond_signal(&stream->wake);
+    pthread_mutex_unlock(&stream->lock);
+    return UDFVM_OK;
+}
+
 /* Runs the guest until the thread is to end; how the last exit was. */
 static int run_guest(struct stream *stream)
 {
@@ -151,6 +182,11 @@ static int run_guest(struct stream *stream)
     struct registers *registers = vm->machine.registers;
     for (;;) {
         const int kind = udfvm_vm_run_vcpu(vm, &stream->error);
+        if (kind == HYPERCALL_INTERRUPTED) {
+            if (look(stream, &stream->error) != UDFVM_OK)
+                return HYPERCALL_FAILED;
+            continue;
+        }
         if (kind != HYPERCALL_COMPLETE || registers->rdi != UDFVM_STATUS_IDLE)
             return kind;
         registers->rax = 0;
@@ -169,7 +205,7 @@ static void *run_stream(void *argument)
     vm->deadline.looks = true;
     if (udfvm_deadline_start(&vm->deadline, vm->machine.hypervisor, 0, &stream->error) ==
             UDFVM_OK &&
-        !atomic_load(&stream->stop))
+        udfvm_vcpu_thread_begin(&stream->error) == UDFVM_OK && !atomic_load(&stream->stop))
         kind = run_guest(stream);
     udfvm_deadline_stop(&vm->deadline);
     if (stream->dormant)

@@ -203,8 +203,9 @@ static int look_up(struct stream *stream, uint64_t now, uint64_t until, struct u
         return fail_ended(stream, error);
     if (now >= until)
         return udfvm_vm_fail_own_timeout(stream->vm, error);
-    if (stream->vm->remote && atomic_load(&stream->words->asks))
-        return stream->vm->remote->stream_serve(stream->vm, error);
+    if (atomic_load(&stream->words->asks))
+        return stream->vm->remote ? stream->vm->remote->stream_serve(stream->vm, error)
+                                  : udfvm_stream_serve(stream, error);
     if (udfvm_ticks_between(stream->asked, now) <= stream_ticks(stream->vm, INTERRUPT_ASK_US))
         return UDFVM_OK;
     stream->asked = now;

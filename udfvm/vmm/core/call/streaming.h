@@ -23,8 +23,6 @@ int udfvm_stream_begin(struct udfvm_vm *vm, uint32_t request, uint64_t length,
 int udfvm_stream_wake(struct udfvm_vm *vm, struct udfvm_error *error);
 /* Why it ended; UDFVM_OK: it has not. */
 int udfvm_stream_ended(const struct udfvm_vm *vm, struct udfvm_error *error);
-/* On the vCPU's thread, after a signal: UDFVM_OK to go on. */
-int udfvm_stream_look(struct udfvm_vm *vm, struct udfvm_error *error);
 /* In a forked child, which has no streams. */
 void udfvm_stream_forget_processors(void);
 

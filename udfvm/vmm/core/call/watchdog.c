@@ -23,6 +23,7 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "call/deadline.h"
+#include "call/vcpu_thread.h"
 #include "hypervisor.h"
 
 #define STACK_BYTES 262144u
@@ -106,8 +107,10 @@ static uint64_t look(struct deadline *deadline, uint64_t now)
 {
     unsigned state = atomic_load(&deadline->state);
     uint64_t next = atomic_load(&deadline->next_ns);
-    if (state == DEADLINE_NONE || now < next)
-        return state == DEADLINE_NONE ? UDFVM_NEVER : next;
+    if (state == DEADLINE_NONE || state == DEADLINE_HELD) /* by its thread, for a moment */
+        return state == DEADLINE_NONE ? UDFVM_NEVER : now;
+    if (now < next)
+        return next;
     if (!atomic_compare_exchange_strong(&deadline->state, &state, DEADLINE_HELD))
         return now; /* it ended, or another began */
     next = atomic_load(&deadline->next_ns);
@@ -140,6 +143,14 @@ static uint64_t look_at_all(void)
     return next;
 }
 
+static bool is_needed(void)
+{
+    for (const struct deadline *each = dog.first; each; each = each->following)
+        if (atomic_load(&each->state) != DEADLINE_NONE)
+            return true;
+    return false;
+}
+
 /* The next call starts another. */
 static void forget_thread(void)
 {
@@ -156,8 +167,8 @@ static void *run(void *turn)
         atomic_store(&dog.wake_ns, UDFVM_NEVER);
         const uint64_t next = look_at_all(), idle = udfvm_monotonic_ns() + IDLE_NS,
                        wake = next < idle ? next : idle;
-        if (next == UDFVM_NEVER &&
-            waited) { /* a thread that stayed would keep a process whose others have ended */
+        if (waited && next == UDFVM_NEVER &&
+            !is_needed()) { /* a thread that stayed would keep a process whose others have ended */
             pthread_detach(pthread_self());
             forget_thread();
             break;
@@ -208,7 +219,7 @@ int udfvm_watchdog_wake(uint64_t next_ns, struct udfvm_error *error)
     int failed = 0;
     pthread_once(&once, setup);
     pthread_mutex_lock(&dog.lock);
-    if (!dog.started)
+    if (!dog.started && !udfvm_on_vcpu_thread()) /* or the fork that ended it starts it again */
         failed = start();
     if (!failed && atomic_load(&dog.wake_ns) > next_ns) {
         atomic_store(&dog.wake_ns, next_ns);
@@ -259,10 +270,7 @@ void udfvm_watchdog_before_fork(void)
 void udfvm_watchdog_in_parent(void)
 {
     pthread_mutex_lock(&dog.lock);
-    bool runs = false;
-    for (const struct deadline *each = dog.first; each; each = each->following)
-        runs = runs || atomic_load(&each->state) != DEADLINE_NONE;
-    if (runs && !dog.started && start() != 0)
+    if (is_needed() && !dog.started && start() != 0)
         for (struct deadline *each = dog.first; each;
              each = each->following) /* rather no call than one without an end */
             if (atomic_load(&each->state) != DEADLINE_NONE) {

@@ -17,26 +17,13 @@
 #include "call/watchdog.h"
 #include "jail/cell.h"
 #include "jail/descriptors.h"
-#include "jail/futex.h"
+#include "base/futex.h"
 
 #define SPIN_NS       200000u
 #define LARGE_NS      2000000u /* for the reply to a large request: waking up is a 20th of that */
 #define MAX_REFUSED   16u      /* questions of a call that is to end */
 #define JAIL_RETRY_NS 1000000u
 #define LOOKS         32u /* at the answer, between two at the clock */
-
-/* Spinning against the process for the only processor would be a wait for nothing. */
-static bool may_spin(void)
-{
-    static atomic_int processors;
-    int count = atomic_load_explicit(&processors, memory_order_relaxed);
-    if (count == 0) {
-        cpu_set_t set;
-        count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-        atomic_store(&processors, count);
-    }
-    return count > 1;
-}
 
 void udfvm_cell_signal(const struct cell *cell, int number)
 {
@@ -80,7 +67,7 @@ static bool spin(const struct cell *cell)
 {
     if (udfvm_cell_answered(cell))
         return true;
-    if (!may_spin())
+    if (udfvm_processors() == 1) /* whose only one the process needs */
         return false;
     const uint64_t begin = udfvm_monotonic_ns(), end = begin + (cell->large ? LARGE_NS : SPIN_NS);
     for (uint64_t now = begin; now < end; now = udfvm_monotonic_ns()) {

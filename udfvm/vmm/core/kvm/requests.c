@@ -32,3 +32,10 @@ const uint32_t *udfvm_hypervisor_requests(size_t *count)
     *count = sizeof requests / sizeof *requests;
     return requests;
 }
+
+const uint32_t *udfvm_hypervisor_entry_requests(size_t *count)
+{
+    static const uint32_t entering[] = { KVM_RUN, KVM_SET_SIGNAL_MASK };
+    *count = sizeof entering / sizeof *entering;
+    return entering;
+}

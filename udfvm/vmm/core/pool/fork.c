@@ -4,6 +4,7 @@
 #include "base/process.h"
 #include "call/deadline.h"
 #include "call/streaming.h"
+#include "call/vcpu_thread.h"
 #include "call/watchdog.h"
 #include "jail/jail.h"
 #include "base/worker.h"
@@ -62,10 +63,12 @@ static void before_fork(void)
     udfvm_watchdog_before_fork();
     udfvm_jail_before_fork();
     lock_pools();
+    udfvm_vcpu_threads_before_fork();
 }
 
 static void in_parent(void)
 {
+    udfvm_vcpu_threads_in_parent();
     unlock_pools();
     udfvm_jail_in_parent();
     udfvm_watchdog_in_parent();
@@ -78,6 +81,7 @@ static void in_child(void)
     udfvm_watchdog_in_child();
     forget_pools();
     udfvm_stream_forget_processors();
+    udfvm_vcpu_threads_forget();
     udfvm_worker_forget();
     udfvm_jail_forget();
 }
