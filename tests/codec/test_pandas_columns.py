@@ -13,8 +13,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from column_functions import added, following, shouted, total, twice
+from encoded_values import LEAVES
 
 import udfvm
+from udfvm.codec.pandas_columns import column
+from udfvm.types.arrow_types import Parameter, declared
 
 
 @pytest.mark.parametrize(
@@ -59,6 +62,21 @@ def test_a_series_of_text_comes_back(dtype: Any, expected: Any) -> None:
     assert made.dtype == pd.Series(["A"], dtype=expected).dtype
     assert made.isna().tolist() == [False, True, False] and made.dropna().tolist() == ["A", "B"]
     assert made.name == "word" and made.index.tolist() == [3, 2, 1]
+
+
+MISSING = [
+    *(None, float("nan"), pd.NaT, pd.NA, Decimal("NaN"), np.float32("nan")),
+    *(np.datetime64("NaT"), np.timedelta64("NaT")),
+]
+
+
+@pytest.mark.parametrize("type_", [*LEAVES, pa.list_(pa.int8()), pa.struct([("a", pa.utf8())])])
+def test_what_is_missing_in_a_series_of_objects(type_: pa.DataType) -> None:
+    """For every type what it is for pandas."""
+    series = pd.Series(MISSING, dtype=object)
+    assert series.isna().all()
+    made = column("f", Parameter("x", declared(type_), False), series)
+    assert len(made) == made.null_count == len(MISSING)
 
 
 @pytest.mark.parametrize(

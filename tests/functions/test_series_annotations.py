@@ -203,13 +203,15 @@ def test_results_of_pandas_and_polars() -> None:
             6: x.to_arrow(),
             7: pd.Series(values, dtype=object),
             8: pd.Categorical(values),
+            9: pd.Series([*values[:5], pd.NA, np.float32("nan"), np.datetime64("NaT"), None]),
         }
         return made.get(len(values), values)
 
     for rows in range(1, 9):
         assert any_of(np.arange(float(rows))).tolist() == list(range(rows))
+    assert any_of(pa.array(range(9))).to_pylist() == [0, 1, 2, 3, 4, None, None, None, None]
     with pytest.raises(udfvm.UDFError, match=r"returned list, not an array: return a pyarrow"):
-        any_of(np.arange(9.0))
+        any_of(np.arange(10.0))
 
 
 def test_a_result_without_a_counterpart() -> None:

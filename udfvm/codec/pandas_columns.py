@@ -22,6 +22,7 @@ from udfvm.codec.struct_columns import chosen_columns, too_many
 from udfvm.errors import TypeMappingError
 from udfvm.types.array_conversions import convert
 from udfvm.types.arrow_types import Kind, named
+from udfvm.types.conversions import without_missing
 from udfvm.types.encodings import decoded
 from udfvm.types.nested import type_name
 from udfvm.types.unions import has_unions
@@ -124,8 +125,7 @@ def _of_numpy(function: str, parameter: Parameter, series: Any) -> Any:
     if kind == "c":
         raise _without_counterpart(function, parameter, values.dtype, _ADVICE["complex"])
     if kind == "O":
-        objects = [None if _is_nan(value) else value for value in values.tolist()]
-        return column_of_objects(function, parameter, objects)
+        return column_of_objects(function, parameter, without_missing(values.tolist()))
     if kind == "f" and parameter.type.kind in (Kind.INT, Kind.BOOL):
         raise wrong_type(function, parameter, _of_floats(parameter, values))
     if kind in "mM" or (kind == "f" and (values != values).any()):  # noqa: PLR0124 - as NaN
@@ -142,10 +142,6 @@ def _of_floats(parameter: Parameter, values: Any) -> str:
         return f"pandas dtype {values.dtype}, with NaN: pass series.astype({dtype!r})"
     dtype = parameter.type.name
     return f"pandas dtype {values.dtype}: pass series.astype({dtype!r})"
-
-
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and value != value  # noqa: PLR0124
 
 
 def _column_in_frame(function: str, parameter: Parameter, frame: Any) -> Any:

@@ -57,6 +57,7 @@ class Conversion(NamedTuple):
 
 FLOAT32: Final = struct.Struct("<f")  # packs the nearest; OverflowError where that is infinite
 _PACKED: Final = {"halffloat": struct.Struct("<e"), "float": FLOAT32}
+_WITH_NAN: Final = ("float16", "float32", "datetime64", "timedelta64")  # scalars of numpy
 _LARGEST: Final = sys.float_info.max
 _INTEGER: Final = r"(u?)int(8|16|32|64)"
 TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")  # unit and time zone
@@ -270,6 +271,23 @@ def is_missing(value: object) -> bool:
     """Returns True for the values that pandas uses for null."""
     class_ = type(value)
     return class_.__name__ in ("NaTType", "NAType") and class_.__module__.startswith("pandas")
+
+
+def without_missing(values: list[Any]) -> list[Any]:
+    """Returns the values of a Series of objects of pandas, with None for what pandas has for null
+    there: ``NA``, and ``NaT`` and NaN of any library.
+
+    >>> import decimal
+    >>> without_missing(["a", float("nan"), decimal.Decimal("NaN"), None])
+    ['a', None, None, None]
+    """
+    return [None if is_missing(value) or _is_nan(value) else value for value in values]
+
+
+def _is_nan(value: Any) -> bool:
+    if isinstance(value, float) or type(value).__name__ in _WITH_NAN:
+        return bool(value != value)  # noqa: PLR0124 - NaN is known by that
+    return type(value).__name__ == "Decimal" and value.is_nan()
 
 
 def surrogate_of(error: UnicodeEncodeError) -> str:

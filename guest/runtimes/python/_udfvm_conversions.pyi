@@ -9,3 +9,4 @@ from udfvm.types.conversions import integer_range as integer_range
 from udfvm.types.conversions import is_missing as is_missing
 from udfvm.types.conversions import short as short
 from udfvm.types.conversions import surrogate_of as surrogate_of
+from udfvm.types.conversions import without_missing as without_missing

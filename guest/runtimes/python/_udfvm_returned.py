@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from _udfvm_conversions import Loss, Refused, is_missing, surrogate_of
+from _udfvm_conversions import Loss, Refused, is_missing, surrogate_of, without_missing
 from _udfvm_nested import type_name
 from _udfvm_nested_values import value_check
 from _udfvm_numpy_conversions import from_numpy, from_objects
@@ -79,12 +79,7 @@ def _from_series(series: Any, declared: pa.DataType) -> pa.Array | pa.ChunkedArr
     """Converts a Series, Index or array of pandas, which has NaN for nulls."""
     if str(series.dtype) != "object":
         return pa.array(series, from_pandas=True)
-    values = [None if _is_nan(value) else value for value in series.tolist()]
-    return column_of_values(values, declared)
-
-
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and value != value  # noqa: PLR0124
+    return column_of_values(without_missing(series.tolist()), declared)
 
 
 def column_of_values(values: list[Any], declared: pa.DataType) -> pa.Array:
