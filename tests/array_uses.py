@@ -147,17 +147,46 @@ def _lacks(use_name: str, type_: pa.DataType) -> bool:
     return str(type_) in LACKING.get(use_name, ())
 
 
+# Other libraries take the chunks of a column one by one, and have their cost by call.
+OF_COLUMNS = ("to_pandas", "parquet", "polars", "duckdb")
+
+
 def use(array: pa.Array, name: str, *, honest: bool = False) -> None:
     """Does everything with an array. Exceptions are an answer too, but for the values of an honest
     guest.
     """
-    for use_name, function in USES.items():
-        print(f"{name}: {use_name}", flush=True)
-        try:
-            function(array)
-        except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - a value may be none of that library's
-            if honest and not _lacks(use_name, array.type):
-                raise
+    for use_name in USES:
+        _is_used(array, use_name, name, honest and not _lacks(use_name, array.type))
+
+
+def use_many(arrays: dict[str, pa.Array]) -> None:
+    """Does everything with the arrays of these names, which are of one type: libraries get them as
+    the chunks of one column, or each by itself if they refuse one of its values. What a library
+    lacks as a type it refuses whatever the values are.
+    """
+    for use_name in USES:
+        type_ = next(iter(arrays.values())).type
+        if use_name in OF_COLUMNS and _lacks(use_name, type_):
+            continue
+        whole = pa.chunked_array(list(arrays.values()), type_)
+        if use_name in OF_COLUMNS and _is_used(whole, use_name, ", ".join(arrays)):
+            continue
+        for name, array in arrays.items():
+            _is_used(array, use_name, name)
+
+
+def _is_used(
+    array: pa.Array | pa.ChunkedArray, use_name: str, name: str, honest: bool = False
+) -> bool:
+    """Returns False for an exception; raises it if the values are those of an honest guest."""
+    print(f"{name}: {use_name}", flush=True)
+    try:
+        USES[use_name](array)
+    except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - a value may be none of that library's
+        if honest:
+            raise
+        return False
+    return True
 
 
 def contents(array: pa.Array) -> list[bytes | None]:

@@ -38,12 +38,14 @@ from typing import Any
 import apsw
 import numpy as np
 import pyarrow as pa
-from array_uses import contents, use
+from array_uses import contents, use, use_many
 from hostile_mutations import NUMBERS, TYPES, Mutations, tampered
 
 import udfvm
 from udfvm.errors import Error, ProtocolError
 from udfvm.protocol import OUTPUT_BASE, STATUS_OK, TYPE_ARROW, VECTOR_COMPLETE
+
+TOGETHER = 10  # mutations that libraries get at once
 
 
 def batches(index: int, first: int, last: int) -> int:
@@ -52,7 +54,7 @@ def batches(index: int, first: int, last: int) -> int:
     seen = [contents(array) for array in mutations.arrays.values()]
     for array in mutations.arrays.values():
         use(array, f"{array.type}, as it is", honest=True)
-    accepted = 0
+    accepted, others = 0, {}
     for number in range(first, last):
         rows, reply = mutations.make(number)
         try:
@@ -63,7 +65,12 @@ def batches(index: int, first: int, last: int) -> int:
         accepted += 1
         if (found := contents(array)) not in seen:
             seen.append(found)
-            use(array, f"{array.type}, mutation {number}")
+            others[f"{array.type}, mutation {number}"] = array
+        if len(others) == TOGETHER:
+            use_many(others)
+            others = {}
+    if others:
+        use_many(others)
     return accepted
 
 
