@@ -143,6 +143,15 @@ def test_types_that_csv_does_not_have(tmp_path: Path) -> None:
         assert f"is {column.type}, which CSV does not have: {way} it before, or leave" in text
 
 
+def test_values_that_parquet_does_not_have(tmp_path: Path) -> None:
+    late = pa.array([2**60], pa.timestamp("s"))  # Parquet has milliseconds
+    text = write(tmp_path / "made.parquet", late)
+    assert "Integer overflow" in text and text.endswith(
+        ": write .arrow, cast it before, or leave it out by keep="
+    )
+    assert not check_columns(tmp_path / "made.arrow", late)
+
+
 # ---- Dictionaries ----
 
 

@@ -123,6 +123,12 @@ def test_columns_that_nothing_reads_are_not_converted(name: str) -> None:
     assert "the source has" in text_of(udfvm.OptionError, FRAMES[name], columns="z", keep=[])
 
 
+def test_columns_that_have_one_name() -> None:
+    frame = pd.DataFrame([[1, 2]], columns=["x", "x"])
+    assert "several columns named 'x'" in text_of(udfvm.OptionError, frame)
+    assert "frame.set_axis(names, axis=1)" in text_of(udfvm.OptionError, frame, keep=[])
+
+
 # ---- What breaks while it is read ----
 
 
@@ -194,6 +200,9 @@ def test_the_exception_of_a_source_is_the_cause() -> None:
     with pytest.raises(udfvm.SourceError) as caught:
         inverse.map(batches_and_an_error())
     assert isinstance(caught.value.__cause__, LookupError)
+    panic = pl.exceptions.PanicException("at index 7")
+    text = text_of(udfvm.SourceError, Breaking(lambda: raising(panic)))
+    assert text.endswith("its source, a Breaking: PanicException: at index 7")
     with pytest.raises(KeyboardInterrupt):
         inverse.map(Breaking(lambda: raising(KeyboardInterrupt())))
 

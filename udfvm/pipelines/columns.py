@@ -106,7 +106,7 @@ class Parameters(NamedTuple):
                 if parameter.name not in self.defaults:
                     raise OptionError(
                         f"UDF {function!r}: map() finds no column for parameter"
-                        f" {parameter.name!r}: pass columns=; the source has {_names(schema)}"
+                        f" {parameter.name!r}: pass columns=; the source has {_names(schema.names)}"
                     )
                 found.append(None)
                 continue
@@ -144,14 +144,18 @@ def check_column(function: str, option: str, name: object, schema: pa.Schema) ->
     if not count:
         raise OptionError(
             f"UDF {function!r}: {option}= names {name!r}, and the source has no column of that"
-            f" name; it has {_names(schema)}"
+            f" name; it has {_names(schema.names)}"
         )
     if count > 1:
-        raise OptionError(
-            f"UDF {function!r}: the source has several columns named {name!r}, and map() cannot"
-            f" tell which one is meant: give them names of their own (table.rename_columns); it has"
-            f" {_names(schema)}"
-        )
+        raise several_columns(function, name, "table.rename_columns", schema.names)
+
+
+def several_columns(function: str, name: object, way: str, names: Sequence[str]) -> OptionError:
+    """Returns the error for a name that several columns of a source have. ``way`` gives others."""
+    return OptionError(
+        f"UDF {function!r}: the source has several columns named {name!r}, and map() cannot tell"
+        f" which one is meant: give them names of their own ({way}); it has {_names(names)}"
+    )
 
 
 def kept_columns(
@@ -219,6 +223,6 @@ def _empty(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([nulls(0, each.type) for each in schema], schema=schema)
 
 
-def _names(schema: pa.Schema) -> str:
-    names = ", ".join(repr(name) for name in schema.names[:_MAX_NAMES])
-    return f"{names}, ..." if len(schema.names) > _MAX_NAMES else names or "none"
+def _names(names: Sequence[str]) -> str:
+    listed = ", ".join(repr(name) for name in names[:_MAX_NAMES])
+    return f"{listed}, ..." if len(names) > _MAX_NAMES else listed or "none"

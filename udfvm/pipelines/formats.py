@@ -131,6 +131,23 @@ class Results:
                 columns[index] = self._with_one_dictionary(index, field, columns[index])
         return pa.Table.from_arrays(columns, schema=self.schema)
 
+    def why_not(self, table: pa.Table, error: pa.ArrowException) -> UnwritableError:
+        """Returns the error for rows, as they are written, that a writer failed at."""
+        reason = str(error).rstrip(".")
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            part = pa.Table.from_arrays([column], schema=pa.schema([table.schema.field(name)]))
+            try:
+                with self._format.writer(pa.BufferOutputStream(), part.schema) as writer:
+                    writer.write_table(part)
+            except pa.ArrowException:
+                way = "" if self._format is ARROW else "write .arrow, "
+                reason = (
+                    f"column {name!r} has values that {self._format.name} does not have"
+                    f" ({reason}): {way}cast it before, or leave it out by keep="
+                )
+                break
+        return UnwritableError(reason)
+
     def _check_order(self, index: int, name: str, column: pa.ChunkedArray) -> None:
         """Raises UnwritableError for ordered dictionaries with different values: a file has one."""
         for chunk in column.chunks:

@@ -111,7 +111,7 @@ class _File:
         try:
             with self._failing():
                 for group in groups:
-                    self._writer.write_table(self._results.of(group), _GROUP_ROWS)
+                    self._write_group(self._results.of(group))
                 self._writer.close()
                 self._file.close()
         except BaseException:
@@ -119,6 +119,12 @@ class _File:
                 self._writer.close()
             self._close()
             raise
+
+    def _write_group(self, group: pa.Table) -> None:
+        try:
+            self._writer.write_table(group, _GROUP_ROWS)
+        except pa.ArrowException as error:
+            raise self._results.why_not(group, error) from error
 
     def publish(self) -> None:
         """Gives the file its name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from udfvm.codec.pandas_columns import table_of
 from udfvm.codec.polars_columns import check_frame, is_mine
 from udfvm.codec.struct_columns import CAPSULES, imported
 from udfvm.errors import TypeMappingError
+from udfvm.pipelines.columns import several_columns
 from udfvm.pipelines.source_rows import Source, of_table
 
 #: Names of columns that may be read; None for all.
@@ -24,7 +26,8 @@ _IN_DEVICE: Final = "it is in the memory of a device: copy it to the processor's
 
 
 def of_pandas(function: str, source: Any, wanted: Wanted, *, with_index: bool) -> Source:
-    """Opens a DataFrame, or a Series as a frame of one column. Raises TypeMappingError.
+    """Opens a DataFrame, or a Series as a frame of one column. Raises TypeMappingError, and
+    OptionError for two columns of a name.
 
     ``with_index`` is False where the index is needed only if ``wanted`` names it.
     """
@@ -34,6 +37,10 @@ def of_pandas(function: str, source: Any, wanted: Wanted, *, with_index: bool) -
             raise _one_column(function, source, "series.to_frame('x')")
         frame = source.to_frame()
     names = [str(name) for name in frame.columns]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    twice = twice if wanted is None else [name for name in twice if name in wanted]
+    if twice:
+        raise several_columns(function, twice[0], "frame.set_axis(names, axis=1)", names)
     if not with_index and wanted is not None and wanted.isdisjoint(frame.index.names):
         frame = frame.reset_index(drop=True)
     opened = of_table(table_of(function, frame, wanted))

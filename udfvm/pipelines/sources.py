@@ -129,10 +129,13 @@ class _Reading:
             yield
         except (Error, MemoryError):
             raise
-        except Exception as error:
+        except BaseException as error:
+            # Panics of Rust, and so of polars, are no Exception.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             raise self._of(error) from error
 
-    def _of(self, error: Exception) -> SourceError:
+    def _of(self, error: BaseException) -> SourceError:
         number = getattr(error, "errno", None)
         if number:
             reason, filename = os.strerror(number), getattr(error, "filename", None)
