@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from udfvm.functions.native import from_c, from_elf
     from udfvm.functions.table import TableFunction, table_function
     from udfvm.functions.wasm import from_wasm
-    from udfvm.pipelines.progress import Progress
+    from udfvm.pipelines.progress import FailedRowsWarning, Progress
 
 __version__ = "0.1.0"
 
@@ -83,6 +83,7 @@ __all__ = [
     "CodeFileError",
     "CodeFileNotFoundError",
     "Error",
+    "FailedRowsWarning",
     "ForkedError",
     "Function",
     "GuestCrashError",
@@ -134,6 +135,7 @@ __all__ = [
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm"})
 _MODULES = {
     "AggregateFunction": "functions.aggregate",
+    "FailedRowsWarning": "pipelines.progress",
     "Progress": "pipelines.progress",
     "TableFunction": "functions.table",
     "aggregate": "functions.aggregate",

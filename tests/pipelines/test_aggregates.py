@@ -149,6 +149,7 @@ class kept:
         return self.sum
 
 
+@pytest.mark.filterwarnings("ignore::udfvm.FailedRowsWarning")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_rows_that_fail_are_left_out(threads: int) -> None:
     values = np.ones(20_000, int)
@@ -160,12 +161,14 @@ def test_rows_that_fail_are_left_out(threads: int) -> None:
         made = bound.map(table, on_error="skip", threads=threads, progress=told.append)
     assert made == 20_000 - 5
     assert (told[-1].rows, told[-1].failed) == (20_000, 5)
-    assert kept.map(pa.table({"x": [-1, -2]}), on_error="skip") == 0
+    with pytest.warns(udfvm.FailedRowsWarning, match="2 of 2 rows .* row 0: ValueError: negative"):
+        assert kept.map(pa.table({"x": [-1, -2]}), on_error="skip") == 0
 
 
 def test_a_row_that_never_ends_is_left_out() -> None:
     table = pa.table({"x": [1, 2, 7777, 3]})
-    assert kept.map(table, on_error="skip", timeout_per_row=0.1) == 6
+    with pytest.warns(udfvm.FailedRowsWarning, match="row 2: .*; raise timeout_per_row= if"):
+        assert kept.map(table, on_error="skip", timeout_per_row=0.1) == 6
     with pytest.raises(udfvm.CallTimeoutError, match="raise timeout_per_row= if") as caught:
         kept.map(table, timeout_per_row=0.1)
     assert caught.value.__notes__[-1] == "udfvm: in rows 0 to 3 of the input"

@@ -18,6 +18,8 @@ from pipeline_functions import (
 
 import udfvm
 
+pytestmark = pytest.mark.filterwarnings("ignore::udfvm.FailedRowsWarning")
+
 FAILING = {
     "raises": (inverse, 0),
     "raises for a batch": (doubled, 7),
@@ -41,8 +43,31 @@ def test_rows_that_fail_are_null_or_left_out(function: Any, value: int) -> None:
 
 def test_all_rows_fail() -> None:
     table = pa.table({"x": [0] * 600})
-    assert inverse.map(table, on_error="null")["inverse"].null_count == 600
-    assert inverse.map(table, on_error="skip").num_rows == 0
+    first = "the first: UDF 'inverse', row 0: ZeroDivisionError: division by zero$"
+    with pytest.warns(
+        udfvm.FailedRowsWarning, match=f"600 of 600 rows .* are null; {first}"
+    ) as told:
+        assert inverse.map(table, on_error="null")["inverse"].null_count == 600
+    assert [each.filename for each in told] == [__file__]
+    with pytest.warns(udfvm.FailedRowsWarning, match=f"600 of 600 rows .* left out; {first}"):
+        assert inverse.map(table, on_error="skip").num_rows == 0
+
+
+def test_progress_has_the_first_failure() -> None:
+    seen: list[udfvm.Progress] = []
+    table = table_with({20_000: 0, 3_000: 0, 29_999: 0})
+    with pytest.warns(udfvm.FailedRowsWarning, match=r"^UDF 'inverse': 3 of 30,?000 rows failed"):
+        inverse.map(table, on_error="skip", threads=2, progress=seen.append)
+    failure = seen[-1].failure
+    assert isinstance(failure, udfvm.UDFError)
+    assert (failure.row, failure.guest_type) == (3000, "ZeroDivisionError")
+    assert seen[0].failure is None or seen[0].failure is failure
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_failures_there_is_no_warning() -> None:
+    for on_error in ("raise", "null", "skip"):
+        assert inverse.map(numbers(100), on_error=on_error).num_rows == 100
 
 
 @pytest.mark.parametrize("row", [0, 15, 16, 20_000])

@@ -14,6 +14,8 @@ import udfvm.pipelines.progress
 
 TABLE = pa.table({"x": [1, 2, 0, 4]})
 
+pytestmark = pytest.mark.filterwarnings("ignore::udfvm.FailedRowsWarning")
+
 
 @udfvm.udf
 def inverse(x: int) -> float:

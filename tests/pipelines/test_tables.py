@@ -15,6 +15,8 @@ from pipeline_functions import upto
 import udfvm
 from udfvm.vmm import Cancellation
 
+pytestmark = pytest.mark.filterwarnings("ignore::udfvm.FailedRowsWarning")
+
 
 @udfvm.table_function(columns={"word": str, "at": int})
 def words(text: str, skip: int = 0) -> Iterator[tuple[str, int]]:
@@ -93,7 +95,8 @@ def test_rows_that_fail() -> None:
     with pytest.raises(udfvm.UDFError, match="row 1: ValueError: stopped") as caught:
         words.map(table)
     assert caught.value.row == 1
-    assert words.map(table, on_error="skip")["word"].to_pylist() == ["a", "c"]
+    with pytest.warns(udfvm.FailedRowsWarning, match="1 of 3 rows .* row 1: ValueError: stopped"):
+        assert words.map(table, on_error="skip")["word"].to_pylist() == ["a", "c"]
     with_null = words.map(table, on_error="null")
     assert with_null.to_pydict() == {
         "text": ["a", "b stop", "c"],

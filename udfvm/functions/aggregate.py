@@ -173,7 +173,7 @@ class AggregateFunction(Function):
                 Aggregated(self.name, begin, state_of, self.pool.size),
                 self._map_parameters(),
                 source,
-                AggregateOptions(columns, threads, progress, on_error),
+                AggregateOptions(columns, threads, progress, on_error, row_timeout),
                 size,
             )
 

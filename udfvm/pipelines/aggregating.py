@@ -16,7 +16,7 @@ from udfvm.checks import check_choice
 from udfvm.errors import CallError, OptionError, TypeMappingError
 from udfvm.pipelines.batches import BatchSize, cut
 from udfvm.pipelines.columns import Arguments, Columns, Parameters, sliced
-from udfvm.pipelines.failures import Part, call_rows, located
+from udfvm.pipelines.failures import Failure, Part, call_rows, deadline_of_rows, located
 from udfvm.pipelines.mapping import checked_threads, numbered
 from udfvm.pipelines.progress import Counter, display_of
 from udfvm.pipelines.sources import open_source
@@ -48,6 +48,7 @@ class AggregateOptions(NamedTuple):
     threads: int | None
     progress: Any
     on_error: OnErrorOfGroup
+    timeout_per_row: float | None
 
 
 class Aggregated(NamedTuple):
@@ -68,11 +69,14 @@ class Aggregated(NamedTuple):
 
 
 class _Done(NamedTuple):
-    """A part of the input: the states of its rows that did not fail, and where these are."""
+    """A part of the input: the states of its rows that did not fail, where these are, and how the
+    first other one failed.
+    """
 
     batch: pa.RecordBatch
     states: list[bytes | None]
     good: list[Part]
+    failure: Failure | None = None
 
     @property
     def failed(self) -> int:
@@ -101,12 +105,16 @@ def aggregate_source(
     opened = open_source(name, source, parameters.wanted(options.columns), with_index=False)
     found = parameters.among(options.columns, opened.schema)
     read = opened.read(list(dict.fromkeys(each for each in found.columns if each is not None)))
-    counter = Counter(display_of(options.progress, name), opened.rows)
+    counter = Counter(name, display_of(options.progress, name), opened.rows)
     group_of_parts = state_of is not None and (threads > 1 or skips)
 
-    def states(work: tuple[int, pa.RecordBatch]) -> _Done:
+    def state_of_rows(columns: Sequence[pa.Array]) -> bytes | None:
         assert state_of is not None
-        return _states(found, work, state_of, size, skips=skips)
+        with deadline_of_rows(options.timeout_per_row):
+            return state_of(columns)
+
+    def states(work: tuple[int, pa.RecordBatch]) -> _Done:
+        return _states(found, work, state_of_rows, size, skips=skips)
 
     def all_states(work: tuple[int, pa.RecordBatch]) -> Generator[_Done]:
         yield states(work)
@@ -115,13 +123,13 @@ def aggregate_source(
     try:
         with begin() as group:
             for work in works:
-                failed = 0
+                failed, failure = 0, None
                 if skips:
                     done = states(work)
-                    failed = done.failed
+                    failed, failure = done.failed, done.failure
                     work = (work[0], _good(done))  # noqa: PLW2901
                 fed = _fed(found, work, group, size)
-                counter.add(work[1].num_rows + failed, failed)
+                counter.add(work[1].num_rows + failed, failed, failure)
                 if fed and group_of_parts:
                     break  # the group has begun: the states of others can be merged into it
             if group_of_parts:
@@ -131,8 +139,10 @@ def aggregate_source(
                         for state in done.states:
                             if state is not None:
                                 group.merge(state)
-                        counter.add(done.batch.num_rows, done.failed)
-            return group.finish()
+                        counter.add(done.batch.num_rows, done.failed, done.failure)
+            value = group.finish()
+        counter.warn("were left out")
+        return value
     finally:
         counter.close()
 
@@ -182,6 +192,8 @@ def _states(
         if not isinstance(result, (CallError, TypeMappingError)):
             done.states.append(result)
             done.good.append(part)
+        elif done.failure is None:
+            done = done._replace(failure=located(result, first_row + part.start, 1))
     return done
 
 

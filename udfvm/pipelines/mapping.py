@@ -12,7 +12,7 @@ import pyarrow as pa
 from udfvm.checks import MIN_SECONDS, check_choice, check_count, check_seconds, options_of
 from udfvm.pipelines.batches import MAX_ROWS, TARGET, BatchSize, cut, taken
 from udfvm.pipelines.columns import Arguments, Columns, Parameters, kept_columns, listed_names
-from udfvm.pipelines.failures import OnError
+from udfvm.pipelines.failures import Failure, OnError
 from udfvm.pipelines.labels import index_columns, labels_of
 from udfvm.pipelines.progress import Counter, Progress, display_of
 from udfvm.pipelines.sinks import (
@@ -42,22 +42,25 @@ class Made(NamedTuple):
             batch's own rows.
         done: how many more rows of the batch nothing else will come of.
         failed: how many of these failed.
+        failure: the error of the first of them.
     """
 
     columns: list[pa.Array]
     rows: Sequence[int] | None
     done: int
-    failed: int
+    failed: int = 0
+    failure: Failure | None = None
 
 
 class Done(NamedTuple):
-    """Some of the result; how many rows of the input are done with it, and how many of these
-    failed.
+    """Some of the result; how many rows of the input are done with it, how many of these failed,
+    and how the first of them did.
     """
 
     batch: pa.RecordBatch
     rows: int
     failed: int
+    failure: Failure | None
 
 
 class Mapped(Protocol):
@@ -177,7 +180,7 @@ def map_source(
     if labels.column is not None:
         fields.insert(len(kept), labels.column)
     schema = pa.schema(fields, metadata=labels.schema_metadata())
-    counter = Counter(display_of(options.progress, function.name), opened.rows)
+    counter = Counter(function.name, display_of(options.progress, function.name), opened.rows)
 
     def work(numbered: tuple[int, pa.RecordBatch]) -> Generator[Done]:
         first_row, batch = numbered
@@ -196,12 +199,12 @@ def map_source(
                 of_source = [taken(column, part.rows) for column in of_source]
             of_source += labels.of_rows(first_row, batch.num_rows, part.rows)
             made = pa.RecordBatch.from_arrays([*of_source, *part.columns], schema=schema)
-            yield Done(made, part.done, part.failed)
+            yield Done(made, part.done, part.failed, part.failure)
         if not failed:
             size.measured(batch.num_rows, seconds)
 
     names = list(dict.fromkeys([*kept, *(name for name in found.columns if name is not None)]))
-    batches = _results(opened, names, size, work, threads, counter)
+    batches = _results(opened, names, size, work, threads, counter, options.on_error)
     delivered = _delivered(function.name, options.output, schema, batches, counter)
     return labels.of_table(delivered) if isinstance(delivered, pa.Table) else delivered
 
@@ -213,13 +216,15 @@ def _results(
     work: Callable[[tuple[int, pa.RecordBatch]], Generator[Done]],
     threads: int,
     counter: Counter,
+    on_error: OnError,
 ) -> Batches:
     results = in_order(numbered(cut(source.read(names), size)), work, threads, counter.look)
     try:
         for done in results:
-            counter.add(done.rows, done.failed)
+            counter.add(done.rows, done.failed, done.failure)
             if done.batch.num_rows:
                 yield done.batch
+        counter.warn("are null" if on_error == "null" else "were left out")
     finally:
         results.close()
         counter.close()

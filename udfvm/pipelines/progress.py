@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, Final, Protocol
 
 from udfvm.checks import shown
-from udfvm.errors import OptionError
+from udfvm.errors import CallError, OptionError, TypeMappingError
+from udfvm.texts import counted
 from udfvm.tuples import NamedTuple
 
 _INTERVAL: Final = 0.1  # seconds between two changes of what is shown
@@ -23,6 +26,7 @@ class Progress(NamedTuple):
         batches: batches that are done.
         failed: rows that failed.
         seconds: time since the pipeline began.
+        failure: the error of the first row that failed; None if none did.
 
     >>> Progress(rows=500, total=1000, batches=2, failed=0, seconds=0.5).rate
     1000.0
@@ -33,6 +37,7 @@ class Progress(NamedTuple):
     batches: int
     failed: int
     seconds: float
+    failure: CallError | TypeMappingError | None = None
 
     @property
     def rate(self) -> float:
@@ -42,6 +47,23 @@ class Progress(NamedTuple):
         0.0
         """
         return self.rows / self.seconds if self.seconds else 0.0
+
+
+class FailedRowsWarning(UserWarning):
+    """Rows of ``map`` failed, and are null or left out, as ``on_error=`` says.
+
+    It comes once, at the end, with the first error.
+
+    >>> import warnings
+    >>> import pyarrow as pa
+    >>> @udfvm.udf
+    ... def inverse(x: int) -> float:
+    ...     return 1 / x
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     made = inverse.map(pa.table({"x": [1, 0]}), on_error="skip")
+    >>> print(caught[0].message)
+    UDF 'inverse': 1 of 2 rows failed and were left out; the first: UDF 'inverse', row 1: ...
+    """
 
 
 class Display(Protocol):
@@ -57,16 +79,21 @@ class Display(Protocol):
 class Counter:
     """Counts what is done, and has it shown a few times a second."""
 
-    def __init__(self, display: Display | None, total: int | None) -> None:
+    def __init__(self, function: str, display: Display | None, total: int | None) -> None:
+        self._function = function
         self._display = display
         self._total = total
         self._started = self._shown = time.monotonic()
         self.rows = self.batches = self.failed = 0
+        self.failure: CallError | TypeMappingError | None = None
 
-    def add(self, rows: int, failed: int) -> None:
-        """Counts a batch."""
+    def add(
+        self, rows: int, failed: int, failure: CallError | TypeMappingError | None = None
+    ) -> None:
+        """Counts a batch. ``failure`` is that of its first row that failed."""
         self.rows += rows
         self.failed += failed
+        self.failure = self.failure or failure
         self.batches += 1
         self.look()
 
@@ -78,7 +105,19 @@ class Counter:
     def progress(self) -> Progress:
         """Returns how far it is."""
         seconds = time.monotonic() - self._started
-        return Progress(self.rows, self._total, self.batches, self.failed, seconds)
+        return Progress(self.rows, self._total, self.batches, self.failed, seconds, self.failure)
+
+    def warn(self, became: str) -> None:
+        """Warns at the end of rows that failed, and says what became of them."""
+        if not self.failed:
+            return
+        first = str(self.failure).partition("\n")[0]
+        warnings.warn(
+            f"UDF {self._function!r}: {self.failed:,} of {counted(self.rows, 'row')} failed and"
+            f" {became}; the first: {first}",
+            FailedRowsWarning,
+            stacklevel=_frames_of_package() + 1,
+        )
 
     def close(self) -> None:
         """Shows how far it came."""
@@ -97,6 +136,15 @@ class Counter:
             self._display = None  # what failed, or was interrupted, is not called again
             display.close()
             raise
+
+
+def _frames_of_package() -> int:
+    """Returns how many frames of this package called this function, one within the other."""
+    frame: FrameType | None = sys._getframe(1)
+    count = 0
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("udfvm."):
+        frame, count = frame.f_back, count + 1
+    return count
 
 
 class _Callback:

@@ -12,7 +12,7 @@ from udfvm.codec.any_columns import concatenated, nulls
 from udfvm.codec.containers import Container
 from udfvm.errors import CallError, OutputLimitError, TypeMappingError
 from udfvm.pipelines.columns import Arguments, sliced
-from udfvm.pipelines.failures import OnError, call_rows, deadline_of_rows, located
+from udfvm.pipelines.failures import Failure, OnError, call_rows, deadline_of_rows, located
 from udfvm.pipelines.mapping import Made, nanoseconds
 
 
@@ -40,7 +40,7 @@ class ScalarMapping:
         """Calls the function with the rows of a batch (see ``mapping.Mapped``)."""
         given, rows = arguments.of(batch), batch.num_rows
         if on_error != "raise":
-            yield self._without_failures(given, rows, on_error)
+            yield self._without_failures(given, rows, first_row, on_error)
             return
         try:
             column = self._call(given, rows)
@@ -50,7 +50,7 @@ class ScalarMapping:
             column = self._in_parts(given, rows, first_row)
         except (CallError, TypeMappingError) as error:
             raise located(error, first_row, rows) from None
-        yield Made([column], None, rows, 0)
+        yield Made([column], None, rows)
 
     def _in_parts(self, given: Sequence[Any], rows: int, first_row: int) -> pa.Array:
         """Calls with rows whose result is too large for one call."""
@@ -65,25 +65,30 @@ class ScalarMapping:
             parts.append(result)
         return concatenated(parts, self.fields[0].type)
 
-    def _without_failures(self, given: Sequence[Any], rows: int, on_error: OnError) -> Made:
+    def _without_failures(
+        self, given: Sequence[Any], rows: int, first_row: int, on_error: OnError
+    ) -> Made:
         def call(start: int, count: int) -> pa.Array:
             return self._call(sliced(given, start, count), count)
 
         type_ = self.fields[0].type
         parts: list[pa.Array] = []
         good: list[bool] = []
+        failure: Failure | None = None
         for part, result in call_rows(rows, call):
             failed = isinstance(result, (CallError, TypeMappingError))
             good += [not failed] * part.rows
             if not failed:
                 parts.append(result)
-            elif on_error == "null":
+                continue
+            failure = failure or located(result, first_row + part.start, 1)
+            if on_error == "null":
                 parts.append(nulls(1, type_))
         column = concatenated(parts, type_)
         count = good.count(False)
         if on_error == "null" or not count:
-            return Made([column], None, rows, count)
-        return Made([column], [row for row, each in enumerate(good) if each], rows, count)
+            return Made([column], None, rows, count, failure)
+        return Made([column], [row for row, each in enumerate(good) if each], rows, count, failure)
 
     def _call(self, given: Sequence[Any], rows: int) -> pa.Array:
         calls = self._calls

@@ -18,7 +18,7 @@ from udfvm.codec.sizes import size_of_rows
 from udfvm.errors import CallError, OutputLimitError, TypeMappingError
 from udfvm.pipelines.batches import MAX_BYTES, MAX_ROWS
 from udfvm.pipelines.columns import Arguments
-from udfvm.pipelines.failures import OnError, located
+from udfvm.pipelines.failures import Failure, OnError, located
 from udfvm.pipelines.mapping import Made
 from udfvm.types.unions import null_count
 
@@ -112,24 +112,27 @@ class TableMapping:
         """Calls the function with one row after the other. Returns ``end``."""
         held = _Held()
         done = failed = 0
+        failure: Failure | None = None
         for row in range(start, end):
             before = held.mark()
             try:
                 for made in self._of_row(rows, row):
                     held.add([row] * made.num_rows, made)
                     if held.is_full:
-                        yield self._made(held.take(), done, failed)
+                        yield self._made(held.take(), done, failed, failure)
                         done = failed = 0
                         before = held.mark()
             except (CallError, TypeMappingError) as error:
+                found = located(error, rows.first + row, 1)
                 if rows.on_error == "raise":
-                    raise located(error, rows.first + row, 1) from None
+                    raise found from None
+                failure = failure or found
                 held.drop_from(before)
                 if rows.on_error == "null":
                     held.add([row], self._nulls())
                 failed += 1
             done += 1
-        yield self._made(held.take(), done, failed)
+        yield self._made(held.take(), done, failed, failure)
         return end
 
     def _of_row(self, rows: _Rows, row: int) -> Iterator[pa.RecordBatch]:
@@ -160,12 +163,14 @@ class TableMapping:
                     raise OutputLimitError.of_bytes(size, self._max_output, self.name, source)
             yield sources, made
 
-    def _made(self, held: _Held, done: int = 0, failed: int = 0) -> Made:
+    def _made(
+        self, held: _Held, done: int = 0, failed: int = 0, failure: Failure | None = None
+    ) -> Made:
         columns = [
             concatenated([each.column(index) for each in held.parts], field.type)
             for index, field in enumerate(self.fields)
         ]
-        return Made(columns, held.sources, done, failed)
+        return Made(columns, held.sources, done, failed, failure)
 
     def _nulls(self) -> pa.RecordBatch:
         columns = [nulls(1, field.type) for field in self.fields]
