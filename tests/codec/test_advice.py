@@ -118,8 +118,8 @@ WRONG: list[tuple[Any, Callable[[], Any], str]] = [
     (
         "double",
         lambda: np.array([1j]),
-        "got a numpy array of complex128, which Arrow has no type for: cast it first: .real and"
-        " .imag, as two columns",
+        "got a numpy array of complex128, which Arrow has no type for: cast it first: array.real"
+        " and array.imag, as two columns",
     ),
     (
         "double",
@@ -130,37 +130,37 @@ WRONG: list[tuple[Any, Callable[[], Any], str]] = [
     (
         POINT,
         lambda: structs(("x", pa.string()), ("tags", pa.list_(pa.string()))),
-        "> (field 'x' is string, not double); cast it first if that is meant",
+        "> (field 'x' is string, not double)",
     ),
     (
         POINT,
         lambda: structs(("x", pa.float64()), ("tags", pa.list_(pa.int64()))),
-        "> (an item of field 'tags' is int64, not string); cast it first if that is meant",
+        "> (an item of field 'tags' is int64, not string)",
     ),
     (
         POINT,
         lambda: structs(("x", pa.float64())),
-        "> (it has no field 'tags'); cast it first if that is meant",
+        "> (it has no field 'tags')",
     ),
     (
         POINT,
         lambda: structs(*((each.name, each.type) for each in POINT), ("y", pa.int64())),
-        "> (it has a field 'y', which is not declared); cast it first if that is meant",
+        "> (it has a field 'y', which is not declared)",
     ),
     (
         POINT,
         lambda: structs(*reversed([(each.name, each.type) for each in POINT])),
-        "> (it has its fields in another order than x, tags); cast it first if that is meant",
+        "> (it has its fields in another order than x, tags)",
     ),
     (
         pa.list_(POINT),
         lambda: pa.nulls(1, pa.list_(pa.struct([("x", pa.float64())]))),
-        "> (an item has no field 'tags'); cast it first if that is meant",
+        "> (an item has no field 'tags')",
     ),
     (
         pa.map_(pa.string(), pa.int64()),
         lambda: pa.nulls(1, pa.map_(pa.string(), pa.string())),
-        "> (a value is string, not int64); cast it first if that is meant",
+        "> (a value is string, not int64)",
     ),
     (
         POINT,
@@ -171,14 +171,12 @@ WRONG: list[tuple[Any, Callable[[], Any], str]] = [
     (
         "int64",
         lambda: pa.array(["a"]),
-        "got an array of string; cast it first if that is meant: array.cast('int64') of pyarrow, or"
-        " series.astype(...) of pandas",
+        "got an array of string; cast it first if that is meant: array.cast('int64')",
     ),
     (
         "uint8",
         lambda: np.array([1.0, np.nan]),
-        "got an array of double; cast it first if that is meant: array.cast('uint8') of pyarrow, or"
-        " series.astype('UInt8') of pandas, which keeps missing values",
+        "got an array of double; cast it first if that is meant: array.astype('uint8')",
     ),
     (
         "list<int64>",
@@ -195,8 +193,7 @@ WRONG: list[tuple[Any, Callable[[], Any], str]] = [
     (
         "date32[day]",
         lambda: pa.array([None], pa.timestamp("us")),
-        "got an array of timestamp[us]; cast it first if that is meant: array.cast('date32[day]')"
-        " of pyarrow, or series.dt.date of pandas",
+        "got an array of timestamp[us]; cast it first if that is meant: array.cast('date32[day]')",
     ),
     (
         POINT,
@@ -208,7 +205,7 @@ WRONG: list[tuple[Any, Callable[[], Any], str]] = [
     (
         "int8",
         lambda: pa.array([1, 300]),
-        "is 300, which cannot be int8 without loss: Integer value 300 not in range: -128 to 127",
+        "is 300, which cannot be int8 without loss: its range is -128 to 127",
     ),
 ]
 

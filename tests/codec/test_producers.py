@@ -35,7 +35,7 @@ def described(x: int) -> dict:
     ("given", "found"),
     [
         (pd.Series(pd.period_range("2020", periods=2, freq="M")), "dtype period[M], which"),
-        (pd.period_range("2020", periods=2, freq="M"), "to_timestamp"),
+        (pd.period_range("2020", periods=2, freq="M"), "pyarrow.array(index).type"),
         (pd.Series(pd.interval_range(0, 2)), "series.array.left"),
         (pd.Series([0, 1], dtype="Sparse[int64]"), "Sparse[int64, 0], which Arrow has no counter"),
         (pd.Series([1j]), "complex128, which Arrow has no counterpart for: pass its parts"),
@@ -51,13 +51,13 @@ def described(x: int) -> dict:
         (np.ones((2, 2)), "2 dimensions"),
         (
             np.array([1j]),
-            "numpy array of complex128, which Arrow has no type for: cast it first: .rea",
+            "numpy array of complex128, which Arrow has no type for: cast it first: arra",
         ),
         (
             np.array(["2024"], "M8[Y]"),
-            "datetime64[Y], which Arrow has no type for: cast it first: .astype('datetime64[s]')",
+            "Y], which Arrow has no type for: cast it first: array.astype('datetime64[s]')",
         ),
-        (np.array([1, 2], np.longdouble), "cast it first: .astype('float64')"),
+        (np.array([1, 2], np.longdouble), "cast it first: array.astype('float64')"),
         (pd.DataFrame({"a": [1], "b": [2]}), "pandas DataFrame of 2 columns: pass one of them"),
         (pl.DataFrame({"a": [1], "b": [2]}), "polars DataFrame of 2 columns: pass one of them"),
         (pa.table({"a": [1], "b": [2]}), "a Table of 2 columns: pass one of them, such as 'a'"),

@@ -48,6 +48,21 @@ class Largest:
         return self.found
 
 
+def test_what_a_form_has_not() -> None:
+    for function, text in ((Largest, "have no aggregates: call"), (table, "for each row: call")):
+        assert not hasattr(function, "expr")
+        with pytest.raises(AttributeError, match=f"no attribute 'expr', because .*{text}"):
+            function.expr("x")
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        scalar.nothing  # noqa: B018
+
+
+def test_an_aggregate_wants_columns() -> None:
+    for given, found in (([1.0], "list"), (1.0, "float"), (range(2), "range")):
+        with pytest.raises(udfvm.TypeMappingError, match=f"got {found}: pass at least one column"):
+            Largest(given)
+
+
 @pytest.mark.parametrize(
     ("function", "signature"),
     [

@@ -13,6 +13,7 @@ from udfvm.codec.casts import cast_argument
 from udfvm.codec.containers import Container, container_of
 from udfvm.codec.numpy_columns import numpy_column
 from udfvm.codec.python_dates import check_python_dates
+from udfvm.codec.remedies import refuse_others
 from udfvm.codec.scalars import refuse_collection, scalar_of
 from udfvm.errors import TypeMappingError
 
@@ -64,5 +65,7 @@ def _column(
         refuse_collection(function, parameter, argument)
         return pa.repeat(scalar_of(function, parameter, argument), rows)
     if container is Container.NUMPY:
-        argument = numpy_column(function, parameter, argument)
+        column = numpy_column(function, parameter, argument)
+        refuse_others(function, parameter, column.type, argument)
+        return cast_argument(function, parameter, column)
     return cast_argument(function, parameter, argument)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from udfvm.codec.any_columns import nulls
-from udfvm.codec.argument_errors import MASKED, argument_error, wrong_type
+from udfvm.codec.argument_errors import argument_error, wrong_type
+from udfvm.codec.remedies import remedy_of
 from udfvm.types.array_conversions import convert
-from udfvm.types.arrow_types import Kind
 from udfvm.types.conversions import Loss, Refused
 from udfvm.types.nested_conversions import difference
 from udfvm.types.numpy_conversions import from_numpy
@@ -18,7 +18,7 @@ from udfvm.types.unions import is_hollow
 if TYPE_CHECKING:
     import numpy as np
 
-    from udfvm.types.arrow_types import Parameter, Type
+    from udfvm.types.arrow_types import Parameter
 
 
 def cast_argument(function: str, parameter: Parameter, array: Any) -> Any:
@@ -45,38 +45,15 @@ def _cast_chunk(function: str, parameter: Parameter, array: pa.Array, first_row:
             array = convert(array, parameter.type.as_declared_decoded)
         return convert(array, parameter.type.arrow)
     except Refused:
-        raise wrong_type(
-            function,
-            parameter,
-            f"an array of {array.type}{difference(array.type, parameter.type.arrow)};"
-            f" {_how(array.type, parameter.type)}",
-        ) from None
+        where = difference(array.type, parameter.type.arrow)
+        remedy = remedy_of(array.type, parameter.type, array)
+        found = f"an array of {array.type}{where}"
+        raise wrong_type(function, parameter, f"{found}; {remedy}" if remedy else found) from None
     except Loss as loss:
         row = None if loss.row is None else first_row + loss.row
         raise argument_error(function, parameter, f"is {loss}", row) from None
     except (pa.ArrowException, NotImplementedError) as error:
         raise wrong_type(function, parameter, f"an array of {array.type}: {error}") from error
-
-
-def _how(found: pa.DataType, declared: Type) -> str:
-    """Returns what casts an array: in general terms for types that pyarrow's casts do not know by
-    name.
-    """
-    if declared.kind is Kind.LIST and not pa.types.is_nested(found):
-        return "an array is a column, with a value for each row: pass array.tolist() for one list"
-    meant = "cast it first if that is meant"
-    try:
-        pa.nulls(0).cast(str(declared.arrow))
-    except (pa.ArrowException, ValueError):
-        return meant
-    if pa.types.is_timestamp(found) and pa.types.is_date(declared.arrow):
-        other = "series.dt.date of pandas"
-    elif pa.types.is_floating(found) and declared.kind in (Kind.INT, Kind.BOOL):
-        masked = MASKED[declared.name]
-        other = f"series.astype({masked!r}) of pandas, which keeps missing values"
-    else:
-        other = "series.astype(...) of pandas"
-    return f"{meant}: array.cast({str(declared.arrow)!r}) of pyarrow, or {other}"
 
 
 def arrow_array(

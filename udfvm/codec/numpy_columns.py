@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from udfvm.codec.argument_errors import argument_error, wrong_type
 from udfvm.codec.casts import arrow_array, cast_argument
+from udfvm.codec.remedies import refuse_others
 from udfvm.codec.scalars import scalar_of
 from udfvm.errors import TypeMappingError
 from udfvm.types.arrow_types import named
@@ -86,9 +87,9 @@ def _struct_column(
     for field in fields:
         inner = parameter._replace(type=named(type_name(field.type)))
         try:
-            column = cast_argument(
-                function, inner, numpy_column(function, inner, values[field.name])
-            )
+            column = numpy_column(function, inner, values[field.name])
+            refuse_others(function, inner, column.type, values, f"array[{field.name!r}]")
+            column = cast_argument(function, inner, column)
         except TypeMappingError as error:
             raise argument_error(
                 function, parameter, f"has a field {field.name!r} that {error.reason}", error.row

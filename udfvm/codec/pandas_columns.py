@@ -18,6 +18,7 @@ from udfvm.codec.casts import cast_argument
 from udfvm.codec.containers import Container, to_numpy
 from udfvm.codec.numpy_columns import column_of_objects
 from udfvm.codec.python_values import python_values
+from udfvm.codec.remedies import refuse_others
 from udfvm.codec.struct_columns import chosen_columns, too_many
 from udfvm.errors import TypeMappingError
 from udfvm.types.array_conversions import convert
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
 
 # What to pass in place of a dtype that has no counterpart in Arrow.
 _ADVICE: Final = {
-    "PeriodDtype": "its timestamps: series.dt.to_timestamp()",
-    "IntervalDtype": "its ends, as two arguments: series.array.left and series.array.right",
-    "SparseDtype": "series.sparse.to_dense()",
-    "complex": "its parts, as two arguments: series.to_numpy().real and series.to_numpy().imag",
+    "PeriodDtype": "{0} to a parameter that is declared pyarrow.array({0}).type",
+    "IntervalDtype": "its ends, as two arguments: {0}.array.left and {0}.array.right",
+    "SparseDtype": "numpy.asarray({0})",
+    "complex": "its parts, as two arguments: {0}.to_numpy().real and {0}.to_numpy().imag",
 }
 
 
@@ -74,7 +75,7 @@ def column(function: str, parameter: Parameter, value: Any) -> Any:
     if hasattr(dtype, "char"):  # one of numpy's
         return _of_numpy(function, parameter, series)
     if type(dtype).__name__ in _ADVICE:
-        _check_declared(function, parameter, dtype)
+        _check_declared(function, parameter, value)
     try:
         return pa.array(series)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
@@ -82,17 +83,32 @@ def column(function: str, parameter: Parameter, value: Any) -> Any:
         raise _without_counterpart(function, parameter, dtype, advice) from error
 
 
-def _check_declared(function: str, parameter: Parameter, dtype: Any) -> None:
+def _check_declared(function: str, parameter: Parameter, value: Any) -> None:
     """Raises TypeMappingError for periods, intervals and sparse values, unless the parameter is
     declared as the extension type of the dtype.
     """
-    exact = parameter.type.exact
+    dtype, exact = value.dtype, parameter.type.exact
     wanted = exact.to_pandas_dtype() if exact is not None and _is_of_pandas(exact) else None
     if wanted is None:
-        raise _without_counterpart(function, parameter, dtype, _ADVICE[type(dtype).__name__])
+        raise _without_counterpart(function, parameter, dtype, _advice(parameter, value))
     if dtype != wanted:
         found = f"pandas dtype {dtype}: pass series.astype({str(wanted)!r})"
         raise wrong_type(function, parameter, found)
+
+
+def _advice(parameter: Parameter, value: Any) -> str:
+    """Returns what to pass in place of periods, intervals and sparse values."""
+    is_index = type(value).__name__.endswith("Index")
+    is_series = type(value).__name__ == "Series"
+    word = "index" if is_index else "series" if is_series else "pandas.Series(array)"
+    name, kind = type(value.dtype).__name__, parameter.type.kind
+    if name == "PeriodDtype" and kind is Kind.TEXT:
+        return f"{word}.astype(str)"
+    if name == "PeriodDtype" and kind in (Kind.DATE, Kind.DATETIME):
+        times = f"{word}.to_timestamp()" if is_index else f"{word}.dt.to_timestamp()"
+        days = f"pandas.Series({times}).dt.date" if is_index else f"{times}.dt.date"
+        return days if kind is Kind.DATE else times
+    return _ADVICE[name].format(word)
 
 
 def _with_null_fields(array: Any) -> Any:
@@ -123,7 +139,9 @@ def _of_numpy(function: str, parameter: Parameter, series: Any) -> Any:
     values = series.to_numpy()
     kind = values.dtype.kind
     if kind == "c":
-        raise _without_counterpart(function, parameter, values.dtype, _ADVICE["complex"])
+        raise _without_counterpart(
+            function, parameter, values.dtype, _ADVICE["complex"].format("series")
+        )
     if kind == "O":
         return column_of_objects(function, parameter, without_missing(values.tolist()))
     if kind == "f" and parameter.type.kind in (Kind.INT, Kind.BOOL):
@@ -150,7 +168,9 @@ def _column_in_frame(function: str, parameter: Parameter, frame: Any) -> Any:
         if len(names) == 1:
             return column(function, parameter, frame.iloc[:, 0])
         raise too_many(function, parameter, names, "pandas DataFrame")
-    chosen = chosen_columns(function, parameter, names, "pandas DataFrame")
+    is_leaf = not any(each.kind == "O" for each in frame.dtypes)  # others hold no dictionaries
+    may_be_only = not (is_leaf and parameter.type.kind is Kind.STRUCT)
+    chosen = chosen_columns(function, parameter, names, "pandas DataFrame", may_be_only=may_be_only)
     if isinstance(chosen, str):
         return column(function, parameter, frame[chosen])
     fields, columns = list(parameter.type.arrow), []
@@ -160,6 +180,8 @@ def _column_in_frame(function: str, parameter: Parameter, frame: Any) -> Any:
             made = column(function, inner, frame[field.name])
             if not isinstance(made, (pa.Array, pa.ChunkedArray)):
                 made = pa.array(made)
+            given = frame[field.name]
+            refuse_others(function, inner, made.type, given, f"frame[{field.name!r}]")
             made = cast_argument(function, inner, made)
         except TypeMappingError as error:
             reason = f"has a column {field.name!r} that {error.reason}"
@@ -193,7 +215,11 @@ def _what_is_wrong(frame: Any, error: Exception) -> str:
             continue
         found = f"column {name!r} of the source of map(), of pandas dtype {dtype}, cannot be read"
         advice = _ADVICE.get(type(dtype).__name__ if dtype.kind != "c" else "complex")
-        pass_ = f"pass {advice}" if advice else f"convert it, as frame[{name!r}].astype(str) does"
+        pass_ = (
+            f"pass {advice.format(f'frame[{name!r}]')}"
+            if advice
+            else f"convert it, as frame[{name!r}].astype(str) does"
+        )
         return f"{found} as an Arrow array: {reason}: {pass_}, or leave it out by keep="
     for level in range(frame.index.nlevels):
         reason = _why_no_array(frame.index.get_level_values(level).to_series())

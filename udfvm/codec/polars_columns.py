@@ -12,6 +12,7 @@ from udfvm.codec.argument_errors import wrong_type
 from udfvm.codec.containers import Container
 from udfvm.codec.struct_columns import chosen_columns, imported
 from udfvm.errors import TypeMappingError
+from udfvm.types.arrow_types import Kind
 from udfvm.types.polars_types import BROKEN, for_polars, is_broken, is_lacking
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ def column(function: str, parameter: Parameter, value: Any) -> pa.ChunkedArray:
     TypeMappingError.
     """
     if hasattr(value, "to_struct"):  # a DataFrame
-        chosen = chosen_columns(function, parameter, value.columns, "polars DataFrame")
+        is_leaf = not any(dtype.is_nested() for dtype in value.dtypes)
+        may_be_only = not (is_leaf and parameter.type.kind is Kind.STRUCT)
+        chosen = chosen_columns(
+            function, parameter, value.columns, "polars DataFrame", may_be_only=may_be_only
+        )
         value = value[chosen] if isinstance(chosen, str) else value.select(chosen).to_struct("")
     if _holds_objects(value.dtype):
         raise _without_counterpart(function, parameter, value)

@@ -23,6 +23,7 @@ from udfvm.codec.argument_errors import wrong_type
 from udfvm.codec.buffers import buffer_column
 from udfvm.codec.containers import Container, container_of, to_masked
 from udfvm.codec.numpy_columns import numpy_column
+from udfvm.codec.remedies import refuse_others
 from udfvm.codec.struct_columns import CAPSULES, column_in_structs, column_in_table, imported
 from udfvm.tuples import NamedTuple
 
@@ -76,6 +77,8 @@ def taken(
             given[index] = _arrow_column(function, parameter, argument)
             is_table = isinstance(argument, pa.Table)
             containers.add(Container.CHUNKED if is_table else Container.ARRAY)
+        if given[index] is not argument:
+            refuse_others(function, parameter, _type_of(given[index]), argument)
     if of_pandas:
         return Taken(given, *pandas_columns.giving_back(function, of_pandas, json=json))
     if of_polars:
@@ -86,6 +89,12 @@ def taken(
     if masked and not json:
         return Taken(given, Container.ARRAY, lambda result: to_masked(function, result))
     return Taken(given, Container.NUMPY, _as_it_is)
+
+
+def _type_of(column: Any) -> pa.DataType:
+    """Returns the type of an array of pyarrow, or of numbers of numpy."""
+    is_arrow = isinstance(column, (pa.Array, pa.ChunkedArray))
+    return column.type if is_arrow else pa.from_numpy_dtype(column.dtype)
 
 
 def _as_it_is(result: Any) -> Any:

@@ -15,6 +15,7 @@ from udfvm.codec.argument_errors import argument_error, wrong_type
 from udfvm.codec.casts import arrow_array, cast_argument
 from udfvm.codec.containers import Container, container_of
 from udfvm.codec.python_dates import check_python_dates
+from udfvm.codec.remedies import refuse_others
 from udfvm.codec.value_codecs import check_value, is_python_value
 from udfvm.errors import CallError, TypeMappingError
 from udfvm.types.arrow_types import Kind, named
@@ -81,12 +82,14 @@ def scalar_of(function: str, parameter: Parameter, value: Any) -> pa.Scalar:
         except pa.ArrowNotImplementedError:  # of dictionaries and runs of extension types
             held = value.value if hasattr(value, "value") else value.as_py()
             return scalar_of(function, parameter, held)
+        refuse_others(function, parameter, array.type, value)
         return _cast_value(function, parameter, array)
     value = _python_scalar(value)
     if value is None or _is_null(parameter, value):
         return pa.nulls(1, declared)[0] if parameter.type.is_nested else pa.scalar(None, declared)
     if _is_numpy_time(value):
         array = arrow_array(function, parameter, value.reshape(1))
+        refuse_others(function, parameter, array.type, value)
         return _cast_value(function, parameter, array)
     if parameter.type.is_nested:
         return _nested_scalar(function, parameter, value)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from udfvm.codec.argument_errors import wrong_type
+from udfvm.codec.remedies import plain
 from udfvm.errors import TypeMappingError
 from udfvm.texts import listed
 from udfvm.types.arrow_types import Kind
@@ -26,24 +27,36 @@ def column_in_table(
     calls the table. Raises TypeMappingError where it has several columns, and the parameter is no
     struct of them.
     """
-    chosen = chosen_columns(function, parameter, table.column_names, found)
+    names, types = table.column_names, table.schema.types
+    may_be_only = parameter.type.kind is not Kind.STRUCT or not all(map(_is_leaf, types))
+    chosen = chosen_columns(function, parameter, names, found, may_be_only=may_be_only)
     if isinstance(chosen, str):
         return table.column(0)
     return table.select(chosen).to_struct_array()
 
 
+def _is_leaf(type_: pa.DataType) -> bool:
+    """Whether a column cannot be the structs themselves."""
+    return not (pa.types.is_nested(plain(type_)) or pa.types.is_null(plain(type_)))
+
+
 def chosen_columns(
-    function: str, parameter: Parameter, names: Sequence[str], found: str
+    function: str,
+    parameter: Parameter,
+    names: Sequence[str],
+    found: str,
+    *,
+    may_be_only: bool = True,
 ) -> str | list[str]:
     """Returns the columns of a table that make the structs of a parameter, in order; or the name of
-    its only column. Raises TypeMappingError.
+    its only column, where ``may_be_only``. Raises TypeMappingError.
     """
     if parameter.type.kind is Kind.STRUCT:
         type_ = parameter.type.arrow
         fields = [type_.field(index).name for index in range(type_.num_fields)]
         if sorted(fields) == sorted(names):
             return fields
-    if len(names) == 1:
+    if len(names) == 1 and may_be_only:
         return names[0]
     raise too_many(function, parameter, names, found)
 

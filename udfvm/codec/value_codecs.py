@@ -22,6 +22,7 @@ from udfvm.codec.text_codecs import (
 )
 from udfvm.layouts import INTEGER, REAL
 from udfvm.static_typing import Any, Final
+from udfvm.texts import counted
 from udfvm.types.arrow_types import JSON, Kind, Parameter, RowType, Type
 
 #: Classes whose instances, and None, are looked at by encoders alone: nothing else stands for null
@@ -161,7 +162,9 @@ def _encode_bytes(function: str, parameter: Parameter, value: object) -> bytes:
     data, size = bytes(value), parameter.type.size
     if size is not None and len(data) != size:
         raise argument_error(
-            function, parameter, f"has {len(data)} bytes where {parameter.type} has {size}"
+            function,
+            parameter,
+            f"has {counted(len(data), 'byte')} where {parameter.type} has {size}",
         )
     return data
 

@@ -20,6 +20,7 @@ from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram, check_init, check_method
 from udfvm.functions.samples import checked_group
 from udfvm.keywords import checks_keywords, checks_options
+from udfvm.texts import listed
 from udfvm.types.signatures import signature_of
 from udfvm.types.unions import null_count
 
@@ -97,9 +98,10 @@ class AggregateFunction(Function):
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
         if all(container_of(argument) is Container.SCALAR for argument in arguments):
+            found = listed([type(each).__name__ for each in arguments] or ["none"], "and")
             raise TypeMappingError(
-                f"UDF {self.name!r}: an aggregate is called with arrays: pass at least one pyarrow"
-                " or numpy array"
+                f"UDF {self.name!r}: an aggregate is called with columns; got {found}: pass at"
+                " least one column, such as numpy.array(...) or pyarrow.array(...) of a list"
             )
         return self._value_of(arguments, Group.finish)
 

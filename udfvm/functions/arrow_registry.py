@@ -323,7 +323,7 @@ def _argument(function: str, parameter: Parameter, argument: Any) -> pc.Expressi
         raise TypeMappingError(
             f"UDF {function!r}: argument {parameter.name!r} of an expression is a column of a"
             " dataset, such as pyarrow.dataset.field('x'), or a value; call the function itself"
-            f" with {type(argument).__name__}s"
+            f" with a {type(argument).__name__}"
         )
     try:
         scalar = scalar_of(function, parameter, argument)

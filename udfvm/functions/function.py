@@ -45,6 +45,15 @@ _FIXED: Final = frozenset(
 )
 
 
+#: What to call for what a form of functions has not, by the form and the attribute.
+_ABSENT: Final = {
+    ("aggregate", "expr"): ", because Arrow's expressions have no aggregates: call"
+    " udfvm.arrow.register() and Table.group_by(...).aggregate(...), or function.map(dataset)",
+    ("table", "expr"): ", because an expression has one value for each row: call"
+    " function.map(dataset)",
+}
+
+
 class Function(DeclaredFunction):
     """A function that runs in micro-VMs.
 
@@ -153,6 +162,17 @@ class Function(DeclaredFunction):
         )
         self._calls = Calls(self._declaration, self.pool, program)
         self._arrow_name: str | None = None  # in pyarrow's registry, for expressions
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Raises AttributeError, with what to call for what other kinds of functions have."""
+            advice = _ABSENT.get((vars(self).get("form", ""), name), "")
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}{advice}",
+                name=name,
+                obj=self,
+            )
 
     def __repr__(self) -> str:
         parameters = ", ".join(

@@ -7,7 +7,16 @@ udfvm, and pyarrow only when it converts arrays.
 from __future__ import annotations
 
 from udfvm.static_typing import Any, Final
-from udfvm.types.conversions import FIXED_BINARY, TIMESTAMP, Loss, Refused, Rule, rule, short
+from udfvm.types.conversions import (
+    FIXED_BINARY,
+    TIMESTAMP,
+    Loss,
+    Refused,
+    Rule,
+    integer_range,
+    rule,
+    short,
+)
 from udfvm.types.nested import holds_others
 from udfvm.types.nested_conversions import (
     Conversions,
@@ -247,7 +256,10 @@ def _leaf(array: Any, declared: Any) -> Any:
             return _decimal(array, declared)
         return array if found == declared else array.cast(declared)
     except pa.ArrowException as error:
-        raise Loss(f"cannot be {declared} without loss: {error}") from None
+        reason: object = error
+        if pa.types.is_integer(declared) and pa.types.is_integer(found):  # pyarrow's is not right
+            reason = "its range is {} to {}".format(*integer_range(str(declared)))
+        raise Loss(f"cannot be {declared} without loss: {reason}") from None
 
 
 def _float(array: Any, declared: Any) -> Any:
@@ -260,7 +272,7 @@ def _float(array: Any, declared: Any) -> Any:
         except pa.ArrowInvalid:
             # Beyond the range in which floats have every integer. Some are exact: powers of two.
             floats = array.cast(declared, safe=False)
-            if not floats.cast(array.type).equals(array):
+            if not _is_exactly(floats, array):
                 raise pa.ArrowInvalid("no float is exactly the integer") from None
             return floats
     floats = array.cast(declared, safe=False)
@@ -270,6 +282,15 @@ def _float(array: Any, declared: Any) -> Any:
     ):
         raise pa.ArrowInvalid("it would be infinite")
     return floats
+
+
+def _is_exactly(floats: Any, integers: Any) -> bool:
+    import pyarrow as pa
+
+    try:
+        return bool(floats.cast(integers.type).equals(integers))
+    except pa.ArrowInvalid:  # beyond the range of the integers
+        return False
 
 
 def _half(array: Any, declared: Any) -> Any:

@@ -34,10 +34,11 @@ _STEPS: Final = re.compile(r"(datetime|timedelta)64\[\d+")
 _KEPT: Final = "biufmM"  # kinds of dtypes whose arrays in lists become arrays of Arrow
 # What to make of arrays that pyarrow refuses, by the kind of their dtype.
 _CASTS: Final = {
-    "M": ".astype('datetime64[s]')",
-    "m": ".astype('timedelta64[s]')",
-    "c": ".real and .imag, as two columns",
-    "f": ".astype('float64')",
+    "M": "array.astype('datetime64[s]')",
+    "m": "array.astype('timedelta64[s]')",
+    "c": "array.real and array.imag, as two columns",
+    "f": "array.astype('float64')",
+    "V": "numpy.array([bytes(each) for each in array], object)",
 }
 _FLOATS: Final = {"float": "float32", "double": "float64"}
 _DAYS: Final = 2**31  # the range of date32 in each direction
