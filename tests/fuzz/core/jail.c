@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "jail/cell.h"
-#include "base/futex.h"
 #include "jail/jail.h"
 #include "udfvm_abi.h"
 
@@ -59,9 +58,7 @@ static void answer_with(struct jail_control *control, const struct jail_answer *
                         unsigned number)
 {
     control->answer = *answer;
-    atomic_store(&control->answered, number);
-    if (atomic_load(&control->program_sleeps))
-        futex_wake(&control->answered);
+    udfvm_baton_give(&control->answered, number);
 }
 
 /* In a call: what the input says. */
@@ -92,11 +89,11 @@ static void *be_process(void *unused)
     unsigned number = 1;
     answer_with(control, &ready, number);
     while (!atomic_load(&process.ends)) {
-        if (atomic_load(&control->asked) == number) {
+        if (atomic_load(&control->asked.number) == number) {
             sched_yield();
             continue;
         }
-        number = atomic_load(&control->asked);
+        number = atomic_load(&control->asked.number);
         const uint32_t kind = control->message.kind;
         if (kind == JAIL_CALL)
             process.left = MAX_ASKED;

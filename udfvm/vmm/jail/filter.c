@@ -35,6 +35,7 @@ static const struct filter_rule rules[] = {
     { SYS_sched_yield, FILTER_ANY },
     { SYS_sched_getaffinity, FILTER_ANY },
     { SYS_clock_gettime, FILTER_ANY }, /* where the vDSO has no clock: vdso(7) */
+    { SYS_getcpu, FILTER_ANY },        /* the same */
     { SYS_clock_nanosleep, FILTER_ANY },
     /* threads */
     { SYS_clone, FILTER_OWN_THREAD },

@@ -50,7 +50,8 @@ int udfvm_vm_fail_output(const struct udfvm_vm *vm, uint64_t length, struct udfv
     udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %s is larger than the limit of %s",
                udfvm_format_size(length - frame).text,
                udfvm_format_size(vm->limits.max_output - frame).text);
-    error->address = length - frame;
+    if (error)
+        error->address = length - frame;
     return UDFVM_E_OUTPUT;
 }
 

@@ -5,8 +5,7 @@
  * serves its hypercalls. What is code of the embedder, or needs more than the filter lets through,
  * comes back as an errand to the thread that made the call, which waits for that or for the end.
  *
- * There are as many threads as calls run at once. One that has nothing to do for a while ends. A
- * wait is first spent looking, because sleeping and waking up takes as long as a call.
+ * There are as many threads as calls run at once. One that has nothing to do for a while ends.
  */
 #include "call/vcpu_thread.h"
 
@@ -18,12 +17,11 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/futex.h"
 #include "base/process.h"
+#include "base/baton.h"
 #include "call/exchange.h"
 #include "call/hypercall.h"
 #include "call/stream.h"
@@ -32,21 +30,15 @@
 #define IDLE_NS      1000000000u /* without a call for so long, a thread ends */
 #define CALL_SPIN_NS 50000u      /* the thread's wait for its next call, before it sleeps */
 #define SPIN_NS      200000u     /* the caller's wait */
-#define LOOKS        32u         /* at the word, between two at the clock */
 
-/* A turn of one of the two, and whether it is slept for. */
-struct turn {
-    atomic_uint number, sleeps;
-    atomic_int processor; /* of who gave it last */
-};
 struct vcpu_thread {
     struct vcpu_thread *following; /* of those without a call */
     pthread_t thread;
     pid_t number;
     cpu_set_t processors; /* that it may use, as it starts; none: those that it has */
-    struct turn asked;
+    struct baton asked;
     uint8_t apart[64]; /* in another cache line: each is looked at while the other is given */
-    struct turn answered;
+    struct baton answered;
     unsigned posted; /* turns: by the caller */
     unsigned seen;   /* by the thread */
     bool stopped;    /* the guest was told to leave, for a signal to the caller */
@@ -67,47 +59,11 @@ static atomic_uint busy; /* threads that have a call */
 static _Thread_local bool is_filtered;
 static _Thread_local struct vcpu_thread *own;
 
-/* ---- Turns ---- */
-
-static bool has_come(const struct turn *turn, unsigned number)
+/* Not where those who look would take the processors of those they wait for. */
+static bool spin(const struct baton *baton, unsigned number, uint64_t ns)
 {
-    return atomic_load_explicit(&turn->number, memory_order_acquire) == number;
-}
-
-static void give(struct turn *turn, unsigned number)
-{
-    atomic_store_explicit(&turn->processor, sched_getcpu(), memory_order_relaxed);
-    atomic_store(&turn->number, number);
-    if (atomic_load(&turn->sleeps))
-        futex_wake(&turn->number);
-}
-
-/* Not where those who spin would take the processors of those they wait for. */
-static bool spin(const struct turn *turn, unsigned number, uint64_t ns)
-{
-    if (2 * atomic_load(&busy) > udfvm_processors())
-        return has_come(turn, number);
-    for (const uint64_t end = udfvm_monotonic_ns() + ns; udfvm_monotonic_ns() < end;) {
-        if (atomic_load_explicit(&turn->processor, memory_order_relaxed) == sched_getcpu())
-            return has_come(turn, number);
-        for (unsigned i = 0; i < LOOKS; i++) {
-            if (has_come(turn, number))
-                return true;
-            _mm_pause();
-        }
-    }
-    return false;
-}
-
-/* Returns whether a signal ended the wait. */
-static bool sleep_for(struct turn *turn, unsigned number, uint64_t ns)
-{
-    bool signalled = false;
-    atomic_store(&turn->sleeps, 1);
-    if (!has_come(turn, number))
-        signalled = futex_wait(&turn->number, number - 1, ns);
-    atomic_store(&turn->sleeps, 0);
-    return signalled;
+    return 2 * atomic_load(&busy) > udfvm_processors() ? udfvm_baton_has_come(baton, number)
+                                                       : udfvm_baton_spin(baton, number, ns);
 }
 
 /* ---- The thread ---- */
@@ -146,10 +102,10 @@ static bool wait_for_turn(struct vcpu_thread *thread, uint64_t ns)
     const unsigned next = thread->seen + 1;
     if (!spin(&thread->asked, next, CALL_SPIN_NS)) {
         const uint64_t end_ns = udfvm_monotonic_ns() + ns;
-        while (!has_come(&thread->asked, next)) {
+        while (!udfvm_baton_has_come(&thread->asked, next)) {
             if (ns && udfvm_monotonic_ns() >= end_ns)
                 return false;
-            sleep_for(&thread->asked, next, ns);
+            udfvm_baton_sleep(&thread->asked, next, ns);
         }
     }
     thread->seen = next;
@@ -165,7 +121,7 @@ static void *serve(void *argument)
         sched_setaffinity(0, sizeof thread->processors, &thread->processors);
     thread->kind = udfvm_vcpu_filter_install(&thread->failure);
     is_filtered = thread->kind == UDFVM_OK;
-    give(&thread->answered, thread->seen);
+    udfvm_baton_give(&thread->answered, thread->seen);
     if (!is_filtered)
         return NULL;
     for (;;) {
@@ -178,7 +134,7 @@ static void *serve(void *argument)
         atomic_store_explicit(&thread->vm->deadline.thread, thread->number, memory_order_relaxed);
         thread->kind = udfvm_vm_run_vcpu(thread->vm, thread->error);
         thread->errand = NULL;
-        give(&thread->answered, thread->seen);
+        udfvm_baton_give(&thread->answered, thread->seen);
     }
 }
 
@@ -199,9 +155,9 @@ static void wait_for_answer(struct vcpu_thread *thread)
 {
     if (spin(&thread->answered, thread->posted, SPIN_NS))
         return;
-    while (!has_come(&thread->answered, thread->posted))
-        if (sleep_for(&thread->answered, thread->posted, IDLE_NS) && thread->vm &&
-            !has_come(&thread->answered, thread->posted))
+    while (!udfvm_baton_has_come(&thread->answered, thread->posted))
+        if (udfvm_baton_sleep(&thread->answered, thread->posted, IDLE_NS) && thread->vm &&
+            !udfvm_baton_has_come(&thread->answered, thread->posted))
             stop_guest(thread);
 }
 
@@ -288,7 +244,7 @@ void udfvm_errand_run(struct udfvm_vm *vm, const struct errand *errand)
 static bool hand_over(struct vcpu_thread *thread, struct udfvm_vm *vm)
 {
     for (;;) {
-        give(&thread->asked, ++thread->posted);
+        udfvm_baton_give(&thread->asked, ++thread->posted);
         wait_for_answer(thread);
         if (!thread->errand)
             return true;
@@ -331,7 +287,7 @@ bool udfvm_outside(struct udfvm_vm *vm, void (*run)(void *context), void *contex
     if (!own)
         return udfvm_stream_outside(vm->stream, &errand);
     own->errand = &errand;
-    give(&own->answered, own->seen);
+    udfvm_baton_give(&own->answered, own->seen);
     wait_for_turn(own, 0);
     return true;
 }

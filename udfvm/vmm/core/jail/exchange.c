@@ -4,26 +4,25 @@
  * the process does. */
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
-#include <x86intrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/process.h"
+#include "base/baton.h"
 #include "call/exchange.h"
 #include "call/watchdog.h"
 #include "jail/cell.h"
 #include "jail/descriptors.h"
-#include "base/futex.h"
 
 #define SPIN_NS       200000u
 #define LARGE_NS      2000000u /* for the reply to a large request: waking up is a 20th of that */
 #define MAX_REFUSED   16u      /* questions of a call that is to end */
 #define JAIL_RETRY_NS 1000000u
-#define LOOKS         32u /* at the answer, between two at the clock */
 
 void udfvm_cell_signal(const struct cell *cell, int number)
 {
@@ -53,33 +52,18 @@ static void post(struct cell *cell, const struct jail_message *message)
         udfvm_cell_thaw(cell);
     cell->large = message->length >= MIN_FROZEN;
     control->message = *message;
-    atomic_store(&control->asked, ++cell->asked);
-    if (atomic_load(&control->process_sleeps))
-        futex_wake(&control->asked);
+    udfvm_baton_give(&control->asked, ++cell->asked);
 }
 
 bool udfvm_cell_answered(const struct cell *cell)
 {
-    return atomic_load_explicit(&cell->control->answered, memory_order_acquire) == cell->asked;
+    return udfvm_baton_has_come(&cell->control->answered, cell->asked);
 }
 
 static bool spin(const struct cell *cell)
 {
-    if (udfvm_cell_answered(cell))
-        return true;
-    if (udfvm_processors() == 1) /* whose only one the process needs */
-        return false;
-    const uint64_t begin = udfvm_monotonic_ns(), end = begin + (cell->large ? LARGE_NS : SPIN_NS);
-    for (uint64_t now = begin; now < end; now = udfvm_monotonic_ns()) {
-        for (unsigned i = 0; i < LOOKS; i++) {
-            if (udfvm_cell_answered(cell))
-                return true;
-            _mm_pause();
-        }
-        if (now - begin > SPIN_NS)
-            sched_yield(); /* others may need the processor more */
-    }
-    return false;
+    return udfvm_baton_spin(&cell->control->answered, cell->asked,
+                            cell->large ? LARGE_NS : SPIN_NS);
 }
 
 /* How long an answer is waited for. */
@@ -138,7 +122,7 @@ static int fail_patience(struct cell *cell, struct udfvm_error *error)
 
 static int look(struct cell *cell, struct patience *patience, struct udfvm_error *error)
 {
-    const unsigned answered = atomic_load(&cell->control->answered);
+    const unsigned answered = atomic_load(&cell->control->answered.number);
     if (answered != cell->asked && answered != cell->asked - 1)
         return udfvm_cell_break(cell, "answered what it was not asked", error);
     if (udfvm_cell_has_ended(cell) && !udfvm_cell_answered(cell))
@@ -154,7 +138,6 @@ static int look(struct cell *cell, struct patience *patience, struct udfvm_error
 static int wait_for_answer(struct cell *cell, uint64_t end_ns, bool of_user,
                            struct udfvm_error *error)
 {
-    struct jail_control *control = cell->control;
     struct patience patience = { .end_ns = end_ns, .until_ns = UDFVM_NEVER, .of_user = of_user };
     int code = UDFVM_OK;
     if (udfvm_monotonic_ns() >= end_ns) /* as the program did what it was asked for */
@@ -162,10 +145,7 @@ static int wait_for_answer(struct cell *cell, uint64_t end_ns, bool of_user,
     else if (spin(cell))
         return UDFVM_OK;
     while (code == UDFVM_OK && !udfvm_cell_answered(cell)) {
-        atomic_store(&control->program_sleeps, 1);
-        if (!udfvm_cell_answered(cell))
-            futex_wait(&control->answered, cell->asked - 1, time_to_look(&patience));
-        atomic_store(&control->program_sleeps, 0);
+        udfvm_baton_sleep(&cell->control->answered, cell->asked, time_to_look(&patience));
         if (!udfvm_cell_answered(cell))
             code = look(cell, &patience, error);
     }

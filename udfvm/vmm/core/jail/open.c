@@ -58,7 +58,7 @@ static int map_control(struct cell *cell, int *file, struct udfvm_error *error)
         .address_space = 2 * config->memory + config->input_window + output_bytes(config) +
                          (image ? 2 * image->mapped : 0) + MORE_MEMORY,
         .file_size = config->memory + MORE_FILE,
-        .asked = 1, /* by nobody: the process answers first */
+        .asked.number = 1, /* by nobody: the process answers first */
     };
     return UDFVM_OK;
 }

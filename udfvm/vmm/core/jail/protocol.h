@@ -21,6 +21,7 @@
 #include "udfvm_abi.h"
 
 #include "api.h"
+#include "base/baton.h"
 #include "call/stream.h"
 
 #define JAIL_VERSION     0x4a41494c00000001ull
@@ -106,19 +107,16 @@ struct jail_answer {
 struct jail_control {
     /* By the program. */
     uint64_t version;
-    uint64_t address_space;        /* bytes that the process may map */
-    uint64_t file_size;            /* bytes of the largest file that it may write */
-    alignas(64) atomic_uint asked; /* messages: a futex */
-    atomic_uint stop;              /* the call is to end */
+    uint64_t address_space;         /* bytes that the process may map */
+    uint64_t file_size;             /* bytes of the largest file that it may write */
+    alignas(64) struct baton asked; /* messages */
+    atomic_uint stop;               /* the call is to end */
     struct jail_message message;
     /* By the process. */
-    alignas(64) atomic_uint answered; /* a futex */
+    alignas(64) struct baton answered;
     struct jail_answer answer;
     /* Of a streaming call: by each what call/stream.h says. */
     struct stream_words stream;
-    /* By each for itself: it sleeps, or is about to. */
-    alignas(64) atomic_uint program_sleeps;
-    alignas(64) atomic_uint process_sleeps;
 };
 _Static_assert(sizeof(struct jail_control) <= JAIL_DATA_OFFSET, "data begin behind it");
 
