@@ -45,7 +45,7 @@ GUEST_FLAGS = [
     "-Wl,--no-warn-rwx-segments",
 ]
 INCLUDES = ["-I", str(CORE), "-I", str(HEADERS), "-iquote", str(PROGRAMS)]
-HOST_FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-Werror", *INCLUDES]
+HOST_FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O1", "-g1", "-Wall", "-Wextra", "-Werror", *INCLUDES]
 SANITIZERS = {
     "plain": (),
     "asan-ubsan": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),

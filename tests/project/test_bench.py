@@ -106,7 +106,7 @@ def test_sqlite() -> None:
 
 
 def test_jail() -> None:
-    figures = json.loads(_run("jail.py", "--json", "--rounds", "2", "--rows", "2000"))
+    figures = json.loads(_run("jail.py", "--json", "--rounds", "1", "--rows", "2000"))
     for name in ("fresh_call", "batch", "sql_row"):
         found = figures[name]
         assert figures["times"][name] == round(found["jailed"] / found["plain"], 2)

@@ -139,15 +139,17 @@ def test_values_come_back_as_they_went(type_: pa.DataType) -> None:
 
 @every_type
 def test_table_functions_and_aggregates(type_: pa.DataType) -> None:
+    function, rows = last(type_), _rows(type_)
+
     @checked
     @given(st.lists(chosen(type_), max_size=4))
     def check(items: list[Any]) -> None:
         column = array_of([None, *items], type_)
         counted = [value for value in to_values(column) if value is not None]
-        assert last(type_)(column) == (counted[-1] if counted else None)
+        assert function(column) == (counted[-1] if counted else None)
         if counted:
-            assert [row[0] for row in _rows(type_)(counted[0])] == [counted[0]]
-        mapped = _rows(type_).map(pa.table({"x": column}), keep=[]).column("x")
+            assert [row[0] for row in rows(counted[0])] == [counted[0]]
+        mapped = rows.map(pa.table({"x": column}), keep=[]).column("x")
         assert [each for chunk in mapped.chunks for each in to_values(chunk)] == counted
 
     check()
