@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from udfvm.codec.arguments import columns_of
 from udfvm.errors import TypeMappingError
 from udfvm.types.array_conversions import _NUMBERS, convert
+from udfvm.types.array_values import to_values
 from udfvm.types.conversions import (
     Loss,
     Refused,
@@ -22,6 +23,20 @@ from udfvm.types.conversions import (
 LISTS = [pa.list_, pa.large_list, pa.list_view, pa.large_list_view]
 ITEMS = st.none() | st.lists(st.none() | st.integers(-100, 100), max_size=4)
 PAIRS = st.none() | st.lists(st.none() | st.integers(-100, 100), min_size=2, max_size=2)
+
+
+@pytest.mark.parametrize("type_", [pa.list_(pa.int64()), pa.map_(pa.int64(), pa.int64())], ids=str)
+def test_no_lists_whose_first_offset_is_beyond_the_values(type_: Any) -> None:
+    """Arrow writes them where it cuts lists of lists, and pyarrow ends the process at some uses."""
+    held = pa.array([], type_.value_type if pa.types.is_list(type_) else type_.field(0).type)
+    offsets = pa.array([2, 2], pa.int32()).buffers()[1]
+    empty = pa.Array.from_buffers(type_, 0, [None, offsets], children=[held])
+    for array in (empty, pa.ListArray.from_arrays([0, 0], empty)):
+        assert convert(array, array.type).to_pylist() == array.to_pylist()
+        assert to_values(array) == array.to_pylist()
+    lists = pa.ListArray.from_arrays([0, 0], empty)
+    other = pa.map_(pa.int8(), pa.int8()) if pa.types.is_map(type_) else pa.list_(pa.int8())
+    assert convert(lists, pa.large_list(other)).to_pylist() == [[]]
 
 
 @pytest.mark.parametrize("made", LISTS, ids=lambda made: made.__name__)

@@ -16,7 +16,7 @@ from udfvm.tuples import NamedTuple
 from udfvm.types.nested import KEY, VALUE
 from udfvm.types.nested_conversions import columns_of, map_as_lists
 from udfvm.types.temporal import DAY_MILLISECONDS, EPOCH, MICROSECONDS, time_zone
-from udfvm.types.unions import parts_of
+from udfvm.types.unions import flattened, parts_of
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter
@@ -84,7 +84,7 @@ def _faults_in_fields(array: pa.Array) -> Iterator[_Fault]:
 def _fault_in_lists(array: pa.Array) -> _Fault | None:
     import pyarrow.compute as pc
 
-    fault = _first_fault(array.flatten())
+    fault = _first_fault(flattened(array))
     if fault is None:
         return None
     ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0))

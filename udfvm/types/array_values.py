@@ -14,7 +14,7 @@ from typing import Any
 
 from udfvm.types.conversions import short
 from udfvm.types.nested import Nested, holds_others, take_apart, type_name
-from udfvm.types.unions import parts_of
+from udfvm.types.unions import flattened, parts_of
 
 #: Returns the values of an array.
 Reader = Callable[[Any], list[Any]]
@@ -126,7 +126,7 @@ def _list_reader(held: Reader) -> Reader:
     def read(array: Any) -> list[Any]:
         import pyarrow.compute as pc
 
-        items = iter(held(array.flatten()))
+        items = iter(held(flattened(array)))
         return [
             None if length is None else [next(items) for _ in range(length)]
             for length in pc.list_value_length(array).to_pylist()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from udfvm.static_typing import Any
 from udfvm.tuples import NamedTuple
 from udfvm.types.conversions import Loss, Refused, Rule, family, rule
-from udfvm.types.unions import has_unions, null_count, parts_of, taken, union_of
+from udfvm.types.unions import flattened, has_unions, null_count, parts_of, taken, union_of
 
 
 class Conversions(NamedTuple):
@@ -31,7 +31,7 @@ def _flat(array: Any, declared: Any, conversions: Conversions) -> Any:
     import pyarrow as pa
 
     try:
-        flat = array.flatten()
+        flat = flattened(array)
     except (pa.ArrowInvalid, NotImplementedError):
         starts, lengths = _extents(array)
         return conversions.slices(array.values, list(zip(starts, lengths, strict=True)), declared)
@@ -278,7 +278,7 @@ def converted_list(array: Any, declared: Any, conversions: Conversions) -> Any:
     import pyarrow.compute as pc
 
     if array.type == declared:  # so it contains no encodings
-        flat = array.flatten()
+        flat = flattened(array)
         if conversions.array(flat, declared.value_type) is flat:
             return array  # nothing had to be checked, or the check passed
     lengths = pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0)

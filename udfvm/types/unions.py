@@ -86,6 +86,16 @@ def null_count(column: Any) -> int:
     return int(pc.count(column, mode="only_null").as_py())
 
 
+def flattened(lists: Any) -> Any:
+    """Returns the values in an array of lists, without those that nulls and gaps hide. Raises what
+    pyarrow does for encodings that it cannot flatten.
+
+    Of no lists at all, the first offset may be any number, as in files that Arrow writes. pyarrow
+    ends the process where it looks for a value there.
+    """
+    return lists.flatten() if len(lists) else lists.values.slice(0, 0)
+
+
 def has_unions(type_: Any) -> bool:
     """Returns True for unions, and for types that hold some."""
     import pyarrow as pa
