@@ -11,30 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
+from scan_functions import number, text
 
 import udfvm
 import udfvm.arrow
 from udfvm.functions import arrow_registry
 
 pytestmark = pytest.mark.skipif(not arrow_registry.HAS_KERNELS, reason="kernels were not built")
-
-
-@udfvm.udf(timeout=40)
-def number(x: int) -> int:
-    while x == 0:
-        pass
-    if x == 1:
-        raise ValueError("one")
-    return x
-
-
-@udfvm.udf(timeout=40)
-def text(x: str) -> str:
-    while x == "0":
-        pass
-    if x == "1":
-        raise ValueError("one")
-    return x
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@
 // which belongs to it. The error is kept by the plan until it ends, so another plan at the same
 // address is told apart: nobody has the error of the first any more.
 #include "arrow_scans.h"
+#include "arrow_interrupts.h"
 
 #include <algorithm>
 #include <atomic>
@@ -37,8 +38,9 @@ struct Failure {
 };
 
 struct Scan {
-    int calls = 0; // under way
-    int end = 0;   // 1: they are to end; read without the lock, by threads that wait for VMs
+    int calls = 0;           // under way
+    bool is_of_main = false; // the main thread waits for it
+    int end = 0; // 1: they are to end; read without the lock, by threads that wait for VMs
     std::vector<Failure> failures;
 
     bool failed() const
@@ -80,11 +82,15 @@ void forget_in_children()
                    });
 }
 
+// What interrupts scans, until they have it.
+Status interruption;
+
 // One call for a batch.
 class Call
 {
   public:
-    explicit Call(Context context) : context_(context), outer_(scan_of_thread)
+    Call(Context context, bool is_of_main)
+        : context_(context), is_of_main_(is_of_main), outer_(scan_of_thread)
     {
     }
 
@@ -100,12 +106,15 @@ class Call
             scan_of_thread = nullptr; // all callers that name no other share it
             return Status::OK();
         }
+        if (is_of_main_)
+            call_for_main();
         std::lock_guard guard(lock);
         tidy();
         auto &scan = scans[context_];
         if (!scan)
             scan = std::make_shared<Scan>();
         ARROW_RETURN_NOT_OK(scan->failure());
+        scan->is_of_main |= is_of_main_;
         ++scan->calls;
         scan_ = scan;
         scan_of_thread = scan.get();
@@ -132,6 +141,7 @@ class Call
 
   private:
     Context context_;
+    bool is_of_main_;
     Scan *outer_; // of the call that this one is part of
     std::shared_ptr<Scan> scan_;
 };
@@ -143,6 +153,12 @@ struct InScans : public compute::KernelState {
     compute::ScalarKernel kernel;
 };
 
+// Of a function in an expression, from when the scan is put together.
+struct State : public compute::KernelState {
+    bool is_of_main = is_main_thread();
+    std::unique_ptr<compute::KernelState> inner;
+};
+
 Status execute(compute::KernelContext *context, const compute::ExecSpan &batch,
                compute::ExecResult *out)
 {
@@ -150,8 +166,9 @@ Status execute(compute::KernelContext *context, const compute::ExecSpan &batch,
                              *static_cast<const compute::ScalarKernel *>(context->kernel())->data)
                              .kernel;
     compute::KernelContext inner(context->exec_context(), &kernel);
-    inner.SetState(context->state());
-    Call call(context->exec_context());
+    auto *state = static_cast<State *>(context->state());
+    inner.SetState(state->inner.get());
+    Call call(context->exec_context(), state->is_of_main && !is_main_thread());
     ARROW_RETURN_NOT_OK(call.begin());
     return call.end(kernel.exec(&inner, batch, out));
 }
@@ -162,6 +179,15 @@ compute::ScalarKernel in_scans(compute::ScalarKernel kernel)
 {
     compute::ScalarKernel made = kernel;
     made.exec = execute;
+    made.init = [init = kernel.init](compute::KernelContext *context,
+                                     const compute::KernelInitArgs &arguments)
+        -> arrow::Result<std::unique_ptr<compute::KernelState>> {
+        auto state = std::make_unique<State>();
+        if (init) {
+            ARROW_ASSIGN_OR_RAISE(state->inner, init(context, arguments));
+        }
+        return state;
+    };
     made.data = std::make_shared<InScans>(std::move(kernel));
     return made;
 }
@@ -176,6 +202,31 @@ void begin_scans()
 {
     static std::once_flag once;
     std::call_once(once, forget_in_children);
+}
+
+bool interrupt_scans(Status status)
+{
+    bool found = false;
+    std::lock_guard guard(lock);
+    for (const auto &[context, scan] : scans) {
+        if (!scan->is_of_main || scan->failed())
+            continue;
+        scan->failures.push_back({ status.code(), status.message(), status.detail() });
+        std::atomic_ref(scan->end).store(1);
+        found = true;
+    }
+    interruption = std::move(status);
+    return found;
+}
+
+bool is_interrupting()
+{
+    return interruption.detail().use_count() > 1;
+}
+
+void end_interrupt()
+{
+    interruption = Status::OK();
 }
 
 int *end_of_call()

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <arrow/compute/kernel.h>
+#include <arrow/status.h>
 
 namespace udfvm
 {
@@ -14,6 +15,16 @@ arrow::compute::ScalarKernel in_scans(arrow::compute::ScalarKernel kernel);
 
 // The kernel that `in_scans` was given; else the kernel itself.
 const arrow::compute::ScalarKernel &without_scans(const arrow::compute::ScalarKernel &kernel);
+
+// Ends the scans that the main thread waits for by an error, which is kept for them. False: there
+// is none. With the interpreter's lock, as the next two.
+bool interrupt_scans(arrow::Status status);
+
+// Whether one of them has the error, and has not raised it.
+bool is_interrupting();
+
+// Keeps the error no longer.
+void end_interrupt();
 
 // What says, by another value than 0, that the call that this thread makes is to end. Null: it is
 // part of no scan.

@@ -1,0 +1,118 @@
+"""Ctrl-C ends a scan that the main thread waits for, within Arrow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from udfvm.functions import arrow_registry
+
+pytestmark = pytest.mark.skipif(not arrow_registry.HAS_KERNELS, reason="kernels were not built")
+
+BEGIN = """
+    import os, signal, threading, time
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    from scan_functions import number, text
+
+    pa.set_cpu_count(2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert number(pa.array([2, 3])).to_pylist() == [2, 3]
+    assert text(pa.array(["2"])).to_pylist() == ["2"]
+
+    def is_busy(function):
+        statistics = function.pool.statistics()
+        return statistics.idle < statistics.live
+
+    def scan(function, value):
+        rows = [pa.record_batch({"x": [value]}) for _ in range(20)]
+        columns = {"y": function.expr(ds.field("x"))}
+        return ds.dataset(pa.Table.from_batches(rows)).to_table(columns=columns)
+
+    def interrupt_when(happens):
+        def wait():
+            while not happens():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        return thread
+
+    def interrupted(run, happens):
+        \"\"\"Whether exactly one KeyboardInterrupt comes.\"\"\"
+        thread = interrupt_when(happens)
+        try:
+            run()
+        except KeyboardInterrupt:
+            for _ in range(1000):
+                pass
+            time.sleep(0.3)
+            thread.join()
+            return True
+"""
+
+ENDS = """
+    assert interrupted(lambda: scan(number, 0), lambda: is_busy(number))
+    assert interrupted(lambda: scan(text, "0"), lambda: is_busy(text))
+    assert not is_busy(number)
+    assert scan(number, 2)["y"].to_pylist() == [2] * 20
+    print("ended")
+"""
+
+PASSES_ON = """
+    assert scan(number, 2)["y"].to_pylist() == [2] * 20
+    # The signal is still taken, and nobody waits for a scan.
+    begun, finished = threading.Event(), threading.Event()
+    sleep = lambda: (begun.set(), time.sleep(60))
+    assert interrupted(sleep, begun.is_set)
+
+    def other():
+        try:
+            scan(number.with_options(timeout=1.0), 0)
+        except TimeoutError:
+            print("went on")
+        finished.set()
+
+    begun.clear()
+    threading.Thread(target=other).start()
+    assert interrupted(sleep, lambda: begun.is_set() and is_busy(number))
+    assert finished.wait(60)
+    print("ended")
+"""
+
+HANDLES = """
+    seen = []
+    signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    thread = interrupt_when(lambda: is_busy(number))
+    try:
+        scan(number.with_options(timeout=1.0), 0)
+    except TimeoutError:
+        print("went on")
+    thread.join()
+    assert seen == [signal.SIGINT]
+    print("ended")
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [(ENDS, ["ended"]), (PASSES_ON, ["went on", "ended"]), (HANDLES, ["went on", "ended"])],
+    ids=["ends", "is passed on", "has another handler"],
+)
+def test_control_c(program: str, said: list[str]) -> None:
+    tests = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(BEGIN) + textwrap.dedent(program)],
+        env={**os.environ, "PYTHONPATH": str(tests)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:-1] == said

@@ -1,0 +1,174 @@
+// See arrow_interrupts.h, and arrow_interrupts.py, which decides what happens.
+#include "arrow_interrupts.h"
+#include "arrow_scans.h"
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <arrow/python/common.h>
+
+namespace udfvm
+{
+
+namespace
+{
+
+constexpr int64_t SECOND = 1000000000;
+
+struct {
+    std::atomic<pid_t> taken;     // the process in which SIGINT comes here first; 0: none
+    std::atomic<int64_t> last_ns; // when a call was made for the main thread
+    std::atomic<int64_t> next_ns; // when to ask again whether it may be taken
+    std::atomic<int> pass_on;     // the next one goes where it would have gone
+    std::atomic<int> event;       // an eventfd that tells of others
+    struct sigaction before;
+} interrupts;
+
+int64_t now_ns()
+{
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * SECOND + now.tv_nsec;
+}
+
+void on_interrupt(int signal, siginfo_t *info, void *context)
+{
+    const int error = errno;
+    // With the interpreter's lock, Python code runs, and notices it at once.
+    if (interrupts.taken == getpid() && !interrupts.pass_on.exchange(0) &&
+        !(is_main_thread() && PyGILState_Check())) {
+        const uint64_t one = 1;
+        if (write(interrupts.event, &one, sizeof one) == sizeof one) {
+            errno = error;
+            return;
+        }
+    }
+    if (interrupts.before.sa_flags & SA_SIGINFO)
+        interrupts.before.sa_sigaction(signal, info, context);
+    else
+        interrupts.before.sa_handler(signal);
+    errno = error;
+}
+
+bool is_taken(const struct sigaction &action)
+{
+    return (action.sa_flags & SA_SIGINFO) && action.sa_sigaction == on_interrupt;
+}
+
+PyObject *take_interrupts(PyObject *, PyObject *event)
+{
+    struct sigaction action;
+    interrupts.event = PyLong_AsLong(event);
+    sigaction(SIGINT, nullptr, &action);
+    if (PyErr_Occurred())
+        return nullptr;
+    if (is_taken(action))
+        Py_RETURN_TRUE;
+    if (!(action.sa_flags & SA_SIGINFO) &&
+        (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN))
+        Py_RETURN_FALSE;
+    interrupts.before = action;
+    action.sa_flags |= SA_SIGINFO;
+    action.sa_sigaction = on_interrupt;
+    return PyBool_FromLong(sigaction(SIGINT, &action, nullptr) == 0);
+}
+
+PyObject *give_interrupts_back(PyObject *, PyObject *)
+{
+    struct sigaction action;
+    if (sigaction(SIGINT, nullptr, &action) == 0 && is_taken(action))
+        sigaction(SIGINT, &interrupts.before, nullptr);
+    interrupts.taken = 0;
+    Py_RETURN_NONE;
+}
+
+PyObject *pass_interrupt_on(PyObject *, PyObject *)
+{
+    interrupts.pass_on = 1;
+    syscall(SYS_tgkill, getpid(), getpid(), SIGINT);
+    Py_RETURN_NONE;
+}
+
+PyObject *seconds_since_call(PyObject *, PyObject *)
+{
+    return PyFloat_FromDouble((double)(now_ns() - interrupts.last_ns) / SECOND);
+}
+
+PyObject *interrupt_scans_by(PyObject *, PyObject *exception)
+{
+    PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    return PyBool_FromLong(interrupt_scans(arrow::py::ConvertPyError()));
+}
+
+PyObject *interruption_is_raised(PyObject *, PyObject *)
+{
+    return PyBool_FromLong(is_interrupting());
+}
+
+PyObject *end_interruption(PyObject *, PyObject *)
+{
+    end_interrupt();
+    Py_RETURN_NONE;
+}
+
+// Python code takes the signal, if the program leaves it to Python.
+arrow::Status watch()
+{
+    arrow::py::OwnedRef module(PyImport_ImportModule("udfvm.functions.arrow_interrupts"));
+    arrow::py::OwnedRef taken(module.obj() ? PyObject_CallMethod(module.obj(), "take", nullptr)
+                                           : nullptr);
+    PyErr_Clear(); // without threads or descriptors, calls go on without
+    if (taken.obj() != Py_True) {
+        interrupts.next_ns = now_ns() + SECOND;
+        interrupts.taken = 0;
+    }
+    return arrow::Status::OK();
+}
+
+} // namespace
+
+bool is_main_thread()
+{
+    return syscall(SYS_gettid) == getpid();
+}
+
+void call_for_main()
+{
+    const int64_t now = now_ns();
+    const pid_t process = getpid(); // a forked child has no thread that watches
+    pid_t taken = interrupts.taken;
+    interrupts.last_ns = now;
+    if (taken != process && now >= interrupts.next_ns &&
+        interrupts.taken.compare_exchange_strong(taken, process))
+        (void)arrow::py::SafeCallIntoPython(watch);
+}
+
+PyMethodDef interrupt_methods[] = {
+    { "take_interrupts", take_interrupts, METH_O,
+      "take_interrupts(event)\n--\n\n"
+      "Makes SIGINT add 1 to an eventfd where the main thread runs no Python code. False: the "
+      "program has no handler for it." },
+    { "give_interrupts_back", give_interrupts_back, METH_NOARGS,
+      "give_interrupts_back()\n--\n\nEnds what take_interrupts() began." },
+    { "pass_interrupt_on", pass_interrupt_on, METH_NOARGS,
+      "pass_interrupt_on()\n--\n\nLets the handler of the program have a SIGINT that came." },
+    { "seconds_since_call", seconds_since_call, METH_NOARGS,
+      "seconds_since_call()\n--\n\n"
+      "Returns for how long no call was made for a scan of the main thread." },
+    { "interrupt_scans", interrupt_scans_by, METH_O,
+      "interrupt_scans(exception)\n--\n\n"
+      "Ends the scans of the main thread by an exception. False: there is none." },
+    { "is_interrupting", interruption_is_raised, METH_NOARGS,
+      "is_interrupting()\n--\n\nWhether a scan has that exception, and has not raised it." },
+    { "end_interrupt", end_interruption, METH_NOARGS,
+      "end_interrupt()\n--\n\nForgets the exception." },
+    { nullptr, nullptr, 0, nullptr },
+};
+
+} // namespace udfvm
