@@ -180,14 +180,19 @@ def test_a_wait_for_a_vm_counts() -> None:
             return x
 
         quick(1)
-        with (
-            pool._for_base(quick.image.base).vm(quick.image),
-            pytest.raises(
-                udfvm.CallTimeoutError,
-                match=r"did not begin within 0\.2 s: the only VM of the pool was busy",
-            ),
-        ):
-            quick(1)
+        table = pa.table({"x": [1]})
+        calls = {
+            "timeout": (lambda: quick(1), lambda: quick(pa.array([1, None]))),
+            "timeout_per_row": (lambda: quick.map(table, keep=[], timeout_per_row=0.2),),
+        }
+        for option, made in calls.items():
+            text = r"did not begin within 0\.2 s: the only VM of the pool was busy.*; raise "
+            for call in made:
+                with (
+                    pool._for_base(quick.image.base).vm(quick.image),
+                    pytest.raises(udfvm.CallTimeoutError, match=f"^UDF 'quick'.*{text}{option}="),
+                ):
+                    call()
         assert quick(1) == 1
 
 

@@ -50,7 +50,8 @@ class SingleRows(RuntimeKeeper):
         """
         runtime = self.ready()
         try:
-            return runtime, runtime.pool.take(runtime.image, windows, runtime.limits.timeout_ns)
+            timeout_ns = runtime.limits.timeout_ns
+            return runtime, runtime.pool.take(runtime.image, windows, timeout_ns, self._name)
         except ForkedError as error:
             self._renew(error, runtime)
             return self.take_vm(windows)

@@ -126,9 +126,15 @@ class ImagePool:
         finally:
             self.give(vm)
 
-    def take(self, image: Image, windows: Windows | None = None, timeout_ns: int = 0) -> VM:
-        """Takes a VM at the sealed state of ``image``. With ``windows`` the VM has these windows,
-        and is closed when it is given back.
+    def take(
+        self,
+        image: Image,
+        windows: Windows | None = None,
+        timeout_ns: int = 0,
+        udf: str | None = None,
+    ) -> VM:
+        """Takes a VM at the sealed state of ``image``, for the function ``udf``. With ``windows``
+        the VM has these windows, and is closed when it is given back.
 
         Waits while all are busy, then raises BusyError. Raises PoolClosedError. The wait counts for
         the deadline of the VM's next call, which may take ``timeout_ns`` (0: no deadline); past it,
@@ -144,7 +150,7 @@ class ImagePool:
         if lib.udfvm_pool_hold(
             vm._held, self._handle, image._handle, larger, self.wait_ns, timeout_ns, vm._error
         ):
-            raise exception(vm._error)
+            raise exception(vm._error, udf)
         vm._handle = vm._held.vm
         cancellation = cancellation_of_thread()
         if cancellation is not None:
