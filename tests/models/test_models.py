@@ -1,7 +1,7 @@
 """Models of what runs at once, checked exhaustively by spin (https://spinroot.com): the pool,
-streaming calls, and the zeroing of memory. Each has mutants, in which a check is left out or two
-steps are swapped, and spin has to find the fault of each. CONTRIBUTING.md says how a model is
-written.
+streaming calls, hardened calls, and the zeroing of memory. Each has mutants, in which a check is
+left out or two steps are swapped, and spin has to find the fault of each. CONTRIBUTING.md says how
+a model is written.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ MUTANT = re.compile(r"^#define ([A-Z_]+) +(\d+) +/\*", re.MULTILINE)
 STEP = re.compile(r"(\w+)\(\) in ([\w/]+\.c)")
 SHARES = re.compile(r"pthread_(?:mutex_lock|cond_|create|join)|udfvm_condition_wait|atomic_\w+\(")
 MODELLED = (
+    "base/baton.c",
     "base/worker.c",
     "call/stream_thread.c",
     "call/streaming.c",
+    "call/vcpu_thread.c",
     "pool/idle.c",
     "pool/pool.c",
     "pool/take.c",
@@ -34,17 +36,24 @@ MODELLED = (
 # Functions of these files that share what other threads use, and are in no model.
 DEADLINES = "deadlines end a stream from outside, as its caller does"
 PROCESSORS = "counts processors"
+LOOKING = "looks before it sleeps, which is no more than a later wait"
 ERRANDS = "of hardened calls: with the lock, which who waits and who ends the stream take, too"
 FORKS = "in a child there is one thread"
 LEFT_OUT = {
     "check_deadlines": DEADLINES,
+    "create": "of start()",
     "free_stream": "the thread has ended",
     "idle_for_long": "takes a guest out that goes on without a request",
     "join_ended": "with the lock, as the only one",
     "look": DEADLINES,
     "look_up": DEADLINES,
+    "spin": LOOKING,
     "start_elsewhere": "of start_worker()",
     "take_log": "of jailed VMs",
+    "udfvm_baton_has_come": "only reads",
+    "udfvm_baton_spin": LOOKING,
+    "udfvm_harden": "take() and put()",
+    "udfvm_is_hardened": "only reads",
     "udfvm_pool_set_idle": "a number that picks which VMs are closed",
     "udfvm_pool_shrink_old": "only counts, beside shrink_old()",
     "udfvm_pool_statistics": "only reads",
@@ -55,6 +64,8 @@ LEFT_OUT = {
     "udfvm_stream_outside": ERRANDS,
     "udfvm_stream_serve": ERRANDS,
     "udfvm_stream_take_processor": PROCESSORS,
+    "udfvm_vcpu_threads_before_fork": FORKS,
+    "udfvm_vcpu_threads_forget": FORKS,
     "udfvm_worker_forget": FORKS,
 }
 
