@@ -13,21 +13,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import ninja
+import pyarrow as pa
 from sources import ROOT
 
 BUILD = ROOT / "build" / "native" / f"{sys.implementation.cache_tag}-plain"
-GCC = """\
+ARROW = pa.get_include()
+COMPILER = """\
 #!/bin/sh
-# Takes an object that was compiled of the same files by the same command; else compiles.
+# Takes an object that was compiled of the same files by the same command; else compiles. Another
+# pyarrow may have the same headers.
+words=$*
 for word; do
+    case $word in
+    -isystem*/pyarrow/include)
+        diff -rq "${{word#-isystem}}" "{arrow}" >/dev/null &&
+            words=$(echo "$words" | sed "s|$word|-isystem{arrow}|") ;;
+    esac
     [ "$before" = -o ] && object=$word
     before=$word
 done
-if [ -f "{commands}/$object" ] && read -r command <"{commands}/$object" && [ "$command" = "$*" ]
+if [ -f "{commands}/$object" ] && read -r command <"{commands}/$object" && [ "$command" = "$words" ]
 then
     exec cp "{build}/$object" "$object"
 fi
-exec {gcc} "$@"
+exec {compiler} "$@"
 """
 
 
@@ -43,6 +52,8 @@ def _read_by_objects() -> Iterator[tuple[str, list[Path]]]:
 
 def _is_of(source: Path, compiled: Path, file: Path) -> bool:
     """Whether an object is made of a file as it is now, and as it is in the other sources."""
+    if file.is_relative_to(ARROW) or "-unity" in file.name:  # which names others of them
+        return True
     file = file.resolve()
     if not file.exists() or file.stat().st_mtime_ns > compiled.stat().st_mtime_ns:
         return False
@@ -53,10 +64,10 @@ def _is_of(source: Path, compiled: Path, file: Path) -> bool:
 
 
 def offer(source: Path, folder: Path) -> Path:
-    """Returns a folder with a ``gcc`` that takes what was compiled of the same files as ``source``
-    has, by the same commands. It compiles everything else, such as files that were generated.
+    """Returns a folder with compilers that take what was compiled of the same files as ``source``
+    has, by the same commands. They compile everything else, such as files that were generated.
     """
-    commands, gcc = folder / "commands", folder / "gcc"
+    commands = folder / "commands"
     commands.mkdir(parents=True)
     listed = BUILD / "compile_commands.json"
     entries = json.loads(listed.read_text()) if listed.exists() else []
@@ -66,7 +77,13 @@ def offer(source: Path, folder: Path) -> Path:
         if name in flags and all(_is_of(source, compiled, file) for file in files):
             (commands / name).parent.mkdir(parents=True, exist_ok=True)
             words = " ".join(flags[name]).replace(str(ROOT), str(source))
+            words = words.replace(
+                f"-isystem{source}{ARROW.removeprefix(str(ROOT))}", f"-isystem{ARROW}"
+            )
             (commands / name).write_text(words + "\n")
-    gcc.write_text(GCC.format(commands=commands, build=BUILD, gcc=shutil.which("gcc")))
-    gcc.chmod(0o755)
+    for name in filter(shutil.which, ("gcc", "c++")):
+        compiler, path = folder / name, shutil.which(name)
+        text = COMPILER.format(commands=commands, build=BUILD, compiler=path, arrow=ARROW)
+        compiler.write_text(text)
+        compiler.chmod(0o755)
     return folder
