@@ -16,6 +16,8 @@ import udfvm
 from udfvm.codec.pandas_columns import backend_of, series_of
 from udfvm.pipelines.labels import labels_of
 
+pytestmark = pytest.mark.filterwarnings("ignore::udfvm.FailedRowsWarning")
+
 RANGE = pd.RangeIndex(10, 18, 2)
 FRAME = pd.DataFrame({"x": [1, 0, 2, 4], "name": list("abcd")}, index=RANGE)
 LARGE = 2**60 + 1  # twice that is no float

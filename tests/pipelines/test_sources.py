@@ -18,6 +18,8 @@ from pipeline_functions import inverse
 from udfvm.pipelines.ahead import ahead, behind
 from udfvm.pipelines.sources import open_source
 
+pytestmark = pytest.mark.filterwarnings("ignore::udfvm.FailedRowsWarning")
+
 ROWS = 1 << 21  # of random numbers, which Parquet does not make smaller
 
 

@@ -21,6 +21,8 @@ from pipeline_functions import inverse, numbers
 
 import udfvm
 
+pytestmark = pytest.mark.filterwarnings("ignore::udfvm.FailedRowsWarning")
+
 TABLE = pa.table({"x": [1, 2]})
 (BATCH,) = TABLE.to_batches()
 
