@@ -136,7 +136,7 @@ class AggregateFunction(Function):
         Args:
             source, columns, threads, progress: as for ``ScalarFunction.map``.
             on_error: what happens to a row that fails: "raise" raises its error, "skip" leaves the
-                row out, which needs ``merge``.
+                row out, which needs ``merge``, and warns (``FailedRowsWarning``).
             timeout_per_row: seconds for each row, on average, of batches that have 2 s at most.
                 Default: each batch has the function's ``timeout``.
 

@@ -151,7 +151,8 @@ class ScalarFunction(Function):
                 shows nothing. A function gets a ``udfvm.Progress`` a few times a second.
             on_error: what happens where a row fails: "raise" raises its error, "null" makes its
                 result null, "skip" leaves the row out. With the last two, rows of a batch that
-                failed are called again, without the row that failed.
+                failed are called again, without the row that failed, and ``FailedRowsWarning``
+                says at the end how many failed, and the first error.
             timeout_per_row: seconds that a row has on average: a batch of n rows has n times as
                 much. Default: each batch has the function's ``timeout``.
 

@@ -159,8 +159,9 @@ class TableFunction(Function):
                 result has the kept columns and, last, those of the function. Progress counts rows
                 of the source: those for which the function has ended.
             on_error: what happens where the function fails for a row: "raise" raises the error,
-                "null" gives one row of nulls, "skip" gives none. Of a row that fails late, the
-                batches that were handed over stay.
+                "null" gives one row of nulls, "skip" gives none, and both end with a
+                ``FailedRowsWarning``. Of a row that fails late, the batches that were handed over
+                stay.
             timeout_per_row: seconds that the function computes for a row of the source, on average
                 of a batch, all that it yields included. Default: its ``timeout``, for a batch.
                 ``max_output`` bounds what it yields for a row.
@@ -362,8 +363,9 @@ def table_function(
             ``Iterator[Row]``, where ``Row`` is a ``typing.NamedTuple``.
         input_types: as for ``udfvm.udf``.
         sample: the arguments of one call, as for ``udfvm.udf``.
-        options: ``name``, ``memory``, ``timeout`` (seconds for each fetch of some rows),
-            ``max_output``, ``max_log``, ``log``, ``files``, ``deterministic``, ``packages``,
+        options: ``name``, ``memory``, ``timeout`` (seconds for each fetch of some rows;
+            in ``map`` for all), ``max_output`` (of each fetch, which has fewer rows if need be; in
+            ``map`` of all), ``max_log``, ``log``, ``files``, ``deterministic``, ``packages``,
             ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``: as for ``udfvm.udf``.
 
     Returns:
