@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from conversion_cases import DAY, array_of, parameter
+from encoded_values import Meters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,6 +91,18 @@ def test_encoded_columns(values: list[Any]) -> None:
         with pytest.raises(Loss, match=r"300.*int8") as caught:
             convert(pc.run_end_encode(decoded), pa.int8())
         assert caught.value.row == 5
+
+
+def test_the_value_of_a_loss_is_that_of_what_is_encoded() -> None:
+    """pyarrow ends the process where it makes a scalar of the last."""
+    plain = pa.ExtensionArray.from_storage(Meters("m"), pa.array([1.0, 1e300]))
+    ends, indices = pa.array([1, 2], pa.int16()), pa.array([0, 1, None], pa.int8())
+    runs = pa.RunEndEncodedArray.from_arrays(ends, plain)
+    deeper = pa.RunEndEncodedArray.from_arrays(ends, runs)
+    for array in (plain, runs, deeper, pa.DictionaryArray.from_arrays(indices, deeper)):
+        with pytest.raises(Loss, match=r"1e\+300, which cannot be float without loss") as caught:
+            convert(array, pa.float32())
+        assert caught.value.row == 1
 
 
 def test_what_lists_and_structs_hold_is_checked() -> None:

@@ -76,6 +76,17 @@ def _first(array: Any, declared: Any) -> int:
 
 
 def _value_at(array: Any, row: int) -> object:
+    """Returns a value of an encoded array as that of what it encodes: pyarrow ends the process
+    where it makes scalars of runs in dictionaries.
+    """
+    import pyarrow as pa
+
+    if isinstance(array.type, pa.BaseExtensionType):
+        return _value_at(array.storage, row)
+    if pa.types.is_dictionary(array.type):
+        return _value_at(array.dictionary, array.indices[row].as_py())
+    if pa.types.is_run_end_encoded(array.type):
+        return _value_at(array.values, run_indices(array)[row].as_py())
     value = array[row]
     try:
         return value.as_py()
