@@ -28,6 +28,20 @@ def jails(program: int | None = None) -> list[int]:
     return [process for process in found if process != program]
 
 
+def times_in_control_areas(text: bytes) -> int:
+    """How often a text is in what this process shares with those of its jailed VMs, beside their
+    windows.
+    """
+    maps = Path("/proc/self/maps").read_text()
+    areas = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) .*/memfd:udfvm-control", maps, re.MULTILINE)
+    found = 0
+    with open("/proc/self/mem", "rb") as memory:
+        for begin, end in areas:
+            memory.seek(int(begin, 16))
+            found += memory.read(int(end, 16) - int(begin, 16)).count(text)
+    return found
+
+
 def new_jails(before: list[int]) -> list[int]:
     return sorted(set(jails()) - set(before))
 

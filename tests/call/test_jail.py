@@ -18,7 +18,7 @@ from pathlib import Path
 import apsw
 import pyarrow as pa
 import pytest
-from jails import jails, new_jails, wait_for_its_end
+from jails import jails, new_jails, times_in_control_areas, wait_for_its_end
 
 import udfvm
 import udfvm.sqlite
@@ -129,10 +129,11 @@ def test_large_batches(pool: udfvm.Pool) -> None:
 def test_host_functions_files_and_output(
     pool: udfvm.Pool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    threads = []
+    threads, shared = [], []
 
     def price(name: str) -> float:
         threads.append(threading.get_ident())
+        shared.append(times_in_control_areas(name.encode()) if len(name) > 30 else 0)
         if name == "nothing":
             raise LookupError("no price")
         return len(name) * 1.5
@@ -149,6 +150,9 @@ def test_host_functions_files_and_output(
     assert set(threads) == {threading.get_ident()}
     with pytest.raises(udfvm.HostFunctionError, match="no price"):
         total("nothing")
+    assert total("quince" * 9) == 162.0
+    assert shared[-1] > 0  # what passes; after the call nothing of it is there
+    assert times_in_control_areas(b"quince" * 9) == 0
     assert total("fig") == 9.0
 
 

@@ -39,6 +39,7 @@ struct cell {
     int output_file;       /* of the output window and scratch */
     bool frozen;           /* the process stands still, for a reply that is read in place */
     uint64_t input_joined; /* bytes of the input window that were made huge pages */
+    uint64_t data_used;    /* bytes of `data` that a call may have left something in */
     struct borrowing {
         uint64_t from, to; /* of the output window; equal: nothing is borrowed */
         bool copied;       /* a copy took the window's place here, because of a fork */

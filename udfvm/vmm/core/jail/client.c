@@ -198,7 +198,8 @@ static void end_stream(struct udfvm_vm *vm, struct udfvm_error *said)
 
 /* ---- Its end ---- */
 
-/* The process does it while the program goes on. */
+/* The process does it while the program goes on. What both passed to each other is put back here:
+ * the process that the next call has may be taken over. */
 static int restore_cell(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     struct cell *cell = cell_of(vm);
@@ -210,6 +211,8 @@ static int restore_cell(struct udfvm_vm *vm, struct udfvm_error *error)
     UDFVM_TRY(udfvm_cell_end_borrowing(cell, error));
     udfvm_files_close_all(vm);
     udfvm_log_clear(&vm->log);
+    memset(cell->data, 0, cell->data_used);
+    cell->data_used = 0;
     udfvm_cell_send(cell, &(struct jail_message){ .kind = JAIL_RESTORE });
     vm->state = VM_SEALED;
     return UDFVM_OK;

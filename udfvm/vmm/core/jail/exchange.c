@@ -209,18 +209,31 @@ int udfvm_cell_greet(struct cell *cell, struct udfvm_error *error)
                : udfvm_cell_break(cell, "began with what makes no sense", error);
 }
 
+#define DATA_HEAD (UDFVM_MAX_PATH + 1 + JAIL_NAME_BYTES) /* ahead of what has a length */
+
+/* What is asked for lies in `data`, and what is answered. */
+static void note_data(struct cell *cell, uint64_t length)
+{
+    const uint64_t most = MAX_JAIL_DATA - DATA_HEAD;
+    const uint64_t used = DATA_HEAD + (length < most ? length : most);
+    if (used > cell->data_used)
+        cell->data_used = used;
+}
+
 /* Does what the process asks for in the middle of a call; of a call that is to end, it takes what
  * that wrote. */
 static int answer_question(struct cell *cell, struct jail_message *next, unsigned *refused,
                            struct udfvm_error *error)
 {
     struct udfvm_error failure = { .code = UDFVM_OK };
+    note_data(cell, cell->answer.length);
     if ((cell->host_failed || cell->expired) && cell->answer.kind != JAIL_LOG) {
         *next = (struct jail_message){ .kind = JAIL_GOT, .failed = 1 };
         return ++*refused <= MAX_REFUSED ? UDFVM_OK
                                          : udfvm_cell_break(cell, "did not end its call", error);
     }
     udfvm_cell_serve(cell, next, &failure);
+    note_data(cell, next->length);
     if (failure.code == UDFVM_E_FORKED || cell->broken) {
         if (error)
             *error = failure;
