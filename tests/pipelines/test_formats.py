@@ -22,7 +22,7 @@ from pipeline_functions import inverse
 import udfvm
 from udfvm.pipelines.sinks import write_file
 from udfvm.types.array_conversions import convert
-from udfvm.types.encodings import decoded
+from udfvm.types.encodings import decoded, restored
 from udfvm.types.unions import has_unions
 
 READERS: dict[str, Any] = {
@@ -150,6 +150,32 @@ def test_values_that_parquet_does_not_have(tmp_path: Path) -> None:
         ": write .arrow, cast it before, or leave it out by keep="
     )
     assert not check_columns(tmp_path / "made.arrow", late)
+
+
+REQUIRED = pa.struct([pa.field("z", pa.int64(), nullable=False), pa.field("y", pa.string())])
+REQUIRED_IN_OTHERS = [
+    REQUIRED,
+    pa.struct([pa.field("s", REQUIRED, nullable=False)]),
+    pa.struct([pa.field("l", pa.list_(REQUIRED), nullable=False), ("t", pa.string_view())]),
+    pa.list_(REQUIRED),
+    pa.list_(pa.field("item", REQUIRED, nullable=False), 2),
+    pa.map_(pa.string(), pa.field("value", REQUIRED, nullable=False)),
+    pa.dictionary(pa.int8(), REQUIRED),
+]
+
+
+@pytest.mark.parametrize("format_", READERS)
+@pytest.mark.parametrize("type_", REQUIRED_IN_OTHERS, ids=str)
+def test_fields_that_are_never_null(type_: pa.DataType, format_: str, tmp_path: Path) -> None:
+    inner: Any = {"z": 1, "y": None}
+    others: list[Any] = [
+        inner, {"s": inner}, {"l": [inner, None], "t": "a"}, [inner, None], [inner, inner],
+        [("k", inner)], inner,
+    ]  # fmt: skip
+    value = others[REQUIRED_IN_OTHERS.index(type_)]
+    column = restored(pa.array([value, None, value, None], decoded(type_)), type_)
+    path = tmp_path / f"made.{format_}"
+    assert not check_columns(path, column, column.slice(1), column.slice(1, 1), column.slice(0, 1))
 
 
 # ---- Dictionaries ----

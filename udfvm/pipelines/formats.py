@@ -16,6 +16,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from udfvm.codec.any_columns import nulls
+from udfvm.pipelines.required_fields import has_required_fields, without_hidden_nulls
 from udfvm.tuples import NamedTuple
 from udfvm.types.array_conversions import convert
 from udfvm.types.conversions import Loss, Refused
@@ -120,6 +121,9 @@ class Results:
                 raise UnwritableError(f"column {self.schema.names[index]!r} {error}") from error
             columns[index] = pa.chunked_array(made, type_)
         for index, field in enumerate(self.schema):
+            if self._format is PARQUET and has_required_fields(field.type):
+                made = [without_hidden_nulls(chunk) for chunk in columns[index].chunks]
+                columns[index] = pa.chunked_array(made, field.type)
             if not pa.types.is_dictionary(field.type):
                 continue
             if field.type.ordered and self._format is not CSV:
@@ -304,7 +308,8 @@ def _why_not(format_: Format, type_: pa.DataType) -> Exception | None:
     file = io.BytesIO()
     try:
         writer = format_.writer(file, schema)
-        writer.write_table(pa.Table.from_arrays([nulls(1, type_)], schema=schema))
+        null = without_hidden_nulls(nulls(1, type_))
+        writer.write_table(pa.Table.from_arrays([null], schema=schema))
         writer.close()
         if format_.reader is not None:
             file.seek(0)
