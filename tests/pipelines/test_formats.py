@@ -150,6 +150,8 @@ def test_values_that_parquet_does_not_have(tmp_path: Path) -> None:
         ": write .arrow, cast it before, or leave it out by keep="
     )
     assert not check_columns(tmp_path / "made.arrow", late)
+    text = write(tmp_path / "made.csv", pa.array([b"a", b"\xff"]))
+    assert "has values that CSV does not have (Invalid UTF8" in text and ": write .arrow" in text
 
 
 REQUIRED = pa.struct([pa.field("z", pa.int64(), nullable=False), pa.field("y", pa.string())])
