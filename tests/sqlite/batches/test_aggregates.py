@@ -178,7 +178,7 @@ def test_aggregates_in_python() -> None:
     assert joined(pa.array(["a", None]), "/") == "/a/-"
     with pytest.raises(udfvm.UDFError, match="row 4: ValueError: five"):
         fails(np.arange(1, 9))
-    with pytest.raises(udfvm.TypeMappingError, match="called with arrays"):
+    with pytest.raises(udfvm.TypeMappingError, match="called with columns"):
         gini(1.0)
     assert pickle.loads(pickle.dumps(gini)) is gini
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from hostile_files import ALL_KINDS, put, remove
+from jails import jails, wait_for_its_end
 from shell_functions import SOURCE, Shell
 
 import udfvm.sqlite
@@ -119,8 +120,11 @@ def test_what_the_shell_uses_is_in_use(
             if path.is_file():
                 os.utime(path, (0, 0))
         assert prune(0).files == 0
+        jailed = jails(process.pid)  # with UDFVM_JAIL=1: they have the images open, too
         process.stdin.write("SELECT 1;\n")
         process.communicate()
+    for each in jailed:
+        wait_for_its_end(each)
     assert prune(0).files == 2
     assert [path for path in tmp_path.iterdir() if path.is_file()] == []
 
