@@ -105,14 +105,19 @@ began.wait()
 }
 
 
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("numbers") / "numbers.parquet"
+    table = pa.table({"x": np.random.default_rng(0).random(2_000_000)})
+    pq.write_table(table, path, row_group_size=100_000)
+    return path
+
+
 @pytest.mark.parametrize("end", ENDS)
-def test_the_program_ends_while_threads_of_arrow_run(end: str, tmp_path: Path) -> None:
-    path = tmp_path / "numbers.parquet"
-    numbers = np.random.default_rng(0).random(2_000_000)
-    pq.write_table(pa.table({"x": numbers}), path, row_group_size=100_000)
+def test_the_program_ends_while_threads_of_arrow_run(end: str, numbers: Path) -> None:
     for _ in range(4):
         done = subprocess.run(
-            [sys.executable, "-c", PROGRAM + ENDS[end], path],
+            [sys.executable, "-c", PROGRAM + ENDS[end], numbers],
             capture_output=True,
             text=True,
             timeout=120,

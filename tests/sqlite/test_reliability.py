@@ -342,12 +342,12 @@ def test_what_is_too_large_is_an_error_and_no_more(large: apsw.Connection, funct
     for size in (128 << 20, 144 << 20):
         with pytest.raises(apsw.SQLError, match=r"row 0: .*(window|limit)"):
             large.execute(f"SELECT {function}(zeroblob({size}))").fetchall()
-        mapped = (
-            f"SELECT value = {size} OR value = zeroblob({size}) FROM vm_map('{function}', 'SELECT"
-            f" 1, zeroblob({size})')"
-        )
-        # A batch gets windows as large as it takes,
-        assert large.execute(mapped).fetchall() == [(1,)]
+    mapped = (
+        f"SELECT value = {size} OR value = zeroblob({size}) FROM vm_map('{function}', 'SELECT"
+        f" 1, zeroblob({size})')"
+    )
+    # A batch gets windows as large as it takes,
+    assert large.execute(mapped).fetchall() == [(1,)]
     with pytest.raises(
         apsw.SQLError, match=r"row 0: .* do not fit into the input window .* raise memory="
     ) as raised:
