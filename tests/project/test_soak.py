@@ -56,6 +56,15 @@ def test_a_planted_leak_of_each_kind_is_found(cache: Path, tmp_path: Path) -> No
     assert len(json.loads((tmp_path / "soak.json").read_text())["samples"]) == 3
 
 
+def test_the_documentation_has_an_hour_without_leaks() -> None:
+    docs = BENCH.parent / "docs"
+    soak = json.loads((docs / "soak.json").read_text())
+    assert soak["minutes"] >= 60 and soak["leaks"] == []
+    page = " ".join((docs / "performance.md").read_text().split())
+    assert f"an hour of {sum(soak['done'].values()):,} such pieces of work" in page
+    assert "(soak.svg)" in page and "<svg" in (docs / "soak.svg").read_text()
+
+
 # ---- Leaks and noise ----
 
 
