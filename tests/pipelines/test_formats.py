@@ -238,6 +238,37 @@ def test_dictionaries_that_make_none_for_all(tmp_path: Path) -> None:
         assert not check_columns(tmp_path / name, ordered[0], empty, ordered[0])
 
 
+@pytest.mark.parametrize(
+    ("batches", "has_one"),
+    [
+        ([["b", "a"], ["b", "a"]], True),
+        ([["b", "a"], ["a", "b"]], False),
+        ([["b", "a"], ["a", "c"]], False),
+    ],
+)
+def test_small_batches_with_orders_of_their_own(
+    batches: list[list[str]], has_one: bool, tmp_path: Path
+) -> None:
+    """Batches that are joined keep their order, however large they are."""
+    columns = [dictionary(values, ordered=True).drop_null() for values in batches]
+    source = [pa.record_batch({"x": pa.array([1, 2]), "s": column}) for column in columns]
+    for name in ("made.arrow", "made.parquet"):
+        if has_one:
+            inverse.map(source, output=tmp_path / name)
+            (made,) = READERS[name[5:]](tmp_path / name)["s"].unify_dictionaries().chunks
+            assert made.dictionary.to_pylist() == batches[0]
+        else:
+            with pytest.raises(udfvm.OutputFileError, match="its batches have different ones"):
+                inverse.map(source, output=tmp_path / name)
+    made = inverse.map(source)["s"]
+    assert [chunk.dictionary.to_pylist() for chunk in made.chunks] == batches[: made.num_chunks]
+    assert made.to_pylist() == [*batches[0], *batches[1]]
+    lists = [pa.ListArray.from_arrays([0, 1, 2], column) for column in columns]
+    made = inverse.map([pa.record_batch({"x": [1, 2], "s": each}) for each in lists])["s"]
+    orders = [chunk.values.dictionary.to_pylist() for chunk in made.chunks]
+    assert orders == batches
+
+
 def test_frames_of_polars(tmp_path: Path) -> None:
     frame = pl.DataFrame(
         {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import pyarrow as pa
 
 from udfvm.types.array_conversions import convert
-from udfvm.types.encodings import decoded, restored
+from udfvm.types.encodings import are_joined_in_order, decoded, restored
 
 
 def nulls(rows: int, type_: pa.DataType) -> pa.Array:
@@ -22,7 +23,8 @@ def nulls(rows: int, type_: pa.DataType) -> pa.Array:
 
 
 def concatenated(columns: Sequence[pa.Array], type_: pa.DataType) -> pa.Array:
-    """Returns one column of the values of some columns of a type.
+    """Returns one column of the values of some columns of a type. The values of ordered
+    dictionaries that differ ascend in that of the column.
 
     >>> type_ = pa.dictionary(pa.int8(), pa.list_(pa.int8()))
     >>> one, other = (restored(pa.array([[each]], pa.list_(pa.int8())), type_) for each in (1, 2))
@@ -31,11 +33,13 @@ def concatenated(columns: Sequence[pa.Array], type_: pa.DataType) -> pa.Array:
     """
     if len(columns) < 2:
         return columns[0] if columns else nulls(0, type_)
-    try:
-        return pa.concat_arrays(columns)
-    except (
-        pa.ArrowNotImplementedError,
-        pa.ArrowInvalid,
-    ):  # dictionaries of some types, for example
-        decoded_type = decoded(type_)
-        return restored(pa.concat_arrays([convert(each, decoded_type) for each in columns]), type_)
+    if pa.types.is_dictionary(type_):
+        told = [each for each in columns if len(each.dictionary)]
+    else:
+        told = list(columns)
+    if are_joined_in_order(told, type_):
+        with contextlib.suppress(pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            return pa.concat_arrays(columns)
+    # There are dictionaries of some types, or ordered ones that differ, for example.
+    decoded_type = decoded(type_)
+    return restored(pa.concat_arrays([convert(each, decoded_type) for each in columns]), type_)

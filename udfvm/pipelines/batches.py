@@ -17,7 +17,7 @@ import pyarrow as pa
 from udfvm.codec.sizes import size_of_rows
 from udfvm.types.array_conversions import convert
 from udfvm.types.conversions import Refused
-from udfvm.types.encodings import decoded, restored
+from udfvm.types.encodings import are_joined_in_order, decoded, has_order, restored
 from udfvm.types.unions import rows_singly
 
 FIRST_ROWS: Final = 16  # they fit the deadline of 10 s where each takes half a second
@@ -85,16 +85,38 @@ def cut(source: Iterable[pa.RecordBatch], size: BatchSize) -> Iterator[pa.Record
 
 
 def joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    """Returns all rows of some batches in one batch; as they are where Arrow cannot join them."""
-    if len(batches) < 2:
-        return batches
-    try:
-        return [pa.concat_batches(batches)]
-    except (
-        pa.ArrowNotImplementedError,
-        pa.ArrowInvalid,
-    ):  # dictionaries of some types, for example
-        return batches
+    """Returns all rows of some batches in one batch; as they are where Arrow cannot join them. Only
+    batches that follow each other and have the same ordered dictionaries are joined.
+    """
+    made: list[pa.RecordBatch] = []
+    for run in _runs(batches):
+        try:
+            made.append(run[0] if len(run) == 1 else pa.concat_batches(run))
+        except (
+            pa.ArrowNotImplementedError,
+            pa.ArrowInvalid,
+        ):  # dictionaries of some types, for example
+            made += run
+    return made
+
+
+def _runs(batches: Sequence[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """Yields batches that are joined."""
+    if not batches:
+        return
+    types = batches[0].schema.types
+    ordered = [index for index, type_ in enumerate(types) if has_order(type_)]
+    run = [batches[0]]
+    for batch in batches[1:]:
+        if all(
+            are_joined_in_order([run[-1].column(index), batch.column(index)], types[index])
+            for index in ordered
+        ):
+            run.append(batch)
+        else:
+            yield run
+            run = [batch]
+    yield run
 
 
 def taken(column: pa.Array, rows: Sequence[int]) -> pa.Array:

@@ -9,7 +9,7 @@ fields.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from udfvm.static_typing import TYPE_CHECKING, Any, Final
 from udfvm.tuples import NamedTuple
@@ -164,6 +164,32 @@ def decoded(type_: Any) -> pa.DataType:
     from udfvm.types.nested_conversions import with_fields  # for such types alone
 
     return with_fields(type_, held)
+
+
+def has_order(type_: Any) -> bool:
+    """Whether a type is, or holds, an ordered dictionary. Arrow joins arrays of these, and puts the
+    values of one behind those of the other, whatever their order was.
+    """
+    import pyarrow as pa
+
+    if isinstance(type_, pa.BaseExtensionType):
+        return has_order(type_.storage_type)
+    if pa.types.is_dictionary(type_):
+        return bool(type_.ordered) or has_order(type_.value_type)
+    if pa.types.is_run_end_encoded(type_):
+        return has_order(type_.value_type)
+    return any(has_order(type_.field(index).type) for index in range(type_.num_fields))
+
+
+def are_joined_in_order(arrays: Sequence[Any], type_: Any) -> bool:
+    """Whether arrays of a type, joined by Arrow, have the order that each of them has."""
+    import pyarrow as pa
+
+    if not has_order(type_):
+        return True
+    if not pa.types.is_dictionary(type_) or has_order(type_.value_type):
+        return False
+    return all(each.dictionary.equals(arrays[0].dictionary) for each in arrays[1:])
 
 
 # ---- Arrays ----
