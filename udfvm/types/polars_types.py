@@ -56,37 +56,38 @@ def is_broken(series: Any) -> bool:
     return False
 
 
-def for_polars(array: Any) -> Any:
+def for_polars(array: Any, *, in_days: bool = False) -> Any:
     """Returns an array as polars has its values. Decimals of 32 and 64 bits in what it holds are
     wider: polars reads those as if they had 128, beyond their memory, and ends the process where it
-    hands them over. Dates of milliseconds are dates of days: polars reads moments.
+    hands them over. With ``in_days``, dates of milliseconds are dates of days: polars reads
+    moments.
 
     >>> import pyarrow as pa
     >>> for_polars(pa.array([], pa.list_(pa.decimal32(5, 2)))).type
     ListType(list<item: decimal128(5, 2)>)
     """
     name = str(array.type)
-    if not any(each in name for each in ("decimal32", "decimal64", "date64")):
+    if not ("decimal32" in name or "decimal64" in name or (in_days and "date64" in name)):
         return array
-    wide = _wide(array.type)
+    wide = _wide(array.type, in_days)
     return array if wide == array.type else convert(array, wide)
 
 
-def _wide(type_: Any) -> Any:
+def _wide(type_: Any, in_days: bool) -> Any:
     """Returns a type with those that polars has right in place of others, and without encodings
     around them.
     """
     import pyarrow as pa
 
     if isinstance(type_, pa.BaseExtensionType):
-        return _wide(type_.storage_type)
+        return _wide(type_.storage_type, in_days)
     if pa.types.is_dictionary(type_):
-        return _wide(type_.value_type)
+        return _wide(type_.value_type, in_days)
     if pa.types.is_decimal32(type_) or pa.types.is_decimal64(type_):
         return pa.decimal128(type_.precision, type_.scale)
-    if pa.types.is_date64(type_):
+    if in_days and pa.types.is_date64(type_):
         return pa.date32()
     if not type_.num_fields:
         return type_
     fields = [type_.field(index) for index in range(type_.num_fields)]
-    return with_fields(type_, [field.with_type(_wide(field.type)) for field in fields])
+    return with_fields(type_, [field.with_type(_wide(field.type, in_days)) for field in fields])

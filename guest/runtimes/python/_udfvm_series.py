@@ -30,7 +30,7 @@ def to_series(library: str, name: str) -> Callable[[pa.Array], Any]:
     from _udfvm_polars_types import for_polars
 
     polars: Any = sys.modules["polars"]
-    return lambda column: polars.Series(name, for_polars(column))
+    return lambda column: polars.Series(name, for_polars(column, in_days=True))
 
 
 def _to_pandas(column: pa.Array, name: str) -> Any:
