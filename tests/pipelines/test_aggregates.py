@@ -82,7 +82,9 @@ def test_states_are_merged_in_order(threads: int | None) -> None:
 
 def test_a_pool_of_one_vm_suffices() -> None:
     with udfvm.Pool(size=1, wait=5) as pool:
-        assert digest.with_options(pool=pool).map(NUMBERS) == f"0..{ROWS - 1}: {ROWS}"
+        bound = digest.with_options(pool=pool)
+        for made in (bound.map(NUMBERS), bound(NUMBERS["x"])):
+            assert made == f"0..{ROWS - 1}: {ROWS}"
 
 
 def test_without_merge_one_vm_takes_all_rows() -> None:
@@ -174,6 +176,16 @@ def test_a_row_that_never_ends_is_left_out() -> None:
     assert caught.value.__notes__[-1] == "udfvm: in rows 0 to 3 of the input"
 
 
+def test_a_call_reports_the_first_row_that_fails_and_ends_the_other_half() -> None:
+    values = np.ones(ROWS, int)
+    values[[1000, ROWS // 2]] = -1
+    with pytest.raises(udfvm.UDFError, match="row 1000: ValueError: negative"):
+        kept(values)
+    values[ROWS // 2] = 7777
+    with pytest.raises(udfvm.UDFError, match="row 1000: ValueError: negative"):
+        kept.with_options(timeout=None)(values)
+
+
 def test_slow_rows_make_small_batches() -> None:
     told: list[udfvm.Progress] = []
     kept.map(pa.table({"x": np.full(20_000, 1 << 20)}), progress=told.append, threads=1)
@@ -194,8 +206,10 @@ def test_options_that_an_aggregate_cannot_have() -> None:
 
 ENDLESS = """
     import os, signal
+    import sys
     import pyarrow as pa
-    import udfvm
+    import pyarrow.compute as pc
+    import udfvm.arrow
 
     def begun(x: int) -> None:
         os.write(1, b"ready\\n")  # one write: two threads do it
@@ -212,17 +226,24 @@ ENDLESS = """
             return 1
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    udfvm.arrow.register(None, endless)
+    numbers = pa.array(range(300_000))
+    calls = {
+        "map": lambda: endless.map(pa.table({"x": numbers}), threads=2),
+        "call": lambda: endless(numbers),
+        "compute": lambda: pc.call_function("endless", [numbers]),
+    }
     try:
-        endless.map(pa.table({"x": range(300_000)}), threads=2)
+        calls[sys.argv[1]]()
     except KeyboardInterrupt:
         print("ended", flush=True)
 """
 
 
-def test_ctrl_c_ends_the_calls_of_all_threads() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(ENDLESS)], stdout=subprocess.PIPE, text=True
-    ) as process:
+@pytest.mark.parametrize("call", ["map", "call", "compute"])
+def test_ctrl_c_ends_the_calls_of_all_threads(call: str) -> None:
+    program = [sys.executable, "-c", textwrap.dedent(ENDLESS), call]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for _ in range(2):
             assert process.stdout.readline() == "ready\n"

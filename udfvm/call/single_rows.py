@@ -44,17 +44,19 @@ class SingleRows(RuntimeKeeper):
             and not self._begins_with_large_windows
         )
 
-    def take_vm(self, windows: Windows | None = None) -> tuple[Runtime, VM]:
+    def take_vm(self, windows: Windows | None = None, *, waits: bool = True) -> tuple[Runtime, VM]:
         """Returns a VM of the function's image, and what calls need. Give it back to the runtime's
-        pool. ``windows`` are those of a VM that is opened for the one call.
+        pool. ``windows`` are those of a VM that is opened for the one call. Raises BusyError: at
+        once where all VMs are busy, unless it ``waits`` for one.
         """
         runtime = self.ready()
         try:
             timeout_ns = runtime.limits.timeout_ns
-            return runtime, runtime.pool.take(runtime.image, windows, timeout_ns, self._name)
+            vm = runtime.pool.take(runtime.image, windows, timeout_ns, self._name, waits=waits)
+            return runtime, vm
         except ForkedError as error:
             self._renew(error, runtime)
-            return self.take_vm(windows)
+            return self.take_vm(windows, waits=waits)
 
     def _call_row(self, rows: RowCodec, arguments: Sequence[Any]) -> object:
         if rows.is_null(arguments):

@@ -6,7 +6,6 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
@@ -14,7 +13,7 @@ from udfvm.checks import check_switch, shown
 from udfvm.errors import CallError, SignatureError, TypeMappingError
 from udfvm.functions.defaults import check_defaults
 from udfvm.functions.function import Function
-from udfvm.functions.group import Group, group_of
+from udfvm.functions.group import Group, group_of, group_of_all, group_of_halves
 from udfvm.functions.options import ELSEWHERE, PythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram, check_init, check_method
@@ -110,12 +109,12 @@ class AggregateFunction(Function):
         from udfvm.codec.arguments import columns_of
 
         self._calls.follow()
-        columns, rows = columns_of(
-            self.name, self.parameters, arguments, vectorized=self.vectorized
-        )
+        columns, _ = columns_of(self.name, self.parameters, arguments, vectorized=self.vectorized)
         table, valid = self._table(columns)
         with _rows_of(valid):
-            return self._aggregate(table, rows, finish)
+            shared = self.has_merge and table.num_rows >= _ENOUGH_FOR_TWO
+            with (group_of_halves if shared else group_of_all)(self._calls, table) as group:
+                return finish(group)
 
     @checks_keywords
     def map(
@@ -190,23 +189,6 @@ class AggregateFunction(Function):
         """
         with self._begin(calls) as group:
             return group.state() if group.feed(columns) else None
-
-    def _aggregate(self, table: pa.Table, rows: int, finish: Callable[[Group], Any]) -> Any:
-        half = rows // 2
-        if not self.has_merge or rows < _ENOUGH_FOR_TWO:
-            with group_of(self._calls) as group:
-                group.feed(table, 0)
-                return finish(group)
-        with ThreadPoolExecutor(1) as executor, group_of(self._calls) as group:
-            other = executor.submit(self._state, table.slice(half), half)
-            group.feed(table.slice(0, half), 0)
-            group.merge(other.result())
-            return finish(group)
-
-    def _state(self, table: pa.Table, first_row: int) -> bytes:
-        with group_of(self._calls) as group:
-            group.feed(table, first_row)
-            return group.state()
 
     def _table(self, columns: Sequence[Any]) -> tuple[pa.Table, Any]:
         """Returns the rows without a null where none may be, and a mask of them, None for all."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.call.guest_exceptions import guest_exception
-from udfvm.errors import ProtocolError
+from udfvm.errors import BusyError, ProtocolError
 from udfvm.layouts import AGGREGATE
 from udfvm.protocol import (
     ANSWER_FINISH,
@@ -129,10 +129,50 @@ class Group:
 
 
 @contextmanager
-def group_of(calls: Calls) -> Iterator[Group]:
-    """Takes a VM of an aggregate for one group, and gives it back."""
-    runtime, vm = calls.take_vm()
+def group_of(calls: Calls, *, waits: bool = True) -> Iterator[Group]:
+    """Takes a VM of an aggregate for one group, and gives it back. Raises BusyError: at once where
+    all VMs are busy, unless it ``waits`` for one.
+    """
+    runtime, vm = calls.take_vm(waits=waits)
     try:
         yield Group(calls.declaration, runtime, vm)
     finally:
         runtime.pool.give(vm)
+
+
+@contextmanager
+def group_of_all(calls: Calls, table: pa.Table) -> Iterator[Group]:
+    """Takes a VM for the group of all rows of a table."""
+    with group_of(calls) as group:
+        group.feed(table, 0)
+        yield group
+
+
+@contextmanager
+def group_of_halves(calls: Calls, table: pa.Table) -> Iterator[Group]:
+    """As ``group_of_all``, for an aggregate with ``merge``: a second VM, if one is free, takes half
+    of the rows at the same time.
+
+    Of several failures, that of the first row is raised. One in the first half ends the call with
+    the other half.
+    """
+    from udfvm.pipelines.workers import beside
+
+    half = table.num_rows // 2
+    others = table.slice(half)
+
+    def state() -> bytes:
+        # Without a wait: it would be for VMs of calls that may wait for this call's VM.
+        with group_of(calls, waits=False) as group:
+            group.feed(others, half)
+            return group.state()
+
+    with group_of(calls) as group, beside(state) as state_of_others:
+        group.feed(table.slice(0, half), 0)
+        try:
+            found = state_of_others()
+        except BusyError:
+            group.feed(others, half)
+        else:
+            group.merge(found)
+        yield group

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
 from udfvm.errors import ForkedError
 from udfvm.pipelines.ahead import Passage, join
-from udfvm.vmm import Cancellation
+from udfvm.vmm import Cancellation, cancellation_of_thread
 
 _Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
@@ -78,6 +79,35 @@ def in_order(
             except StopIteration:
                 results = None
                 waiting.popleft()
+    except KeyboardInterrupt:
+        patience = _PATIENCE
+        raise
+    finally:
+        team.end(patience)
+
+
+@contextlib.contextmanager
+def beside(do: Callable[[], _Result]) -> Iterator[Callable[[], _Result]]:
+    """Does something on a thread of its own, within the context. Yields what waits for its result,
+    and raises its exception.
+
+    At the end of the context, and where that raises, running calls of the thread are cancelled and
+    the thread has ended, as with ``in_order``. What cancels the calls of the consumer's thread ends
+    its wait by KeyboardInterrupt.
+    """
+    outer = cancellation_of_thread()
+
+    def look() -> None:
+        if outer:
+            raise KeyboardInterrupt
+
+    def results(_: None) -> Generator[_Result]:
+        yield do()
+
+    team = _Team(results, 1)
+    patience: float | None = None
+    try:
+        yield functools.partial(next, team.begin(None).taken(look))
     except KeyboardInterrupt:
         patience = _PATIENCE
         raise

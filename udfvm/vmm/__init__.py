@@ -6,7 +6,7 @@ while a VM runs.
 
 from __future__ import annotations
 
-from udfvm.vmm.cancellation import Cancellation
+from udfvm.vmm.cancellation import Cancellation, cancellation_of_thread
 from udfvm.vmm.failures import exception_at
 from udfvm.vmm.image import Image, read_identity, read_metadata
 from udfvm.vmm.limits import core_limits
@@ -40,6 +40,7 @@ __all__ = [
     "Windows",
     "address_of",
     "boot",
+    "cancellation_of_thread",
     "copy",
     "core_limits",
     "exception_at",

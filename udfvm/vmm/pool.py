@@ -132,13 +132,15 @@ class ImagePool:
         windows: Windows | None = None,
         timeout_ns: int = 0,
         udf: str | None = None,
+        *,
+        waits: bool = True,
     ) -> VM:
         """Takes a VM at the sealed state of ``image``, for the function ``udf``. With ``windows``
         the VM has these windows, and is closed when it is given back.
 
-        Waits while all are busy, then raises BusyError. Raises PoolClosedError. The wait counts for
-        the deadline of the VM's next call, which may take ``timeout_ns`` (0: no deadline); past it,
-        CallTimeoutError is raised.
+        Waits while all are busy, if it ``waits``, then raises BusyError. Raises PoolClosedError.
+        The wait counts for the deadline of the VM's next call, which may take ``timeout_ns`` (0: no
+        deadline); past it, CallTimeoutError is raised.
         """
         vm = VM(
             ffi.NULL,
@@ -146,9 +148,10 @@ class ImagePool:
             self._bound,
             ffi.gc(ffi.new("struct udfvm_held *"), lib.udfvm_pool_let_go),
         )
+        wait_ns = self.wait_ns if waits else 0
         larger = ffi.NULL if windows is None else ffi.new("struct udfvm_windows *", tuple(windows))
         if lib.udfvm_pool_hold(
-            vm._held, self._handle, image._handle, larger, self.wait_ns, timeout_ns, vm._error
+            vm._held, self._handle, image._handle, larger, wait_ns, timeout_ns, vm._error
         ):
             raise exception(vm._error, udf)
         vm._handle = vm._held.vm
