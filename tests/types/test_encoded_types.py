@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -141,6 +143,56 @@ def test_an_ordered_dictionary_ascends() -> None:
     assert result.dictionary.to_pylist() == ["a", "b", "c"]
     assert result.indices.to_pylist() == [2, None, 0, 2, 1]
     assert result.type.ordered
+
+
+LEVELS = pa.DictionaryArray.from_arrays(
+    pa.array([2, None, 0], pa.int8()), ["low", "middle", "high"], ordered=True
+)
+ENUM = pl.Enum(["low", "middle", "high"])
+
+
+def test_an_ordered_dictionary_has_the_order_of_an_argument() -> None:
+    levels = LEVELS.dictionary.to_pylist()
+    keep = identity(LEVELS.type, vectorized=True)
+    for given in (LEVELS, LEVELS[1:2], LEVELS[:0], LEVELS.cast(pa.string()).dictionary_encode()):
+        result = keep(given)
+        assert result.to_pylist() == given.to_pylist()
+        assert result.dictionary.to_pylist() == (levels if given.type.ordered else ["high", "low"])
+    chunks = pa.chunked_array([LEVELS, LEVELS])
+    assert all(each.dictionary.to_pylist() == levels for each in keep(chunks).chunks)
+    turned = restored(pa.array(["low", "high"]), LEVELS.type)  # of which the first is "high"
+    mixed = keep(pa.chunked_array([LEVELS, turned]))
+    assert mixed.chunk(0).dictionary.to_pylist() == ["high", "low"]
+    with_null = pa.DictionaryArray.from_arrays(LEVELS.indices, ["b", "x", None], ordered=True)
+    assert keep(with_null).dictionary.to_pylist() == ["b"]
+    udfvm.arrow.register(None, keep.with_options(name="kept_levels"))
+    assert pc.call_function("kept_levels", [LEVELS]).equals(LEVELS)
+    batches = [pa.record_batch({"x": LEVELS}), pa.record_batch({"x": LEVELS[:1]})]
+    made = keep.map(batches, columns="x")["same"]
+    assert all(each.dictionary.to_pylist() == levels for each in made.chunks)
+
+
+def test_an_ordered_dictionary_without_room_for_those_of_the_argument() -> None:
+    numbers = pa.DictionaryArray.from_arrays([3, 1], pa.array(range(200, 0, -1)), ordered=True)
+    narrow = identity(pa.dictionary(pa.int8(), pa.int64(), ordered=True), vectorized=True)
+    assert narrow(numbers).dictionary.to_pylist() == [197, 199]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_categories_of_frames_are_kept(ordered: bool) -> None:
+    type_ = pa.dictionary(pa.int8(), pa.string(), ordered)
+    keep = identity(type_, vectorized=True)
+    series = LEVELS.to_pandas()
+    series = series if ordered else series.cat.as_unordered()
+    for given in (series, series[:0], pd.Index(series), series.array, series.to_frame("level")):
+        made = keep(given)
+        assert made.dtype == series.dtype
+        assert list(made.dropna()) == ["high", "low"][: len(given)]
+    levels = pl.Series("level", ["high", None, "low"], ENUM)
+    for given in (levels, levels[:0], levels.to_frame()):
+        assert keep(given).equals(levels[: len(given)], check_dtypes=True)
+    others = pl.Series("level", ["high"], pl.Categorical)
+    assert keep(others).dtype == pl.Categorical
 
 
 def test_more_than_the_type_has() -> None:

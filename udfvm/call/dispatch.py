@@ -141,7 +141,7 @@ class Calls(SingleRows):
             else:
                 whole = codec.batch(columns, rows)
             chunks = self._in_chunks(whole, Calls._call_with_batch, copy, spread)
-        result = result_in(self._name, container, self._result, chunks)
+        result = result_in(self._name, container, self._result, chunks, arguments)
         if not self._is_json:
             return result
         from udfvm.codec.json_values import parsed_result

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from udfvm.codec.orders import orders_among
 from udfvm.codec.python_values import python_values
 from udfvm.errors import TypeMappingError
 from udfvm.types.array_conversions import convert
 from udfvm.types.conversions import Loss
-from udfvm.types.encodings import restored
+from udfvm.types.encodings import restored, with_values_of
 from udfvm.types.nested import holds_others
 
 if TYPE_CHECKING:
@@ -97,15 +98,23 @@ def without_encodings(function: str, result: Type, chunks: Sequence[pa.Array]) -
     return made
 
 
-def as_declared(function: str, result: Type, chunks: Sequence[pa.Array]) -> list[pa.Array]:
-    """Returns the chunks of a result, of the type as it was declared. Raises TypeMappingError."""
+def as_declared(
+    function: str, result: Type, chunks: Sequence[pa.Array], orders: Sequence[pa.Array] = ()
+) -> list[pa.Array]:
+    """Returns the chunks of a result, of the type as it was declared; dictionaries with the first
+    of ``orders`` that has their values. Raises TypeMappingError.
+    """
     decoded = without_encodings(function, result, chunks)
-    return [_encoded(function, result, chunk) for chunk in decoded]
+    return [_encoded(function, result, chunk, orders) for chunk in decoded]
 
 
-def _encoded(function: str, result: Type, array: pa.Array) -> pa.Array:
+def _encoded(function: str, result: Type, array: pa.Array, orders: Sequence[pa.Array]) -> pa.Array:
     if result.exact is None:
         return array
+    for order in orders:
+        made = with_values_of(array, result.exact, order)
+        if made is not None:
+            return made
     try:
         return restored(array, result.exact)
     except Loss as loss:
@@ -120,16 +129,23 @@ def _wrong_result(function: str, reason: str, row: int | None) -> TypeMappingErr
     return failure
 
 
-def result_in(function: str, container: Container, result: Type, chunks: Sequence[pa.Array]) -> Any:
-    """Returns the chunks of a result, in order, as the caller wants them: in columns of Arrow, of
-    the type as it was declared. Raises TypeMappingError.
+def result_in(
+    function: str,
+    container: Container,
+    result: Type,
+    chunks: Sequence[pa.Array],
+    arguments: Sequence[object],
+) -> Any:
+    """Returns the chunks of a result of a call with some arguments, in order, as the caller wants
+    them: in columns of Arrow, of the type as it was declared. Raises TypeMappingError.
     """
+    orders = [] if result.exact is None else orders_among(arguments, result.exact)
     if container is Container.CHUNKED:
-        made = as_declared(function, result, chunks)
+        made = as_declared(function, result, chunks, orders)
         return in_container(function, container, result.as_declared, made)
     decoded = without_encodings(function, result, chunks)
     whole = in_container(function, container, result.as_declared_decoded, decoded)
-    return _encoded(function, result, whole) if container is Container.ARRAY else whole
+    return _encoded(function, result, whole, orders) if container is Container.ARRAY else whole
 
 
 def in_container(

@@ -256,7 +256,8 @@ def giving_back(
     indexes = [(name, value) for name, value in given if isinstance(value, pandas.Index)]
     _check_indexes(function, columns)
     _, first = next(iter(columns or indexes or given))
-    backend = backend_of(first.dtypes.iloc[0] if hasattr(first, "columns") else first.dtype)
+    dtypes = [_dtype_of(value) for _, value in given]
+    backend = backend_of(_dtype_of(first))
     names = [_name_of(value) for _, value in columns or indexes]
     # As pandas does it: columns that have different names make one without a name.
     name = names[0] if names and all(each == names[0] for each in names) else None
@@ -264,12 +265,28 @@ def giving_back(
 
     def back(result: Any) -> Any:
         made = pandas.Series(result) if as_objects else series_of(function, result, backend)
+        if type(made.dtype).__name__ == "CategoricalDtype":
+            made = _with_categories(made, dtypes)
         if columns:
             made.index, made.name = first.index, name
             return made
         return pandas.Index(made, name=name) if indexes else made.array
 
     return Container.NUMPY if as_objects else Container.ARRAY, back
+
+
+def _dtype_of(value: Any) -> Any:
+    """Returns the dtype of a column, or of the first of a DataFrame."""
+    return value.dtypes.iloc[0] if hasattr(value, "columns") else value.dtype
+
+
+def _with_categories(made: Any, dtypes: Sequence[Any]) -> Any:
+    """Returns a Series of categories with those of the first dtype that has them all."""
+    for dtype in dtypes:
+        is_category = type(dtype).__name__ == "CategoricalDtype" and not made.dtype.ordered
+        if is_category and made.cat.categories.isin(dtype.categories).all():
+            return made.cat.set_categories(dtype.categories)
+    return made
 
 
 def _name_of(value: Any) -> Any:

@@ -101,7 +101,7 @@ def giving_back(function: str, given: Sequence[Any]) -> tuple[Container, Callabl
         reason: object = "it has no such type"
         try:
             if not is_lacking(type_):
-                return polars.Series(name, for_polars(result))
+                return _with_levels(polars.Series(name, for_polars(result)), given)
         except _failures() as error:
             reason = error
         raise TypeMappingError(
@@ -110,6 +110,23 @@ def giving_back(function: str, given: Sequence[Any]) -> tuple[Container, Callabl
         )
 
     return Container.ARRAY, series
+
+
+def _with_levels(made: Any, given: Sequence[Any]) -> Any:
+    """Returns a Series; one of categories as the first Enum among the arguments that has them."""
+    polars: Any = sys.modules["polars"]
+    if made.dtype != polars.Categorical:
+        return made
+    dtypes = [
+        dtype
+        for each in given
+        for dtype in (each.dtypes if hasattr(each, "to_struct") else [each.dtype])
+    ]
+    present = set(made.unique().drop_nulls().cast(polars.String))
+    for dtype in dtypes:
+        if isinstance(dtype, polars.Enum) and present.issubset(dtype.categories):
+            return made.cast(polars.String).cast(dtype)
+    return made
 
 
 def _name_of(value: Any) -> str | None:

@@ -25,12 +25,14 @@ import pyarrow as pa
 
 from udfvm.call import _fast_path
 from udfvm.call.dispatch import Calls
+from udfvm.codec.any_columns import concatenated
 from udfvm.codec.containers import Container
 from udfvm.errors import CallError, PoolClosedError, TypeMappingError
 from udfvm.functions.aggregate import AggregateFunction
 from udfvm.functions.function import Function
 from udfvm.functions.group import Group
 from udfvm.functions.table import TableFunction
+from udfvm.types.encodings import has_order
 from udfvm.vmm import copy
 from udfvm.vmm.cancellation import Cancellation
 
@@ -186,6 +188,8 @@ def _column(calls: Calls, context: Any, arguments: tuple[Any, ...]) -> pa.Array:
         raise
     if arguments and not any(isinstance(argument, pa.Array) for argument in arguments):
         return pa.repeat(result[0], rows, memory_pool=pool)
+    if result.num_chunks != 1 and has_order(result.type):
+        return _owned(concatenated(result.chunks, result.type), context)
     return result.chunk(0) if result.num_chunks == 1 else result.combine_chunks(memory_pool=pool)
 
 

@@ -260,12 +260,47 @@ def _as_dictionary(array: Any, type_: Any) -> Any:
     indices, values = _distinct(array)
     if type_.ordered:
         indices, values = _ascending(indices, values)
-    bits = type_.index_type.bit_width - pa.types.is_signed_integer(type_.index_type)
-    if len(values) > 2**bits:
+    if len(values) > _most_values(type_):
         raise Loss(f"cannot be {type_}: it has {len(values):,} different values")
     return pa.DictionaryArray.from_arrays(
         indices.cast(type_.index_type), restored(values, type_.value_type), ordered=type_.ordered
     )
+
+
+def with_values_of(array: Any, type_: Any, dictionary: Any) -> Any:
+    """Returns an array of the decoded type of a dictionary as one with these values, in their
+    order; None where it has others, where there are more than indices, or where Arrow compares
+    none.
+
+    >>> import pyarrow as pa
+    >>> type_ = pa.dictionary(pa.int8(), pa.string(), ordered=True)
+    >>> low_first = pa.array(["low", "middle", "high"])
+    >>> with_values_of(pa.array(["high", None, "low"]), type_, low_first).indices.to_pylist()
+    [2, None, 0]
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if len(dictionary) > _most_values(type_):
+        return None
+    try:
+        indices = pc.index_in(array, value_set=dictionary, skip_nulls=True)
+    except (NotImplementedError, pa.ArrowInvalid):
+        return None
+    if indices.null_count != array.null_count:
+        return None
+    values = restored(dictionary, type_.value_type)
+    return pa.DictionaryArray.from_arrays(
+        indices.cast(type_.index_type), values, ordered=type_.ordered
+    )
+
+
+def _most_values(type_: Any) -> int:
+    """Returns how many values the indices of a dictionary have."""
+    import pyarrow as pa
+
+    bits: int = type_.index_type.bit_width - pa.types.is_signed_integer(type_.index_type)
+    return 1 << bits
 
 
 def _distinct(array: Any) -> tuple[Any, Any]:
