@@ -158,6 +158,7 @@ def test_isolation(isolation: Any) -> None:
         ),
         ("'{}'", r"argument 'xs' \(position 1\) is not a .*: expected a list, got dict"),
         ("'[\"a\"]'", 'item 0: expected a number in JSON, got "a"'),
+        ('\'[{"a": 1, "a": 2}]\'', "is not valid JSON: an object has the key 'a' twice"),
         ("'[true]'", "item 0: expected a number in JSON, got true"),
         ("3", "takes TEXT; got INTEGER"),
     ],

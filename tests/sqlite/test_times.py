@@ -103,6 +103,7 @@ def integer() -> Iterator[apsw.Connection]:
         seconds=TIMES["time32[s]"],
         milliseconds=TIMES["time32[ms]"],
         nanoseconds=TIMES["time64[ns]"],
+        date64=DATE64,
     )
     yield con
     con.close()
@@ -256,6 +257,13 @@ def test_signatures(text: apsw.Connection, integer: apsw.Connection) -> None:
     query = "SELECT signature FROM vm_functions WHERE name = ?"
     assert one(text, query, "same_moment") == "(moment text) -> text"
     assert one(integer, query, "same_time") == "(time int) -> int"
+
+
+def test_counts_of_days(integer: apsw.Connection) -> None:
+    for sql in ("SELECT date64(?)", "SELECT value FROM vm_map('date64', 'SELECT 1, ' || ?)"):
+        assert one(integer, sql, -86_400_000) == -86_400_000
+        with pytest.raises(apsw.SQLError, match=r"date64\[ms\] -1 does not represent a whole"):
+            one(integer, sql, -1)
 
 
 def test_counts_of_times_of_day(integer: apsw.Connection) -> None:

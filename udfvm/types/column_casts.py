@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from udfvm.types.array_conversions import convert
+from udfvm.types.temporal import DAY_MILLISECONDS
 
 _INTERMEDIATE: Final = {"date32[day]": "int32"}  # Arrow has no cast between it and int64
 
@@ -34,7 +35,22 @@ def cast_column(column: Any, to: Any) -> Any:
     is_number = pa.types.is_integer(to) or pa.types.is_floating(to)
     if is_number and not pa.types.is_temporal(column.type):
         return convert(column, to)
-    return column.cast(to)
+    made = column.cast(to)
+    return _checked_days(made) if pa.types.is_date64(to) else made
+
+
+def _checked_days(column: Any) -> Any:
+    """The cast takes any integer. The error has the row, as an attribute."""
+    import pyarrow as pa
+
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        counts = column.view(pa.int64()).to_pylist()
+        wrong = (each is not None and each % DAY_MILLISECONDS != 0 for each in counts)
+        vars(error)["row"] = next((row for row, found in enumerate(wrong) if found), None)
+        raise
+    return column
 
 
 def _converted_decimals(column: Any, to: Any) -> Any:

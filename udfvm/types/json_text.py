@@ -20,15 +20,25 @@ def _no_constant(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
 
 
+def _with_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for place, key in enumerate(keys) if key in keys[:place])
+        raise ValueError(f"an object has the key {twice!r} twice")
+    return made
+
+
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
+_STRICT: Final = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_with_unique_keys)
 
 
-def from_json(text: str) -> Any:
+def from_json(text: str, *, unique_keys: bool = False) -> Any:
     """Parses JSON text. Raises ValueError, with the position of the error, also for NaN and
-    Infinity.
+    Infinity, and with ``unique_keys`` for an object that has a key twice.
     """
     try:
-        return _DECODER.decode(text)
+        return (_STRICT if unique_keys else _DECODER).decode(text)
     except RecursionError:
         raise ValueError("JSON that is nested too deeply") from None
 

@@ -13,11 +13,11 @@ _ATOMS = frozenset({str, int, float, bool, type(None)})
 
 
 def from_json_text(text: str) -> Any:
-    """Parses JSON text. Raises ValueError, with the position of the error and without frames of
-    ``json``.
+    """Parses the JSON text of an argument. Raises ValueError, with the position of the error and
+    without frames of ``json``; also for a key that is there twice: a dictionary would lose one.
     """
     try:
-        return from_json(text)
+        return from_json(text, unique_keys=True)
     except ValueError as error:
         wrong = ValueError(f"not valid JSON: {error}")
         vars(wrong)["of_argument"] = f"is {wrong}"

@@ -67,7 +67,10 @@ def _milliseconds_from_date(value: object) -> int | None:
 
 
 def _date_from_milliseconds(milliseconds: int) -> datetime.date:
-    return date_from_days(milliseconds // DAY_MILLISECONDS)
+    days, rest = divmod(milliseconds, DAY_MILLISECONDS)
+    if rest:  # as Arrow says it
+        raise ValueError(f"date64[ms] {milliseconds} does not represent a whole number of days")
+    return date_from_days(days)
 
 
 def _date_from_json(value: Any) -> datetime.date:
