@@ -230,6 +230,7 @@ def test_dictionaries_that_make_none_for_all(tmp_path: Path) -> None:
     assert (
         "it has 200 different values in all: cast it to string, or to a dictionary with w" in text
     )
+    assert "200 different values in all" in write(tmp_path / "made.parquet", *batches)
     for name in ("made.arrow", "made.parquet"):
         ordered = [dictionary(["b", "c"], ordered=True), dictionary(["a", "b"], ordered=True)]
         text = write(tmp_path / name, *ordered)

@@ -325,3 +325,47 @@ def test_threads_end_where_the_source_raises() -> None:
     with pytest.raises(udfvm.SourceError, match="batch 2, from row 2 on: LookupError: no more"):
         inverse.map(source)
     assert not [each for each in threading.enumerate() if each.name.startswith("udfvm-map")]
+
+
+NARROW = pa.dictionary(pa.int8(), pa.int64())
+
+
+def _or_fails(x):  # type: ignore[no-untyped-def]
+    if x < 0:
+        raise ValueError(x)
+    return x
+
+
+def _numbered(x):  # type: ignore[no-untyped-def]
+    for each in range(x):
+        yield {"i": each}
+
+
+@pytest.mark.parametrize("on_error", ["raise", "null", "skip"])
+@pytest.mark.parametrize("type_", [NARROW, pa.run_end_encoded(pa.int16(), pa.int64())], ids=str)
+@pytest.mark.filterwarnings("ignore::udfvm.FailedRowsWarning")
+def test_results_that_one_batch_cannot_hold(type_: pa.DataType, on_error: Any) -> None:
+    function = udfvm.udf(_or_fails, name="own", input_types=["int64"], output_type=type_)
+    count = 3000 if type_ == NARROW else 100_000
+    values = [*range(count)]
+    if on_error != "raise":
+        values[count // 2] = -1
+    made = function.map({"x": values}, on_error=on_error)
+    expected: list[int | None] = [None if value < 0 else value for value in values]
+    if on_error == "skip":
+        expected.remove(None)
+        values.remove(-1)
+    assert made["x"].to_pylist() == values
+    assert [each for part in made["own"].chunks for each in part.to_pylist()] == expected
+    with pytest.raises(udfvm.TypeMappingError, match="declare the result as int64, or as a type"):
+        function(pa.array(range(count)))
+
+
+def test_rows_of_a_table_that_one_batch_cannot_hold() -> None:
+    function = udfvm.table_function(
+        _numbered, name="numbered", input_types=["int64"], columns={"i": NARROW}
+    )
+    made = function.map({"x": [3, 1000, 200]})
+    counts = [0, 1, 2, *range(1000), *range(200)]
+    assert [each for part in made["i"].chunks for each in part.to_pylist()] == counts
+    assert made["x"].to_pylist() == [3] * 3 + [1000] * 1000 + [200] * 200

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from udfvm.types.array_conversions import convert
+from udfvm.types.conversions import Loss
 from udfvm.types.encodings import are_joined_in_order, decoded, restored
 
 
@@ -43,3 +44,18 @@ def concatenated(columns: Sequence[pa.Array], type_: pa.DataType) -> pa.Array:
     # There are dictionaries of some types, or ordered ones that differ, for example.
     decoded_type = decoded(type_)
     return restored(pa.concat_arrays([convert(each, decoded_type) for each in columns]), type_)
+
+
+def joined_parts(columns: Sequence[pa.Array], type_: pa.DataType) -> list[pa.Array]:
+    """Returns the values of some columns of a type in one column; in the columns as they are where
+    they have more different values, or runs, than one column of the type.
+
+    >>> type_ = pa.dictionary(pa.int8(), pa.int64())
+    >>> parts = [restored(pa.array(range(start, start + 100)), type_) for start in (0, 100, 0)]
+    >>> len(joined_parts(parts[::2], type_)), len(joined_parts(parts, type_))
+    (1, 3)
+    """
+    try:
+        return [concatenated(columns, type_)]
+    except Loss:
+        return list(columns)

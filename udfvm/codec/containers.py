@@ -35,6 +35,7 @@ class Container(enum.Enum):
     ARRAY = "pyarrow.Array"
     NUMPY = "numpy.ndarray"
     SCALAR = "Python value"
+    PARTS = "pyarrow.ChunkedArray of as many chunks as encodings take"  # for pipelines alone
 
 
 def container_of(value: object) -> Container:
@@ -109,16 +110,45 @@ def as_declared(
 
 
 def _encoded(function: str, result: Type, array: pa.Array, orders: Sequence[pa.Array]) -> pa.Array:
+    try:
+        return _restored(result, array, orders)
+    except Loss as loss:
+        raise _too_many(function, result, loss, None) from None
+
+
+def _restored(result: Type, array: pa.Array, orders: Sequence[pa.Array]) -> pa.Array:
     if result.exact is None:
         return array
     for order in orders:
         made = with_values_of(array, result.exact, order)
         if made is not None:
             return made
+    return restored(array, result.exact)
+
+
+def _fitting_parts(
+    function: str, result: Type, array: pa.Array, orders: Sequence[pa.Array], first_row: int
+) -> list[pa.Array]:
+    """Returns an array as its type was declared, in as many parts as it takes: one has no more
+    values and runs than narrow indices and run ends. Raises TypeMappingError for a row with more.
+    """
     try:
-        return restored(array, result.exact)
+        return [_restored(result, array, orders)]
     except Loss as loss:
-        raise _wrong_result(function, str(loss), None) from None
+        if len(array) < 2:
+            raise _too_many(function, result, loss, first_row) from None
+    half = len(array) // 2
+    return [
+        made
+        for start, part in ((0, array.slice(0, half)), (half, array.slice(half)))
+        for made in _fitting_parts(function, result, part, orders, first_row + start)
+    ]
+
+
+def _too_many(function: str, result: Type, loss: Loss, row: int | None) -> TypeMappingError:
+    """Returns the error for more values, or rows, than indices and run ends have."""
+    way = f"declare the result as {result}, or as a type with wider indices or run ends"
+    return _wrong_result(function, f"{loss}: {way}", row)
 
 
 def _wrong_result(function: str, reason: str, row: int | None) -> TypeMappingError:
@@ -140,6 +170,12 @@ def result_in(
     them: in columns of Arrow, of the type as it was declared. Raises TypeMappingError.
     """
     orders = [] if result.exact is None else orders_among(arguments, result.exact)
+    if container is Container.PARTS:
+        made, rows = list[pa.Array](), 0
+        for chunk in without_encodings(function, result, chunks):
+            made += _fitting_parts(function, result, chunk, orders, rows)
+            rows += len(chunk)
+        return pa.chunked_array(made, result.as_declared)
     if container is Container.CHUNKED:
         made = as_declared(function, result, chunks, orders)
         return in_container(function, container, result.as_declared, made)

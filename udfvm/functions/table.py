@@ -235,6 +235,7 @@ class TableFunction(Function):
 
         from udfvm.call.deadlines import Deadline
         from udfvm.codec.column_batches import checked_sources, decode, encode, widened
+        from udfvm.functions.table_parts import declared_parts
 
         types = [named("int64"), *(column.type for column in self.columns)]
         schema = pa.schema([column.type.field(column.name) for column in self.columns])
@@ -263,32 +264,15 @@ class TableFunction(Function):
                 if batch.num_rows:
                     made_for = checked_sources(self.name, batch.column(0), source, sources)
                     source = made_for[-1]
-                    made = [
-                        self._as_declared(column, values, rows)
-                        for column, values in zip(self.columns, batch.columns[1:], strict=True)
-                    ]
-                    yield made_for, pa.RecordBatch.from_arrays(made, schema=schema)
+                    start = 0
+                    for made in declared_parts(self.name, self.columns, batch.columns[1:], rows):
+                        part = pa.RecordBatch.from_arrays(made, schema=schema)
+                        yield made_for[start : start + part.num_rows], part
+                        start += part.num_rows
                     rows += batch.num_rows
                 request, payload, limit = REQUEST_FETCH, b"", min(2 * limit, _MAX_FETCH)
         finally:
             runtime.pool.give(vm)
-
-    def _as_declared(self, column: Column, values: pa.Array, first_row: int) -> pa.Array:
-        """Returns values of a column as its type was declared, which says where there are no nulls.
-        Raises TypeMappingError. ``first_row`` is the index of the first among all rows.
-        """
-        if column.type.exact is None:
-            return values
-        from udfvm.codec.containers import as_declared
-
-        try:
-            return as_declared(self.name, column.type, [values])[0]
-        except TypeMappingError as error:
-            where = f" from row {first_row} on" if error.row is None else ""
-            at = "" if error.row is None else f", row {first_row + error.row}"
-            raise TypeMappingError(
-                f"UDF {self.name!r}{at}: column {column.name!r}{where} {error.reason}"
-            ) from None
 
 
 class TableProgram(PythonProgram):

@@ -26,6 +26,8 @@ from udfvm.types.unions import has_unions
 #: Values that types may have.
 _STAND_INS: Final[tuple[Any, ...]] = (0, "", b"", False, [], {})
 
+_NARROW: Final = 16  # bits of indices of which there may be too few
+
 #: What makes an array of one type from that of another.
 Conversion = Callable[[pa.Array], pa.Array]
 
@@ -131,7 +133,9 @@ class Results:
             if self._format is PARQUET:
                 made = [_without_null_values(chunk) for chunk in columns[index].chunks]
                 columns[index] = pa.chunked_array(made, field.type)
-            if self._format is ARROW:
+            # pyarrow does not read a file of Parquet with more values than the type has indices.
+            is_narrow = field.type.index_type.bit_width <= _NARROW
+            if self._format is ARROW or (self._format is PARQUET and is_narrow):
                 columns[index] = self._with_one_dictionary(index, field, columns[index])
         return pa.Table.from_arrays(columns, schema=self.schema)
 
@@ -179,7 +183,7 @@ class Results:
                 f"column {field.name!r} {loss} in all: cast it to {field.type.value_type}, or to a"
                 " dictionary with wider indices"
             ) from loss
-        if not len(made[0].dictionary):
+        if not len(made[0].dictionary) and self._format is ARROW:
             # Arrow does not extend an empty one. No row has the value that is put into it.
             made = _unified([_without_rows(field.type, stand_in=True), *made[1:]], field.type)
         self._dictionaries[index] = made[0]

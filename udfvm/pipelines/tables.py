@@ -20,6 +20,7 @@ from udfvm.pipelines.batches import MAX_BYTES, MAX_ROWS
 from udfvm.pipelines.columns import Arguments
 from udfvm.pipelines.failures import Failure, OnError, located
 from udfvm.pipelines.mapping import Made
+from udfvm.types.conversions import Loss
 from udfvm.types.unions import null_count
 
 #: Batches of rows that a table function makes, and for each row the index of its arguments.
@@ -93,14 +94,14 @@ class TableMapping:
                 held.add([start + source for source in sources], made)
                 last = held.sources[-1]
                 if held.is_full and last > start:
-                    yield self._made(held.take_before(last), last - start)
+                    yield from self._made(held.take_before(last), last - start)
                     start = last
                 if held.is_full:
                     if may_repeat:
                         break
-                    yield self._made(held.take())
+                    yield from self._made(held.take())
             else:
-                yield self._made(held.take(), rows.count - start)
+                yield from self._made(held.take(), rows.count - start)
                 return rows.count
         except (CallError, TypeMappingError) as error:
             if rows.on_error == "raise" and (error.row is not None or not self._may_repeat):
@@ -119,7 +120,7 @@ class TableMapping:
                 for made in self._of_row(rows, row):
                     held.add([row] * made.num_rows, made)
                     if held.is_full:
-                        yield self._made(held.take(), done, failed, failure)
+                        yield from self._made(held.take(), done, failed, failure)
                         done = failed = 0
                         before = held.mark()
             except (CallError, TypeMappingError) as error:
@@ -132,7 +133,7 @@ class TableMapping:
                     held.add([row], self._nulls())
                 failed += 1
             done += 1
-        yield self._made(held.take(), done, failed, failure)
+        yield from self._made(held.take(), done, failed, failure)
         return end
 
     def _of_row(self, rows: _Rows, row: int) -> Iterator[pa.RecordBatch]:
@@ -165,12 +166,23 @@ class TableMapping:
 
     def _made(
         self, held: _Held, done: int = 0, failed: int = 0, failure: Failure | None = None
-    ) -> Made:
-        columns = [
-            concatenated([each.column(index) for each in held.parts], field.type)
-            for index, field in enumerate(self.fields)
-        ]
-        return Made(columns, held.sources, done, failed, failure)
+    ) -> Iterator[Made]:
+        """Yields the rows that are held, together if one column of each type has all values."""
+        try:
+            columns = [
+                concatenated([each.column(index) for each in held.parts], field.type)
+                for index, field in enumerate(self.fields)
+            ]
+        except Loss:
+            start = 0
+            for part in held.parts:
+                end = start + part.num_rows
+                yield Made(part.columns, held.sources[start:end], 0)
+                start = end
+            columns = [nulls(0, field.type) for field in self.fields]
+            yield Made(columns, [], done, failed, failure)
+            return
+        yield Made(columns, held.sources, done, failed, failure)
 
     def _nulls(self) -> pa.RecordBatch:
         columns = [nulls(1, field.type) for field in self.fields]
