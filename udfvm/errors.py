@@ -252,15 +252,16 @@ class TypeMappingError(Error, TypeError):
         error.locate(row)
         return error
 
-    def locate(self, row: int | None, *, of_batch: bool = False) -> None:
+    def locate(self, row: int | None, *, of: str | None = None) -> None:
         """Sets the row of an error about an argument, and says it in the text. Other errors stay as
         they are.
 
-        ``of_batch`` says that ``row`` counts in a batch whose position among all rows is not known.
+        ``of`` is what ``row`` counts in, "batch" or "group", if its place among all rows is not
+        known.
         """
         if self.argument is None or not self._udf:
             return
-        at = "" if row is None else f", row {row}" + " of its batch" * of_batch
+        at = "" if row is None else f", row {row}{_of_its(of)}"
         places = [f"position {self.position}"] if self.position else []
         if self.column is not None and self.column != self.argument:
             places.append(f"column {self.column!r}")
@@ -419,16 +420,15 @@ class CallError(Error):
         self._message += text
         self.args = (self.args[0] + text,)
 
-    def locate(self, row: int | None, *, of_batch: bool = False, of_sample: bool = False) -> None:
+    def locate(self, row: int | None, *, of: str | None = None, of_sample: bool = False) -> None:
         """Sets the row that failed, and adds it to the text.
 
-        ``of_batch`` says that ``row`` counts in a batch whose position among all rows is not known,
-        ``of_sample`` that the call was the one with ``sample=``.
+        ``of`` is what ``row`` counts in, "batch" or "group", if its place among all rows is not
+        known. ``of_sample`` says that the call was the one with ``sample=``.
         """
         where = f"UDF {self.udf!r}" if self.udf else ""
         if row is not None or of_sample:
-            place = "called with its sample" if of_sample else f"row {row}"
-            place += " of its batch" if of_batch else ""
+            place = "called with its sample" if of_sample else f"row {row}{_of_its(of)}"
             where = f"{where}, {place}" if where else place
         self.args = (visible(f"{where}: {self._message}" if where else self._message),)
         self.row = row
@@ -700,6 +700,10 @@ _NESTED_ADVICE: Final = (
     "; a host function that calls a UDF needs one more VM: bind the functions to a larger pool"
     " (udfvm.Pool(size=...)), or to different ones"
 )
+
+
+def _of_its(part: str | None) -> str:
+    return f" of its {part}" if part else ""
 
 
 def _timeout_advice(option: str) -> str:

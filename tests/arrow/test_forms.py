@@ -176,7 +176,7 @@ def test_aggregates_refuse_columns_that_would_lose_something(name: str) -> None:
 @pytest.mark.parametrize("threads", [False, True])
 def test_errors_of_aggregates(name: str, threads: bool) -> None:
     udfvm.arrow.register(None, udfvm.aggregate(_Failing, name=name))
-    with pytest.raises(udfvm.UDFError, match=f"{name}', row 1 of its batch: ValueError: 3.5 is"):
+    with pytest.raises(udfvm.UDFError, match=f"{name}', row 1 of its group: ValueError: 3.5 is"):
         TABLE.group_by("k", use_threads=threads).aggregate([("x", name)])
     with pytest.raises(udfvm.UDFError, match=r"ValueError: 3\.5 is too much"):
         pc.call_function(name, [TABLE["x"]])

@@ -162,7 +162,7 @@ class SmallBatches:
         try:
             return self.read(status, reply, layout, is_arrow=True)
         except (CallError, TypeMappingError) as error:
-            error.locate(error.row, of_batch=True)
+            error.locate(error.row, of="batch")
             raise
 
     def raise_of_columns(self, error: int, rows: int) -> NoReturn:
@@ -171,5 +171,5 @@ class SmallBatches:
         if isinstance(failure, CallTimeoutError):
             failure.of_rows(rows)
         if isinstance(failure, CallError):
-            failure.locate(failure.row, of_batch=True)
+            failure.locate(failure.row, of="batch")
         raise failure

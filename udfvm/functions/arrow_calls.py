@@ -184,7 +184,7 @@ def _column(calls: Calls, context: Any, arguments: tuple[Any, ...]) -> pa.Array:
             return _owned(small, context)
         result = calls.call_columns(arguments, Container.CHUNKED, copied, rows=rows)
     except (CallError, TypeMappingError) as error:
-        error.locate(error.row, of_batch=True)
+        error.locate(error.row, of="batch")
         raise
     if arguments and not any(isinstance(argument, pa.Array) for argument in arguments):
         return pa.repeat(result[0], rows, memory_pool=pool)
@@ -202,7 +202,7 @@ def _aggregate(function: AggregateFunction, context: Any, columns: Sequence[pa.A
     try:
         return _owned(function._value_of(columns, Group.finish_column), context)[0]
     except (CallError, TypeMappingError) as error:
-        error.locate(error.row, of_batch=True)
+        error.locate(error.row, of="group")
         raise
 
 
