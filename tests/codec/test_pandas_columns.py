@@ -245,6 +245,23 @@ def test_periods_and_intervals(given: Any, vectorized: bool) -> None:
     assert mapped.to_pandas()["same"].tolist()[::2] == given.tolist()[::2]
 
 
+def test_what_to_pass_for_intervals_of_other_ends() -> None:
+    whole = pd.Series([pd.Interval(0, 1), pd.Interval(2, 3)])
+    type_ = pa.array(whole).type
+    same = udfvm.udf(lambda x: x, name="same", input_types=[type_], output_type=type_)
+    for given, made in (
+        (pd.Series([pd.Interval(0, 1), None]), [{"left": 0, "right": 1}, None]),
+        (pd.Series([pd.Interval(0.0, 1.0)]), [{"left": 0, "right": 1}]),
+        (pd.Series([pd.Interval(0, 1, closed="left")]), [pd.Interval(0, 1)]),
+    ):
+        with pytest.raises(udfvm.TypeMappingError, match="pandas dtype interval") as caught:
+            same(given)
+        advice = str(caught.value).rpartition(": pass ")[2]
+        result = same(eval(advice, {"pyarrow": pa, "series": given}))
+        values = result.storage.to_pylist() if isinstance(result, pa.Array) else list(result)
+        assert values == made
+
+
 def test_periods_of_numbers_and_of_another_frequency() -> None:
     months = pd.Series(pd.period_range("2024-01", periods=2, freq="M"))
     type_ = pa.array(months).type

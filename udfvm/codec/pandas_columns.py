@@ -92,8 +92,23 @@ def _check_declared(function: str, parameter: Parameter, value: Any) -> None:
     if wanted is None:
         raise _without_counterpart(function, parameter, dtype, _advice(parameter, value))
     if dtype != wanted:
-        found = f"pandas dtype {dtype}: pass series.astype({str(wanted)!r})"
-        raise wrong_type(function, parameter, found)
+        raise wrong_type(function, parameter, _of_others(exact, wanted, value))
+
+
+def _of_others(exact: Any, wanted: Any, value: Any) -> str:
+    """Returns what periods or intervals of a dtype other than the wanted one are, and what to pass
+    in their place.
+    """
+    dtype = value.dtype
+    if getattr(dtype, "closed", None) != getattr(wanted, "closed", None):  # astype() leaves it
+        return f"pandas dtype {dtype}: pass series.array.set_closed({wanted.closed!r})"
+    if getattr(wanted, "subtype", None) is not None and wanted.subtype.kind in "iu":
+        # Integers have no NaN, and astype() cuts fractions off.
+        fields = [(each.name, str(each.type)) for each in exact.storage_type]
+        missing = ", with missing values" if value.isna().any() else ""
+        cast = f"pyarrow.array(series).storage.cast(pyarrow.struct({fields}))"
+        return f"pandas dtype {dtype}{missing}: pass {cast}"
+    return f"pandas dtype {dtype}: pass series.astype({str(wanted)!r})"
 
 
 def _advice(parameter: Parameter, value: Any) -> str:
