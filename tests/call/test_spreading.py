@@ -30,6 +30,15 @@ def slow_inverse(x: int) -> float | None:
     return None if x % 2 else value / (value * x)
 
 
+def endless_for_some(x: int) -> int:
+    """Takes for ever for large numbers and fails at negative ones."""
+    if x < 0:
+        raise ValueError("negative")
+    while x > 20_000:
+        pass
+    return x + sum(range(100))
+
+
 def slow_double(x: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     for _ in range(40):
         np.sort(np.sin(x))
@@ -104,6 +113,19 @@ def test_the_first_row_that_fails_is_reported(pool: udfvm.Pool, row: int) -> Non
         with pytest.raises(udfvm.UDFError, match=f"row {row}: ZeroDivisionError") as caught:
             inverse(failing)
         assert caught.value.row == row
+
+
+def test_a_failure_ends_the_parts_behind_it(pool: udfvm.Pool) -> None:
+    endless = udfvm.udf(endless_for_some, pool=pool, timeout=300)
+    values = np.ones(ROWS, int)
+    for _ in range(2):
+        endless(values)
+    values[29_500] = -1
+    values[30_000::1000] = 1 << 20
+    for _ in range(3):
+        with pytest.raises(udfvm.UDFError, match="row 29500: ValueError: negative"):
+            endless(values)
+    assert not [each for each in threading.enumerate() if each.name.startswith("udfvm-helper")]
 
 
 def test_few_rows_and_functions_of_whole_batches_are_one_call(
@@ -215,12 +237,7 @@ def test_what_parts_print_is_passed_on(
 
 
 def test_ctrl_c_ends_all_parts(pool: udfvm.Pool) -> None:
-    @udfvm.udf(pool=pool, timeout=300)
-    def endless(x: int) -> int:
-        while x > 20_000:
-            pass
-        return x + sum(range(100))
-
+    endless = udfvm.udf(endless_for_some, pool=pool, timeout=300)
     endless(np.arange(20_000))
     before = threading.active_count()
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from udfvm.call.runtime import RuntimeKeeper
     from udfvm.codec.fixed_width import ResultMemory
     from udfvm.load.declaration import Declaration
+    from udfvm.vmm import Cancellation
 
 _Call = Callable[[Any, Any, Any, int], list[Any]]
 
@@ -121,7 +122,7 @@ class _Spread:
     """One call with a large batch."""
 
     def __init__(self, calls: RuntimeKeeper, whole: Sliceable, call: _Call) -> None:
-        from udfvm.vmm import Cancellation
+        from udfvm.vmm import Cancellation, cancellation_of_thread
 
         self._calls = calls.snapshot()
         self._pace: Pace = calls.pace
@@ -131,6 +132,9 @@ class _Spread:
         self._timeout_ns = calls.declaration.limits.timeout_ns
         self._started = time.monotonic_ns()
         self._cancellation = Cancellation()
+        self._outer = cancellation_of_thread()
+        self._caller = threading.get_ident()
+        self._running: dict[int, Cancellation] = {}  # by first row
         self._lock = threading.Lock()
         self._next = 0  # row that no part has yet
         self._given_back: list[_Part] = []
@@ -175,17 +179,17 @@ class _Spread:
                     helper.join(_LOOK)  # Ctrl-C is noticed between two
         except BaseException:
             self._cancellation.cancel()
+            self._end_behind(-1)
             raise
         finally:
             for helper in helpers:
                 helper.join()
 
     def _help(self) -> None:
-        with self._cancellation.applies():
-            try:
-                self._take_parts()
-            except BaseException as error:  # noqa: BLE001 - the caller raises it
-                self._failures.setdefault(self._whole.num_rows, error)
+        try:
+            self._take_parts()
+        except BaseException as error:  # noqa: BLE001 - the caller raises it
+            self._failures.setdefault(self._whole.num_rows, error)
 
     def _take_parts(self) -> None:
         while (part := self._take()) is not None:
@@ -196,13 +200,46 @@ class _Spread:
                 return
 
     def _do(self, part: _Part) -> None:
-        """Computes a part. Raises BusyError."""
+        """Computes a part, unless rows before it failed. Raises BusyError."""
+        cancellation = self._begin(part)
         try:
-            self._results[part.first] = self._compute(part)
+            with cancellation.applies():
+                self._results[part.first] = self._compute(part)
         except BusyError:
             raise
+        except KeyboardInterrupt:
+            if not self._failed_before(part):
+                raise
         except Exception as error:  # noqa: BLE001 - that of the first rows is raised
             self._failures[part.first] = error
+            self._end_behind(part.first)
+        finally:
+            with self._lock:
+                del self._running[part.first]
+
+    def _begin(self, part: _Part) -> Cancellation:
+        """Returns what ends the calls of a part. If the caller's thread has such already, that goes
+        on to end its calls.
+        """
+        from udfvm.vmm import Cancellation
+
+        made = Cancellation()
+        with self._lock:
+            self._running[part.first] = made
+        if self._cancellation or self._failed_before(part):
+            made.cancel()
+        is_helper = threading.get_ident() != self._caller
+        return made if is_helper or self._outer is None else self._outer
+
+    def _failed_before(self, part: _Part) -> bool:
+        return any(first < part.first for first in list(self._failures))
+
+    def _end_behind(self, row: int) -> None:
+        """Ends the calls of the parts behind a row: what they find is not wanted any more."""
+        with self._lock:
+            for first, cancellation in self._running.items():
+                if first > row:
+                    cancellation.cancel()
 
     def _take(self) -> _Part | None:
         with self._lock:
