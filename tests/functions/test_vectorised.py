@@ -123,3 +123,33 @@ def test_vectorised_results_are_widened() -> None:
     for output in ("int64", "double", "uint16"):
         function = udfvm.udf(small, vectorized=True, input_types=["double"], output_type=output)
         assert function(np.array([1.0, 2.0])).tolist() == [1, 2]
+
+
+def _framed(x):  # type: ignore[no-untyped-def]
+    import pandas as pd
+
+    values = x.to_pylist()
+    texts = [None if each == 2 else str(each) for each in values]
+    return pd.DataFrame({"a": values, "b": texts}, index=values[::-1])
+
+
+def test_a_data_frame_of_pandas_is_structs() -> None:
+    given = pa.array([1, 2, 3])
+    for fields, error in (
+        ({"a": pa.int64(), "b": pa.string()}, ""),
+        ({"a": pa.float64(), "b": pa.large_string()}, ""),
+        ({"b": pa.string(), "a": pa.int64()}, r"returned a DataFrame of 2 columns \(a, b\)"),
+        (None, "declared double: return a Series, such as frame"),
+    ):
+        type_ = pa.float64() if fields is None else pa.struct(fields)
+        function = udfvm.udf(_framed, vectorized=True, input_types=["int64"], output_type=type_)
+        if error:
+            with pytest.raises(udfvm.UDFError, match=error):
+                function(given)
+        else:
+            made = [{"a": 1, "b": "1"}, {"a": 2, "b": None}, {"a": 3, "b": "3"}]
+            assert function(given).to_pylist() == made
+    required = pa.struct([("a", pa.int64()), pa.field("b", pa.string(), nullable=False)])
+    function = udfvm.udf(_framed, vectorized=True, input_types=["int64"], output_type=required)
+    with pytest.raises(udfvm.TypeMappingError, match="null where there is none"):
+        function(given)

@@ -215,9 +215,12 @@ def table_of(function: str, frame: Any, wanted: Collection[str] | None = None) -
     if wanted is not None:
         chosen = [place for place, name in enumerate(frame.columns) if str(name) in wanted]
         frame = frame.iloc[:, chosen]
+    named = frame
+    if len({isinstance(name, str) for name in frame.columns}) > 1:  # which pyarrow warns of
+        named = frame.set_axis([str(name) for name in frame.columns], axis=1)
     try:
         has_name = any(name is not None for name in frame.index.names)
-        return pa.Table.from_pandas(frame, preserve_index=True if has_name else None)
+        return pa.Table.from_pandas(named, preserve_index=True if has_name else None)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
         raise TypeMappingError(f"UDF {function!r}: {_what_is_wrong(frame, error)}") from error
 

@@ -66,6 +66,8 @@ def _from_producer(value: Any, declared: pa.DataType) -> pa.Array | pa.ChunkedAr
 
     if _udfvm_series.is_of_pandas(value):
         return _from_series(value, declared)
+    if _udfvm_series.is_frame_of_pandas(value):
+        return _from_frame(value, declared)
     class_ = type(value)
     if hasattr(class_, "__arrow_c_array__") or hasattr(class_, "__arrow_c_stream__"):
         return _udfvm_series.from_capsules(value)
@@ -80,6 +82,27 @@ def _from_series(series: Any, declared: pa.DataType) -> pa.Array | pa.ChunkedArr
     if str(series.dtype) != "object":
         return pa.array(series, from_pandas=True)
     return column_of_values(without_missing(series.tolist()), declared)
+
+
+def _from_frame(frame: Any, declared: pa.DataType) -> pa.Array:
+    """Converts a DataFrame of pandas to structs, whose fields are its columns."""
+    names = [str(name) for name in frame.columns]
+    fields = list(declared) if pa.types.is_struct(declared) else None
+    if fields is None or [field.name for field in fields] != names:
+        advice = ": return a Series, such as frame['x']" if fields is None else ""
+        raise TypeError(
+            f"the function returned a DataFrame of {counted(len(names), 'column')}"
+            f" ({', '.join(names)}), but its result is declared {declared}{advice}"
+        )
+    if not names:
+        return pa.array([{}] * len(frame), declared)
+    columns = [
+        returned_column(frame.iloc[:, place], field.type, len(frame))
+        for place, field in enumerate(fields)
+    ]
+    return pa.StructArray.from_arrays(
+        columns, fields=[field.with_nullable(True) for field in fields]
+    )
 
 
 def column_of_values(values: list[Any], declared: pa.DataType) -> pa.Array:

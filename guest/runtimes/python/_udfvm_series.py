@@ -56,6 +56,12 @@ def is_of_pandas(value: object) -> bool:
     return isinstance(value, (pandas.Series, pandas.Index, pandas.api.extensions.ExtensionArray))
 
 
+def is_frame_of_pandas(value: object) -> bool:
+    """Returns True for a DataFrame of pandas."""
+    pandas: Any = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, pandas.DataFrame)
+
+
 def from_capsules(value: Any) -> pa.Array | pa.ChunkedArray:
     """Returns what has Arrow's PyCapsule interface, such as a Series or DataFrame of polars, which
     is an array of structs.
@@ -63,8 +69,10 @@ def from_capsules(value: Any) -> pa.Array | pa.ChunkedArray:
     polars: Any = sys.modules.get("polars")
     if polars is not None and isinstance(value, (polars.Series, polars.DataFrame)):
         _check_polars([value] if isinstance(value, polars.Series) else value.get_columns())
-    dtypes = getattr(value, "dtypes", None) or [getattr(value, "dtype", "")]
-    if any("Object" in str(dtype) for dtype in dtypes):
+    dtypes = getattr(value, "dtypes", getattr(value, "dtype", ""))
+    if any(
+        "Object" in str(dtype) for dtype in (dtypes if hasattr(dtypes, "__iter__") else [dtypes])
+    ):
         raise TypeError(
             f"the function returned a {type(value).__name__} of Python objects, which Arrow has no"
             " type for: cast it first"
