@@ -38,6 +38,10 @@ def described(x: int) -> dict:
         (pd.period_range("2020", periods=2, freq="M"), "pyarrow.array(index).type"),
         (pd.Series(pd.interval_range(0, 2)), "series.array.left"),
         (pd.Series([0, 1], dtype="Sparse[int64]"), "Sparse[int64, 0], which Arrow has no counter"),
+        (
+            pd.Series([1, 2], dtype=np.longdouble),
+            "float128, which Arrow has no counterpart for: pass series.astype('float64')",
+        ),
         (pd.Series([1j]), "complex128, which Arrow has no counterpart for: pass its parts"),
         (pd.MultiIndex.from_tuples([(1, 2)]), "index.get_level_values(0)"),
         (pd.Series([1.0, None]), "pass series.astype('Int64')"),

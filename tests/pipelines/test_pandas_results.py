@@ -117,9 +117,11 @@ def test_metadata_that_are_not_those_of_pandas() -> None:
         pd.Index([0, 1]),
         pd.to_datetime(["2024-01-01", "2024-01-02"]),
         pd.CategoricalIndex(["x", "y"]),
+        pd.Index([0, "y"]),
     ],
-    ids=["levels", "numbers", "days", "categories"],
+    ids=["levels", "numbers", "days", "categories", "mixed"],
 )
+@pytest.mark.filterwarnings("error")
 def test_names_of_columns_that_are_no_text_become_text(names: Any) -> None:
     frame = pd.DataFrame([[1, 2], [2, 4]], columns=names)
     made = inverse.map(frame, columns=str(names[0])).to_pandas()

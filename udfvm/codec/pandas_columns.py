@@ -38,6 +38,7 @@ _ADVICE: Final = {
     "SparseDtype": "numpy.asarray({0})",
     "complex": "its parts, as two arguments: {0}.to_numpy().real and {0}.to_numpy().imag",
 }
+_DOUBLE: Final = 8  # bytes of the largest float that Arrow has
 
 
 class Backend(enum.Enum):
@@ -157,6 +158,8 @@ def _of_numpy(function: str, parameter: Parameter, series: Any) -> Any:
         raise _without_counterpart(
             function, parameter, values.dtype, _ADVICE["complex"].format("series")
         )
+    if kind == "f" and values.dtype.itemsize > _DOUBLE:
+        raise _without_counterpart(function, parameter, values.dtype, "series.astype('float64')")
     if kind == "O":
         return column_of_objects(function, parameter, without_missing(values.tolist()))
     if kind == "f" and parameter.type.kind in (Kind.INT, Kind.BOOL):
