@@ -160,9 +160,11 @@ static void check_seeds(void)
 
 /* ---- A run ---- */
 
+static bool interrupts; /* the call: others may take long, too, and are asked about then */
+
 static int interrupt(void)
 {
-    return 1;
+    return interrupts;
 }
 
 static void nothing(int number)
@@ -191,11 +193,13 @@ static void mark_all(udfvm_vm *vm, enum last last, uint64_t places)
     const struct udfvm_limits *limits = how == RAW_END_COMPLETE ? &patient : &hasty;
     if (code == UDFVM_OK)
         code = EXCHANGE(vm, limits, RAW_TAINT, places, below(4) ? mark : 0, any(), how, MEMORY);
-    if (last == LAST_INTERRUPT)
+    interrupts = last == LAST_INTERRUPT;
+    if (interrupts)
         set_timer(2000);
     if (code == UDFVM_OK)
         code = end_call(vm, last);
     set_timer(0);
+    interrupts = false;
     ended[last]++;
     codes[code % 32]++;
 }

@@ -1,7 +1,8 @@
 """What pandas knows of results: the labels of their rows (the index), and dtypes.
 
 The schema of a table that pandas made has metadata that say both. A range of labels is nowhere
-else, and is of no use where rows are left out or repeated: it becomes a column there.
+else, and is of no use where rows are left out or repeated: it becomes a column there. The metadata
+of a file may be anybody's: what pandas would not write is ignored.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from udfvm.tuples import NamedTuple
 
 _KEY: Final = b"pandas"
 _OF_ARROW: Final = "[pyarrow]"
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")  # not in names of Arrow, which are UTF-8
+_INT64: Final = range(-(2**63), 2**63)
 #: Dtypes of Arrow that pandas finds by their names.
 _NAMED: Final = re.compile(r"\w+(\[[a-z]+(, tz=[^\]]+)?\])?\[pyarrow\]")
 #: An index of column names that are text. Others would be made of all names, and the function's
@@ -75,7 +78,8 @@ class Labels(NamedTuple):
         import pyarrow.compute as pc
 
         chosen = pa.array(range(count) if rows is None else rows, pa.int64())
-        first_label = self.start + self.step * first_row
+        # In int64, as Arrow calculates: metadata may describe fewer rows than a reader has.
+        first_label = (self.start + self.step * first_row - _INT64.start) % 2**64 + _INT64.start
         return [pc.add(pc.multiply(chosen, self.step), first_label)]
 
     def schema_metadata(self, without_nulls: Collection[str] = ()) -> dict[bytes, bytes] | None:
@@ -167,7 +171,7 @@ def _metadata(schema: pa.Schema) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     parts = [found.get(name) for name in ("columns", "index_columns")] if _is_map(found) else []
     return found if parts and all(isinstance(part, list) for part in parts) else {}
@@ -204,15 +208,15 @@ def _range_of(described: Any, rows: int | None) -> range | None:
     if not _is_map(described) or described.get("kind") != "range":
         return None
     numbers = [described.get(name) for name in ("start", "stop", "step")]
-    if not all(isinstance(each, int) for each in numbers) or not numbers[2]:
+    if not all(isinstance(each, int) and each in _INT64 for each in numbers) or not numbers[2]:
         return None
     found = range(*numbers)
-    return found if rows is None or len(found) == rows else None
+    return found if rows is None or len(found[: rows + 1]) == rows else None
 
 
 def _free_name(name: object, taken: Sequence[str]) -> str:
     """Returns a name for a column of labels, as pandas gives it."""
-    if isinstance(name, str) and name not in taken:
+    if isinstance(name, str) and name not in taken and not _SURROGATES.search(name):
         return name
     level = 0
     while f"__index_level_{level}__" in taken:
