@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 _held: list[object] = []
-BYTES = 32 << 20
+BYTES = 64 << 20
+COUNT = 40
 
 
 def _thread() -> threading.Thread:
@@ -28,7 +29,7 @@ def _child() -> subprocess.Popen[bytes]:
 
 def _mappings() -> list[mmap.mmap]:
     """Some that do not grow together with their neighbours."""
-    return [mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_SHARED) for _ in range(40)]
+    return [mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_SHARED) for _ in range(COUNT)]
 
 
 def _file() -> Path:
@@ -39,7 +40,7 @@ def _file() -> Path:
 
 PLANTS: dict[str, Callable[[], object]] = {
     "resident": lambda: bytearray(os.urandom(1) * BYTES),
-    "descriptors": lambda: os.open("/dev/null", os.O_RDONLY),
+    "descriptors": lambda: [os.open("/dev/null", os.O_RDONLY) for _ in range(COUNT)],
     "mappings": _mappings,
     "threads": _thread,
     "children": _child,
