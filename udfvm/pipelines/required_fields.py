@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from udfvm.types.encodings import at_start, children
+
 
 def without_hidden_nulls(array: Any) -> pa.Array:
     """Returns an array whose structs have nulls in a field that is never null only where a struct
@@ -24,15 +26,15 @@ def without_hidden_nulls(array: Any) -> pa.Array:
         return type_.wrap_array(without_hidden_nulls(array.storage))
     if not has_required_fields(type_):
         return array
-    array = _at_start(array)
-    children = [without_hidden_nulls(child) for child in _children(array)]
+    array = at_start(array)
+    held = [without_hidden_nulls(child) for child in children(array)]
     if pa.types.is_struct(type_):
-        children = [
+        held = [
             child if field.nullable else _valid_behind(array, child)
-            for field, child in zip(type_, children, strict=True)
+            for field, child in zip(type_, held, strict=True)
         ]
     own = array.buffers()[: type_.num_buffers]
-    return pa.Array.from_buffers(type_, len(array), own, array.null_count, 0, children)
+    return pa.Array.from_buffers(type_, len(array), own, array.null_count, 0, held)
 
 
 def has_required_fields(type_: Any) -> bool:
@@ -65,21 +67,6 @@ def _valid_behind(structs: pa.Array, column: Any) -> pa.Array:
         return column
     if pa.types.is_null(type_) or pc.any(pc.and_(structs.is_valid(), column.is_null())).as_py():
         return column
-    column = _at_start(column)
+    column = at_start(column)
     own = [None, *column.buffers()[1 : type_.num_buffers]]
-    return pa.Array.from_buffers(type_, len(column), own, 0, 0, _children(column))
-
-
-def _at_start(array: pa.Array) -> pa.Array:
-    """Returns an array whose buffers begin with its values."""
-    return pa.concat_arrays([array, array.slice(0, 0)]) if array.offset else array
-
-
-def _children(array: Any) -> list[Any]:
-    type_ = array.type
-    if pa.types.is_map(type_):
-        entries = list(type_.field(0).type)
-        return [pa.StructArray.from_arrays([array.keys, array.items], fields=entries)]
-    if pa.types.is_struct(type_):
-        return [array.field(index) for index in range(type_.num_fields)]
-    return [array.values] if type_.num_fields else []
+    return pa.Array.from_buffers(type_, len(column), own, 0, 0, children(column))

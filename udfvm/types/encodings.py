@@ -222,11 +222,10 @@ def _as_container(array: Any, type_: Any) -> Any:
     """Returns a list, struct, map or union with what it holds restored."""
     import pyarrow as pa
 
-    if array.offset:
-        array = pa.concat_arrays([array, array.slice(0, 0)])
+    array = at_start(array)
     fields = [type_.field(index) for index in range(type_.num_fields)]
     held = [
-        restored(child, field.type) for child, field in zip(_children(array), fields, strict=True)
+        restored(child, field.type) for child, field in zip(children(array), fields, strict=True)
     ]
     own = array.buffers()[: array.type.num_buffers]
     if pa.types.is_list_view(type_) or pa.types.is_large_list_view(type_):
@@ -234,7 +233,15 @@ def _as_container(array: Any, type_: Any) -> Any:
     return pa.Array.from_buffers(type_, len(array), own, array.null_count, 0, held)
 
 
-def _children(array: Any) -> list[Any]:
+def at_start(array: Any) -> Any:
+    """Returns an array whose buffers begin with its values."""
+    import pyarrow as pa
+
+    return pa.concat_arrays([array, array.slice(0, 0)]) if array.offset else array
+
+
+def children(array: Any) -> list[Any]:
+    """Returns the arrays that an array at its start holds, one for each field of its type."""
     import pyarrow as pa
 
     type_ = array.type
@@ -244,7 +251,7 @@ def _children(array: Any) -> list[Any]:
         ]
     if pa.types.is_struct(type_) or pa.types.is_union(type_):
         return [array.field(index) for index in range(type_.num_fields)]
-    return [array.values]
+    return [array.values] if type_.num_fields else []
 
 
 def _sizes(array: Any) -> Any:
