@@ -64,6 +64,7 @@ def test_doctor_shows_what_was_found() -> None:
     for package in ("apsw", "pyarrow", "numpy", "pandas", "wasmtime"):
         assert found[package].startswith(importlib.metadata.version(package))
     assert found["Walls of a jail"].startswith("filter, privileges, limits")
+    assert found["Hardened calls"] == "possible"
     assert apsw.sqlite_lib_version() in found["apsw"]
     loads = hasattr(sqlite3.Connection, "enable_load_extension")
     assert (
@@ -97,6 +98,19 @@ def test_doctor_says_what_is_missing_and_how_to_get_it() -> None:
         "pip install 'udfvm[wasm]'" in done.stdout
         and "not installed, and needed only by functions that use it" in done.stdout
     )
+
+
+def test_doctor_says_why_calls_cannot_be_hardened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import udfvm\ndef harden(): raise udfvm.HardenError('refused by this system')\n"
+        "udfvm.harden = harden\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = udfvm("doctor")
+    assert done.returncode == 0, done.stderr
+    assert "not possible: refused by this system" in " ".join(done.stdout.split())
 
 
 def test_what_is_listed_to_a_pipe_is_whole(tmp_path: Path) -> None:

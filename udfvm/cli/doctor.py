@@ -140,6 +140,27 @@ def _jail() -> str:
     return ", ".join(standing) + refused
 
 
+def _hardening() -> str:
+    """Returns whether ``udfvm.harden()`` is possible, as another process finds out: there is no way
+    back from it.
+    """
+    program = (
+        "import udfvm, sys\ntry: udfvm.harden()\nexcept udfvm.HardenError as e: sys.exit(str(e))"
+    )
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-P", "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"not tried: {error}"
+    reason = (tried.stderr.splitlines() or ["no reason given"])[-1]
+    return "possible" if tried.returncode == 0 else f"not possible: {reason}"
+
+
 def _found(table: Table) -> bool:
     """Adds what ``/dev/kvm`` is. Returns False if VMs cannot run."""
     from udfvm import vmm
@@ -166,6 +187,7 @@ def _found(table: Table) -> bool:
         f"{statistics.median(exits):.1f} us (99th percentile {exits[_ROUNDS * 99 // 100]:.1f} us)",
     )
     table.add_row("Walls of a jail", _jail())
+    table.add_row("Hardened calls", _hardening())
     return not missing
 
 

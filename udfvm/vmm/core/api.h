@@ -409,7 +409,7 @@ enum udfvm_wall {
  * own, and who breaks out of it is in there. Filter, privileges and limits stand around that, or
  * there is no VM (UDFVM_E_JAIL); the other walls where the system permits them. `cgroup` (may be
  * NULL) is a directory of cgroups(7) for these processes. A new pool is jailed where the
- * environment has UDFVM_JAIL=1. */
+ * environment has UDFVM_JAIL=1. It takes no lock: call it before other threads use the pool. */
 int udfvm_pool_jail(udfvm_pool *pool, int jailed, const char *cgroup, struct udfvm_error *error);
 /* Finds out which walls stand on this system, by a process without a VM: a mask of
  * enum udfvm_wall. */
