@@ -110,13 +110,36 @@ def test_a_crash_of_another_cause_says_nothing_of_memory() -> None:
     assert "raise memory=" not in str(caught.value)
 
 
-def test_python_code_that_wants_too_much() -> None:
-    @udfvm.udf(memory="64MiB")
-    def block(size: int) -> int:
-        return len(bytearray(size))
+@udfvm.udf(memory="64MiB")
+def blocks(size: int, times: int, collecting: bool) -> int:
+    """Makes blocks one after the other, each held by a list that holds itself."""
+    import gc
 
-    with pytest.raises(
-        udfvm.UDFError, match="MemoryError: the micro-VM has no more memory: raise memory="
-    ):
-        block(200 << 20)
-    assert block(1 << 20) == 1 << 20
+    if not collecting:
+        gc.disable()
+    made = 0
+    for _ in range(times):
+        block = bytearray(size)
+        holder: list[object] = [block]
+        holder.append(holder)
+        made += len(block)
+    return made
+
+
+def test_python_code_that_wants_too_much() -> None:
+    told = "MemoryError: the micro-VM has no more memory: raise memory="
+    with pytest.raises(udfvm.UDFError, match=told):
+        blocks(200 << 20, 1, True)
+    assert blocks(1 << 20, 1, True) == 1 << 20
+
+
+@pytest.mark.parametrize("size", [2000, 100_000, 1 << 20])
+def test_garbage_that_refers_to_itself_is_collected_before_memory_is_full(size: int) -> None:
+    """The containers are too few for a collection by their number."""
+    times = (256 << 20) // size
+    assert blocks(size, times, True) == size * times
+
+
+def test_garbage_is_kept_where_the_function_says_so() -> None:
+    with pytest.raises(udfvm.UDFError, match="MemoryError"):
+        blocks(100_000, 1000, False)

@@ -9,6 +9,7 @@
 #include "python/aggregate.h"
 #include "python/allocators.h"
 #include "python/constants.h"
+#include "python/garbage.h"
 #include "python/generators.h"
 #include "python/numbers_function.h"
 #include "shared/exchange.h"
@@ -221,6 +222,7 @@ static PyObject *agent_serve(PyObject *module, PyObject *arguments)
     if (PyErr_Occurred())
         return NULL;
     allocators_settle();
+    garbage_settle();
     if (generators_mark() < 0)
         return NULL;
     answer_near_top_of_page(&server);
@@ -357,6 +359,7 @@ static int add_type(PyObject *module, PyType_Spec *specification)
 static int agent_exec(PyObject *module)
 {
     allocators_tune();
+    garbage_watch();
     setvbuf(stdout, NULL, _IONBF, 0); /* whatever is printed belongs to its call */
     if (add_type(module, &scalar_function_type_spec) < 0 ||
         add_type(module, &numbers_function_type_spec) < 0 ||

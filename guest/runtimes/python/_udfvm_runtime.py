@@ -38,7 +38,8 @@ from _udfvm_value_types import in_pyarrow
 from _udfvm_warmup import RUNS, SampleError, repeat, repeat_sample, warm_up_reports
 
 # Only calls of many rows need garbage collections: few objects are alive when a call begins (the
-# others are frozen), and a short call never collects.
+# others are frozen), and a short call never collects. Few containers that hold much memory are
+# collected, too: garbage.c.
 GC_THRESHOLD: Final = 50_000
 
 # Arrays that use up what numpy and the C library have free of their sizes, mostly.

@@ -6,6 +6,9 @@
  * costs none of that. The library calls the guest kernel's entry instead of making a system call,
  * which would trap. The address of a block tells whether it lies in scratch. Replacing malloc:
  * glibc manual, 3.2.5.
+ *
+ * A runtime that collects garbage sets udfvm_memory_taken. It is called with the bytes that a
+ * thread has taken in blocks that are not small, whenever these are STEP or more.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -18,6 +21,8 @@
 #include "udfvm_abi.h"
 
 #define LARGE     (512ul << 10)
+#define COUNTED   512ul
+#define STEP      (2ul << 20) /* bytes between calls of udfvm_memory_taken */
 #define ALIGNMENT 64ul
 #define EXPORT    __attribute__((visibility("default")))
 
@@ -32,7 +37,7 @@ struct header {
 }; /* describes the mapping; precedes the block */
 
 EXPORT void *malloc(size_t size);
-EXPORT void *calloc(size_t count, size_t size);
+EXPORT void *calloc(size_t number, size_t size);
 EXPORT void *realloc(void *block, size_t size);
 EXPORT void *memalign(size_t alignment, size_t size);
 EXPORT void *aligned_alloc(size_t alignment, size_t size);
@@ -41,6 +46,26 @@ EXPORT void *valloc(size_t size);
 EXPORT void *pvalloc(size_t size);
 EXPORT size_t malloc_usable_size(void *block);
 EXPORT void free(void *block);
+EXPORT void (*udfvm_memory_taken)(size_t size);
+
+/* It lies beside errno, on a page that most calls write to anyway. */
+static __thread size_t taken __attribute__((tls_model("initial-exec")));
+
+static void count(size_t size)
+{
+    taken += size;
+    if (taken < STEP || !udfvm_memory_taken)
+        return;
+    const size_t size_taken = taken;
+    taken = 0;
+    udfvm_memory_taken(size_taken);
+}
+
+static void count_if_not_small(size_t size)
+{
+    if (__builtin_expect(size >= COUNTED, 0))
+        count(size);
+}
 
 static long kernel(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
                    uint64_t f)
@@ -94,16 +119,19 @@ static size_t capacity_of(void *block)
 
 void *malloc(size_t size)
 {
+    count_if_not_small(size);
     void *block = is_large(size) ? take(0, size) : NULL;
     return block ? block : __libc_malloc(size);
 }
 
-void *calloc(size_t count, size_t size)
+void *calloc(size_t number, size_t size)
 {
     size_t bytes;
-    void *block = !__builtin_mul_overflow(count, size, &bytes) && is_large(bytes) ? take(0, bytes)
-                                                                                  : NULL;
-    return block ? block : __libc_calloc(count, size);
+    if (__builtin_mul_overflow(number, size, &bytes))
+        return __libc_calloc(number, size);
+    count_if_not_small(bytes);
+    void *block = is_large(bytes) ? take(0, bytes) : NULL;
+    return block ? block : __libc_calloc(number, size);
 }
 
 static void *move(void *block, size_t have, size_t size)
@@ -137,12 +165,16 @@ void *realloc(void *block, size_t size)
         free(block);
         return NULL;
     }
-    const size_t have = block && is_large(size) ? malloc_usable_size(block) : 0;
-    return have ? move(block, have, size) : block ? __libc_realloc(block, size) : malloc(size);
+    if (!block)
+        return malloc(size);
+    count_if_not_small(size);
+    const size_t have = is_large(size) ? malloc_usable_size(block) : 0;
+    return have ? move(block, have, size) : __libc_realloc(block, size);
 }
 
 void *memalign(size_t alignment, size_t size)
 {
+    count_if_not_small(size);
     void *block = is_large(size) && (alignment & (alignment - 1)) == 0 ? take(alignment, size)
                                                                        : NULL;
     return block ? block : __libc_memalign(alignment, size);
