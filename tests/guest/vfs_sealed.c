@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,7 +17,7 @@
 
 static uint64_t *const reply = (uint64_t *)UDFVM_OUTPUT_BASE;
 static int host, small, memory, ends[2];
-static char *start_of_library, buffer[1 << 16];
+static char *start_of_library, *mapping, buffer[1 << 16];
 
 static void seal(void)
 {
@@ -38,6 +39,10 @@ static void prepare(const char *program)
     CHECK(pread(host, start_of_library, 1 << 20, 0) == 1 << 20);
     CHECK(read(host, buffer, 100) == 100 && read(small, buffer, 4) == 4 &&
           memcmp(buffer, "\177ELF", 4) == 0);
+    int mapped = open("/dev/shm/mapped", O_RDWR | O_CREAT | O_EXCL, 0600);
+    CHECK(mapped >= 0 && write(mapped, "mapped", 6) == 6);
+    mapping = mmap(NULL, 6, PROT_READ | PROT_WRITE, MAP_SHARED, mapped, 0);
+    CHECK(mapping != MAP_FAILED && close(mapped) == 0);
     CHECK(write(memory, "sealed", 6) == 6 && write(ends[1], "in the pipe", 11) == 11);
 }
 
@@ -92,12 +97,38 @@ static void directories(void)
     CHECK(names == 3 && unlink("/tmp/kept") == 0);
 }
 
+static void mapped_file(void)
+{
+    int fd = open("/dev/shm/mapped", O_RDWR);
+    CHECK(fd >= 0 && memcmp(mapping, "mapped", 7) == 0);
+    mapping[0] = 'M';
+    CHECK(pread(fd, buffer, 7, 0) == 6 && memcmp(buffer, "Mapped", 6) == 0);
+    CHECK(pwrite(fd, "call", 4, 0) == 4 && memcmp(mapping, "called", 7) == 0);
+    CHECK(close(fd) == 0 && unlink("/dev/shm/mapped") == 0);
+}
+
+/* A large one, which lies in scratch. */
+static void mapping_of_a_call(void)
+{
+    const size_t length = 8 << 20;
+    int fd = open("/tmp", O_RDWR | O_TMPFILE, 0600);
+    CHECK(fd >= 0 && ftruncate(fd, (off_t)length) == 0);
+    char *map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(map != MAP_FAILED && map[0] == 0 && map[length - 1] == 0);
+    map[length - 1] = 'z';
+    CHECK(pread(fd, buffer, 2, (off_t)length - 1) == 1 && buffer[0] == 'z');
+    CHECK(munmap(map, length / 2) == 0 && pwrite(fd, "y", 1, (off_t)length - 2) == 1 &&
+          map[length - 2] == 'y');
+}
+
 static void answer(void)
 {
     open_files_of_the_host();
     int fd = file_opened_by_the_call();
     file_in_memory();
+    mapped_file();
     file_of_a_call(fd + 1);
+    mapping_of_a_call();
     bytes_in_the_pipe();
     directories();
     printf("answered\n");

@@ -3,7 +3,7 @@
  * map everything alike. */
 #include "mm/memory.h"
 #include "lib/string.h"
-#include "mm/alloc.h"
+#include "mm/file_memory.h"
 #include "mm/pages.h"
 #include "mm/placement.h"
 #include "mm/regions.h"
@@ -28,17 +28,12 @@ static struct region_name *name_of(const struct backing *backing)
     const char *path = backing->path;
     for (size_t index = region_count(); index > 0; index--) {
         struct region_name *name = region_at(index - 1)->name;
-        if (name && strcmp(name->path, path) == 0) {
+        if (name && !name->memory && strcmp(name->path, path) == 0) {
             name->references++;
             return name;
         }
     }
-    struct region_name *name = kernel_alloc(sizeof *name + strlen(path) + 1);
-    if (name) {
-        name->references = 1;
-        memcpy(name->path, path, strlen(path) + 1);
-    }
-    return name;
+    return region_name_create(path);
 }
 
 /* Returns true if the file's contents are there already: a loader maps a library as a whole, then
@@ -82,8 +77,10 @@ static int64_t map_anonymous(uint64_t address, uint64_t length, int protection, 
     } else if (!(address = place_anonymous(address, length, protection, flags))) {
         return -ENOMEM;
     }
-    region_insert((struct region){
-        .start = address, .end = address + length, .protection = (uint8_t)protection });
+    region_insert((struct region){ .start = address,
+                                   .end = address + length,
+                                   .protection = (uint8_t)protection,
+                                   .shared = (flags & MAP_TYPE) != MAP_PRIVATE });
     pages_hand_out(address, address + length, protection != PROT_NONE);
     return (int64_t)address;
 }
@@ -124,23 +121,62 @@ static int64_t map_file(uint64_t address, uint64_t length, int protection, int f
     return error ? error : (int64_t)region.start;
 }
 
-int64_t memory_map(uint64_t address, uint64_t length, int protection, int flags,
-                   const struct backing *backing, uint64_t offset)
+/* A mapping that sees what is written to the file, and the other way round. */
+static int64_t map_shared(uint64_t address, uint64_t length, int protection, int flags,
+                          const struct backing *backing, uint64_t offset)
+{
+    const bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
+    const struct file_mapping wanted = { .first = offset / PAGE_SIZE,
+                                         .count = length / PAGE_SIZE,
+                                         .address = fixed ? address : 0,
+                                         .protection = protection,
+                                         .may_write = backing->writable,
+                                         .path = backing->path };
+    const int64_t error = fixed ? clear_fixed(address, length, flags) : 0;
+    return error ? error : file_memory_map(backing->memory, &wanted);
+}
+
+static int64_t check_map(uint64_t length, int flags, uint64_t offset)
 {
     const int type = flags & MAP_TYPE;
     if (length == 0 || (offset & PAGE_MASK) ||
         (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE))
         return -EINVAL;
-    if (length > program_end || !regions_have_capacity(3) || (flags & MAP_HUGETLB) ||
-        offset > (uint64_t)INT64_MAX - length)
-        return -ENOMEM;
+    return length > program_end || !regions_have_capacity(3) || (flags & MAP_HUGETLB) ||
+                   offset > (uint64_t)INT64_MAX - length
+               ? -ENOMEM
+               : 0;
+}
+
+int64_t memory_map(uint64_t address, uint64_t length, int protection, int flags,
+                   const struct backing *backing, uint64_t offset)
+{
+    const int64_t error = check_map(length, flags, offset);
+    if (error)
+        return error;
     length = page_up(length);
     protection &= PROT_READ | PROT_WRITE | PROT_EXEC;
+    if (backing && backing->memory && (flags & MAP_TYPE) != MAP_PRIVATE)
+        return map_shared(address, length, protection, flags, backing, offset);
     if (backing)
         return map_file(address, length, protection, flags, backing, offset);
     return reservation_too_large(length, protection, flags)
                ? -ENOMEM
                : map_anonymous(address, length, protection, flags);
+}
+
+/* Removes what is mapped in a range, but for a file's own pages. */
+static void remove_mappings(uint64_t start, uint64_t end)
+{
+    while (start < end) {
+        const size_t index = region_find(start);
+        if (index == region_count() || region_at(index)->start >= end)
+            return;
+        const uint64_t piece_end = minimum(end, region_at(index)->end);
+        if (!region_file(region_at(index)))
+            regions_remove(start, piece_end);
+        start = piece_end;
+    }
 }
 
 int64_t memory_unmap(uint64_t address, uint64_t length)
@@ -152,8 +188,10 @@ int64_t memory_unmap(uint64_t address, uint64_t length)
         return -EINVAL;
     if (!regions_have_capacity(2))
         return -ENOMEM;
-    regions_remove(address, end);
-    return 0;
+    const int64_t error = file_memory_unmap(address, end);
+    if (error == 0)
+        remove_mappings(address, end);
+    return error;
 }
 
 /* Memory that was reserved becomes writable: from now on it may hold something. */
@@ -176,6 +214,15 @@ static bool has_protection(uint64_t start, uint64_t end, int protection)
     return true;
 }
 
+static bool may_become_writable(uint64_t start, uint64_t end)
+{
+    for (size_t index = region_find(start); index < region_count() && region_at(index)->start < end;
+         index++)
+        if (region_file(region_at(index)) && !region_at(index)->may_write)
+            return false;
+    return true;
+}
+
 int64_t memory_protect(uint64_t address, uint64_t length, int protection)
 {
     protection &= PROT_READ | PROT_WRITE | PROT_EXEC;
@@ -188,6 +235,8 @@ int64_t memory_protect(uint64_t address, uint64_t length, int protection)
     const uint64_t end = address + page_up(length);
     if (!range_is_mapped(address, end) || range_has_kernel(address, end))
         return -ENOMEM;
+    if ((protection & PROT_WRITE) && !may_become_writable(address, end))
+        return -EACCES;
     if (has_protection(address, end, protection))
         return 0;
     if (!regions_have_capacity(2))

@@ -8,8 +8,10 @@
 
 /* The file behind a mapping, as memory uses it. vfs/ and boot/ make them from open files. */
 struct backing {
-    const char *path; /* "": the file has no name */
-    bool constant;    /* its contents never change */
+    const char *path;           /* "": the file has no name */
+    bool constant;              /* its contents never change */
+    bool writable;              /* it is open for writing */
+    struct file_memory *memory; /* shared mappings are its own pages; NULL: they are copies */
     void *file;
     /* Reads all of it, or up to the end of the file. Length read or negative errno. */
     int64_t (*read)(void *file, uint64_t offset, void *buffer, size_t length);

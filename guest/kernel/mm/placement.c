@@ -1,6 +1,7 @@
 /* Mappings are placed bottom-up, the lowest fit first, so the newest one can grow in place. The
  * kernel's own pages are placed top-down. */
 #include "mm/placement.h"
+#include "mm/file_memory.h"
 #include "mm/heap.h"
 #include "mm/regions.h"
 #include "mm/report.h"
@@ -67,6 +68,8 @@ int64_t clear_fixed(uint64_t address, uint64_t length, int flags)
         return memory_over_limit(length) ? -ENOMEM : 0;
     if (flags & MAP_FIXED_NOREPLACE)
         return -EEXIST;
-    regions_remove(address, address + length);
-    return 0;
+    const int64_t error = file_memory_make_way(address, address + length);
+    if (error == 0)
+        regions_remove(address, address + length);
+    return error;
 }

@@ -57,6 +57,17 @@ bool regions_have_capacity(size_t more)
     return count + more <= capacity;
 }
 
+struct region_name *region_name_create(const char *path)
+{
+    const size_t length = strlen(path) + 1;
+    struct region_name *name = kernel_alloc(sizeof *name + length);
+    if (name) {
+        name->references = 1;
+        memcpy(name->path, path, length);
+    }
+    return name;
+}
+
 void region_name_release(struct region_name *name)
 {
     if (name && --name->references == 0)
@@ -79,8 +90,8 @@ static bool joinable(const struct region *low, const struct region *high)
 {
     return low->end == high->start && low->name == high->name &&
            low->protection == high->protection && low->use == high->use &&
-           low->shared == high->shared && low->pristine == high->pristine &&
-           low->wiped == high->wiped &&
+           low->shared == high->shared && low->may_write == high->may_write &&
+           low->pristine == high->pristine && low->wiped == high->wiped &&
            (!low->name || low->offset + (low->end - low->start) == high->offset);
 }
 
@@ -170,6 +181,39 @@ void regions_wipe(uint64_t start, uint64_t end, bool wiped)
         regions[index].wiped = wiped;
 }
 
+void regions_map_file(uint64_t start, uint64_t end, int protection, bool may_write)
+{
+    split(start);
+    split(end);
+    size_t index = region_find(start);
+    for (; index < count && regions[index].start < end; index++) {
+        struct region *region = &regions[index];
+        const bool mapped = region->use == REGION_PROGRAM;
+        region->protection = (uint8_t)(protection | (mapped ? region->protection : 0));
+        region->may_write = may_write || (mapped && region->may_write);
+        region->use = REGION_PROGRAM;
+        region->shared = true;
+        if (join_down(index))
+            index--;
+    }
+    join_down(index);
+}
+
+void regions_unmap_file(uint64_t start, uint64_t end)
+{
+    split(start);
+    split(end);
+    size_t index = region_find(start);
+    for (; index < count && regions[index].start < end; index++) {
+        regions[index].protection = PROT_READ | PROT_WRITE;
+        regions[index].may_write = regions[index].shared = false;
+        regions[index].use = REGION_FILE;
+        if (join_down(index))
+            index--;
+    }
+    join_down(index);
+}
+
 bool range_is_free(uint64_t start, uint64_t end)
 {
     size_t index = region_find(start);
@@ -179,7 +223,9 @@ bool range_is_free(uint64_t start, uint64_t end)
 bool range_is_mapped(uint64_t start, uint64_t end)
 {
     size_t index = region_find(start);
-    for (; start < end && index < count && regions[index].start <= start; index++)
+    for (; start < end && index < count && regions[index].start <= start &&
+           regions[index].use != REGION_FILE;
+         index++)
         start = regions[index].end;
     return start >= end;
 }

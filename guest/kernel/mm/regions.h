@@ -6,10 +6,12 @@
 
 #include <linux/mman.h>
 
-enum region_use { REGION_PROGRAM, REGION_HEAP, REGION_STACK, REGION_KERNEL };
+/* REGION_FILE: pages of a file in memory that are not mapped now */
+enum region_use { REGION_PROGRAM, REGION_HEAP, REGION_STACK, REGION_KERNEL, REGION_FILE };
 
 /* The file behind a mapping, shared by the regions that came from it. */
 struct region_name {
+    struct file_memory *memory; /* the regions are this file's own pages; NULL: they are copies */
     uint32_t references;
     char path[];
 };
@@ -21,8 +23,9 @@ struct region {
     uint8_t protection;       /* PROT_ bits */
     uint8_t use;              /* enum region_use */
     bool shared;
-    bool pristine; /* a file mapping that was never writable: it still holds what the file holds */
-    bool wiped;    /* MADV_WIPEONFORK: a call finds zeros there */
+    bool may_write; /* of a file's own pages: the program opened the file for writing */
+    bool pristine;  /* a file mapping that was never writable: it still holds what the file holds */
+    bool wiped;     /* MADV_WIPEONFORK: a call finds zeros there */
 };
 
 /* Begins with program memory [start, end) free, except the array of regions and the page bitmap,
@@ -50,6 +53,10 @@ bool range_has_kernel(uint64_t start, uint64_t end);
 uint64_t gap_lowest(uint64_t length, uint64_t low, uint64_t high);
 uint64_t gap_highest(uint64_t length, uint64_t low, uint64_t high);
 uint64_t largest_gap(void);
+struct region_name *region_name_create(const char *path); /* with one reference; or NULL */
 void region_name_release(struct region_name *name);
+/* Pages of a file get mapped, or once more: then they keep what the other mapping permits. */
+void regions_map_file(uint64_t start, uint64_t end, int protection, bool may_write);
+void regions_unmap_file(uint64_t start, uint64_t end);
 
 #endif

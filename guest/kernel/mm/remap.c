@@ -1,5 +1,6 @@
 /* mremap(2). */
 #include "mm/memory.h"
+#include "mm/file_memory.h"
 #include "mm/pages.h"
 #include "mm/placement.h"
 #include "mm/regions.h"
@@ -52,9 +53,12 @@ static int64_t remap_fixed(uint64_t address, uint64_t old_length, uint64_t new_l
     if ((target & PAGE_MASK) || !in_memory(target, new_length) ||
         (target < address + old_length && address < target + new_length))
         return -EINVAL;
-    int64_t error = clear_fixed(target, new_length, 0);
-    return error ? error
-                 : move(region_at(region_find(address)), address, old_length, new_length, target);
+    const int64_t error = clear_fixed(target, new_length, 0);
+    if (error)
+        return error;
+    const struct region *region = region_at(region_find(address));
+    return region_file(region) ? file_memory_remap(address, old_length, new_length, true, target)
+                               : move(region, address, old_length, new_length, target);
 }
 
 static int64_t check_arguments(uint64_t address, uint64_t old_length, uint64_t new_length,
@@ -76,7 +80,7 @@ static const struct region *region_of(uint64_t address, uint64_t length)
     const size_t index = region_find(address);
     const struct region *region = index < region_count() ? region_at(index) : NULL;
     return region && region->start <= address && region->end >= address + length &&
-                   region->use != REGION_KERNEL
+                   region->use != REGION_KERNEL && region->use != REGION_FILE
                ? region
                : NULL;
 }
@@ -94,6 +98,8 @@ int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length,
         return -EFAULT;
     if (flags & MREMAP_FIXED)
         return remap_fixed(address, old_length, new_length, new_address);
+    if (region_file(region))
+        return file_memory_remap(address, old_length, new_length, flags & MREMAP_MAYMOVE, 0);
     if (new_length < old_length)
         regions_remove(address + new_length, address + old_length);
     if (new_length <= old_length ||

@@ -30,7 +30,7 @@ size_t memory_maps(char *buffer, size_t size)
 {
     size_t length = 0;
     for (size_t index = 0; index < region_count() && length + 1 < size; index++)
-        if (region_at(index)->use != REGION_KERNEL)
+        if (region_at(index)->use != REGION_KERNEL && region_at(index)->use != REGION_FILE)
             length += region_line(region_at(index), buffer + length, size - length);
     return length;
 }

@@ -24,7 +24,9 @@ SYSTEM_CALL(mmap)
     if (!file)
         return -EBADF;
     const struct backing backing = file_backing(file);
-    int64_t result = note(memory_map(a, b, (int)c, (int)d, &backing, f), b, (int)c);
+    int64_t result = b && !(f & PAGE_MASK) ? file_check_mapping(file, (int)c, (int)d) : -EINVAL;
+    if (result == 0)
+        result = note(memory_map(a, b, (int)c, (int)d, &backing, f), b, (int)c);
     if (result > 0 && (c & PROT_EXEC) && backing.constant)
         rewrite_syscalls((uint64_t)result, page_up(b));
     file_put(file);
@@ -77,6 +79,24 @@ static int64_t wipe_on_fork(uint64_t start, uint64_t end, bool wiped)
     return 0;
 }
 
+/* Zeroes private memory, or what is shared: memory that is shared keeps its contents where pages
+ * are only dropped. */
+static int64_t drop_pages(uint64_t start, uint64_t end, bool shared)
+{
+    if (range_has_kernel(start, end))
+        return -EINVAL;
+    for (size_t index = region_find(start);
+         shared && index < region_count() && region_at(index)->start < end; index++)
+        if (!region_at(index)->shared || !(region_at(index)->protection & PROT_WRITE))
+            return region_at(index)->shared ? -EACCES : -EINVAL;
+    for (size_t index = region_find(start); index < region_count() && region_at(index)->start < end;
+         index++)
+        if (region_at(index)->shared == shared)
+            pages_zero(maximum(start, region_at(index)->start),
+                       minimum(end, region_at(index)->end));
+    return 0;
+}
+
 SYSTEM_CALL(madvise)
 {
     uint64_t end;
@@ -87,10 +107,7 @@ SYSTEM_CALL(madvise)
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
     case MADV_REMOVE:
-        if (range_has_kernel(a, end))
-            return -EINVAL;
-        pages_zero(a, end);
-        return 0;
+        return drop_pages(a, end, c == MADV_REMOVE);
     case MADV_WIPEONFORK:
     case MADV_KEEPONFORK:
         return wipe_on_fork(a, end, c == MADV_WIPEONFORK);
@@ -122,8 +139,12 @@ static int64_t check_range(uint64_t address, uint64_t length)
     return length ? mapped_range(address, length, &end) : 0;
 }
 
+/* A shared mapping is the file's memory: there is nothing to write back. */
 SYSTEM_CALL(msync)
 {
+    const uint64_t both = MS_ASYNC | MS_SYNC;
+    if ((c & ~(both | MS_INVALIDATE)) || (c & both) == both)
+        return -EINVAL;
     return check_range(a, b);
 }
 

@@ -47,6 +47,7 @@ static const struct file_operations null_operations = { .read = read_nothing,
                                                         DEVICE_OPERATIONS };
 static const struct file_operations zero_operations = { .read = read_zeros,
                                                         .write = write_nowhere,
+                                                        .mappable = true,
                                                         DEVICE_OPERATIONS };
 static const struct file_operations full_operations = { .read = read_zeros,
                                                         .write = write_full,

@@ -88,7 +88,9 @@ struct file_operations {
     uint64_t (*available)(
         struct file *file); /* for streams: number of bytes that a read would return at once */
     void (*release)(struct file *file);
+    struct file_memory *(*memory)(struct file *file); /* what shared mappings are pages of */
     bool seekable, constant, socket;
+    bool mappable; /* mmap(2) may copy what is read, or has the memory */
 };
 
 struct file {

@@ -296,6 +296,7 @@ static const struct file_operations file_operations = {
     .release = host_release,
     .seekable = true,
     .constant = true,
+    .mappable = true,
 };
 static const struct file_operations directory_operations = {
     .list = list_file,

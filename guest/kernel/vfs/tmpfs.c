@@ -1,59 +1,15 @@
-/* Contents of files in memory: pages, with holes. */
+/* Files in memory: what can be done with open ones. */
 #include "vfs/tmpfs.h"
 #include "lib/string.h"
-#include "mm/alloc.h"
 
 #define MAX_FILE_SIZE (1ull << 40) /* bytes; without holes, memory ends long before */
-#define MIN_SLOTS     8u
-
-/* Grows the table of pages to at least `count` slots. */
-static int64_t reserve_slots(struct node *node, size_t count)
-{
-    if (count <= node->slots)
-        return 0;
-    size_t slots = node->slots ? node->slots : MIN_SLOTS;
-    while (slots < count)
-        slots *= 2;
-    uint8_t **pages = kernel_alloc(slots * sizeof *pages);
-    if (!pages && slots > count)
-        pages = kernel_alloc((slots = count) * sizeof *pages);
-    if (!pages)
-        return -ENOSPC;
-    if (node->pages)
-        memcpy(pages, node->pages, node->slots * sizeof *pages);
-    kernel_free(node->pages);
-    node->pages = pages;
-    node->slots = slots;
-    return 0;
-}
-
-static void free_pages_from(struct node *node, size_t first)
-{
-    for (size_t i = first; i < node->slots; i++)
-        if (node->pages[i]) {
-            page_free(node->pages[i], 1);
-            node->pages[i] = NULL;
-        }
-}
-
-void node_free_pages(struct node *node)
-{
-    free_pages_from(node, 0);
-    kernel_free(node->pages);
-    node->pages = NULL;
-    node->slots = 0;
-}
 
 static void node_truncate(struct node *node, uint64_t size)
 {
-    if (size == 0)
-        node_free_pages(node);
-    else if (size < node->size) {
-        const size_t keep = page_up(size) / PAGE_SIZE;
-        free_pages_from(node, keep);
-        if (size % PAGE_SIZE && keep <= node->slots && node->pages[keep - 1])
-            memset(node->pages[keep - 1] + size % PAGE_SIZE, 0, PAGE_SIZE - size % PAGE_SIZE);
-    }
+    if (size < node->size || size == 0)
+        file_memory_cut(&node->memory, size);
+    else
+        file_memory_clear(&node->memory, node->size, size);
     node->size = size;
     node_touch(node);
 }
@@ -67,8 +23,9 @@ static int64_t tmpfs_read(struct file *file, uint64_t offset, void *buffer, uint
     for (uint64_t done = 0; done < length;) {
         const size_t page = (offset + done) / PAGE_SIZE, within = (offset + done) % PAGE_SIZE;
         const size_t part = minimum(length - done, PAGE_SIZE - within);
-        if (page < node->slots && node->pages[page])
-            memcpy((uint8_t *)buffer + done, node->pages[page] + within, part);
+        const uint8_t *bytes = file_memory_page(&node->memory, page);
+        if (bytes)
+            memcpy((uint8_t *)buffer + done, bytes + within, part);
         else
             memset((uint8_t *)buffer + done, 0, part);
         done += part;
@@ -85,17 +42,18 @@ static int64_t tmpfs_write(struct file *file, uint64_t offset, const void *buffe
     if (offset >= MAX_FILE_SIZE)
         return -EFBIG;
     length = minimum(length, MAX_FILE_SIZE - offset);
-    int64_t error = reserve_slots(node, page_up(offset + length) / PAGE_SIZE);
+    int64_t error = file_memory_reserve(&node->memory, page_up(offset + length) / PAGE_SIZE);
+    if (error == 0 && offset > node->size)
+        file_memory_clear(&node->memory, node->size, offset);
     while (error == 0 && done < length) {
         const size_t page = (offset + done) / PAGE_SIZE, within = (offset + done) % PAGE_SIZE;
         const size_t part = minimum(length - done, PAGE_SIZE - within);
-        if (!node->pages[page])
-            node->pages[page] = page_alloc(1);
-        if (!node->pages[page]) {
+        uint8_t *bytes = file_memory_provide(&node->memory, page);
+        if (!bytes) {
             error = -ENOSPC;
             break;
         }
-        memcpy(node->pages[page] + within, (const uint8_t *)buffer + done, part);
+        memcpy(bytes + within, (const uint8_t *)buffer + done, part);
         done += part;
         node->size = maximum(node->size, offset + done);
     }
@@ -154,7 +112,13 @@ static void tmpfs_release(struct file *file)
     node_release(node);
 }
 
+static struct file_memory *tmpfs_memory(struct file *file)
+{
+    return &((struct node *)file->object)->memory;
+}
+
 static const struct file_operations file_operations = {
+    .memory = tmpfs_memory,
     .read = tmpfs_read,
     .write = tmpfs_write,
     .truncate = tmpfs_truncate,
@@ -162,6 +126,7 @@ static const struct file_operations file_operations = {
     .status = tmpfs_status,
     .release = tmpfs_release,
     .seekable = true,
+    .mappable = true,
 };
 static const struct file_operations directory_operations = {
     .list = tmpfs_list,

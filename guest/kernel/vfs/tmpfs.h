@@ -3,19 +3,17 @@
 #ifndef UDFVM_TMPFS_H
 #define UDFVM_TMPFS_H
 
+#include "mm/file_memory.h"
 #include "vfs/file.h"
 
 /* A file, directory or symbolic link. */
 struct node {
-    uint32_t mode, links, users; /* users: open files; the node is freed when both are zero */
+    uint32_t mode, links, users; /* users: open files */
     uint64_t inode, size;
     struct timestamp accessed, modified, changed;
     bool dated; /* the program, not a clock, set the first two */
     union {
-        struct {
-            uint8_t **pages;
-            size_t slots;
-        }; /* of a regular file; NULL: a hole */
+        struct file_memory memory; /* of a regular file */
         struct {
             struct entry *first, *last; /* of a directory, by position */
             struct node *parent;
@@ -62,7 +60,6 @@ void node_status(const struct node *node, struct status *status);
 void node_change(struct node *node, const struct attributes *change);
 
 /* tmpfs.c */
-void node_free_pages(struct node *node);
 struct file *node_open(struct node *node, int flags, const char *path, int64_t *error);
 
 #endif

@@ -12,6 +12,11 @@ static struct node *root;
 static struct entry **buckets;
 static uint64_t last_inode = 1; /* the root has 1 */
 
+static void release_unmapped(struct file_memory *memory)
+{
+    node_release((struct node *)((uint8_t *)memory - offsetof(struct node, memory)));
+}
+
 struct node *node_create(uint32_t mode)
 {
     struct node *node = kernel_alloc(sizeof *node);
@@ -20,6 +25,8 @@ struct node *node_create(uint32_t mode)
     *node = (struct node){ .mode = mode, .inode = ++last_inode };
     node_touch(node);
     node->accessed = node->modified;
+    if (node_is(node, S_IFREG))
+        node->memory.idle = release_unmapped;
     if (node_is(node, S_IFDIR))
         node->last_position = 1; /* "." and ".." have 0 and 1 */
     return node;
@@ -32,10 +39,10 @@ void node_touch(struct node *node)
 
 void node_release(struct node *node)
 {
-    if (node->links || node->users)
+    if (node->links || node->users || (node_is(node, S_IFREG) && node->memory.mapped))
         return;
     if (node_is(node, S_IFREG))
-        node_free_pages(node);
+        file_memory_free(&node->memory);
     if (node_is(node, S_IFLNK))
         kernel_free(node->target);
     kernel_free(node);

@@ -50,10 +50,25 @@ static int64_t read_backing(void *file, uint64_t offset, void *buffer, size_t le
     return file_read_at(file, offset, buffer, length);
 }
 
+int64_t file_check_mapping(const struct file *file, int protection, int flags)
+{
+    const bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
+    if (file->flags & O_PATH)
+        return -EBADF;
+    if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (flags & MAP_SYNC))
+        return -EOPNOTSUPP;
+    if (!file_readable(file) || (shared && (protection & PROT_WRITE) && !file_writable(file)))
+        return -EACCES;
+    return file->operations->mappable ? 0 : -ENODEV;
+}
+
 struct backing file_backing(struct file *file)
 {
     return (struct backing){ .path = file->path ? file->path : "",
                              .constant = file->operations->constant,
+                             .writable = file_writable(file),
+                             .memory = file->operations->memory ? file->operations->memory(file)
+                                                                : NULL,
                              .file = file,
                              .read = read_backing };
 }

@@ -26,6 +26,8 @@ void vfs_init(const struct program_start *program);
 struct file *vfs_open(const char *path, int flags, int mode, int64_t *error);
 struct file *file_get(int fd);    /* returns one more reference; NULL if it is closed */
 void file_put(struct file *file); /* NULL is allowed */
+/* Returns 0, or the error of a mapping of the file with PROT_ and MAP_ flags. */
+int64_t file_check_mapping(const struct file *file, int protection, int flags);
 /* Returns the backing that a mapping of the file needs. It is valid while the file is open. */
 struct backing file_backing(struct file *file);
 /* Reads `length` bytes, or up to the end of the file. Returns the length read, or a negative
