@@ -17,7 +17,7 @@ from udfvm.codec.rows import decode_row, encode_value
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.protocol import MAX_HOST_NAME
 from udfvm.tuples import NamedTuple
-from udfvm.types.arrow_types import JSON, Kind, Parameter, ResultType
+from udfvm.types.arrow_types import JSON, Kind, Parameter, ResultType, Type
 from udfvm.types.hints import hints_of
 from udfvm.types.signatures import signature_of
 
@@ -32,6 +32,13 @@ class HostFunction(NamedTuple):
     parameters: tuple[Parameter, ...]
     result: ResultType  # of type null: it returns None
     defaults: tuple[bytes | None, ...]  # of the parameters, encoded as values; None: there is none
+
+    def slot_types(self) -> list[tuple[Type, bool]]:
+        """Returns the types of result and parameters, and whether each may be null."""
+        return [
+            (self.result.type, self.result.nullable),
+            *((each.type, each.nullable) for each in self.parameters),
+        ]
 
     def description(self) -> dict[str, Any]:
         """Returns what the guest knows of it."""
@@ -80,6 +87,18 @@ class HostFunctions:
     def descriptions(self) -> list[dict[str, Any]]:
         """Returns all of them, by name."""
         return [self._functions[name].description() for name in sorted(self._functions)]
+
+    def slots(self) -> list[tuple[str, list[tuple[int, bool]]]]:
+        """Returns names and types, by name: of the result, then of the parameters, each the
+        ``udfvm.protocol.TYPE_`` of a value and whether it may be null.
+        """
+        return [
+            (
+                each.name,
+                [(int(type_.row or 0), nullable) for type_, nullable in each.slot_types()],
+            )
+            for each in (self._functions[name] for name in sorted(self._functions))
+        ]
 
     def functions(self) -> list[Callable[..., Any]]:
         """Returns the functions themselves."""

@@ -110,7 +110,7 @@ class Function(DeclaredFunction):
         limits. Raises SignatureError.
         """
         self.name = checked_name(program.default_name if name is None else name)
-        offered = _function_list(self.name, host_functions)
+        offered = function_list(self.name, host_functions)
         check_choice(f"UDF {self.name!r}: isolation", isolation, ("statement", "row"))
         self.function = program.function
         if program.function is not None:
@@ -122,8 +122,9 @@ class Function(DeclaredFunction):
         self.limits = limits or Limits()
         self.isolation: Isolation = isolation
         self.pool = pool_of(self.name, pool)
-        self.host_functions = _host_functions(self.name, offered)
+        self.host_functions = host_functions_of(self.name, offered)
         packages = _checked_packages(self.name, packages)
+        program = program.offering(self.host_functions)
         interface = program.interface(self.name, self.limits, self.pool)
         self.form = interface.form
         self.vectorized = interface.vectorized
@@ -362,7 +363,7 @@ def checked_name(name: object) -> str:
     return name
 
 
-def _function_list(name: str, functions: object) -> tuple[Callable[..., Any], ...]:
+def function_list(name: str, functions: object) -> tuple[Callable[..., Any], ...]:
     """Returns the functions in ``host_functions=``. Raises OptionError unless it is a
     collection.
     """
@@ -375,12 +376,16 @@ def _function_list(name: str, functions: object) -> tuple[Callable[..., Any], ..
     return tuple(functions)
 
 
-def _host_functions(name: str, functions: tuple[Callable[..., Any], ...]) -> HostFunctions | None:
-    if not functions:
+def host_functions_of(name: str, functions: object) -> HostFunctions | None:
+    """Returns ``host_functions=`` of a function; None if there are none. Raises OptionError, and
+    SignatureError.
+    """
+    given = function_list(name, functions)
+    if not given:
         return None
     from udfvm.call.host_functions import HostFunctions
 
-    return HostFunctions(name, functions)
+    return HostFunctions(name, given)
 
 
 def _checked_packages(name: str, packages: Iterable[str]) -> tuple[str, ...]:

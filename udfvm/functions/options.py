@@ -35,14 +35,17 @@ class IsolationOption(TypedDict, total=False):
     isolation: Isolation
 
 
-class HostOptions(Options, total=False):
-    """Options of functions in Python and native code, which can use files and functions of the
-    host.
-    """
+class CallingOptions(Options, total=False):
+    """Options of functions that can call functions of the host."""
 
-    files: bool
     host_functions: Iterable[Callable[..., Any]]
     host_calls: int
+
+
+class HostOptions(CallingOptions, total=False):
+    """Options of functions in Python and native code, which can use files of the host, too."""
+
+    files: bool
 
 
 class PythonOptions(HostOptions, total=False):
@@ -59,7 +62,7 @@ class NativeOptions(HostOptions, IsolationOption, total=False):
     """Options of functions in native code."""
 
 
-class WasmOptions(Options, IsolationOption, total=False):
+class WasmOptions(CallingOptions, IsolationOption, total=False):
     """Options of functions in WebAssembly."""
 
 
@@ -75,8 +78,6 @@ _DECLARED: Final = "types of functions in Python are annotated, or in input_type
 _SIGNATURE: Final = "types of compiled functions are in signature="
 #: What options of some declaring functions are for, for errors of the others.
 ELSEWHERE: Final = {
-    "host_functions": f"{_HOSTED}, which may call functions of your program",
-    "host_calls": f"{_HOSTED}, which may call functions of your program",
     "files": f"{_HOSTED}, which may read files of installed packages",
     "packages": f"{_PYTHON}, which may import packages",
     "sample": _PYTHON,
@@ -92,6 +93,8 @@ ELSEWHERE: Final = {
     "args": "it is for programs (udfvm.from_wasm)",
     "env": "it is for programs (udfvm.from_wasm)",
     "root": "it is for programs (udfvm.from_wasm)",
+    "imports": "it is for modules (udfvm.from_wasm)",
+    "modules": "it is for modules (udfvm.from_wasm)",
     "replace": "it is for registering (udfvm.sqlite.register, udfvm.arrow.register)",
     "threads": "it is for map()",
     "on_error": "it is for map()",

@@ -12,6 +12,7 @@ from udfvm.types.signatures import Signature
 
 if TYPE_CHECKING:
     from udfvm.call.codecs import Codecs
+    from udfvm.call.host_functions import HostFunctions
     from udfvm.call.pool import Pool
     from udfvm.call.runtime import Loading
     from udfvm.limits import Limits
@@ -47,6 +48,12 @@ class Program(ABC):
     @abstractmethod
     def default_name(self) -> object:
         """The function's name if no option sets it."""
+
+    def offering(self, host_functions: HostFunctions | None) -> Program:
+        """Returns the program with host functions that it may call. Most look them up by name when
+        they call them, and are the same with any.
+        """
+        return self
 
     @abstractmethod
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final, Unpack
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Literal, Unpack
 
 from udfvm.call.pool import Pool, pool_of
-from udfvm.checks import shown
-from udfvm.errors import OptionError, SignatureError
+from udfvm.errors import SignatureError
 from udfvm.functions.compiled import TABLE_ARROW, CompiledProgram
+from udfvm.functions.function import function_list, host_functions_of
 from udfvm.functions.options import ELSEWHERE, WasmOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.functions.table import TableFunction
+from udfvm.functions.wasm_settings import (
+    host_settings,
+    link_settings,
+    module_code,
+    setting,
+    wasi_settings,
+)
 from udfvm.keywords import checks_options
 from udfvm.limits import Limits
-from udfvm.load.compiled_code import MAX_CODE, read_code, unreadable
+from udfvm.load.compiled_code import MAX_CODE
 from udfvm.load.declaration import Column
 from udfvm.texts import format_size
 from udfvm.types.arrow_types import Kind, ResultType, named
@@ -26,11 +31,11 @@ from udfvm.types.nested import take_apart
 from udfvm.types.signature_text import parse_signature
 
 if TYPE_CHECKING:
+    from udfvm.call.host_functions import HostFunctions
     from udfvm.codec.record_batches import BatchCodec
     from udfvm.load.declaration import Declaration
 
 _MEMORY: Final = "256MiB"
-_SETTING: Final = struct.Struct("<BII")  # struct setting of guest/runtimes/wasm/settings.c
 
 
 @checks_options("udfvm.from_wasm", WasmOptions, elsewhere=ELSEWHERE)
@@ -42,6 +47,8 @@ def from_wasm(
     args: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     root: Mapping[str, bytes | str] | str | os.PathLike[str] | None = None,
+    imports: Literal["refuse", "trap"] = "refuse",
+    modules: Mapping[str, bytes | str | os.PathLike[str]] | None = None,
     **options: Unpack[WasmOptions],
 ) -> ScalarFunction | TableFunction:
     """Makes a function of a WebAssembly module a UDF. Needs ``pip install 'udfvm[wasm]'``.
@@ -66,9 +73,14 @@ def from_wasm(
         env: environment of a module for WASI.
         root: files that a module for WASI may read, below "/": contents by path, or a folder, whose
             files are copied now.
+        imports: what becomes of a function that the module imports and nothing provides. By default
+            the module is refused. With "trap" it starts, and a call of such a function is an error.
+        modules: other modules, as ``module`` is given, by the names that this one imports them
+            under. A module may import those before it.
         options: ``name``, ``memory``, ``timeout``, ``max_output``, ``max_log``, ``log``,
-            ``deterministic``, ``isolation``, ``pool``, ``build_timeout``: as for ``udfvm.udf``. The
-            module is compiled in ``memory`` (default: 256 MiB), and its own memory grows there:
+            ``deterministic``, ``isolation``, ``pool``, ``host_functions``, ``host_calls``,
+            ``build_timeout``: as for ``udfvm.udf``. The module imports host functions by their
+            names. It is compiled in ``memory`` (default: 256 MiB), and its own memory grows there:
             raise it for modules of many MiB.
 
     Returns:
@@ -87,17 +99,25 @@ def from_wasm(
     >>> area(3.0, 4.0)
     12.0
     """
-    code = _code(function, module)
+    code = module_code(function, module)
     name = options.get("name") or function
-    settings = b"".join(_settings(name, args, env or {}, root or {}))
+    settings = b"".join(
+        (
+            *wasi_settings(name, args, env or {}, root or {}),
+            *link_settings(name, imports, modules or {}),
+        )
+    )
     if len(code) + len(settings) > MAX_CODE:
         size = len(code) + len(settings)
         raise SignatureError(
-            f"UDF {name!r}: the module with its files has {format_size(size)}, more than"
-            f" {format_size(MAX_CODE)}: strip it"
+            f"UDF {name!r}: the module, with its files and modules, has {format_size(size)}, more"
+            f" than {format_size(MAX_CODE)}: strip it"
         )
     parsed = parsed_options(function, {"memory": _MEMORY, **options}, Limits(files=False))
-    program = WasmProgram(code, function, settings, signature=signature)
+    if "host_functions" in options:
+        options["host_functions"] = function_list(name, options["host_functions"])
+    offered = host_functions_of(name, options.get("host_functions", ()))
+    program = WasmProgram(code, function, settings, signature=signature).offering(offered)
     form = program.interface(name, parsed["limits"], pool_of(name, parsed.get("pool"))).form
     return (TableFunction if form == "table" else ScalarFunction)(program, **parsed)
 
@@ -115,7 +135,17 @@ class WasmProgram(CompiledProgram):
     def __init__(self, code: bytes, symbol: str, settings: bytes, *, signature: str | None) -> None:
         super().__init__(code, symbol, signature=signature)
         self.settings = settings
+        self._given = settings  # the same without host functions
         self._table = False  # once it was asked
+
+    def offering(self, host_functions: HostFunctions | None) -> WasmProgram:
+        """Returns the program, which links its imports with host functions."""
+        settings = self._given + host_settings(str(self.symbol), host_functions)
+        if settings == self.settings:
+            return self
+        linked = WasmProgram(self.code, self.symbol, self._given, signature=self._signature)
+        linked.settings = settings
+        return linked
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
         """Reads the signature, or else asks the module."""
@@ -143,7 +173,7 @@ class WasmProgram(CompiledProgram):
         return b"", *stream_formats([each.type for each in declaration.columns])
 
     def _load_settings(self, declaration: Declaration, codec: BatchCodec) -> bytes:
-        return self.settings + _setting(declaration.name, "b", "", codec.file_template())
+        return self.settings + setting(declaration.name, "b", "", codec.file_template())
 
 
 def _columns(name: str, result: ResultType) -> tuple[Column, ...]:
@@ -157,90 +187,3 @@ def _columns(name: str, result: ResultType) -> tuple[Column, ...]:
             " case)"
         )
     return tuple(Column(column, type_, True) for column, type_ in types.items())
-
-
-def _code(function: str, module: bytes | str | os.PathLike[str]) -> bytes:
-    if isinstance(module, bytes | bytearray | memoryview):
-        return bytes(module)
-    if isinstance(module, str) and (not module.strip() or module.lstrip().startswith(("(", ";;"))):
-        return module.strip().encode()
-    return read_code(function, module)
-
-
-def _settings(
-    function: str,
-    args: Sequence[str],
-    env: Mapping[str, str],
-    root: Mapping[str, bytes | str] | str | os.PathLike[str],
-) -> Iterator[bytes]:
-    if isinstance(args, str) or not isinstance(args, Sequence):
-        such = args.split() if isinstance(args, str) else [function, "-v"]
-        raise OptionError(
-            f"UDF {function!r}: args= must be a list of texts, such as {such}; got {shown(args)}"
-        )
-    for argument in args or [function]:
-        yield _setting(function, "a", _text(function, "args", argument), b"")
-    if not isinstance(env, Mapping):
-        raise OptionError(
-            f"UDF {function!r}: env= must be a mapping, such as {{'LANG': 'C'}}; got {shown(env)}"
-        )
-    for variable, value in env.items():
-        if not isinstance(variable, str) or not variable or "=" in variable:
-            raise OptionError(
-                f"UDF {function!r}: env= has {variable!r}, which is not the name of a variable"
-            )
-        yield _setting(function, "e", variable, _text(function, "env", value))
-    for path, content in _files_in(function, root):
-        parts = PurePosixPath(path.lstrip("/")).parts
-        if not parts or ".." in parts:
-            raise OptionError(
-                f"UDF {function!r}: root= has {path!r}, which is not the path of a file below /"
-            )
-        yield _setting(function, "f", "/".join(parts), content)
-
-
-def _setting(function: str, tag: str, first: str, second: str | bytes) -> bytes:
-    texts = (first.encode(), second.encode() if isinstance(second, str) else bytes(second))
-    if b"\0" in texts[0] or (tag == "e" and b"\0" in texts[1]):
-        raise SignatureError(f"UDF {function!r}: {first!r} has a NUL character")
-    return _SETTING.pack(ord(tag), *map(len, texts)) + texts[0] + texts[1]
-
-
-def _text(function: str, option: str, given: object) -> str:
-    if not isinstance(given, str):
-        raise OptionError(f"UDF {function!r}: {option}= has {shown(given)}, which is no text")
-    return given
-
-
-def _files_in(function: str, root: object) -> Iterable[tuple[str, bytes | str]]:
-    """Returns paths and contents of the files of ``root``. Raises OptionError."""
-    if isinstance(root, Mapping):
-        for path, content in root.items():
-            if not isinstance(path, str) or not isinstance(content, (bytes, bytearray, str)):
-                raise OptionError(
-                    f"UDF {function!r}: root= has {shown(path)}: {shown(content)}; files are bytes"
-                    " by path"
-                )
-        return root.items()
-    if not isinstance(root, (str, os.PathLike)):
-        raise OptionError(
-            f"UDF {function!r}: root= must be a folder, or a mapping of bytes by path; got"
-            f" {shown(root)}"
-        )
-    try:
-        return list(_files_of(Path(root)))
-    except OSError as error:
-        raise unreadable(function, root, error) from error
-
-
-def _files_of(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yields the regular files below a folder. It skips symbolic links: they may lead elsewhere."""
-    for root, _, names in os.walk(folder, onerror=_raise):
-        for name in sorted(names):
-            path = Path(root, name)
-            if path.is_file() and not path.is_symlink():
-                yield path.relative_to(folder).as_posix(), path.read_bytes()
-
-
-def _raise(error: OSError) -> None:
-    raise error

@@ -17,7 +17,7 @@ struct command {
     const struct signature *signature;
     struct settings settings;
     wasmtime_module *module;
-    wasmtime_instance_pre *pre;
+    wasmtime_instance_pre *pre; /* NULL: with linked modules */
 };
 
 static bool is_bytes(enum storage storage)
@@ -54,15 +54,23 @@ static bool take_end(wasmtime_error *error, wasm_trap *trap)
     return false;
 }
 
+static bool instantiate(const struct command *command, wasmtime_context *context,
+                        wasmtime_instance *instance)
+{
+    wasm_trap *trap = NULL;
+    if (!command->pre)
+        return module_instantiate(command->module, context, &command->settings, instance);
+    wasmtime_error *error = wasmtime.wasmtime_instance_pre_instantiate(command->pre, context,
+                                                                       instance, &trap);
+    return !wasmtime_failed("LinkError", error, trap);
+}
+
 static bool start(const struct command *command, wasmtime_context *context)
 {
     wasmtime_instance instance;
     wasmtime_extern function;
     wasm_trap *trap = NULL;
-    if (wasmtime_failed(
-            "LinkError",
-            wasmtime.wasmtime_instance_pre_instantiate(command->pre, context, &instance, &trap),
-            trap))
+    if (!instantiate(command, context, &instance))
         return false;
     if (!wasmtime.wasmtime_instance_export_get(context, &instance, COMMAND_EXPORT,
                                                strlen(COMMAND_EXPORT), &function) ||
@@ -71,6 +79,21 @@ static bool start(const struct command *command, wasmtime_context *context)
     wasmtime_error *error = wasmtime.wasmtime_func_call(context, &function.of.func, NULL, 0, NULL,
                                                         0, &trap);
     return take_end(error, trap);
+}
+
+/* Resolves the imports ahead, or, with linked modules, which belong to a store, once to see whether
+ * there are all. Returns false with a failure. */
+static bool link_ahead(struct command *command)
+{
+    if (command->settings.link.module_count == 0)
+        return (command->pre = module_link(command->module, &command->settings)) != NULL;
+    wasmtime_store *store = module_store();
+    wasmtime_context *context = wasmtime.wasmtime_store_context(store);
+    wasmtime_instance instance;
+    const bool done = wasi_configure(context, &command->settings, NULL) &&
+                      instantiate(command, context, &instance);
+    wasmtime.wasmtime_store_delete(store);
+    return done;
 }
 
 static bool run_once(const struct command *command, struct wasi_streams *streams)
@@ -153,7 +176,7 @@ bool command_prepare(struct program *program, const struct load *load, wasmtime_
                                  .settings = *settings,
                                  .module = module };
     if (!module_function(module, COMMAND_EXPORT, NULL, NULL) ||
-        (load->declared && !check(&load->signature)) || !(command->pre = module_link(module))) {
+        (load->declared && !check(&load->signature)) || !link_ahead(command)) {
         free(command);
         return false;
     }

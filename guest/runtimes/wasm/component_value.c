@@ -168,6 +168,54 @@ bool component_value_make(const struct component_type *type, const struct column
     return make(type, type->options, column, row, value);
 }
 
+/* Makes a value of a host function, without the type's options. */
+static bool return_simple(const struct component_type *type, const struct scalar *scalar,
+                          wasmtime_component_val *value)
+{
+    const float narrow = (float)scalar->real;
+    *value = (wasmtime_component_val){ .kind = type->value };
+    if (type->form == FORM_CHARACTER)
+        return make_character(scalar, value);
+    if (type->form == FORM_BYTES)
+        make_bytes(scalar->bytes, scalar->length, value);
+    else if (storage_is_variable(type->storage))
+        wasmtime.wasm_byte_vec_new(&value->of.string, scalar->length, scalar->bytes);
+    else if (type->storage == STORAGE_FLOAT32)
+        value->of.f32 = narrow;
+    else if (storage_is_real(type->storage))
+        value->of.f64 = scalar->real;
+    else if (type->storage == STORAGE_BOOL)
+        value->of.boolean = scalar->integer != 0;
+    else if (storage_holds(type->storage, scalar->integer))
+        value->of.s64 = scalar->integer; /* little endian: all integers begin there */
+    else
+        return false;
+    return true;
+}
+
+bool component_value_return(const struct component_type *type, const struct scalar *scalar,
+                            wasmtime_component_val *value)
+{
+    wasmtime_component_val inner;
+    bool made = true;
+    make_nothing(&inner, 1);
+    if (scalar->null)
+        inner = (wasmtime_component_val){ .kind = COMPONENT_OPTION };
+    else
+        made = return_simple(type, scalar, &inner);
+    if (!scalar->null && type->options > 0) {
+        *value = (wasmtime_component_val){ .kind = COMPONENT_OPTION };
+        value->of.option = wasmtime.wasmtime_component_val_new(&inner);
+        inner = *value;
+    }
+    *value = inner;
+    if (type->fallible) {
+        *value = (wasmtime_component_val){ .kind = COMPONENT_RESULT, .of.result.is_ok = true };
+        value->of.result.value = wasmtime.wasmtime_component_val_new(&inner);
+    }
+    return made;
+}
+
 /* ---- Results ---- */
 
 static void set_error(const wasmtime_component_val *error)
@@ -258,6 +306,15 @@ static struct scalar number_of(const wasmtime_component_val *value)
     }
 }
 
+struct scalar component_value_scalar(const struct component_type *type,
+                                     const wasmtime_component_val *value, struct bytes *made)
+{
+    value = some(type, value);
+    return !value                               ? (struct scalar){ .null = true }
+           : storage_is_variable(type->storage) ? bytes_of(type, value, made)
+                                                : number_of(value);
+}
+
 static bool too_large(void)
 {
     return failure_set("OverflowError", "the results of this batch are too large for one column");
@@ -266,10 +323,7 @@ static bool too_large(void)
 bool component_value_put(const struct component_type *type, const wasmtime_component_val *value,
                          struct bytes *made, struct block *block, int64_t row)
 {
-    value = some(type, value);
-    const struct scalar scalar = !value ? (struct scalar){ .null = true }
-                                 : storage_is_variable(type->storage) ? bytes_of(type, value, made)
-                                                                      : number_of(value);
+    const struct scalar scalar = component_value_scalar(type, value, made);
     return block_put(block, row, &scalar) || too_large();
 }
 

@@ -20,4 +20,12 @@ bool component_value_put(const struct component_type *type, const wasmtime_compo
 bool component_value_append(const struct component_type *type, const wasmtime_component_val *value,
                             struct bytes *made, struct builder *builder);
 
+/* Returns a value that is no struct or list. `made` is memory for values that are converted. */
+struct scalar component_value_scalar(const struct component_type *type,
+                                     const wasmtime_component_val *value, struct bytes *made);
+/* Makes what a host function returns to a component: a value that is no struct or list, inside of
+ * what options and result the type has. Returns false if it is out of range, or no character. */
+bool component_value_return(const struct component_type *type, const struct scalar *scalar,
+                            wasmtime_component_val *value);
+
 #endif

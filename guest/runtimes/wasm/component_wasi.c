@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "shared/compiled/failure.h"
+#include "wasm/component_host.h"
 #include "wasm/wasmtime_failure.h"
 #include "wasm/wasi.h"
 
@@ -144,7 +145,7 @@ static bool each_import(wasmtime_component_linker *linker, const wasm_engine *en
             continue;
         if (what)
             wasmtime.wasmtime_component_extern_delete(what);
-        if (!begins(name, length, prefix))
+        if (!begins(name, length, prefix) || !component_import_is_wasi(name, length))
             continue;
         (*count)++;
         if (linker)

@@ -37,12 +37,22 @@ static void fail_no_export(const char *what, const char *name, struct bytes *lis
     bytes_free(list);
 }
 
-static bool fail_undefined(const char *what, const char *has, struct bytes *list)
+void interface_list(struct bytes *list, const wasm_bytes *interface, const char *separator,
+                    const wasm_bytes *name)
+{
+    list_name(list, interface->data, interface->size, separator, name->data, name->size);
+}
+
+bool interface_complete(const char *what, bool component, struct bytes *list)
 {
     if (list->length == 0)
         return true;
-    failure_set("LinkError", "the %s imports what a micro-VM does not have: %.*s%s; it has %s only",
-                what, shown(list), (const char *)list->at, mark(list), has);
+    failure_set("LinkError",
+                "%.*s imports what a micro-VM does not have: %.*s%s; it has %s: pass functions "
+                "in host_functions=%s, or imports='trap', so that only calls of them fail",
+                MAX_NAME_SHOWN, what, shown(list), (const char *)list->at, mark(list),
+                component ? "WASI 0.2" : "WASI preview 1",
+                component ? "" : ", modules in modules=");
     bytes_free(list);
     return false;
 }
@@ -119,42 +129,4 @@ void component_fail_no_export(const wasmtime_component *component, const wasm_en
             list_item(&list, engine, "", 0, label, length, what);
     wasmtime.wasmtime_component_type_delete(type);
     fail_no_export("component", name, &list);
-}
-
-bool module_imports_defined(const wasmtime_linker *linker, wasmtime_context *context,
-                            const wasmtime_module *module)
-{
-    wasm_importtypes imports;
-    struct bytes list = { 0 };
-    wasmtime.wasmtime_module_imports(module, &imports);
-    for (size_t i = 0; i < imports.size; i++) {
-        const wasm_bytes *from = wasmtime.wasm_importtype_module(imports.data[i]);
-        const wasm_bytes *name = wasmtime.wasm_importtype_name(imports.data[i]);
-        wasmtime_extern found;
-        if (!wasmtime.wasmtime_linker_get(linker, context, from->data, from->size, name->data,
-                                          name->size, &found))
-            list_name(&list, from->data, from->size, ".", name->data, name->size);
-    }
-    wasmtime.wasm_importtype_vec_delete(&imports);
-    return fail_undefined("module", "WASI preview 1", &list);
-}
-
-bool component_imports_defined(const wasmtime_component *component, const wasm_engine *engine)
-{
-    static const char wasi[] = "wasi:";
-    struct bytes list = { 0 };
-    wasmtime_component_componenttype *type = wasmtime.wasmtime_component_type(component);
-    const size_t count = wasmtime.wasmtime_component_type_import_count(type, engine);
-    for (size_t i = 0; i < count; i++) {
-        const char *name;
-        size_t length;
-        wasmtime_component_extern *what = NULL;
-        if (!wasmtime.wasmtime_component_type_import_nth(type, engine, i, &name, &length, &what))
-            continue;
-        wasmtime.wasmtime_component_extern_delete(what);
-        if (length < sizeof wasi - 1 || memcmp(name, wasi, sizeof wasi - 1) != 0)
-            list_name(&list, "", 0, "", name, length);
-    }
-    wasmtime.wasmtime_component_type_delete(type);
-    return fail_undefined("component", "WASI 0.2", &list);
 }

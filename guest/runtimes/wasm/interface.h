@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "shared/compiled/bytes.h"
 #include "wasm/wasmtime.h"
 
 /* Checks the type of an exported function. Returns false with a failure if the function cannot
@@ -18,12 +19,11 @@ bool module_function(const wasmtime_module *module, const char *name, export_tak
  * with those of the interfaces. */
 void component_fail_no_export(const wasmtime_component *component, const wasm_engine *engine,
                               const char *name);
-/* Returns true if all imports of a module are defined. Returns false with a failure that lists
- * the missing ones. */
-bool module_imports_defined(const wasmtime_linker *linker, wasmtime_context *context,
-                            const wasmtime_module *module);
-/* Returns true if a component imports only WASI. Returns false with a failure that lists the
- * other imports. */
-bool component_imports_defined(const wasmtime_component *component, const wasm_engine *engine);
+/* Appends "interface", separator and name to a list of imports that nothing provides. */
+void interface_list(struct bytes *list, const wasm_bytes *interface, const char *separator,
+                    const wasm_bytes *name);
+/* Returns true if the list is empty. Otherwise it frees the list, and returns false with a failure
+ * that has it. `what` imports them, such as "the module". */
+bool interface_complete(const char *what, bool component, struct bytes *list);
 
 #endif

@@ -27,6 +27,9 @@ static bool load_function(struct program *program, const struct load *load,
     struct compiled_code code;
     if (!code_take(load, settings->compiled, &code))
         return false;
+    if (code.component && settings->link.module_count > 0)
+        return failure_set("TypeError", "a component cannot be linked with modules=: compose the "
+                                        "components ahead");
     if (code.component)
         return component_prepare(program, load->name, code.component, settings, found);
     if (strcmp(load->name, COMMAND_EXPORT) == 0)
@@ -43,7 +46,8 @@ static bool load_function(struct program *program, const struct load *load,
 bool runtime_load(struct program *program, const struct load *load, struct signature *found)
 {
     struct settings settings;
-    if (settings_take(&settings, load) && load_function(program, load, &settings, found))
+    if (settings_take(&settings, load) && link_settings_compile(&settings.link) &&
+        load_function(program, load, &settings, found))
         return true;
     settings_free(&settings);
     return false;

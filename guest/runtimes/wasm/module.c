@@ -3,9 +3,10 @@
 
 #include <string.h>
 
+#include "wasm/component_host.h"
 #include "wasm/component_wasi.h"
 #include "shared/compiled/failure.h"
-#include "wasm/interface.h"
+#include "wasm/imports.h"
 #include "wasm/wasmtime_failure.h"
 #include "wasm/wasi.h"
 
@@ -125,8 +126,8 @@ bool component_instantiate(const wasmtime_component *component, wasmtime_context
                            const struct settings *settings, wasmtime_component_instance *instance)
 {
     wasmtime_component_linker *linker = wasmtime.wasmtime_component_linker_new(engine);
-    const bool done = component_imports_defined(component, engine) &&
-                      component_wasi_define(linker, engine, component, context, settings) &&
+    const bool done = component_wasi_define(linker, engine, component, context, settings) &&
+                      component_host_define(linker, engine, component, &settings->link) &&
                       !wasmtime_failed("LinkError",
                                        wasmtime.wasmtime_component_linker_instantiate(
                                            linker, context, component, instance),
@@ -135,18 +136,19 @@ bool component_instantiate(const wasmtime_component *component, wasmtime_context
     return done;
 }
 
-wasmtime_instance_pre *module_link(const wasmtime_module *module)
+wasmtime_instance_pre *module_link(const wasmtime_module *module, const struct settings *settings)
 {
     wasmtime_instance_pre *pre = NULL;
-    wasmtime_linker *linker = wasmtime.wasmtime_linker_new(engine);
     wasmtime_store *store = module_store();
-    if ((!wasi_is_imported(module) || wasi_define(linker)) &&
-        module_imports_defined(linker, wasmtime.wasmtime_store_context(store), module) &&
-        wasmtime_failed("LinkError", wasmtime.wasmtime_linker_instantiate_pre(linker, module, &pre),
-                        NULL))
-        pre = NULL;
+    wasmtime_linker *linker = imports_link(wasmtime.wasmtime_store_context(store), module,
+                                           &settings->link);
+    if (linker) {
+        if (wasmtime_failed("LinkError",
+                            wasmtime.wasmtime_linker_instantiate_pre(linker, module, &pre), NULL))
+            pre = NULL;
+        wasmtime.wasmtime_linker_delete(linker);
+    }
     wasmtime.wasmtime_store_delete(store);
-    wasmtime.wasmtime_linker_delete(linker);
     return pre;
 }
 
@@ -169,16 +171,17 @@ static bool initialize(struct wasm_module *module)
         trap);
 }
 
-static bool instantiate(struct wasm_module *module)
+bool module_instantiate(const wasmtime_module *module, wasmtime_context *context,
+                        const struct settings *settings, wasmtime_instance *instance)
 {
     wasm_trap *trap = NULL;
-    wasmtime_instance_pre *pre = module_link(module->module);
-    if (!pre)
+    wasmtime_linker *linker = imports_link(context, module, &settings->link);
+    if (!linker)
         return false;
-    wasmtime_error *error = wasmtime.wasmtime_instance_pre_instantiate(pre, module->context,
-                                                                       &module->instance, &trap);
-    wasmtime.wasmtime_instance_pre_delete(pre);
-    return !wasmtime_failed("LinkError", error, trap) && initialize(module);
+    wasmtime_error *error = wasmtime.wasmtime_linker_instantiate(linker, context, module, instance,
+                                                                 &trap);
+    wasmtime.wasmtime_linker_delete(linker);
+    return !wasmtime_failed("LinkError", error, trap);
 }
 
 bool module_open(struct wasm_module *module, wasmtime_module *compiled,
@@ -186,8 +189,10 @@ bool module_open(struct wasm_module *module, wasmtime_module *compiled,
 {
     *module = (struct wasm_module){ .module = compiled, .store = module_store() };
     module->context = wasmtime.wasmtime_store_context(module->store);
-    if ((!wasi_is_imported(compiled) || wasi_configure(module->context, settings, NULL)) &&
-        instantiate(module))
+    if ((!imports_wasi(compiled, &settings->link) ||
+         wasi_configure(module->context, settings, NULL)) &&
+        module_instantiate(compiled, module->context, settings, &module->instance) &&
+        initialize(module))
         return true;
     module_close(module);
     return false;

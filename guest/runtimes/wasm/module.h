@@ -25,8 +25,12 @@ wasmtime_component *component_deserialize(const uint8_t *bytes, size_t length);
 /* Instantiates a component, with WASI if it imports that. Returns false with a failure. */
 bool component_instantiate(const wasmtime_component *component, wasmtime_context *context,
                            const struct settings *settings, wasmtime_component_instance *instance);
-/* Resolves the imports of a compiled module. Returns NULL with a failure. */
-wasmtime_instance_pre *module_link(const wasmtime_module *module);
+/* Resolves the imports of a compiled module without linked modules, for any store. Returns NULL
+ * with a failure. */
+wasmtime_instance_pre *module_link(const wasmtime_module *module, const struct settings *settings);
+/* Resolves the imports of a compiled module, and instantiates it. Returns false with a failure. */
+bool module_instantiate(const wasmtime_module *module, wasmtime_context *context,
+                        const struct settings *settings, wasmtime_instance *instance);
 /* Creates an empty store for instances. */
 wasmtime_store *module_store(void);
 /* Instantiates a compiled module, and takes it over. Returns false with a failure. */

@@ -9,6 +9,7 @@
 #include "wasm/interface.h"
 #include "wasm/number_loop.h"
 #include "wasm/standard_error.h"
+#include "wasm/value_type.h"
 
 struct numbers {
     const struct signature *signature;
@@ -21,16 +22,7 @@ struct numbers {
 
 static bool take_kind(const wasm_valtype *from, enum wasm_kind *kind)
 {
-    for (int number = WASM_I32; number <= WASM_F64;
-         number++) { /* wasm_valtype_kind() aborts the program for v128 */
-        wasm_valtype *type = wasmtime.wasm_valtype_new((uint8_t)number);
-        const bool equal = wasmtime.wasmtime_wasm_valtype_equal(from, type);
-        wasmtime.wasm_valtype_delete(type);
-        *kind = (enum wasm_kind)number;
-        if (equal)
-            return true;
-    }
-    return false;
+    return value_type_kind(from, kind) && *kind != WASM_V128;
 }
 
 static bool take_type(const wasm_functype *from, const char *name, void *into)
@@ -175,7 +167,7 @@ static bool take_result(enum storage storage, enum wasm_kind kind, const uint8_t
         memcpy(&small, from, sizeof small);
         scalar->integer = storage == STORAGE_UINT32 ? (int64_t)(uint32_t)small : small;
         break;
-    case WASM_I64:
+    default:
         memcpy(&scalar->integer, from, sizeof scalar->integer);
         break;
     }

@@ -1,7 +1,7 @@
 /* See settings.h. A setting is a byte for its kind, two 32-bit lengths, and two strings. The
  * strings are: an argument and an empty string; a variable and its value; a file's path and its
- * content; an empty string and a batch of arguments; or two empty strings, which say that the
- * code is compiled. */
+ * content; an empty string and a batch of arguments; two empty strings, which say that the
+ * code is compiled; or those of link_settings.h. */
 #include "wasm/settings.h"
 
 #include <errno.h>
@@ -102,7 +102,9 @@ static bool take(struct settings *settings, const struct setting *setting, const
         settings->compiled = true;
         return true;
     default:
-        return malformed();
+        return link_settings_take(&settings->link, setting->kind, text, setting->lengths[0], second,
+                                  setting->lengths[1]) ||
+               malformed();
     }
 }
 
@@ -145,5 +147,6 @@ void settings_free(struct settings *settings)
     free(settings->arguments);
     free(settings->names);
     free(settings->values);
+    link_settings_free(&settings->link);
     *settings = (struct settings){ 0 };
 }

@@ -4,6 +4,7 @@
 #define UDFVM_WASM_SETTINGS_H
 
 #include "shared/compiled/program.h"
+#include "wasm/link_settings.h"
 
 #define SETTINGS_FOLDER "/tmp/preopened" /* the folder of the files */
 
@@ -13,6 +14,7 @@ struct settings {
         **values;         /* NUL-terminated; arguments have capacity for MAX_PARAMETERS more */
     const uint8_t *batch; /* an Arrow IPC file with one row of arguments; it lies in the request */
     size_t batch_length;
+    struct link_settings link;
     bool files;    /* there are files in the folder */
     bool compiled; /* the code is a result of runtime_compile() */
 };

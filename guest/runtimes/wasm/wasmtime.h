@@ -49,7 +49,8 @@ typedef struct wasm_valtypes {
     wasm_valtype **data;
 } wasm_valtypes;
 
-enum wasm_kind { WASM_I32 = 0, WASM_I64 = 1, WASM_F32 = 2, WASM_F64 = 3 };
+enum wasm_kind { WASM_I32 = 0, WASM_I64 = 1, WASM_F32 = 2, WASM_F64 = 3, WASM_V128 = 4 };
+enum { WASM_EXTERNREF = 128, WASM_FUNCREF = 129 }; /* of wasm_valtype_new() alone */
 enum wasm_extern_kind { WASM_EXTERN_FUNC = 0 };
 
 typedef struct wasmtime_func {
@@ -172,6 +173,7 @@ typedef struct wasmtime_component_item { /* what an export is */
     uint8_t kind;
     union {
         wasmtime_component_instance_type *instance;
+        wasmtime_component_functype *function;
         wasmtime_component_valtype type;
     } of;
 } wasmtime_component_item;
@@ -278,6 +280,7 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
     F(void, wasmtime_module_imports, (const wasmtime_module *, wasm_importtypes *))               \
     F(const wasm_bytes *, wasm_importtype_module, (const wasm_importtype *))                      \
     F(const wasm_bytes *, wasm_importtype_name, (const wasm_importtype *))                        \
+    F(const wasm_externtype *, wasm_importtype_type, (const wasm_importtype *))                   \
     F(void, wasm_importtype_vec_delete, (wasm_importtypes *))                                     \
     F(const wasm_bytes *, wasm_exporttype_name, (const wasm_exporttype *))                        \
     F(const wasm_externtype *, wasm_exporttype_type, (const wasm_exporttype *))                   \
@@ -292,6 +295,7 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
     F(void, wasm_valtype_delete, (wasm_valtype *))                                                \
     F(void, wasm_valtype_vec_new, (wasm_valtypes *, size_t, wasm_valtype *const *))               \
     F(bool, wasmtime_wasm_valtype_equal, (const wasm_valtype *, const wasm_valtype *))            \
+    F(wasm_valtype *, wasmtime_wasm_valtype_v128, (void))                                         \
     F(wasmtime_store *, wasmtime_store_new, (wasm_engine *, void *, void (*)(void *)))            \
     F(void, wasmtime_store_delete, (wasmtime_store *))                                            \
     F(wasmtime_context *, wasmtime_store_context, (wasmtime_store *))                             \
@@ -305,6 +309,11 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
       (wasmtime_linker *, const char *, size_t, const char *, size_t, const wasm_functype *,      \
        wasmtime_callback *, void *, void (*)(void *)))                                            \
     F(wasmtime_error *, wasmtime_linker_define_wasi, (wasmtime_linker *))                         \
+    F(wasmtime_error *, wasmtime_linker_module,                                                   \
+      (wasmtime_linker *, wasmtime_context *, const char *, size_t, const wasmtime_module *))     \
+    F(wasmtime_error *, wasmtime_linker_instantiate,                                              \
+      (const wasmtime_linker *, wasmtime_context *, const wasmtime_module *, wasmtime_instance *, \
+       wasm_trap **))                                                                             \
     F(wasmtime_error *, wasmtime_linker_instantiate_pre,                                          \
       (const wasmtime_linker *, const wasmtime_module *, wasmtime_instance_pre **))               \
     F(wasmtime_error *, wasmtime_instance_pre_instantiate,                                        \
@@ -427,6 +436,7 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
     F(bool, wasmtime_error_exit_status, (const wasmtime_error *, int *))                          \
     F(void, wasmtime_error_message, (const wasmtime_error *, wasm_bytes *))                       \
     F(void, wasmtime_error_wasm_trace, (const wasmtime_error *, wasm_frames *))                   \
+    F(wasm_trap *, wasmtime_trap_new, (const char *, size_t))                                     \
     F(void, wasm_trap_delete, (wasm_trap *))                                                      \
     F(void, wasm_trap_message, (const wasm_trap *, wasm_bytes *))                                 \
     F(void, wasm_trap_trace, (const wasm_trap *, wasm_frames *))                                  \

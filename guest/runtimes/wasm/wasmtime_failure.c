@@ -10,6 +10,10 @@
 /* Bytes of a function's name. The traceback has capacity for all frames and for the message. */
 #define MAX_NAME_SHOWN 256
 #define TRAP_PREFIX    "wasm trap: "
+/* How wasmtime begins the message of an error in a function of the runtime, and what comes before
+ * that function's own words. */
+#define BACKTRACE "error while executing at wasm backtrace:"
+#define CAUSE     "\n\nCaused by:\n    "
 
 static bool is_of_runtime(const wasm_frame *frame)
 {
@@ -52,14 +56,30 @@ static int printable(const char *text, size_t length)
     return length > 1800 ? 1800 : (int)length;
 }
 
+/* Returns the text behind wasmtime's own backtrace, if the message begins with one: what a
+ * function of the runtime said, on one line. */
+static const char *behind_backtrace(const char *text, size_t *length)
+{
+    const char *cause = *length > strlen(BACKTRACE) &&
+                                memcmp(text, BACKTRACE, strlen(BACKTRACE)) == 0
+                            ? memmem(text, *length, CAUSE, strlen(CAUSE))
+                            : NULL;
+    if (!cause)
+        return text;
+    cause += strlen(CAUSE);
+    *length -= (size_t)(cause - text);
+    return cause;
+}
+
 /* Sets the failure. The text of a trap follows a prefix, after wasmtime's own backtrace. A
  * message without the prefix gets the given type. */
 static void set_text(const char *type, const wasm_bytes *message)
 {
-    const size_t length = strnlen(message->data, message->size);
+    size_t length = strnlen(message->data, message->size);
     const char *cause = memmem(message->data, length, TRAP_PREFIX, strlen(TRAP_PREFIX));
     if (!cause) {
-        failure_set(type, "%.*s", printable(message->data, length), message->data);
+        const char *text = behind_backtrace(message->data, &length);
+        failure_set(type, "%.*s", printable(text, length), text);
         return;
     }
     cause += strlen(TRAP_PREFIX);

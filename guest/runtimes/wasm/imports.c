@@ -1,0 +1,135 @@
+/* See imports.h. */
+#include "wasm/imports.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/compiled/failure.h"
+#include "wasm/host_function.h"
+#include "wasm/interface.h"
+#include "wasm/known_import.h"
+#include "wasm/module.h"
+#include "wasm/wasi.h"
+#include "wasm/wasmtime_failure.h"
+
+#define MAX_NAME_SHOWN 100
+
+struct linking {
+    wasmtime_linker *linker;
+    wasmtime_context *context;
+    const struct link_settings *settings;
+};
+
+bool imports_wasi(const wasmtime_module *module, const struct link_settings *settings)
+{
+    bool found = wasi_is_imported(module);
+    for (size_t i = 0; i < settings->module_count && !found; i++)
+        found = wasi_is_imported(settings->modules[i].compiled);
+    return found;
+}
+
+/* ---- Functions that nothing provides ---- */
+
+static wasm_trap *missing(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
+                          size_t argument_count, wasmtime_val *results, size_t result_count)
+{
+    (void)caller, (void)arguments, (void)argument_count, (void)results, (void)result_count;
+    return wasmtime.wasmtime_trap_new(data, strlen(data));
+}
+
+static wasmtime_error *define_missing(wasmtime_linker *linker, const struct import_name *import,
+                                      const wasm_functype *type)
+{
+    char *message = NULL;
+    if (asprintf(&message,
+                 "the module called %.*s.%.*s, which nothing provides: pass it in host_functions=",
+                 (int)import->module->size, import->module->data, (int)import->name->size,
+                 import->name->data) < 0)
+        abort();
+    return wasmtime.wasmtime_linker_define_func(linker, import->module->data, import->module->size,
+                                                import->name->data, import->name->size, type,
+                                                missing, message, free);
+}
+
+/* ---- All imports ---- */
+
+static bool is_defined(const struct linking *linking, const struct import_name *import)
+{
+    wasmtime_extern found;
+    return wasmtime.wasmtime_linker_get(linking->linker, linking->context, import->module->data,
+                                        import->module->size, import->name->data,
+                                        import->name->size, &found);
+}
+
+/* Defines a function. *defined is false if nothing provides it. Returns false with a failure. */
+static bool define_function(const struct linking *linking, const struct import_name *import,
+                            const wasm_functype *type, bool *defined)
+{
+    const struct host_function *function = link_settings_find(linking->settings, import->name->data,
+                                                              import->name->size);
+    *defined = true;
+    if (function)
+        return host_function_define(linking->linker, import, type, function);
+    if (!known_import_define(linking->linker, import, type, defined))
+        return false;
+    if (*defined || !linking->settings->traps)
+        return true;
+    *defined = true;
+    return !wasmtime_failed("LinkError", define_missing(linking->linker, import, type), NULL);
+}
+
+/* Defines the imports of a module that are not defined yet, and lists those that nothing
+ * provides. Returns false with a failure. */
+static bool define_imports(const struct linking *linking, const wasmtime_module *module,
+                           struct bytes *list)
+{
+    wasm_importtypes imports;
+    bool done = true;
+    wasmtime.wasmtime_module_imports(module, &imports);
+    for (size_t i = 0; i < imports.size && done; i++) {
+        const struct import_name import = { wasmtime.wasm_importtype_module(imports.data[i]),
+                                            wasmtime.wasm_importtype_name(imports.data[i]) };
+        const wasm_externtype *what = wasmtime.wasm_importtype_type(imports.data[i]);
+        bool defined = is_defined(linking, &import);
+        if (!defined && wasmtime.wasm_externtype_kind(what) == WASM_EXTERN_FUNC)
+            done = define_function(linking, &import,
+                                   wasmtime.wasm_externtype_as_functype_const(what), &defined);
+        if (!defined)
+            interface_list(list, import.module, ".", import.name);
+    }
+    wasmtime.wasm_importtype_vec_delete(&imports);
+    return done;
+}
+
+static bool provide(const struct linking *linking, const wasmtime_module *module, const char *what)
+{
+    struct bytes list = { 0 };
+    return define_imports(linking, module, &list) && interface_complete(what, false, &list);
+}
+
+static bool provide_module(const struct linking *linking, const struct linked_module *module)
+{
+    char what[MAX_NAME_SHOWN + 32];
+    snprintf(what, sizeof what, "module %.*s of modules=", MAX_NAME_SHOWN, module->name);
+    return provide(linking, module->compiled, what) &&
+           !wasmtime_failed("LinkError",
+                            wasmtime.wasmtime_linker_module(linking->linker, linking->context,
+                                                            module->name, strlen(module->name),
+                                                            module->compiled),
+                            NULL);
+}
+
+wasmtime_linker *imports_link(wasmtime_context *context, const wasmtime_module *module,
+                              const struct link_settings *settings)
+{
+    const struct linking linking = { wasmtime.wasmtime_linker_new((wasm_engine *)engine_used()),
+                                     context, settings };
+    bool done = !imports_wasi(module, settings) || wasi_define(linking.linker);
+    for (size_t i = 0; i < settings->module_count && done; i++)
+        done = provide_module(&linking, &settings->modules[i]);
+    if (done && provide(&linking, module, "the module"))
+        return linking.linker;
+    wasmtime.wasmtime_linker_delete(linking.linker);
+    return NULL;
+}

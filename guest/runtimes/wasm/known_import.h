@@ -1,0 +1,13 @@
+/* Imports that compilers add to every module, and that mean the same wherever it runs. */
+#ifndef UDFVM_WASM_KNOWN_IMPORT_H
+#define UDFVM_WASM_KNOWN_IMPORT_H
+
+#include "wasm/host_function.h"
+
+/* Defines an import if it is one of AssemblyScript's (env.abort), Emscripten's
+ * (env.emscripten_notify_memory_growth) or wasm-bindgen's (throwing, and its table of references)
+ * with their type. *defined is true if it is. Returns false with a failure. */
+bool known_import_define(wasmtime_linker *linker, const struct import_name *import,
+                         const wasm_functype *type, bool *defined);
+
+#endif

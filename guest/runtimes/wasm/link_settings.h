@@ -1,0 +1,53 @@
+/* The host's settings for the imports of a module: what else than WASI is linked with it. */
+#ifndef UDFVM_WASM_LINK_SETTINGS_H
+#define UDFVM_WASM_LINK_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wasm/wasmtime.h"
+
+struct host_slot {
+    uint32_t type; /* UDFVM_TYPE_x; of a result NULL: there is none */
+    bool nullable;
+};
+
+/* A function of the host that the module may call. */
+struct host_function {
+    char *name;
+    size_t count;
+    struct host_slot result, *parameters;
+};
+
+/* Another module, whose exports the module may import under its name. */
+struct linked_module {
+    char *name;
+    const uint8_t *code; /* it lies in the request */
+    size_t length;
+    wasmtime_module *compiled; /* once link_settings_compile() was called */
+};
+
+struct link_settings {
+    size_t host_function_count, module_count;
+    struct host_function *host_functions;
+    struct linked_module *modules;
+    bool traps; /* functions that nothing provides trap when they are called */
+};
+
+/* Takes a setting of two parts, whose kind is
+ * - 'h': a host function: its name; two bytes, type and nullable, of its result and parameters;
+ * - 'm': a linked module: its name; its code;
+ * - 't': empty: functions that nothing provides trap.
+ * Returns false if it is none of these. */
+bool link_settings_take(struct link_settings *settings, uint8_t kind, const uint8_t *first,
+                        size_t first_length, const uint8_t *second, size_t second_length);
+/* Compiles the linked modules. Returns false with a failure. */
+bool link_settings_compile(struct link_settings *settings);
+void link_settings_free(struct link_settings *settings);
+/* Returns the host function of that name; NULL if there is none. The names of WIT have hyphens,
+ * where those of the host have underscores. */
+const struct host_function *link_settings_find(const struct link_settings *settings,
+                                               const char *name, size_t length);
+
+#endif

@@ -1,0 +1,233 @@
+"""What modules and components import: host functions, other modules, and what compilers add."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+import pyarrow as pa
+import pytest
+
+import udfvm
+
+seen: list[tuple[Any, ...]] = []
+
+
+def price(amount: float, count: int) -> float:
+    if count < 0:
+        raise LookupError(f"no {count}")
+    return amount * count
+
+
+def say(text: str, more: bytes | None, loud: bool) -> None:
+    seen.append((text, more, loud))
+
+
+def name(count: int) -> str | None:
+    return None if count < 0 else "é" * count
+
+
+FUNCTIONS = (price, say, name)
+MODULE = r"""
+(module
+  (import "env" "price" (func $price (param f64 i32) (result f32)))
+  (import "any" "say" (func $say (param i32 i32 i32 i32 i32)))
+  (import "env" "name" (func $name (param i64 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 8) "h\c3\a9llo")
+  (func (export "price") (param f64 i32) (result f64)
+    (f64.promote_f32 (call $price (local.get 0) (local.get 1))))
+  (func (export "say") (param $more i32) (param $length i32) (result i32)
+    (call $say (i32.const 8) (local.get $length) (local.get $more) (i32.const 2) (i32.const 7))
+    (i32.const 1))
+  (func (export "name") (param i64) (result i32)
+    (call $name (local.get 0) (i32.const 100) (i32.const 10))))
+"""
+
+
+def function(export: str, **options: Any) -> udfvm.ScalarFunction:
+    made = udfvm.from_wasm(MODULE, export, **{"host_functions": FUNCTIONS, **options})
+    assert isinstance(made, udfvm.ScalarFunction)
+    return made
+
+
+def test_a_module_calls_host_functions() -> None:
+    udf = function("price")
+    assert udf(2.0, 3) == 6.0
+    counts = pa.array([1, None, 3], pa.int32())
+    assert udf(pa.array([0.5, 1.0, 1.0]), counts).to_pylist() == [0.5, None, 3.0]
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, udf)
+    numbers = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 40)"
+    assert connection.execute(f"{numbers} SELECT sum(price(0.5, x)) FROM n").get == 410.0
+    assert pickle.loads(pickle.dumps(udf))(2.0, 4) == 8.0
+
+
+def test_failures_and_limits_of_host_functions() -> None:
+    udf = function("price", host_calls=2)
+    with pytest.raises(udfvm.HostFunctionError, match="price failed: LookupError: no -1"):
+        udf(1.0, -1)
+    assert udf(pa.array([1.0, 2.0]), pa.array([1, 2], pa.int32())).to_pylist() == [1.0, 4.0]
+    with pytest.raises(udfvm.HostCallLimitError, match="more than 2 times"):
+        udf(pa.array([1.0] * 3), pa.array([1] * 3, pa.int32()))
+
+
+def test_text_and_bytes() -> None:
+    say_, name_ = function("say"), function("name")
+    seen.clear()
+    assert [say_(0, 6), say_(9, 3)] == [1, 1]
+    assert seen == [("héllo", None, True), ("hé", b"\xc3\xa9", True)]
+    for arguments, message in (
+        ((0, 2), "an argument is text that is not valid UTF-8"),
+        ((65535, 6), "an argument is outside of the module's memory"),
+        ((1, -1), "an argument is outside of the module's memory"),
+    ):
+        with pytest.raises(
+            udfvm.UDFError, match=rf"RuntimeError: host function say: {message}.*\n.*\n  #0 "
+        ):
+            say_(*arguments)
+    assert [name_(count) for count in (-1, 0, 5)] == [-1, 0, 10]
+    with pytest.raises(udfvm.UDFError, match="name: its result does not fit into the module's buf"):
+        name_(6)
+
+
+def wrong(x: int) -> float:
+    return x
+
+
+wrong.__name__ = "price"
+
+
+@pytest.mark.parametrize(
+    ("functions", "message"),
+    [
+        (
+            (price, say),
+            r"does not have: env\.name; it has WASI .*pass functions in host_functions=",
+        ),
+        ((price,), r"does not have: any\.say, env\.name; .*or imports='trap'"),
+        (
+            (wrong, say, name),
+            r"imports price as \(func \(param f64 i32\) \(result f32\)\), and the host function of"
+            r" that name is \(func \(param i64\) \(result f64\)\)",
+        ),
+    ],
+)
+def test_imports_that_nothing_provides(
+    functions: tuple[Callable[..., Any], ...], message: str
+) -> None:
+    with pytest.raises(udfvm.SignatureError, match=f"linking failed: .*{message}"):
+        function("price", host_functions=functions)
+
+
+def test_functions_that_nothing_provides_may_trap() -> None:
+    udf = function("price", host_functions=[price], imports="trap")
+    assert udf(1.0, 2) == 2.0
+    with pytest.raises(
+        udfvm.UDFError,
+        match=r"the module called any\.say, which nothing provides: pass it in host_functions=\n",
+    ):
+        function("say", host_functions=[], imports="trap")(0, 0)
+    with pytest.raises(udfvm.SignatureError, match=r"does not have: env\.m; "):
+        udfvm.from_wasm('(module (import "env" "m" (memory 1)))', "f", imports="trap")
+
+
+def test_copies_with_other_host_functions() -> None:
+    def other(amount: float, count: int) -> float:
+        return -amount * count
+
+    other.__name__ = "price"
+    udf = function("price").with_options(host_functions=[other, say, name])
+    assert udf(2.0, 3) == -6.0
+    with pytest.raises(udfvm.SignatureError, match=r"does not have: any\.say"):
+        udf.with_options(host_functions=[other])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"imports": "ignore"}, "imports='ignore'.*refuse.*trap"),
+        ({"modules": ["a.wasm"]}, "modules= must be a mapping .*; got"),
+        ({"modules": {"env": 3}}, "modules= has 3, which is no module"),
+        ({"modules": {3: "(module)"}}, "modules= has 3, which is no text"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(udfvm.OptionError, match=message):
+        udfvm.from_wasm(MODULE, "price", **options)
+
+
+# What compilers add: the imports that a module of theirs has in every case.
+COMPILERS = r"""
+(module
+  (import "env" "abort" (func $abort (param i32 i32 i32 i32)))
+  (import "env" "emscripten_notify_memory_growth" (func $grown (param i32)))
+  (import "./made_bg.js" "__wbg___wbindgen_throw_b855445ff6a94295"
+    (func $throw (param i32 i32)))
+  (import "./made_bg.js" "__wbindgen_init_externref_table" (func $table))
+  (memory (export "memory") 1)
+  (data (i32.const 4) "\0a\00\00\00n\00o\00 \00\3d\d8\42\de")
+  (data (i32.const 28) "\06\00\00\00a\00.\00t\00")
+  (data (i32.const 60) "it is \c3\a9")
+  (func (export "f") (param i32) (result i32)
+    (call $table) (call $grown (i32.const 0))
+    (if (i32.eq (local.get 0) (i32.const 1))
+      (then (call $abort (i32.const 8) (i32.const 32) (i32.const 3) (i32.const 14))))
+    (if (i32.eq (local.get 0) (i32.const 2))
+      (then (call $abort (i32.const 0) (i32.const -1) (i32.const 3) (i32.const 14))))
+    (if (i32.eq (local.get 0) (i32.const 3)) (then (call $throw (i32.const 60) (i32.const 8))))
+    (if (i32.eq (local.get 0) (i32.const 4)) (then (call $throw (i32.const -1) (i32.const 8))))
+    (local.get 0)))
+"""
+
+
+def test_imports_that_compilers_add() -> None:
+    udf = udfvm.from_wasm(COMPILERS, "f")
+    assert udf(0) == 0
+    for case, message in (
+        (1, r"the module aborted: no 🙂, in a\.t:3:14"),
+        (2, r"the module aborted: \?, in \?:3:14"),
+        (3, "the module threw: it is é"),
+        (4, r"the module threw: \?"),
+    ):
+        with pytest.raises(udfvm.UDFError, match=rf"RuntimeError: {message}\nBacktrace"):
+            udf(case)
+
+
+USER = """
+(module
+  (import "counter" "next" (func $next (result i64)))
+  (import "adder" "add" (func $add (param i64) (result i64)))
+  (func (export "f") (result i64) (call $add (call $next)))
+  (func (export "_start")))
+"""
+MODULES = {
+    "counter": """(module (global $at (mut i64) (i64.const 0))
+      (func (export "_initialize") (global.set $at (i64.const 41)))
+      (func (export "next") (result i64)
+        (global.set $at (i64.add (global.get $at) (i64.const 1))) (global.get $at)))""",
+    "adder": """(module (import "counter" "next" (func $next (result i64)))
+      (func (export "add") (param i64) (result i64) (i64.add (local.get 0) (call $next))))""",
+}
+
+
+def test_modules_are_linked() -> None:
+    udf = udfvm.from_wasm(USER, "f", modules=MODULES)
+    assert [udf(), udf()] == [42 + 43] * 2
+    assert udfvm.from_wasm(USER, "_start", name="command", modules=MODULES)("text") == ""
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ({**MODULES, "counter": "(modul"}, "module counter of modules=: expected valid module"),
+        ({"adder": MODULES["adder"]}, r"module adder of modules= imports .*: counter\.next; "),
+        ({"counter": MODULES["counter"]}, r"the module imports .*: adder\.add; "),
+        ({**MODULES, "adder": '(module (func (export "add")))'}, "incompatible import type"),
+    ],
+)
+def test_modules_that_cannot_be_linked(modules: dict[str, str], message: str) -> None:
+    with pytest.raises(udfvm.SignatureError, match=message):
+        udfvm.from_wasm(USER, "f", modules=modules)
