@@ -40,7 +40,7 @@ SELECT vm_create('oops', 'python', 'def oops(: pass', '() -> int');
 -- A stored function that attacks finds nothing: it has no files of yours, and no network.
 SELECT vm_create('spy', 'python', 'def spy(path): return open(path).read()', '(text) -> text');
 -- expect: 1
-SELECT vm_udf('spy', '/etc/passwd');
+SELECT vm_udf('spy', '/etc/shadow');
 -- expect error: UDF 'spy', row 0: PermissionError
 
 SELECT vm_drop('spy'), vm_drop('slug');

@@ -81,6 +81,22 @@ SHARED_MAPPINGS = {
         with lock:
             result.append(multiprocessing.Event().is_set())
     """,
+    "shared_memory": """
+        import os
+        from multiprocessing import shared_memory
+        first = shared_memory.SharedMemory(create=True, size=100)
+        second = shared_memory.SharedMemory(first.name)
+        first.buf[:3] = b"abc"
+        result = [bytes(second.buf[:4]), os.path.getsize("/dev/shm/" + first.name)]
+        second.close()
+        first.close()
+        first.unlink()
+        result.append(os.path.exists("/dev/shm/" + first.name))
+        numbers = shared_memory.ShareableList([1, 2.5, "three"])
+        result += list(shared_memory.ShareableList(name=numbers.shm.name))
+        numbers.shm.close()
+        numbers.shm.unlink()
+    """,
 }
 
 
@@ -88,3 +104,62 @@ SHARED_MAPPINGS = {
 def test_shared_mappings_are_the_file(name: str, tmp_path: Path) -> None:
     source = dedent(SHARED_MAPPINGS[name])
     assert runs(source, "/tmp") == here(source, str(tmp_path))
+
+
+NAMES = {
+    "libraries": """
+        from ctypes.util import find_library
+        names = ("c", "m", "pthread", "sqlite3", "no such one", ".*")
+        result = [find_library(name) for name in names]
+    """,
+    "locales": """
+        import locale
+        result = []
+        for name in ("C", "POSIX", "C.UTF-8", "de_DE.UTF-8", "no such one"):
+            try:
+                result.append(locale.setlocale(locale.LC_ALL, name))
+            except locale.Error as error:
+                result.append(str(error))
+        locale.setlocale(locale.LC_ALL, "C")
+    """,
+    "interpreter": """
+        import os, site, sys, sysconfig
+        result = [sys.prefix, sys.base_prefix, site.getsitepackages()]
+        result += [sysconfig.get_paths(), os.path.isdir(sysconfig.get_paths()["include"])]
+        result += [os.path.isfile(sysconfig.get_config_h_filename()), repr(exit), repr(help)]
+        result.append(repr(copyright)[:30])
+    """,
+    "users": """
+        import grp, pwd, socket
+        user, group = pwd.getpwuid(0), grp.getgrgid(0)
+        result = [user.pw_name, user.pw_uid, user.pw_gid, group.gr_name, group.gr_gid]
+        result.append(socket.gethostbyname("localhost"))
+        result += [socket.getservbyname("domain"), socket.getprotobyname("tcp")]
+        for name in ("getpwnam", "getgrnam"):
+            try:
+                result.append(getattr(pwd if "pw" in name else grp, name)("no such one"))
+            except KeyError as error:
+                result.append(str(error))
+    """,
+}
+
+
+@pytest.mark.parametrize("name", list(NAMES))
+def test_names_are_as_on_linux(name: str) -> None:
+    source = dedent(NAMES[name])
+    assert runs(source, "/tmp") == here(source, "")
+
+
+def test_names_say_nothing_of_the_host() -> None:
+    source = """
+import getpass, os, pathlib, platform, socket
+result = [getpass.getuser(), str(pathlib.Path.home()), os.path.expanduser("~root")]
+result += [socket.gethostname(), platform.freedesktop_os_release()["ID"], os.listdir("/etc")]
+result += [pathlib.Path("/etc", name).read_text() for name in ("passwd", "hosts", "hostname")]
+"""
+    *names, listed, passwd, hosts, host = eval(runs(source, "/tmp"))
+    assert names == ["root", "/tmp", "/tmp", "udfvm", "udfvm"]
+    assert {"passwd", "group", "hosts"} <= set(listed)
+    assert "shadow" not in listed
+    assert passwd.startswith("root:x:0:0:root:/tmp:")
+    assert (hosts.split(), host) == (["127.0.0.1", "localhost", "udfvm"], "udfvm\n")

@@ -24,6 +24,7 @@ LIBRARY_DIRECTORIES: Final = (
     "/usr/local/lib",
 )
 LINK_DIRECTORIES: Final = ("/etc/alternatives",)  # links in library directories lead there
+DATA_DIRECTORIES: Final = ("/usr/lib/locale", "/usr/share/zoneinfo")  # the same for all programs
 SINGLE_FILES: Final = ("/etc/ld.so.cache", "/etc/localtime")
 ENVIRONMENT: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
@@ -115,7 +116,8 @@ def _opened() -> HostFS:
 
     interpreter = os.path.realpath(sys.executable)
     library = sysconfig.get_config_var("LIBDIR")
-    directories = [*package_directories(), *LIBRARY_DIRECTORIES, "/usr/share/zoneinfo", str(GUEST)]
+    directories = [*package_directories(), *LIBRARY_DIRECTORIES, *DATA_DIRECTORIES, str(GUEST)]
+    directories += {sysconfig.get_path(name) for name in ("include", "platinclude")}
     if sysconfig.get_config_var("Py_ENABLE_SHARED") and library:
         directories.append(library)
     return HostFS(directories, [*SINGLE_FILES, interpreter], LINK_DIRECTORIES)

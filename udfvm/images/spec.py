@@ -49,6 +49,7 @@ def _python_command(spec: BaseSpec) -> list[str]:
     interpreter = os.path.realpath(sys.executable)
     configuration = {
         "path": list(package_directories()),
+        "prefixes": [sys.prefix, sys.exec_prefix],
         "packages": list(spec.packages),
         "extension": str(GUEST / f"_udfvm_agent{sysconfig.get_config_var('EXT_SUFFIX')}"),
     }

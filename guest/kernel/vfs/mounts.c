@@ -5,8 +5,8 @@
 
 static const char *const mounts[] = { "/tmp", "/var/tmp", "/dev/shm", "/run" };
 static const char *const fixed_directories[] = {
-    "/proc", "/sys"
-}; /* procfs.c has their contents; here they are only for the listing of "/" */
+    "/proc", "/sys", "/etc"
+}; /* procfs.c has contents of the first two, which are here for the listing of "/" */
 
 /* Creates a directory and all that lead to it. Returns 0 or a negative errno. */
 static int64_t make_fixed(const char *path, bool mount)
@@ -70,6 +70,7 @@ void mounts_init(void)
         make_at_boot(mounts[i], true);
     for (size_t i = 0; i < sizeof fixed_directories / sizeof *fixed_directories; i++)
         make_at_boot(fixed_directories[i], false);
+    etc_files_init();
     const char *home = home_directory();
     if (home && home[1])
         make_at_boot(home, true);

@@ -59,6 +59,9 @@ void node_touch(struct node *node); /* sets the times of a change */
 void node_status(const struct node *node, struct status *status);
 void node_change(struct node *node, const struct attributes *change);
 
+/* etc_files.c */
+void etc_files_init(void);
+
 /* tmpfs.c */
 struct file *node_open(struct node *node, int flags, const char *path, int64_t *error);
 

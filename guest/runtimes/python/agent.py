@@ -5,8 +5,8 @@ The base image is this program at its first seal, after it imported its packages
 unpickles a function, warms everything up and seals again: that is the UDF's layer. Each call
 continues after the second seal, in a fresh copy of it.
 
-It has one argument, JSON: {"path": sys.path, "packages": modules to import, "extension": path of
-_udfvm_agent}.
+It has one argument, JSON: {"path": sys.path, "prefixes": [sys.prefix, sys.exec_prefix], "packages":
+modules to import, "extension": path of _udfvm_agent}.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def main() -> None:
     sys.argv = [""]
     _find_modules(configuration)
     importlib.import_module("_udfvm_fork").watch()
+    importlib.import_module("_udfvm_adaptations").install()
     for name in configuration["packages"]:
         try:
             importlib.import_module(name)
@@ -81,6 +82,7 @@ def _unbuffered(descriptor: int) -> io.TextIOWrapper:
 def _find_modules(configuration: dict[str, Any]) -> None:
     here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - nothing else needs pathlib
     sys.path[:] = [*configuration["path"], here]
+    sys.prefix, sys.exec_prefix = configuration["prefixes"]
     specification = importlib.util.spec_from_file_location(
         "_udfvm_agent", configuration["extension"]
     )
