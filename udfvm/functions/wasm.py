@@ -57,7 +57,8 @@ def from_wasm(
 
     Args:
         module: the module as bytes; as text, ``"(module ...)"``; or the path of a file with either.
-        function: one of these. An export that takes and returns numbers. A function of a component
+        function: one of these. An export that takes and returns numbers, or, with ``signature``,
+            text and bytes. A function of a component
             (``"function"``, ``"interface#function"``), whose lists and records are Arrow's lists
             and structs. A function of a module for arrow-udf, by its name or its signature
             (``"gcd(int32,int32)->int32"``). Or ``"_start"`` of a WASI command: a function from its
@@ -66,8 +67,9 @@ def from_wasm(
             module's; see ``udfvm.types.signature_text.parse_signature``. The result of a table
             function is the type of a row: a struct, or the type of its one column; ``->>`` may
             stand for ``->``. An integer or bool is passed as i32 or i64, and a float as f32 or f64,
-            as the module has it. An argument that does not fit is a TypeMappingError, a result
-            that does not fit a UDFError with guest type OverflowError.
+            as the module has it. Text and bytes lie in the module's memory. An argument that does
+            not fit is a TypeMappingError, a result that does not fit a UDFError with guest type
+            OverflowError.
         args: arguments of a module for WASI, the program's name first. Default: the UDF's name
             alone.
         env: environment of a module for WASI.

@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "shared/compiled/failure.h"
+#include "wasm/export_function.h"
 #include "wasm/interface.h"
 #include "wasm/number_loop.h"
+#include "wasm/number_value.h"
 #include "wasm/standard_error.h"
-#include "wasm/value_type.h"
 
 struct numbers {
     const struct signature *signature;
@@ -20,26 +21,22 @@ struct numbers {
 
 /* ---- The function's type ---- */
 
-static bool take_kind(const wasm_valtype *from, enum wasm_kind *kind)
+static void take_type(const struct export_type *from, struct number_type *type)
 {
-    return value_type_kind(from, kind) && *kind != WASM_V128;
+    type->count = from->parameter_count;
+    type->result = from->results[0];
+    memcpy(type->parameters, from->parameters, type->count * sizeof *type->parameters);
 }
 
-static bool take_type(const wasm_functype *from, const char *name, void *into)
+/* Returns true if the loop over numbers can run the function. */
+static bool is_of_numbers(const struct export_type *type, const struct load *load)
 {
-    struct number_type *type = into;
-    const wasm_valtypes *parameters = wasmtime.wasm_functype_params(from),
-                        *results = wasmtime.wasm_functype_results(from);
-    bool numbers = parameters->size <= MAX_PARAMETERS && results->size == 1 &&
-                   take_kind(results->data[0], &type->result);
-    type->count = parameters->size;
-    for (size_t i = 0; numbers && i < parameters->size; i++)
-        numbers = take_kind(parameters->data[i], &type->parameters[i]);
-    if (!numbers)
-        failure_set("TypeError",
-                    "the export %s does not take at most %d parameters and return one result, each "
-                    "i32, i64, f32 or f64",
-                    name, MAX_PARAMETERS);
+    bool numbers = export_type_is_of_numbers(type);
+    if (!load->declared)
+        return numbers;
+    numbers = numbers && load->signature.result.storage <= STORAGE_FLOAT64;
+    for (size_t i = 0; i < load->signature.count && numbers; i++)
+        numbers = load->signature.parameters[i].storage <= STORAGE_FLOAT64;
     return numbers;
 }
 
@@ -56,17 +53,6 @@ static void describe(const struct number_type *type, struct signature *signature
     }
 }
 
-static bool slot_fits(const char *what, const struct slot *slot, enum wasm_kind kind)
-{
-    const bool real = storage_is_real(slot->storage);
-    const bool fits = slot->storage <= STORAGE_FLOAT64 &&
-                      real == (kind == WASM_F32 || kind == WASM_F64);
-    if (!fits)
-        failure_set("TypeError", "%s is %s in the module, which the declared type does not fit",
-                    what, number_kinds[kind].name);
-    return fits;
-}
-
 static bool check_declared(const struct signature *declared, const struct number_type *type)
 {
     if (declared->count != type->count)
@@ -74,7 +60,8 @@ static bool check_declared(const struct signature *declared, const struct number
                            "the function has %zu parameters where the signature declares %zu",
                            type->count, declared->count);
     for (size_t i = 0; i < type->count; i++) {
-        if (!slot_fits(declared->parameters[i].name, &declared->parameters[i], type->parameters[i]))
+        if (!number_fits(declared->parameters[i].name, &declared->parameters[i],
+                         type->parameters[i]))
             return false;
         if (declared->parameters[i].nullable)
             return failure_set(
@@ -82,7 +69,7 @@ static bool check_declared(const struct signature *declared, const struct number
                 "%s: a number in Wasm is never null, so no parameter may be declared with ?",
                 declared->parameters[i].name);
     }
-    return slot_fits("the result", &declared->result, type->result);
+    return number_fits("the result", &declared->result, type->result);
 }
 
 /* ---- Batches ---- */
@@ -100,27 +87,6 @@ static bool is_stored_alike(enum storage storage, enum wasm_kind kind)
     default:
         return storage == STORAGE_FLOAT64;
     }
-}
-
-static bool put_argument(const struct column *column, int64_t row, enum wasm_kind kind, uint8_t *to)
-{
-    const double real = kind == WASM_F32 || kind == WASM_F64
-                            ? stored_real(column->storage, column->data, row)
-                            : 0;
-    const float narrow = (float)real;
-    const int64_t integer = kind == WASM_I32 || kind == WASM_I64
-                                ? stored_integer(column->storage, column->data, row)
-                                : 0;
-    if (kind == WASM_I32 &&
-        !storage_holds(column->storage == STORAGE_UINT32 ? STORAGE_UINT32 : STORAGE_INT32, integer))
-        return failure_set("OverflowError", "is %lld, out of range of i32, its type in the module",
-                           (long long)integer);
-    memcpy(to,
-           kind == WASM_F64   ? (const void *)&real
-           : kind == WASM_F32 ? (const void *)&narrow
-                              : (const void *)&integer,
-           number_kinds[kind].width);
-    return true;
 }
 
 /* Gathers one column of the rows [begin, end) that are not null. Returns `end`, or the row that
@@ -141,44 +107,13 @@ static int64_t gather(const struct numbers *numbers, size_t index, const struct 
             continue;
         if (stored_alike)
             memcpy(to, column->data + (size_t)row * width, width);
-        else if (!put_argument(column, row, kind, to)) {
+        else if (!number_put(column, row, kind, to)) {
             failure_of_argument(index + 1);
             return row;
         }
         to += width;
     }
     return end;
-}
-
-static bool take_result(enum storage storage, enum wasm_kind kind, const uint8_t *from,
-                        struct scalar *scalar)
-{
-    float narrow;
-    int32_t small;
-    switch (kind) {
-    case WASM_F64:
-        memcpy(&scalar->real, from, sizeof scalar->real);
-        return true;
-    case WASM_F32:
-        memcpy(&narrow, from, sizeof narrow);
-        scalar->real = (double)narrow;
-        return true;
-    case WASM_I32:
-        memcpy(&small, from, sizeof small);
-        scalar->integer = storage == STORAGE_UINT32 ? (int64_t)(uint32_t)small : small;
-        break;
-    default:
-        memcpy(&scalar->integer, from, sizeof scalar->integer);
-        break;
-    }
-    if (storage == STORAGE_BOOL)
-        scalar->integer = scalar->integer != 0;
-    if (storage == STORAGE_BOOL || (storage == STORAGE_UINT64 && kind == WASM_I64) ||
-        storage_holds(storage, scalar->integer))
-        return true;
-    return failure_set("OverflowError",
-                       "the function returned %lld, which the declared type cannot hold",
-                       (long long)scalar->integer);
 }
 
 /* Scatters the results to their rows. Returns `end`, or the row whose result does not fit. */
@@ -195,7 +130,7 @@ static int64_t scatter(const struct numbers *numbers, struct block *block, int64
     for (int64_t row = begin; row < end; row++) {
         struct scalar scalar = { .integer = 0 };
         if (!skips || block_is_valid(block, row)) {
-            if (!take_result(block->storage, kind, from, &scalar))
+            if (!number_take(block->storage, kind, from, &scalar))
                 return row;
             from += width;
         }
@@ -260,13 +195,18 @@ static int64_t run_numbers(void *context, const struct column *columns, struct b
 bool numbers_prepare(struct program *program, const struct load *load,
                      const struct wasm_module *module, struct signature *found)
 {
+    struct export_type type;
+    if (!module_function(module->module, load->name, export_type_take, &type))
+        return false;
+    if (!is_of_numbers(&type, load))
+        return export_function_prepare(program, load, module, &type, found);
     struct numbers *numbers = calloc(1, sizeof *numbers);
     if (!numbers)
         abort();
     numbers->module = *module;
     numbers->signature = &program->signature;
-    if (!module_function(module->module, load->name, take_type, &numbers->type) ||
-        (load->declared && !check_declared(&load->signature, &numbers->type)) ||
+    take_type(&type, &numbers->type);
+    if ((load->declared && !check_declared(&load->signature, &numbers->type)) ||
         !number_loop_make(&numbers->loop, module, load->name, &numbers->type)) {
         free(numbers);
         return false;
