@@ -128,6 +128,16 @@ def _descriptors(mark: bytes, chance: random.Random, at: dict[str, int]) -> None
     with contextlib.suppress(OSError):
         kept.append(socket.socketpair())
         kept[-1][0].send(mark * 20)
+    listener = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(listener.getsockname())
+    client.sendall(mark * chance.randrange(1, 500))
+    datagrams = socket.socket(type=socket.SOCK_DGRAM)
+    datagrams.bind(("127.0.0.1", 0))
+    client_of_datagrams = socket.socket(type=socket.SOCK_DGRAM)
+    client_of_datagrams.sendto(mark * 30, datagrams.getsockname())
+    named = socket.socket(socket.AF_UNIX)
+    named.bind("\0" + mark.hex())
+    kept.append((listener, client, datagrams, client_of_datagrams, named))
     os.close(2)
 
 

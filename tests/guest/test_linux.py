@@ -114,13 +114,14 @@ NAMES = {
     """,
     "locales": """
         import locale
+        before = locale.setlocale(locale.LC_ALL)
         result = []
         for name in ("C", "POSIX", "C.UTF-8", "de_DE.UTF-8", "no such one"):
             try:
                 result.append(locale.setlocale(locale.LC_ALL, name))
             except locale.Error as error:
                 result.append(str(error))
-        locale.setlocale(locale.LC_ALL, "C")
+        locale.setlocale(locale.LC_ALL, before)
     """,
     "interpreter": """
         import os, site, sys, sysconfig
@@ -162,4 +163,4 @@ result += [pathlib.Path("/etc", name).read_text() for name in ("passwd", "hosts"
     assert {"passwd", "group", "hosts"} <= set(listed)
     assert "shadow" not in listed
     assert passwd.startswith("root:x:0:0:root:/tmp:")
-    assert (hosts.split(), host) == (["127.0.0.1", "localhost", "udfvm"], "udfvm\n")
+    assert (hosts.splitlines()[0].split(), host) == (["127.0.0.1", "localhost", "udfvm"], "udfvm\n")

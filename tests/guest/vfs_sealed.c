@@ -4,9 +4,11 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,7 +18,7 @@
 #define LIBRARY "/usr/lib/x86_64-linux-gnu/libc.so.6"
 
 static uint64_t *const reply = (uint64_t *)UDFVM_OUTPUT_BASE;
-static int host, small, memory, ends[2];
+static int host, small, memory, ends[2], listener, connected[2];
 static char *start_of_library, *mapping, buffer[1 << 16];
 
 static void seal(void)
@@ -27,6 +29,23 @@ static void seal(void)
 static void complete(uint64_t status, uint64_t length)
 {
     ((void (*)(uint64_t, uint64_t))UDFVM_VECTOR_COMPLETE)(status, length);
+}
+
+/* A listener of any port, and a connection to it, with bytes on the way. */
+static void connect_sockets(void)
+{
+    union {
+        struct sockaddr generic;
+        struct sockaddr_in internet;
+    } name = { .internet = { .sin_family = AF_INET } };
+    socklen_t length = sizeof name;
+    listener = socket(AF_INET, SOCK_STREAM, 0);
+    connected[0] = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(bind(listener, &name.generic, sizeof name.internet) == 0 && listen(listener, 2) == 0 &&
+          getsockname(listener, &name.generic, &length) == 0);
+    CHECK(connect(connected[0], &name.generic, length) == 0);
+    connected[1] = accept(listener, NULL, NULL);
+    CHECK(connected[1] >= 0 && write(connected[0], "on the way", 10) == 10);
 }
 
 static void prepare(const char *program)
@@ -44,6 +63,7 @@ static void prepare(const char *program)
     mapping = mmap(NULL, 6, PROT_READ | PROT_WRITE, MAP_SHARED, mapped, 0);
     CHECK(mapping != MAP_FAILED && close(mapped) == 0);
     CHECK(write(memory, "sealed", 6) == 6 && write(ends[1], "in the pipe", 11) == 11);
+    connect_sockets();
 }
 
 static void open_files_of_the_host(void)
@@ -83,6 +103,19 @@ static void bytes_in_the_pipe(void)
 {
     CHECK(read(ends[0], buffer, 100) == 11 && memcmp(buffer, "in the pipe", 11) == 0 &&
           write(ends[1], "other", 5) == 5);
+}
+
+static void sockets(void)
+{
+    struct sockaddr_in name;
+    socklen_t length = sizeof name;
+    CHECK(read(connected[1], buffer, 100) == 10 && memcmp(buffer, "on the way", 10) == 0 &&
+          write(connected[1], "back", 4) == 4 && read(connected[0], buffer, 100) == 4);
+    const int client = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(getsockname(listener, (struct sockaddr *)&name, &length) == 0 &&
+          connect(client, (struct sockaddr *)&name, length) == 0);
+    const int server = accept(listener, NULL, NULL); /* and no connection of an earlier call */
+    CHECK(server >= 0 && write(client, "new", 3) == 3 && read(server, buffer, 100) == 3);
 }
 
 static void directories(void)
@@ -130,6 +163,7 @@ static void answer(void)
     file_of_a_call(fd + 1);
     mapping_of_a_call();
     bytes_in_the_pipe();
+    sockets();
     directories();
     printf("answered\n");
     fflush(stdout);

@@ -48,6 +48,11 @@ static void send(struct thread *thread, int number, struct pending_signal info)
     }
 }
 
+void signal_raise(int number)
+{
+    send(current, number, (struct pending_signal){ .code = SI_USER, .sender = process_id() });
+}
+
 /* Takes the lowest pending signal of `wanted` off the queue. */
 static bool take(struct thread *thread, uint64_t wanted, struct signal_event *event)
 {

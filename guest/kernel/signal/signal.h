@@ -17,6 +17,7 @@ static inline uint64_t signal_bit(int number)
 }
 #define SIGNALS_NEVER_BLOCKED (1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1))
 
+void signal_raise(int number); /* sends a signal to the current thread, as kill(2) would */
 void signal_set_mask(struct thread *thread, uint64_t mask);
 /* Ends the program, which this signal killed. */
 noreturn void signal_die(struct thread *thread, const struct signal_event *event);

@@ -24,13 +24,6 @@ void system_calls_init(void)
     }
 }
 
-/* There is no network. The build report has the request. */
-SYSTEM_CALL(socket)
-{
-    count_unknown(SYS_socket);
-    return -EAFNOSUPPORT;
-}
-
 uint64_t system_calls_served(void)
 {
     return served;

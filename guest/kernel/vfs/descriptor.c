@@ -95,6 +95,32 @@ int64_t descriptor_install(struct file *file, int lowest, bool close_on_exec)
     return -EMFILE;
 }
 
+bool descriptor_is_left(void)
+{
+    for (int fd = 0; fd < DESCRIPTORS; fd++)
+        if (!table[fd].file)
+            return true;
+    return false;
+}
+
+int64_t descriptors_install_pair(struct file *first, struct file *second, uint64_t descriptors,
+                                 bool close_on_exec)
+{
+    const int64_t one = descriptor_install(first, 0, close_on_exec);
+    if (one < 0) {
+        file_put(second);
+        return one;
+    }
+    const int64_t other = descriptor_install(second, 0, close_on_exec);
+    if (other < 0) {
+        descriptor_close((int)one);
+        return other;
+    }
+    ((int *)descriptors)[0] = (int)one;
+    ((int *)descriptors)[1] = (int)other;
+    return 0;
+}
+
 int64_t descriptor_close(int fd)
 {
     if (!descriptor_in_use(fd))
@@ -278,7 +304,8 @@ SYSTEM_CALL(ioctl)
         return 0;
     case FIONREAD:
         return readable_bytes(file, c);
-    default:
-        return -ENOTTY; /* no file is a terminal */
+    default: /* no file is a terminal */
+        return file->operations->control ? file->operations->control(file, (uint32_t)b, c)
+                                         : -ENOTTY;
     }
 }

@@ -12,7 +12,8 @@ static const struct text_file files[] = {
     { "/etc/group", "root:x:0:\n"
                     "nogroup:x:65534:\n" },
     { "/etc/hostname", "udfvm\n" },
-    { "/etc/hosts", "127.0.0.1\tlocalhost udfvm\n" },
+    { "/etc/hosts", "127.0.0.1\tlocalhost udfvm\n"
+                    "::1\tlocalhost ip6-localhost ip6-loopback\n" },
     { "/etc/nsswitch.conf", "passwd: files\n"
                             "group: files\n"
                             "shadow: files\n"

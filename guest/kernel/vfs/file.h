@@ -87,9 +87,13 @@ struct file_operations {
     uint64_t (*activity)(struct file *file); /* changes with each event of the file */
     uint64_t (*available)(
         struct file *file); /* for streams: number of bytes that a read would return at once */
+    /* For files whose vectors are not written one by one: a datagram is written as a whole. */
+    int64_t (*move_vectors)(struct file *file, bool write, const struct io_vector *vectors,
+                            uint64_t count);
+    int64_t (*control)(struct file *file, uint32_t request, uint64_t argument); /* ioctl(2) */
     void (*release)(struct file *file);
     struct file_memory *(*memory)(struct file *file); /* what shared mappings are pages of */
-    bool seekable, constant, socket;
+    bool seekable, constant;
     bool mappable; /* mmap(2) may copy what is read, or has the memory */
 };
 
@@ -115,8 +119,13 @@ struct file *file_create(const struct file_operations *operations, void *object,
                          const char *path);
 int64_t descriptor_install(struct file *file, int lowest,
                            bool close_on_exec); /* takes the reference, even on error */
+/* Gives two files descriptors, and writes those to the program's memory. It takes the references,
+ * even on error. */
+int64_t descriptors_install_pair(struct file *first, struct file *second, uint64_t descriptors,
+                                 bool close_on_exec);
 int64_t descriptor_close(int fd);
 bool descriptor_in_use(int fd);
+bool descriptor_is_left(void);
 static inline bool file_readable(const struct file *file)
 {
     return (file->flags & O_ACCMODE) != O_WRONLY;

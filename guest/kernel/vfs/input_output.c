@@ -90,6 +90,14 @@ static int64_t transfer_vectors(struct file *file, bool write, uint64_t offset,
     return total;
 }
 
+static int64_t move_vectors(struct file *file, bool write, uint64_t offset,
+                            const struct io_vector *vectors, uint64_t count)
+{
+    if (offset != CURRENT_OFFSET || !file->operations->move_vectors)
+        return transfer_vectors(file, write, offset, vectors, count);
+    return file->operations->move_vectors(file, write, vectors, count);
+}
+
 static int64_t transfer_many(uint64_t fd, bool write, uint64_t offset, uint64_t vectors,
                              uint64_t count)
 {
@@ -102,7 +110,7 @@ static int64_t transfer_many(uint64_t fd, bool write, uint64_t offset, uint64_t 
     if (result == 0 && count && !user_range_ok(vectors, count * sizeof(struct io_vector)))
         result = -EFAULT;
     if (result == 0)
-        result = transfer_vectors(file, write, offset, (const struct io_vector *)vectors, count);
+        result = move_vectors(file, write, offset, (const struct io_vector *)vectors, count);
     file_put(file);
     return result;
 }

@@ -154,7 +154,7 @@ int64_t overlay_make(const char *path, uint32_t mode, const char *target)
             return -ENOSPC;
         }
         memcpy(node->target, target, node->size + 1);
-    } else if (node) {
+    } else if (node && node_is(node, S_IFDIR)) {
         node->writable = true;
     }
     return entry_add_new(directory, name, node);

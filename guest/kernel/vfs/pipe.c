@@ -1,27 +1,27 @@
-/* Pipes, and pairs of connected sockets, which consist of two pipes. */
-#include "vfs/pipe.h"
+/* Pipes. */
+#include "vfs/file.h"
 #include "lib/string.h"
 #include "mm/alloc.h"
 #include "mm/user.h"
 #include "sched/thread.h"
+#include "signal/signal.h"
 
 #define CAPACITY_FIRST PAGE_SIZE
 #define CAPACITY       65536u /* bytes that one direction buffers, as in Linux */
 #define ATOMIC_WRITE   4096u  /* PIPE_BUF: a write of up to so many bytes is not split */
 
-/* One direction of a stream. */
+/* What the ends of a pipe share. */
 struct channel {
     /* a circular buffer of `capacity` bytes; it grows, because most pipes carry little */
     uint8_t *bytes;
     uint64_t capacity, read, written;
-    uint64_t arrivals, departures;    /* counts of changes, which readers and writers wait for */
-    unsigned readers, writers, users; /* users: ends that refer to it, even after a shutdown */
+    uint64_t arrivals, departures; /* counts of changes, which readers and writers wait for */
+    unsigned readers, writers;
 };
 
-/* One end. An end of a pipe has one of the channels, a socket has both. */
-struct stream_end {
+/* One end, which reads or writes: the other pointer is NULL. */
+struct pipe_end {
     struct channel *in, *out;
-    bool in_closed, out_closed;
     uint64_t inode;
 };
 
@@ -34,7 +34,7 @@ static uint64_t waiting_bytes(const struct channel *channel)
 
 static void channel_release(struct channel *channel)
 {
-    if (!channel || channel->users)
+    if (channel->readers || channel->writers)
         return;
     if (channel->bytes)
         page_free(channel->bytes, channel->capacity / PAGE_SIZE);
@@ -83,36 +83,34 @@ static int64_t provide_capacity(struct channel *channel, uint64_t length)
 
 static bool can_read(void *argument)
 {
-    const struct stream_end *end = argument;
-    return end->in_closed || waiting_bytes(end->in) || end->in->writers == 0;
+    const struct pipe_end *end = argument;
+    return waiting_bytes(end->in) || end->in->writers == 0;
 }
 
 struct sending {
-    const struct stream_end *end;
+    const struct pipe_end *end;
     uint64_t space;
 };
 
 static bool can_write(void *argument)
 {
     const struct sending *sending = argument;
-    const struct stream_end *end = sending->end;
-    return end->out_closed || end->out->readers == 0 ||
-           CAPACITY - waiting_bytes(end->out) >= sending->space;
+    const struct pipe_end *end = sending->end;
+    return end->out->readers == 0 || CAPACITY - waiting_bytes(end->out) >= sending->space;
 }
 
-int64_t stream_receive(struct file *file, void *buffer, uint64_t length, unsigned how)
+static int64_t end_read(struct file *file, uint64_t offset, void *buffer, uint64_t length)
 {
-    struct stream_end *end = file->object;
+    struct pipe_end *end = file->object;
     if (length == 0)
         return 0;
-    if (!can_read(end) && !(how & STREAM_WAIT))
+    if (!can_read(end) && (file->flags & O_NONBLOCK))
         return -EAGAIN;
     if (!block_until(can_read, end, NO_DEADLINE))
         return -EINTR;
     const uint64_t count = minimum(length, waiting_bytes(end->in));
-    if (count)
+    if (count) {
         circular_copy(end->in, end->in->read, buffer, NULL, count);
-    if (count && !(how & STREAM_PEEK)) {
         end->in->read += count;
         end->in->departures++;
     }
@@ -120,15 +118,17 @@ int64_t stream_receive(struct file *file, void *buffer, uint64_t length, unsigne
 }
 
 /* Writes as much as fits. A short write is done as a whole or not at all. */
-static int64_t send_some(struct stream_end *end, const uint8_t *from, uint64_t length, unsigned how)
+static int64_t write_some(struct pipe_end *end, const uint8_t *from, uint64_t length, bool wait)
 {
     struct sending sending = { end, length <= ATOMIC_WRITE ? length : 1 };
-    if (!can_write(&sending) && !(how & STREAM_WAIT))
+    if (!can_write(&sending) && !wait)
         return -EAGAIN;
     if (!block_until(can_write, &sending, NO_DEADLINE))
         return -EINTR;
-    if (end->out_closed || end->out->readers == 0)
+    if (end->out->readers == 0) {
+        signal_raise(SIGPIPE);
         return -EPIPE;
+    }
     int64_t error = provide_capacity(end->out, length);
     if (error)
         return error;
@@ -139,11 +139,12 @@ static int64_t send_some(struct stream_end *end, const uint8_t *from, uint64_t l
     return (int64_t)count;
 }
 
-int64_t stream_send(struct file *file, const void *buffer, uint64_t length, unsigned how)
+static int64_t end_write(struct file *file, uint64_t offset, const void *buffer, uint64_t length)
 {
     uint64_t done = 0;
     while (done < length) {
-        int64_t sent = send_some(file->object, (const uint8_t *)buffer + done, length - done, how);
+        int64_t sent = write_some(file->object, (const uint8_t *)buffer + done, length - done,
+                                  !(file->flags & O_NONBLOCK));
         if (sent < 0)
             return done ? (int64_t)done : sent;
         done += (uint64_t)sent;
@@ -151,26 +152,11 @@ int64_t stream_send(struct file *file, const void *buffer, uint64_t length, unsi
     return (int64_t)done;
 }
 
-static unsigned how_of(const struct file *file)
-{
-    return file->flags & O_NONBLOCK ? 0 : STREAM_WAIT;
-}
-
-static int64_t end_read(struct file *file, uint64_t offset, void *buffer, uint64_t length)
-{
-    return stream_receive(file, buffer, length, how_of(file));
-}
-
-static int64_t end_write(struct file *file, uint64_t offset, const void *buffer, uint64_t length)
-{
-    return stream_send(file, buffer, length, how_of(file));
-}
-
 /* ---- What else there is to an end ---- */
 
-static int pipe_events(struct file *file)
+static int end_events(struct file *file)
 {
-    const struct stream_end *end = file->object;
+    const struct pipe_end *end = file->object;
     if (end->in)
         return (waiting_bytes(end->in) ? EVENT_IN : 0) |
                (end->in->writers == 0 ? EVENT_HANG_UP : 0);
@@ -179,73 +165,48 @@ static int pipe_events(struct file *file)
            (end->out->readers == 0 ? EVENT_ERROR : 0);
 }
 
-static int socket_events(struct file *file)
-{
-    const struct stream_end *end = file->object;
-    const bool read_end = end->in_closed || end->in->writers == 0,
-               write_end = end->out_closed || end->out->readers == 0;
-    return (waiting_bytes(end->in) || read_end ? EVENT_IN : 0) | (read_end ? EVENT_READ_END : 0) |
-           (write_end || CAPACITY - waiting_bytes(end->out) >= ATOMIC_WRITE ? EVENT_OUT : 0) |
-           (read_end && write_end ? EVENT_HANG_UP : 0);
-}
-
 static uint64_t end_activity(struct file *file)
 {
-    const struct stream_end *end = file->object;
-    return (end->in ? end->in->arrivals : 0) + (end->out ? end->out->departures : 0);
+    const struct pipe_end *end = file->object;
+    return end->in ? end->in->arrivals : end->out->departures;
 }
 
 static uint64_t end_available(struct file *file)
 {
-    const struct stream_end *end = file->object;
+    const struct pipe_end *end = file->object;
     return end->in ? waiting_bytes(end->in) : 0;
 }
 
 static void end_status(struct file *file, struct status *status)
 {
-    const struct stream_end *end = file->object;
+    const struct pipe_end *end = file->object;
     *status = (struct status){
         .device = DEVICE_STREAMS,
         .inode = end->inode,
-        .mode = (file->operations->socket ? S_IFSOCK | 0777 : S_IFIFO | 0600),
+        .mode = S_IFIFO | 0600,
         .links = 1,
     };
 }
 
-void stream_shutdown(struct file *file, bool reading, bool writing)
-{
-    struct stream_end *end = file->object;
-    if (reading && end->in && !end->in_closed) {
-        end->in_closed = true;
-        end->in->readers--;
-        end->in->departures++;
-        end->in->arrivals++;
-    }
-    if (writing && end->out && !end->out_closed) {
-        end->out_closed = true;
-        end->out->writers--;
-        end->out->arrivals++;
-        end->out->departures++;
-    }
-}
-
 static void end_release(struct file *file)
 {
-    struct stream_end *end = file->object;
-    stream_shutdown(file, true, true);
-    if (end->in)
-        end->in->users--;
-    if (end->out)
-        end->out->users--;
-    channel_release(end->in);
-    channel_release(end->out);
+    struct pipe_end *end = file->object;
+    struct channel *channel = end->in ? end->in : end->out;
+    if (end->in) {
+        channel->readers--;
+        channel->departures++;
+    } else {
+        channel->writers--;
+        channel->arrivals++;
+    }
+    channel_release(channel);
     kernel_free(end);
 }
 
 static const struct file_operations reading = {
     .read = end_read,
     .status = end_status,
-    .events = pipe_events,
+    .events = end_events,
     .activity = end_activity,
     .available = end_available,
     .release = end_release,
@@ -253,90 +214,51 @@ static const struct file_operations reading = {
 static const struct file_operations writing = {
     .write = end_write,
     .status = end_status,
-    .events = pipe_events,
+    .events = end_events,
     .activity = end_activity,
     .release = end_release,
 };
-static const struct file_operations both = {
-    .read = end_read,
-    .write = end_write,
-    .status = end_status,
-    .events = socket_events,
-    .activity = end_activity,
-    .available = end_available,
-    .release = end_release,
-    .socket = true,
-};
-
 /* ---- Making them ---- */
 
 static struct file *open_end(struct channel *in, struct channel *out, int flags)
 {
-    struct stream_end *end = kernel_alloc(sizeof *end);
-    const struct file_operations *operations = in && out ? &both : in ? &reading : &writing;
-    const int access = in && out ? O_RDWR : in ? O_RDONLY : O_WRONLY;
-    struct file *file = end ? file_create(operations, end, access | (flags & O_NONBLOCK), NULL)
+    struct pipe_end *end = kernel_alloc(sizeof *end);
+    struct file *file = end ? file_create(in ? &reading : &writing, end,
+                                          (in ? O_RDONLY : O_WRONLY) | (flags & O_NONBLOCK), NULL)
                             : NULL;
     if (!file) {
         kernel_free(end);
         return NULL;
     }
-    *end = (struct stream_end){ .in = in, .out = out, .inode = ++last_inode };
-    if (in) {
+    *end = (struct pipe_end){ .in = in, .out = out, .inode = ++last_inode };
+    if (in)
         in->readers++;
-        in->users++;
-    }
-    if (out) {
+    else
         out->writers++;
-        out->users++;
-    }
     return file;
 }
 
-/* Gives a pair of files two descriptors. It takes over the references. */
-static int64_t install_pair(struct file *first, struct file *second, uint64_t descriptors,
-                            bool close_on_exec)
-{
-    const int64_t one = descriptor_install(first, 0, close_on_exec);
-    if (one < 0) {
-        file_put(second);
-        return one;
-    }
-    const int64_t other = descriptor_install(second, 0, close_on_exec);
-    if (other < 0) {
-        descriptor_close((int)one);
-        return other;
-    }
-    ((int *)descriptors)[0] = (int)one;
-    ((int *)descriptors)[1] = (int)other;
-    return 0;
-}
-
-int64_t stream_pair(bool sockets, uint64_t descriptors, int flags)
+static int64_t make_pipe(uint64_t descriptors, int flags)
 {
     if (!user_range_ok(descriptors, 2 * sizeof(int)))
         return -EFAULT;
-    struct channel *there = kernel_alloc(sizeof *there),
-                   *back = sockets ? kernel_alloc(sizeof *back) : NULL;
-    const bool enough = there && (back || !sockets);
-    struct file *first = enough ? open_end(there, back, flags) : NULL,
-                *second = first ? open_end(back, there, flags) : NULL;
-    if (second)
-        return install_pair(first, second, descriptors, flags & O_CLOEXEC);
-    file_put(first); /* frees the channels, if the file owns them */
-    if (!first) {
-        kernel_free(there);
-        kernel_free(back);
-    }
+    struct channel *channel = kernel_alloc(sizeof *channel);
+    struct file *reader = channel ? open_end(channel, NULL, flags) : NULL,
+                *writer = reader ? open_end(NULL, channel, flags) : NULL;
+    if (writer)
+        return descriptors_install_pair(reader, writer, descriptors, flags & O_CLOEXEC);
+    if (reader)
+        file_put(reader); /* frees the channel */
+    else
+        kernel_free(channel);
     return -ENOMEM;
 }
 
 SYSTEM_CALL(pipe)
 {
-    return stream_pair(false, a, 0);
+    return make_pipe(a, 0);
 }
 SYSTEM_CALL(pipe2)
 {
-    return b & ~(uint64_t)(O_NONBLOCK | O_CLOEXEC | O_DIRECT) ? -EINVAL
-                                                              : stream_pair(false, a, (int)b);
+    return b & ~(uint64_t)(O_NONBLOCK | O_CLOEXEC | O_DIRECT) ? -EINVAL : make_pipe(a, (int)b);
 }

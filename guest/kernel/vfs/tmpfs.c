@@ -78,9 +78,10 @@ static int64_t tmpfs_change(struct file *file, const struct attributes *change)
 
 static uint8_t type_of(const struct node *node)
 {
-    return node_is(node, S_IFDIR)   ? TYPE_DIRECTORY
-           : node_is(node, S_IFLNK) ? TYPE_LINK
-                                    : TYPE_REGULAR;
+    return node_is(node, S_IFDIR)    ? TYPE_DIRECTORY
+           : node_is(node, S_IFLNK)  ? TYPE_LINK
+           : node_is(node, S_IFSOCK) ? TYPE_SOCKET
+                                     : TYPE_REGULAR;
 }
 
 /* Positions grow in the order of creation, so a listing stays correct while entries are created
@@ -141,6 +142,8 @@ static int64_t check_open(const struct node *node, int flags)
     const bool directory = node_is(node, S_IFDIR);
     if (node_is(node, S_IFLNK))
         return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
+    if (node_is(node, S_IFSOCK) && !(flags & (O_PATH | O_DIRECTORY)))
+        return -ENXIO;
     if (!directory && (flags & O_DIRECTORY))
         return -ENOTDIR;
     return directory && ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC))) ? -EISDIR

@@ -46,7 +46,14 @@ STORED_MODULES: Final = (
 )
 
 _NO_FILE: Final = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS})
-_NO_NETWORK: Final = frozenset({errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EHOSTUNREACH})
+_NO_NETWORK: Final = frozenset(
+    {
+        errno.EAFNOSUPPORT,
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+        errno.ECONNREFUSED,  # 127.0.0.1 is the micro-VM's own
+    }
+)
 _STARTERS: Final = frozenset(
     {
         "fork",
