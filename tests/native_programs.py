@@ -116,7 +116,8 @@ UDFVM_SCALAR(converts, f64, (text, currency))
 
 int main(int count, char **given)
 {
-    arguments = count * 100 + (getenv("HOME") != NULL) * 10 + (strrchr(given[0], '/') != NULL);
+    arguments = count * 100 + (getenv("HOME") != NULL) * 10 + (strrchr(given[0], '/') != NULL) +
+                (getenv("GIVEN") ? 1000 * (int)strlen(getenv("GIVEN")) : 0);
     prepared = malloc(3 << 20);
     for (int i = 0; i < 3 << 20; i++)
         prepared[i] = (char)('a' + i % 26);

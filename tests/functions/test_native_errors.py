@@ -171,3 +171,37 @@ def test_more_parameters_than_the_maximum(compiler: tuple[str, ...]) -> None:
     for count in (9, 32):
         with pytest.raises(udfvm.BuildError, match="total has too many parameters: the maximum is"):
             udfvm.from_c(source(count), "total", compiler=compiler)
+
+
+ENVIRONMENT = """
+#include <udfvm.h>
+
+UDFVM_SCALAR(variable, text, (text, name))
+{
+    char copy[50] = "";
+    memcpy(copy, name.data, name.length);
+    const char *value = getenv(copy) ? getenv(copy) : "(none)";
+    return (udfvm_text){ value, strlen(value) };
+}
+"""
+
+
+def test_the_environment() -> None:
+    many = {f"MANY{number}": "x" for number in range(30)}
+    env = {"HOME": "/nowhere", "LANG": "é=1", **many}
+    variable = udfvm.from_c(ENVIRONMENT, "variable", env=env)
+    assert variable(pa.array(["HOME", "LANG", "MANY29", "OTHER"])).to_pylist() == [
+        "/nowhere",
+        "é=1",
+        "x",
+        "(none)",
+    ]
+    for wrong, message in (
+        ({**env, "MORE": ""}, "env= has 33 variables with .*, more than 32, or than 16 KiB"),
+        ({"A": "x" * (16 << 10)}, r"env= has 1 variable with .*, more than 32, or than 16 KiB"),
+        ({"A=B": ""}, "env= has 'A=B', which is not the name of a variable"),
+        ({"A": 1}, "env= has 1, which is no text"),
+        (["A"], "env= must be a mapping"),
+    ):
+        with pytest.raises(udfvm.OptionError, match=f"UDF 'variable': {message}"):
+            udfvm.from_elf(b"", "variable", env=wrong)  # type: ignore[arg-type]

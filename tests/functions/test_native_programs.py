@@ -43,7 +43,7 @@ def test_what_main_prepared_is_there_in_every_call(program: Path) -> None:
         chr(ord("a") + ((3 << 20) - 1) % 26),
     ]
     assert letter(pa.array([0, None, 25])).to_pylist() == ["a", None, "z"]
-    assert udfvm.from_elf(program, "started")() == 111
+    assert udfvm.from_elf(program, "started", env={"GIVEN": "me", "EMPTY": ""})() == 2111
     assert udfvm.from_elf(program, "serves_again")() == 1
     assert udfvm.from_elf(program, "half", files=False, deterministic=True)(3.0) == 1.5
 

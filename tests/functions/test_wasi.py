@@ -4,8 +4,6 @@ files, clock and randomness.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,125 +11,10 @@ from typing import Any
 import apsw
 import pyarrow as pa
 import pytest
+from wasi_programs import COMMAND, REACTOR, compiled
 
 import udfvm
 from udfvm import errors
-
-COMMAND = r"""
-#include <ctype.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
-
-static int copy(FILE *from, int (*change)(int))
-{
-    int character;
-    if (!from) {
-        perror("open");
-        return 4;
-    }
-    while ((character = getc(from)) != EOF)
-        putchar(change ? change(character) : character);
-    return 0;
-}
-
-int main(int count, char **arguments)
-{
-    const char *what = count > 1 ? arguments[1] : "upper", *more = count > 2 ? arguments[2] : "";
-    if (strcmp(what, "upper") == 0)
-        exit(copy(stdin, toupper));
-    if (strcmp(what, "read") == 0)
-        return copy(fopen(more, "r"), NULL);
-    if (strcmp(what, "write") == 0)
-        return fopen(more, "w") ? 0 : (perror("open"), 4);
-    if (strcmp(what, "variable") == 0)
-        return printf("%s", getenv(more) ? getenv(more) : "(none)") < 0;
-    if (strcmp(what, "program") == 0)
-        return puts(arguments[0]) < 0;
-    if (strcmp(what, "time") == 0)
-        return printf("%lld", (long long)time(NULL)) < 0;
-    if (strcmp(what, "bytes") == 0)
-        return fwrite("\xff\0\xfe", 1, 3, stdout) != 3;
-    if (strcmp(what, "random") == 0) {
-        unsigned long long number;
-        getentropy(&number, sizeof number);
-        return printf("%llx", number) < 0;
-    }
-    if (strcmp(what, "trap") == 0)
-        __builtin_trap();
-    fprintf(stderr, "what is %s?\n", what);
-    return 3;
-}
-"""
-
-REACTOR = r"""
-#include <stdio.h>
-#include <time.h>
-#include <unistd.h>
-
-static int ready;
-static long size;
-
-__attribute__((constructor)) static void begin(void)
-{
-    FILE *file = fopen("/table/numbers.txt", "r");
-    ready = 42;
-    while (file && getc(file) != EOF)
-        size++;
-}
-
-__attribute__((export_name("ready_and_size"))) long long ready_and_size(int unused)
-{
-    return ready * 1000 + size + unused;
-}
-__attribute__((export_name("random"))) int random_number(int unused)
-{
-    getentropy(&unused, sizeof unused);
-    return unused;
-}
-__attribute__((export_name("now"))) long long now(int unused) { return time(NULL) + unused; }
-__attribute__((export_name("say"))) int say(int number)
-{
-    for (int i = 0; i < number; i++)
-        puts("something");
-    fflush(stdout);
-    return number;
-}
-__attribute__((export_name("panic"))) int panic(int number)
-{
-    if (number < 0)
-        write(2, "ab\xff\0\xc3", 5);
-    for (int i = 0; i < number && number >= 1000; i++)
-        fprintf(stderr, "line %d: \u00f1\n", i);
-    fprintf(stderr, "panicked at number %d\n", number);
-    if (number != 1)
-        __builtin_trap();
-    return number;
-}
-"""
-
-
-def compiled(folder: Path, name: str, source: str, *flags: str) -> Path:
-    (folder / f"{name}.c").write_text(source)
-    command = [
-        sys.executable,
-        "-m",
-        "ziglang",
-        "cc",
-        "-target",
-        "wasm32-wasi",
-        "-O2",
-        "-s",
-        "-Wl,-z,stack-size=65536",
-        *flags,
-        "-o",
-        f"{name}.wasm",
-        f"{name}.c",
-    ]
-    subprocess.run(command, cwd=folder, check=True, timeout=300)
-    return folder / f"{name}.wasm"
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +70,8 @@ def test_a_program_has_the_name_of_the_udf(command: Path) -> None:
         ({"env": ["A=1"]}, "env= must be a mapping, such as {'LANG': 'C'}"),
         ({"env": {"A": 1}}, "env= has 1, which is no text"),
         ({"env": {1: "A"}}, "env= has 1, which is not the name of a variable"),
+        ({"env": {"A": "\0"}}, "env= has a NUL character in 'A'"),
+        ({"writable": 1}, "writable= takes True or False; got 1"),
         ({"root": 3}, "root= must be a folder, or a mapping of bytes by path; got 3"),
         ({"root": {"/a": 3}}, "root= has '/a': 3; files are bytes by path"),
     ],
@@ -244,6 +129,27 @@ def test_arguments_environment_and_files(does: udfvm.ScalarFunction) -> None:
 def test_files_cannot_be_written(does: udfvm.ScalarFunction, path: str) -> None:
     with pytest.raises(udfvm.UDFError, match=r"exit status 4\n(.|\n)*open: "):
         does("", "write", path)
+
+
+def test_scratch_files_are_fresh_in_every_call(does: udfvm.ScalarFunction, command: Path) -> None:
+    """In a batch they grow: 1 byte, then 6 of which truncate() left 5."""
+    assert [does("", "files", "/tmp") for _ in range(2)] == ["1 moved"] * 2
+    rows = pa.array([""] * 3)
+    assert does(rows, "files", "/tmp").to_pylist() == ["1 moved", "6 moved", "6 moved"]
+    with pytest.raises(udfvm.UDFError, match=r"exit status 4\n(.|\n)*/data: "):
+        does("", "files", "/data")
+    writable = udfvm.from_wasm(
+        command,
+        "_start",
+        name="writable",
+        signature="(stdin: text, what: text, more: text) -> text",
+        args=["program"],
+        root={"/data/kept": b"1234"},
+        writable=True,
+    )
+    for folder, expected in (("/tmp", "1 moved"), ("/", "1 moved"), ("/data", "5 moved")):
+        assert [writable("", "files", folder) for _ in range(2)] == [expected] * 2
+    assert writable("", "read", "/data/kept") == "1234"
 
 
 @pytest.mark.parametrize(
@@ -378,7 +284,6 @@ def test_a_signature_that_is_no_commands(command: Path) -> None:
         {"args": "text"},
         {"args": ["a\0b"]},
         {"env": {"A=B": ""}},
-        {"env": {"A": "\0"}},
         {"root": {"../x": b""}},
         {"root": {"/": b""}},
         {"root": {"a": bytes(49 << 20)}},

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Unpack
 
 from udfvm.checks import check_switch, options_of
+from udfvm.errors import OptionError
 from udfvm.functions.compiled import NativeProgram
+from udfvm.functions.environment import environment
 from udfvm.functions.host_compiler import compile_shared_object
 from udfvm.functions.options import ELSEWHERE, NativeOptions, parsed_options
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.installation import get_include
 from udfvm.keywords import checks_options
 from udfvm.load.compiled_code import read_code
+from udfvm.texts import counted, format_size
 
 _MEMORY: Final = "64MiB"  # unless memory= says otherwise
+# An executable's initial stack has room for so many variables, and for bytes of them.
+_MAX_VARIABLES: Final = 32
+_MAX_ENVIRONMENT: Final = 16 << 10
 
 
 @checks_options("udfvm.from_elf", NativeOptions, elsewhere=ELSEWHERE)
@@ -27,6 +33,7 @@ def from_elf(
     *,
     signature: str | None = None,
     elementwise: bool = False,
+    env: Mapping[str, str] | None = None,
     **options: Unpack[NativeOptions],
 ) -> ScalarFunction:
     """Makes a function of a shared object or executable a UDF.
@@ -48,6 +55,8 @@ def from_elf(
             and returns a number or bool.
         elementwise: True if each row of the result of a ``UDFVM_VECTOR`` depends on the same row of
             the arguments alone, so that large batches may be cut. Others always do.
+        env: environment variables, which the code finds when it is loaded, and an executable from
+            its start: at most 32, with 16 KiB together.
         options: ``name``, ``memory`` (default: 64 MiB), ``timeout``, ``max_output``, ``max_log``,
             ``log``, ``files``, ``deterministic``, ``isolation``, ``pool``, ``host_functions``,
             ``host_calls``, ``build_timeout``: as for ``udfvm.udf``. The function calls host
@@ -79,7 +88,7 @@ def from_elf(
         code = bytes(path)
     else:
         code = read_code(function, path)
-    return _from_code(code, function, signature, elementwise, parsed)
+    return _from_code(code, function, signature, elementwise, env, parsed)
 
 
 @checks_options("udfvm.from_c", NativeOptions, elsewhere=ELSEWHERE)
@@ -91,6 +100,7 @@ def from_c(
     compiler: Sequence[str] = ("gcc", "-std=gnu17"),
     flags: Sequence[str] = (),
     elementwise: bool = False,
+    env: Mapping[str, str] | None = None,
     **options: Unpack[NativeOptions],
 ) -> ScalarFunction:
     """Compiles C source text **on the host** and makes a function of it a UDF.
@@ -106,6 +116,7 @@ def from_c(
         flags: more arguments for the compiler, such as ``["-lz", "helper.o"]``. They follow udfvm's
             own (``-O3 -g``) and the source. Paths in them are relative to the current directory.
         elementwise: as for ``from_elf``.
+        env: as for ``from_elf``.
         options: as for ``from_elf``.
 
     Returns:
@@ -138,7 +149,8 @@ def from_c(
             include=get_include(),
             timeout=parsed["limits"].build_timeout_ns / 1e9 or None,
         )
-        return _from_code(read_code(function, made), function, signature, elementwise, parsed)
+        code = read_code(function, made)
+    return _from_code(code, function, signature, elementwise, env, parsed)
 
 
 def _parsed(function: str, options: NativeOptions) -> dict[str, Any]:
@@ -150,9 +162,19 @@ def _from_code(
     function: str,
     signature: str | None,
     elementwise: object,
+    env: Mapping[str, str] | None,
     options: dict[str, Any],
 ) -> ScalarFunction:
+    variables = [f"{name}={value}\0".encode() for name, value in environment(function, env or {})]
+    size = sum(map(len, variables))
+    if len(variables) > _MAX_VARIABLES or size > _MAX_ENVIRONMENT:
+        raise OptionError(
+            f"UDF {function!r}: env= has {counted(len(variables), 'variable')} with"
+            f" {format_size(size)}, more than {_MAX_VARIABLES}, or than"
+            f" {format_size(_MAX_ENVIRONMENT)}: pass data as arguments"
+        )
     with options_of(f"UDF {function!r}"):
         cut = check_switch("elementwise", elementwise)
     program = NativeProgram(code, function, signature=signature, elementwise=cut)
+    program.settings = b"".join(variables)
     return ScalarFunction(program, **options)

@@ -47,6 +47,7 @@ def from_wasm(
     args: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     root: Mapping[str, bytes | str] | str | os.PathLike[str] | None = None,
+    writable: bool = False,
     imports: Literal["refuse", "trap"] = "refuse",
     modules: Mapping[str, bytes | str | os.PathLike[str]] | None = None,
     **options: Unpack[WasmOptions],
@@ -75,6 +76,8 @@ def from_wasm(
         env: environment of a module for WASI.
         root: files that a module for WASI may read, below "/": contents by path, or a folder, whose
             files are copied now.
+        writable: True if the module may write the files of ``root``, and make others beside them.
+            They are in the micro-VM, and as they were in every call. It may always write in "/tmp".
         imports: what becomes of a function that the module imports and nothing provides. By default
             the module is refused. With "trap" it starts, and a call of such a function is an error.
         modules: other modules, as ``module`` is given, by the names that this one imports them
@@ -105,7 +108,7 @@ def from_wasm(
     name = options.get("name") or function
     settings = b"".join(
         (
-            *wasi_settings(name, args, env or {}, root or {}),
+            *wasi_settings(name, args, env or {}, root or {}, writable),
             *link_settings(name, imports, modules or {}),
         )
     )

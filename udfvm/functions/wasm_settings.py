@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from udfvm.checks import check_choice, shown
+from udfvm.checks import check_choice, check_switch, shown
 from udfvm.errors import OptionError, SignatureError
+from udfvm.functions.environment import environment
 from udfvm.load.compiled_code import read_code, unreadable
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def wasi_settings(
     args: Sequence[str],
     env: Mapping[str, str],
     root: Mapping[str, bytes | str] | str | os.PathLike[str],
+    writable: object,
 ) -> Iterator[bytes]:
     """Yields settings for WASI: arguments, environment and files. Raises OptionError."""
     if isinstance(args, str) or not isinstance(args, Sequence):
@@ -75,16 +77,10 @@ def wasi_settings(
         )
     for argument in args or [function]:
         yield setting(function, "a", _text(function, "args", argument), b"")
-    if not isinstance(env, Mapping):
-        raise OptionError(
-            f"UDF {function!r}: env= must be a mapping, such as {{'LANG': 'C'}}; got {shown(env)}"
-        )
-    for variable, value in env.items():
-        if not isinstance(variable, str) or not variable or "=" in variable:
-            raise OptionError(
-                f"UDF {function!r}: env= has {variable!r}, which is not the name of a variable"
-            )
-        yield setting(function, "e", variable, _text(function, "env", value))
+    for variable, value in environment(function, env):
+        yield setting(function, "e", variable, value)
+    if check_switch(f"UDF {function!r}: writable", writable):
+        yield setting(function, "w", "", b"")
     for path, content in _files_in(function, root):
         parts = PurePosixPath(path.lstrip("/")).parts
         if not parts or ".." in parts:
@@ -97,7 +93,7 @@ def wasi_settings(
 def setting(function: str, tag: str, first: str, second: str | bytes) -> bytes:
     """Returns a setting of two parts. Raises SignatureError for a NUL in a text."""
     texts = (first.encode(), second.encode() if isinstance(second, str) else bytes(second))
-    if b"\0" in texts[0] or (tag == "e" and b"\0" in texts[1]):
+    if b"\0" in texts[0]:
         raise SignatureError(f"UDF {function!r}: {first!r} has a NUL character")
     return _SETTING.pack(ord(tag), *map(len, texts)) + texts[0] + texts[1]
 

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "native/executable.h"
@@ -132,9 +133,22 @@ bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity
     return failure_set("TypeError", "native code is compiled already");
 }
 
+/* Sets the environment: the settings are texts NAME=value, each with a NUL. */
+static void take_environment(const struct load *load)
+{
+    const uint8_t *at = load->settings, *end = at + load->settings_length;
+    while (at < end) {
+        char *variable = strndup((const char *)at, (size_t)(end - at));
+        if (!variable || putenv(variable) != 0) /* it is part of the environment from now on */
+            abort();
+        at += strlen(variable) + 1;
+    }
+}
+
 bool runtime_load(struct program *program, const struct load *load, struct signature *found)
 {
     struct elf_image image;
+    take_environment(load);
     if (!write_file(PROGRAM_PATH, load) || !elf_image_open(&image, PROGRAM_PATH, "the file"))
         return false;
     bool loaded;

@@ -1,7 +1,7 @@
 /* See settings.h. A setting is a byte for its kind, two 32-bit lengths, and two strings. The
  * strings are: an argument and an empty string; a variable and its value; a file's path and its
  * content; an empty string and a batch of arguments; two empty strings, which say that the
- * code is compiled; or those of link_settings.h. */
+ * code is compiled, or that files are writable; or those of link_settings.h. */
 #include "wasm/settings.h"
 
 #include <errno.h>
@@ -101,6 +101,9 @@ static bool take(struct settings *settings, const struct setting *setting, const
     case 'c':
         settings->compiled = true;
         return true;
+    case 'w':
+        settings->writable = true;
+        return mkdir(SETTINGS_FOLDER "/tmp", 0755) == 0 || errno == EEXIST;
     default:
         return link_settings_take(&settings->link, setting->kind, text, setting->lengths[0], second,
                                   setting->lengths[1]) ||
@@ -120,6 +123,7 @@ bool settings_take(struct settings *settings, const struct load *load)
     if (!settings->arguments || !settings->names || !settings->values)
         abort();
     mkdir(SETTINGS_FOLDER, 0755);
+    mkdir(SCRATCH_FOLDER, 0755);
     while (at < end) {
         struct setting setting;
         if ((size_t)(end - at) < sizeof setting)

@@ -7,6 +7,7 @@
 #include "wasm/link_settings.h"
 
 #define SETTINGS_FOLDER "/tmp/preopened" /* the folder of the files */
+#define SCRATCH_FOLDER  "/tmp/scratch"   /* what the module may write, unless it may write files */
 
 struct settings {
     size_t argument_count, variable_count;
@@ -16,6 +17,7 @@ struct settings {
     size_t batch_length;
     struct link_settings link;
     bool files;    /* there are files in the folder */
+    bool writable; /* the module may write the files, and make others beside them */
     bool compiled; /* the code is a result of runtime_compile() */
 };
 

@@ -106,6 +106,15 @@ static ptrdiff_t keep_and_log(void *unused, const unsigned char *bytes, size_t l
     return write(STDERR_FILENO, bytes, length) < 0 ? -errno : (ptrdiff_t)length;
 }
 
+/* Opens the folders that the module sees. */
+static bool open_folders(wasi_config *config, const struct settings *settings)
+{
+    return (!(settings->files || settings->writable) ||
+            wasmtime.wasi_config_preopen_dir(config, SETTINGS_FOLDER, "/", settings->writable)) &&
+           (settings->writable ||
+            wasmtime.wasi_config_preopen_dir(config, SCRATCH_FOLDER, "/tmp", true));
+}
+
 bool wasi_configure(wasmtime_context *context, const struct settings *settings,
                     struct wasi_streams *streams)
 {
@@ -114,8 +123,7 @@ bool wasi_configure(wasmtime_context *context, const struct settings *settings,
                                               settings->arguments) &&
                 wasmtime.wasi_config_set_env(config, settings->variable_count, settings->names,
                                              settings->values) &&
-                (!settings->files ||
-                 wasmtime.wasi_config_preopen_dir(config, SETTINGS_FOLDER, "/", false));
+                open_folders(config, settings);
     if (streams) {
         wasm_bytes input;
         wasmtime.wasm_byte_vec_new(&input, streams->input_length, (const char *)streams->input);
