@@ -79,6 +79,7 @@ RAW = {
     "test_pool_reuse": CoreProgram(3, quick=QUICK),
     "test_reach": CoreProgram(4, quick=QUICK),
     "test_restore": CoreProgram(4, quick=QUICK),
+    "test_ticks": CoreProgram(3, quick=QUICK),
     "test_unlogged_memory": CoreProgram(2, quick=QUICK),
 }
 # Programs of VMs that pools have.

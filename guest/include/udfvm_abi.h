@@ -52,10 +52,11 @@
 #define UDFVM_MAX_WINDOW  UDFVM_U64(0x400000000)
 #define UDFVM_STACK_GUARD UDFVM_U64(0x40000)
 
-/* What has a fixed address in the guest kernel. The refused memory and the stream reply lie in the
- * trap page. */
+/* What has a fixed address in the guest kernel. The refused memory, the timer and the stream reply
+ * lie in the trap page. */
 #define UDFVM_TRAP_BASE      UDFVM_U64(0x201000) /* struct udfvm_trap; the stubs write it */
 #define UDFVM_REFUSED_MEMORY UDFVM_U64(0x201400) /* struct udfvm_refused_memory */
+#define UDFVM_TIMER          UDFVM_U64(0x201600) /* struct udfvm_timer */
 #define UDFVM_STREAM_REPLY   UDFVM_U64(0x201800) /* struct udfvm_stream_reply */
 #define UDFVM_FAULT_STACK    UDFVM_U64(0x204000) /* grows down to 0x202000 */
 #define UDFVM_BOOT_STACK     UDFVM_U64(0x208000) /* grows down to 0x204000 */
@@ -69,6 +70,10 @@
 #define UDFVM_VECTOR_SYSCALL UDFVM_U64(0x200010)
 /* From the exception stubs, at ring 3. RSP is UDFVM_FAULT_STACK. */
 #define UDFVM_VECTOR_FAULT UDFVM_U64(0x200020)
+
+/* The host interrupted the program, at udfvm_call.interrupted_rip. All registers are still the
+ * program's, but RIP and RFLAGS. */
+#define UDFVM_VECTOR_INTERRUPT UDFVM_U64(0x200070)
 
 /* Programs call the following ones (System V ABI; no trap, no system call instruction). */
 
@@ -293,6 +298,13 @@ struct udfvm_pending_log {
     char text[UDFVM_PAGE_SIZE - 2 * sizeof(uint64_t)];
 };
 
+/* When the guest wants to be interrupted. The host looks at it from time to time, and interrupts
+ * the program at that time or some milliseconds later: see UDFVM_VECTOR_INTERRUPT. A program that
+ * is in the kernel then is not interrupted. In a deterministic call the host does not look. */
+struct udfvm_timer {
+    uint64_t due_ns; /* of the clock of udfvm_call.monotonic_ns; 0: never */
+};
+
 struct udfvm_stream_reply {
     uint64_t number; /* of the request that it answers; the guest stores it last */
     uint64_t length;
@@ -366,7 +378,8 @@ struct udfvm_call {
     uint64_t stream_spin;
     uint32_t tsc_khz;    /* rate of the time stamp counter */
     uint32_t process_id; /* of the program: another in every call, as after a fork */
-    uint64_t reserved[7];
+    uint64_t interrupted_rip, interrupted_rflags; /* of the last UDFVM_VECTOR_INTERRUPT */
+    uint64_t reserved[5];
     /* What changes from one request of a streaming call to the next: in one cache line, with the
      * beginning of a short payload. */
     uint64_t stream_request; /* number of the current request; the host stores it last */

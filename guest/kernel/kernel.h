@@ -1,9 +1,10 @@
 /* What every part of the guest kernel uses: types, pages, and definitions of system calls.
  * README.md has the order of the folders.
  *
- * There is one address space, one processor, and no interrupts. The kernel is a library at ring 3
- * that the program enters by `syscall`, by an exception or by a call. Nothing runs concurrently: a
- * thread gives way only in block_until() and when a system call returns.
+ * There is one address space and one processor. The kernel is a library at ring 3 that the program
+ * enters by `syscall`, by an exception or by a call. The host may interrupt the program, at any of
+ * its instructions, but never the kernel. So nothing runs concurrently in the kernel: a thread
+ * gives way only in block_until(), when a system call returns, and when the host interrupted it.
  */
 #ifndef UDFVM_KERNEL_H
 #define UDFVM_KERNEL_H

@@ -1,6 +1,9 @@
 /* Entry points of the raw guest: a kernel that obeys the host's test program and nothing else. */
 #include "../../guest/include/udfvm_abi.h"
 
+#define INTERRUPTED_RIP    136 /* in struct udfvm_call */
+#define INTERRUPTED_RFLAGS 144
+
         .section .vectors, "ax"
         .globl  vectors
 vectors:
@@ -9,6 +12,8 @@ vectors:
         jmp     from_syscall
         .org    UDFVM_VECTOR_FAULT - UDFVM_KERNEL_BASE
         jmp     from_fault
+        .org    UDFVM_VECTOR_INTERRUPT - UDFVM_KERNEL_BASE
+        jmp     from_interrupt
 
         .text
 /* Seals with recognisable registers; each call continues at `resume`. */
@@ -64,6 +69,34 @@ from_syscall:
 from_fault:
         call    report_fault
         ud2
+
+/* The program is interrupted: it goes on where it was, with all that it had. */
+from_interrupt:
+        movq    %rax, interrupted_rax
+        movq    interruptions, %rax
+        leaq    1(%rax), %rax
+        movq    %rax, interruptions
+        movabsq UDFVM_INPUT_BASE + INTERRUPTED_RIP, %rax
+        movq    %rax, interrupted_rip
+        movabsq UDFVM_INPUT_BASE + INTERRUPTED_RFLAGS, %rax
+        pushq   %rax
+        popfq
+        movq    interrupted_rax, %rax
+        jmp     *interrupted_rip
+
+/* Copied to program memory: stores RSI at RDI and adds RDX to it, until there were R8 interruptions
+ * or RCX turns. */
+        .globl  tick_loop, tick_loop_end
+tick_loop:
+        movq    %rsi, (%rdi)
+        addq    %rdx, %rsi
+        pause
+        cmpq    %r8, interruptions
+        jae     1f
+        decq    %rcx
+        jnz     tick_loop
+1:      ret
+tick_loop_end:
 
 /* Where far transfers lead whose selector is accepted, as that of ring 3's own code is: to a fault,
  * which at ring 0 is not reported as one of ring 3. */

@@ -135,6 +135,7 @@ static raw_command *const commands[RAW_COMMANDS] = {
     [RAW_CRAFTED] = craft_vectors,
     [RAW_TAINT] = taint,
     [RAW_SEARCH] = search,
+    [RAW_TICKS] = ticks,
 };
 
 void obey(void)

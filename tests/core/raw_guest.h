@@ -39,7 +39,16 @@ enum {
                       enum raw_end, end of memory: leaves the mark there, then ends the call */
     RAW_SEARCH,    /* complements of two marks, count of ranges, 1: unlogged memory is opened first,
                       then ranges, from and to; reply: how many marks, the first of them */
+    RAW_TICKS,     /* enum raw_tick, first value of struct udfvm_timer, what is added to it in each
+                      turn, interruptions at most, turns at most; reply: interruptions */
     RAW_COMMANDS
+};
+enum raw_tick {
+    RAW_TICK_USUAL,
+    RAW_TICK_NO_STACK,
+    RAW_TICK_FLAGS, /* DF, AC, NT, ID */
+    RAW_TICK_SEGMENTS,
+    RAW_TICKS_KINDS
 };
 /* All that ring 3 can write: see docs/security.md, "Restore". */
 enum raw_place {

@@ -61,6 +61,8 @@ raw_command craft_stack, craft_flags, craft_vectors;
 raw_command taint, search;
 /* raw_stream.c */
 raw_command stream;
+/* raw_ticks.c */
+raw_command ticks;
 /* raw_disturb.c */
 raw_command disturb;
 void end_with_registers(uint64_t how, uint64_t mark); /* each that can have the mark has it */

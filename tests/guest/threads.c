@@ -1,5 +1,5 @@
-/* Threads that run cooperatively: creation, joining, locks, condition variables, time-outs,
- * thread-local storage, vector state. */
+/* Threads: creation, joining, locks, condition variables, time-outs, thread-local storage, vector
+ * state. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>

@@ -45,6 +45,8 @@ vectors:
         jmp     syscall_function_entry
         .balign 16
         jmp     row
+        .balign 16
+        jmp     interrupt_entry
 
 /* Loads the registers that a system call preserves, from the thread at RCX. Both ways back use
  * it. */
@@ -164,6 +166,35 @@ fault_entry:
         call    fault
         movq    current, %rcx
         movq    KERNEL_STACK_TOP(%rcx), %rsp
+        jmp     return_to_program
+
+/* Entry by the host, in the midst of the program, whose stack it is. All registers are the
+ * program's, but the flags; those and RIP are in the call page. */
+        .balign 16
+interrupt_entry:
+        movq    %rcx, interrupted_rcx
+        movq    current, %rcx
+        movq    %rax, RAX(%rcx)
+        movq    interrupted_rcx, %rax
+        movq    %rax, RCX(%rcx)
+        movq    %rdx, RDX(%rcx)
+        movq    %rbx, RBX(%rcx)
+        movq    %rsp, RSP(%rcx)
+        movq    %rbp, RBP(%rcx)
+        movq    %rsi, RSI(%rcx)
+        movq    %rdi, RDI(%rcx)
+        movq    %r8, R8(%rcx)
+        movq    %r9, R9(%rcx)
+        movq    %r10, R10(%rcx)
+        movq    %r11, R11(%rcx)
+        movq    %r12, R12(%rcx)
+        movq    %r13, R13(%rcx)
+        movq    %r14, R14(%rcx)
+        movq    %r15, R15(%rcx)
+        movq    $0, TRAPPED(%rcx)
+        movq    $1, RESTORE_ALL(%rcx)
+        movq    KERNEL_STACK_TOP(%rcx), %rsp
+        call    interrupt
         jmp     return_to_program
 
 /* Loads all registers, flags included: iretq works at ring 3. */

@@ -3,6 +3,7 @@
 #include "host/clock.h"
 #include "host/exit.h"
 #include "host/hypercall.h"
+#include "host/interrupt.h"
 #include "host/log.h"
 #include "host/random.h"
 #include "host/seal_info.h"
@@ -54,8 +55,10 @@ void seal(void)
     seal_info.gs_base = get_gs_base();
     clock_prepare_seal();
     random_prepare_seal();
+    interrupt_hold();
     xsave(area);
     seal_here();
+    threads_begin_call();
 }
 
 void row(void)

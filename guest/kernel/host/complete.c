@@ -2,6 +2,7 @@
 #include "arch/processor.h"
 #include "host/call.h"
 #include "host/hypercall.h"
+#include "host/interrupt.h"
 #include "host/log.h"
 
 #define LOOKS 16 /* for a request, before one at the clock */
@@ -41,9 +42,11 @@ static void exchange(const struct udfvm_call *call, uint64_t status, uint64_t le
 void complete(uint64_t status, uint64_t length)
 {
     const struct udfvm_call *call = call_page();
+    const uint64_t due = interrupt_hold(); /* nobody waits for a turn while the program does */
     log_flush();
     if (call->stream_reply)
         exchange(call, status, length);
     else
         hypercall(UDFVM_HYPERCALL_COMPLETE, status, length, 0, 0, 0);
+    interrupt_at(due);
 }

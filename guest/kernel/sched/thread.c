@@ -1,11 +1,17 @@
-/* Threads and their cooperative scheduler. A thread runs until it waits, yields, or makes a
- * system call after its time slice. */
+/* Threads and their scheduler. A thread runs until it waits, yields, makes a system call after its
+ * time slice, or is interrupted by the host after that.
+ *
+ * The host interrupts at the time that the kernel asks for, so a call with one thread asks for
+ * none. In a deterministic call there are no interruptions: which thread runs must not depend on
+ * time.
+ */
 #include "sched/thread.h"
 #include "arch/entry.h"
 #include "arch/processor.h"
 #include "host/call.h"
 #include "host/clock.h"
 #include "host/exit.h"
+#include "host/interrupt.h"
 #include "lib/string.h"
 #include "mm/alloc.h"
 
@@ -26,6 +32,8 @@ static HOT_DATA struct thread
 static HOT_DATA unsigned threads;
 static HOT_DATA int32_t last_id;
 static HOT_DATA unsigned calls_in_slice;
+static HOT_DATA uint64_t due_ns; /* where there are several threads: the end of the slice, or the
+                                    nearest deadline */
 
 static uint64_t *stack_mark(const struct thread *thread)
 {
@@ -62,12 +70,38 @@ struct thread *thread_create(void)
     return thread;
 }
 
+static uint64_t nearest_deadline_of_others(void)
+{
+    uint64_t nearest = NO_DEADLINE;
+    for (const struct thread *thread = current->next; thread != current; thread = thread->next)
+        nearest = minimum(nearest, thread->deadline);
+    return nearest;
+}
+
+static void begin_slice(void)
+{
+    current->slice_start = time_stamp();
+    calls_in_slice = 0;
+    if (threads > 1 && !clock_is_fixed())
+        due_ns = minimum(monotonic_ns() + SLICE_MICROSECONDS * 1000ull,
+                         nearest_deadline_of_others());
+}
+
+/* Asks for an interruption where others may have their turn. Whether they can run is seen then. */
+static void ask_for_turn(void)
+{
+    if (threads > 1 && !clock_is_fixed())
+        interrupt_at(due_ns);
+}
+
 void thread_start(struct thread *thread)
 {
     struct thread *last = current->previous;
     thread->previous = last;
     thread->next = current;
     last->next = current->previous = thread;
+    if (threads == 2) /* until now there were no slices */
+        begin_slice();
 }
 
 void threads_init(void)
@@ -128,8 +162,8 @@ static void switch_to(struct thread *next)
         self->gs_base = get_gs_base();
     }
     current = next;
-    next->slice_start = time_stamp();
-    calls_in_slice = 0;
+    begin_slice();
+    ask_for_turn();
     xrstor(next->xsave_area);
     set_fs_base(next->fs_base);
     set_gs_base(next->gs_base);
@@ -173,15 +207,10 @@ static noreturn void deadlock(void)
 /* No thread can run, so only a deadline can be the next event. */
 static void idle(void)
 {
-    uint64_t nearest = NO_DEADLINE;
-    struct thread *thread = current;
-    do {
-        if (!thread->dead)
-            nearest = minimum(nearest, thread->deadline);
-        thread = thread->next;
-    } while (thread != current);
+    const uint64_t nearest = minimum(current->deadline, nearest_deadline_of_others());
     if (nearest == NO_DEADLINE)
         deadlock();
+    interrupt_hold();
     clock_wait_until(nearest);
 }
 
@@ -242,11 +271,34 @@ void thread_give_way(void)
 {
     if (*stack_mark(current) != STACK_MARK)
         kernel_panic("a kernel stack overflowed");
-    if (!thread_slice_is_over())
+    if (thread_slice_is_over()) {
+        thread_yield();
+        begin_slice();
+    }
+    ask_for_turn();
+}
+
+/* Until the thread makes a system call, nothing but the clock makes others able to run. */
+void thread_interrupted(void)
+{
+    struct thread *self = current;
+    if (*stack_mark(self) != STACK_MARK)
+        kernel_panic("a kernel stack overflowed");
+    struct thread *next = next_runnable();
+    if (next && !signal_is_pending(self)) {
+        switch_to(next);
         return;
-    thread_yield();
-    current->slice_start = time_stamp();
-    calls_in_slice = 0;
+    }
+    begin_slice();
+    interrupt_at(next ? due_ns : nearest_deadline_of_others());
+}
+
+void threads_begin_call(void)
+{
+    if (threads == 1)
+        return;
+    begin_slice();
+    ask_for_turn();
 }
 
 void threads_begin_row(void)
@@ -263,7 +315,8 @@ noreturn void thread_leave(void)
         idle();
     self->previous->next = self->next;
     self->next->previous = self->previous;
-    threads--;
+    if (--threads == 1)
+        interrupt_hold();
     release_departed();
     departed = self;
     switch_to(next);

@@ -98,6 +98,10 @@ bool thread_slice_is_over(
     void); /* returns true if others can run and this thread has used up its slice */
 /* Called after a system call. Yields if the slice is over. */
 void thread_give_way(void);
+/* The host interrupted the current thread: others have their turn. */
+void thread_interrupted(void);
+/* The first thread goes on in a call: it has a whole slice, in that call's time. */
+void threads_begin_call(void);
 struct thread *thread_find(int32_t id);
 unsigned thread_count(void);
 void threads_begin_row(void);   /* for a deterministic call: gives the first thread a whole slice */

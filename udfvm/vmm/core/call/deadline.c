@@ -28,16 +28,11 @@ static pid_t this_thread(void)
     return own_thread.number;
 }
 
-/* The next time at which the watchdog must see to the call. */
-static uint64_t next_look(const struct deadline *deadline, uint64_t now)
-{
-    return deadline->looks && deadline->end_ns > now + UDFVM_WATCH_NS ? now + UDFVM_WATCH_NS
-                                                                      : deadline->end_ns;
-}
-
 /* From now on the watchdog sees to it. */
-static int begin(struct deadline *deadline, uint64_t next, struct udfvm_error *error)
+static int begin(struct deadline *deadline, uint64_t now, struct udfvm_error *error)
 {
+    deadline->look_ns = deadline->looks ? now + UDFVM_WATCH_NS : UDFVM_NEVER;
+    const uint64_t next = udfvm_deadline_next(deadline);
     atomic_store_explicit(&deadline->next_ns, next, memory_order_relaxed);
     atomic_store(&deadline->state, DEADLINE_RUNS);
     return udfvm_watchdog_wakes_at() > next ? udfvm_watchdog_wake(next, error) : UDFVM_OK;
@@ -95,20 +90,28 @@ int udfvm_deadline_start(struct deadline *deadline, struct hypervisor *hyperviso
     struct deadline *outer = innermost;
     deadline->hypervisor = hypervisor;
     deadline->of_outer = false;
+    atomic_store_explicit(&deadline->ticked, false, memory_order_relaxed);
     atomic_store_explicit(&deadline->expired, false, memory_order_relaxed);
     atomic_store_explicit(&deadline->due, false, memory_order_relaxed);
     udfvm_hypervisor_allow(hypervisor);
-    if (timeout_ns == 0 && !deadline->looks && !outer)
+    if (timeout_ns == 0 && !deadline->looks && !deadline->ticker.timer && !outer)
         return UDFVM_OK;
     const uint64_t now = udfvm_monotonic_ns();
     set_end(deadline, outer, timeout_ns, now);
     atomic_store_explicit(&deadline->thread, this_thread(), memory_order_relaxed);
-    const int code = begin(deadline, next_look(deadline, now), error);
+    udfvm_ticker_start(&deadline->ticker, deadline->ticker.timer, now);
+    const int code = begin(deadline, now, error);
     if (code == UDFVM_OK)
         innermost = deadline;
     else
         end(deadline);
     return code;
+}
+
+bool udfvm_deadline_only_ticked(struct deadline *deadline)
+{
+    return atomic_exchange(&deadline->ticked, false) && !atomic_load(&deadline->due) &&
+           !atomic_load(&deadline->expired);
 }
 
 void udfvm_deadline_looked(struct deadline *deadline)
@@ -118,7 +121,7 @@ void udfvm_deadline_looked(struct deadline *deadline)
     hold(deadline);
     atomic_store(&deadline->due, false);
     udfvm_hypervisor_allow(deadline->hypervisor);
-    if (begin(deadline, next_look(deadline, udfvm_monotonic_ns()), NULL) != UDFVM_OK) {
+    if (begin(deadline, udfvm_monotonic_ns(), NULL) != UDFVM_OK) {
         atomic_store(&deadline->expired, true); /* no further look, and no deadline, would come */
         udfvm_hypervisor_stop(deadline->hypervisor);
     }

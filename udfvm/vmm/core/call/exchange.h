@@ -25,6 +25,8 @@ int udfvm_vm_fail_output(const struct udfvm_vm *vm, uint64_t length, struct udfv
 /* Checks how long a reply says that it is, and of what kind; the window has the rest. */
 int udfvm_vm_completed(struct udfvm_vm *vm, uint64_t status, uint64_t length,
                        struct udfvm_reply *reply, struct udfvm_error *error);
+/* Where the guest says when it wants to be interrupted; NULL: it is not, in this call. */
+const struct udfvm_timer *udfvm_vm_timer(const struct udfvm_vm *vm);
 /* Puts a request into the input window and starts the deadline. */
 int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                      const struct udfvm_limits *limits, struct udfvm_error *error);

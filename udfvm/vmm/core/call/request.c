@@ -180,6 +180,11 @@ int udfvm_vm_place(struct udfvm_vm *vm, uint32_t request, const void *input, uin
     return udfvm_span_send(&vm->memory, input, length, error);
 }
 
+const struct udfvm_timer *udfvm_vm_timer(const struct udfvm_vm *vm)
+{
+    return vm->limits.deterministic ? NULL : udfvm_machine_timer(&vm->machine);
+}
+
 int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                      const struct udfvm_limits *limits, struct udfvm_error *error)
 {
@@ -190,6 +195,8 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
      * not stop the vCPU. */
     vm->deadline.looks = vm->watch || udfvm_may_be_interrupted();
     UDFVM_TRY(udfvm_vm_place(vm, request, input, length, limits, error));
+    /* Where another process keeps the deadline, it keeps these interruptions, too. */
+    vm->deadline.ticker.timer = vm->machine.shared ? NULL : udfvm_vm_timer(vm);
     UDFVM_TRY(settle_unlogged(vm, error));
     UDFVM_TRY(fill_call_page(vm, request, length, error));
     UDFVM_TRY(admit_signals(vm, error));

@@ -85,6 +85,10 @@ int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error)
         atomic_store_explicit(&vm->deadline.entered, false, memory_order_release);
         if (last == EXIT_INTERRUPTED) {
             vm->signals_shut |= udfvm_signals_settle(hypervisor);
+            if (!vm->limits.deterministic)
+                udfvm_tick(&vm->machine, &vm->memory);
+            if (udfvm_deadline_only_ticked(&vm->deadline))
+                continue;
             return HYPERCALL_INTERRUPTED;
         }
         if (last != EXIT_HYPERCALL) {

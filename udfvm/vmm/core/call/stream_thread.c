@@ -203,6 +203,7 @@ static void *run_stream(void *argument)
     int kind = HYPERCALL_FAILED;
     atomic_store(&stream->number, (int)syscall(SYS_gettid));
     vm->deadline.looks = true;
+    vm->deadline.ticker.timer = udfvm_vm_timer(vm);
     if (udfvm_deadline_start(&vm->deadline, vm->machine.hypervisor, 0, &stream->error) ==
             UDFVM_OK &&
         udfvm_vcpu_thread_begin(&stream->error) == UDFVM_OK && !atomic_load(&stream->stop))

@@ -102,31 +102,63 @@ bool udfvm_signals_settle(const struct hypervisor *hypervisor)
 
 /* ---- The thread ---- */
 
+/* Stops the vCPU until the call's thread has seen to it; when to kick again. */
+static uint64_t stop(struct deadline *deadline, uint64_t now, unsigned *state)
+{
+    if (*state == DEADLINE_RUNS)
+        deadline->kicks = 0;
+    atomic_store(now >= deadline->end_ns ? &deadline->expired : &deadline->due, true);
+    udfvm_hypervisor_stop(deadline->hypervisor);
+    const bool entered = atomic_load(
+        &deadline->entered); /* or it is about to, and will see the stop */
+    if (entered)
+        udfvm_kick(deadline->thread);
+    const uint64_t next = entered ? now + (RETRY_NS << deadline->kicks) : UDFVM_NEVER;
+    deadline->kicks += deadline->kicks < MAX_RETRIES;
+    *state = DEADLINE_KICKED;
+    return next;
+}
+
+/* Interrupts the guest where it asks for that. A kick that comes just before the guest is entered
+ * has no effect: then it still asks at the next look. */
+static uint64_t tick(struct deadline *deadline, uint64_t now)
+{
+    if (udfvm_ticker_look(&deadline->ticker, now) && atomic_load(&deadline->entered)) {
+        atomic_store(&deadline->ticked, true);
+        udfvm_kick(deadline->thread);
+    }
+    return udfvm_deadline_next(deadline);
+}
+
+/* Of no call now. Calls that come soon after each other do not wake the watchdog up each: it looks
+ * once more after the last. */
+static uint64_t look_at_none(struct deadline *deadline, uint64_t now)
+{
+    const uint64_t next = atomic_load(&deadline->next_ns);
+    const bool was_used = deadline->seen_ns != next;
+    deadline->seen_ns = next;
+    return was_used ? now + TICK_NS : UDFVM_NEVER;
+}
+
 /* Looks at one call, and kicks it where it is time; when to look again. */
 static uint64_t look(struct deadline *deadline, uint64_t now)
 {
     unsigned state = atomic_load(&deadline->state);
     uint64_t next = atomic_load(&deadline->next_ns);
-    if (state == DEADLINE_NONE || state == DEADLINE_HELD) /* by its thread, for a moment */
-        return state == DEADLINE_NONE ? UDFVM_NEVER : now;
+    if (state == DEADLINE_NONE)
+        return look_at_none(deadline, now);
+    if (state == DEADLINE_HELD) /* by its thread, for a moment */
+        return now;
     if (now < next)
         return next;
     if (!atomic_compare_exchange_strong(&deadline->state, &state, DEADLINE_HELD))
         return now; /* it ended, or another began */
     next = atomic_load(&deadline->next_ns);
     if (now >= next) { /* of this very call, which cannot end while it is held */
-        if (state == DEADLINE_RUNS)
-            deadline->kicks = 0;
-        atomic_store(now >= deadline->end_ns ? &deadline->expired : &deadline->due, true);
-        udfvm_hypervisor_stop(deadline->hypervisor);
-        const bool entered = atomic_load(
-            &deadline->entered); /* or it is about to, and will see the stop */
-        if (entered)
-            udfvm_kick(deadline->thread);
-        next = entered ? now + (RETRY_NS << deadline->kicks) : UDFVM_NEVER;
-        deadline->kicks += deadline->kicks < MAX_RETRIES;
+        const bool is_time = state == DEADLINE_KICKED || now >= deadline->end_ns ||
+                             now >= deadline->look_ns;
+        next = is_time ? stop(deadline, now, &state) : tick(deadline, now);
         atomic_store(&deadline->next_ns, next);
-        state = DEADLINE_KICKED;
     }
     atomic_store(&deadline->state, state);
     return next;

@@ -72,16 +72,37 @@ struct patience {
     uint64_t until_ns; /* then the process is killed */
     bool of_user;      /* an interrupt ends it too */
     bool told;         /* it was told to end the call */
+    uint64_t look_ns;  /* when to look at the process, and whether something ends the call */
+    struct ticker ticker;
 };
+
+/* Where its guest says when it wants to be interrupted; NULL: there is none, or it is not. */
+static const struct udfvm_timer *timer_of(const struct udfvm_vm *vm)
+{
+    const struct machine *machine = &vm->machine;
+    if (vm->limits.deterministic)
+        return NULL;
+    const uint64_t inside = UDFVM_TIMER % UDFVM_PAGE_SIZE;
+    return (const struct udfvm_timer *)(machine->unlogged + machine->unlogged_bytes + inside);
+}
 
 static uint64_t time_to_look(const struct patience *patience)
 {
     if (patience->told)
         return JAIL_RETRY_NS;
-    const uint64_t now = udfvm_monotonic_ns(), end_ns = patience->end_ns;
-    if (end_ns <= now)
-        return 1;
-    return end_ns - now < UDFVM_WATCH_NS ? end_ns - now : UDFVM_WATCH_NS;
+    const uint64_t now = udfvm_monotonic_ns();
+    uint64_t next = patience->end_ns < patience->look_ns ? patience->end_ns : patience->look_ns;
+    next = patience->ticker.next_ns < next ? patience->ticker.next_ns : next;
+    return next > now ? next - now : 1;
+}
+
+/* Interrupts the guest where it asks for that: the process then leads it. Without effect, as just
+ * before the process enters the guest, it is asked for again. */
+static void tick(const struct cell *cell, struct patience *patience)
+{
+    const uint64_t now = udfvm_monotonic_ns();
+    if (now >= patience->ticker.next_ns && udfvm_ticker_look(&patience->ticker, now))
+        udfvm_cell_signal(cell, UDFVM_KICK_SIGNAL);
 }
 
 /* A signal that comes just before the process enters the guest has no effect: it is sent again. */
@@ -120,8 +141,14 @@ static int fail_patience(struct cell *cell, struct udfvm_error *error)
                          : udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
 }
 
-static int look(struct cell *cell, struct patience *patience, struct udfvm_error *error)
+static int look(struct cell *cell, struct patience *patience, bool signalled,
+                struct udfvm_error *error)
 {
+    const uint64_t now = udfvm_monotonic_ns();
+    tick(cell, patience);
+    if (!signalled && !patience->told && now < patience->look_ns && now < patience->end_ns)
+        return UDFVM_OK;
+    patience->look_ns = now + UDFVM_WATCH_NS;
     const unsigned answered = atomic_load(&cell->control->answered.number);
     if (answered != cell->asked && answered != cell->asked - 1)
         return udfvm_cell_break(cell, "answered what it was not asked", error);
@@ -139,15 +166,19 @@ static int wait_for_answer(struct cell *cell, uint64_t end_ns, bool of_user,
                            struct udfvm_error *error)
 {
     struct patience patience = { .end_ns = end_ns, .until_ns = UDFVM_NEVER, .of_user = of_user };
+    const uint64_t begin = udfvm_monotonic_ns();
     int code = UDFVM_OK;
-    if (udfvm_monotonic_ns() >= end_ns) /* as the program did what it was asked for */
+    if (begin >= end_ns) /* as the program did what it was asked for */
         code = look_outside(cell, &patience, error);
     else if (spin(cell))
         return UDFVM_OK;
+    patience.look_ns = begin + UDFVM_WATCH_NS;
+    udfvm_ticker_start(&patience.ticker, of_user ? timer_of(&cell->vm) : NULL, begin);
     while (code == UDFVM_OK && !udfvm_cell_answered(cell)) {
-        udfvm_baton_sleep(&cell->control->answered, cell->asked, time_to_look(&patience));
+        const bool signalled = udfvm_baton_sleep(&cell->control->answered, cell->asked,
+                                                 time_to_look(&patience));
         if (!udfvm_cell_answered(cell))
-            code = look(cell, &patience, error);
+            code = look(cell, &patience, signalled, error);
     }
     if (code == UDFVM_OK && patience.told && !cell->expired) {
         cell->host_failed = true;

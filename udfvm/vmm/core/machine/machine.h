@@ -96,7 +96,7 @@ const void *udfvm_machine_address(const struct machine *machine, uint64_t addres
 void udfvm_machine_load(const struct machine *machine, const void *data, uint64_t length);
 /* Gives memory of a VM back: it holds nothing then, or what the image's file has there. */
 int udfvm_machine_drop(const struct machine *machine, const uint8_t *memory, uint64_t length);
-/* The page that streaming calls reply in, as an offset in program memory. */
+/* The page that streaming calls reply in, and of UDFVM_TIMER, as an offset in program memory. */
 #define STREAM_REPLY_OFFSET ((UDFVM_STREAM_REPLY & ~(UDFVM_PAGE_SIZE - 1)) - SYSTEM_SIZE)
 /* Shares that page, of a machine whose windows are shared: it holds nothing then. */
 int udfvm_machine_share_reply(const struct machine *machine, struct udfvm_error *error);

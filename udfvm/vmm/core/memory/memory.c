@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/pages.h"
 
-/* The page of streaming calls' replies, where another process reads it. */
+/* The page of the guest's timer and of streaming calls' replies, where another process reads it. */
 static int share_reply(const struct machine *machine, const struct udfvm_image *base,
                        struct udfvm_error *error)
 {
@@ -14,7 +14,8 @@ static int share_reply(const struct machine *machine, const struct udfvm_image *
     if (!machine->shared)
         return UDFVM_OK;
     UDFVM_TRY(udfvm_machine_share_reply(machine, error));
-    udfvm_span_put_back(machine, page, udfvm_image_page(base, page), 1);
+    if (base)
+        udfvm_span_put_back(machine, page, udfvm_image_page(base, page), 1);
     return UDFVM_OK;
 }
 
@@ -25,7 +26,7 @@ int udfvm_memory_create(struct guest_memory *memory, struct machine *machine,
 {
     *memory = (struct guest_memory){ .machine = machine, .pagemap = -1 };
     if (!base)
-        return UDFVM_OK;
+        return share_reply(machine, NULL, error);
     UDFVM_TRY(udfvm_image_map_holes(base, machine, error));
     UDFVM_TRY(share_reply(machine, base, error));
     UDFVM_TRY(udfvm_hot_set_create(&memory->hot, machine, error));
