@@ -63,7 +63,7 @@ from udfvm.installation import get_include
 from udfvm.static_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from udfvm import arrow, errors, sqlite
+    from udfvm import arrow, errors, sqlite, wasm
     from udfvm.call.hardening import harden
     from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.native import from_c, from_elf
@@ -130,9 +130,10 @@ __all__ = [
     "sqlite",
     "table_function",
     "udf",
+    "wasm",
 ]
 
-_SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm"})
+_SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm", "wasm"})
 _MODULES = {
     "AggregateFunction": "functions.aggregate",
     "FailedRowsWarning": "pipelines.progress",

@@ -179,6 +179,9 @@
 /* Payload: as of DESCRIBE. Reply: the code as compiled, which the runtime takes instead. It is
  * opaque to the host. */
 #define UDFVM_REQUEST_COMPILE 10
+/* Payload: as of DESCRIBE, without slots and a name. Reply: any number of struct udfvm_listed with
+ * their texts: the functions in the code, and what it imports. */
+#define UDFVM_REQUEST_LIST 11
 
 /* ---- Statuses of a reply ---- */
 
@@ -487,6 +490,18 @@ struct udfvm_description {
     uint32_t count;
     uint32_t flags; /* UDFVM_DESCRIPTION_x */
 };
+
+/* Followed by three texts, UTF-8, without gaps: a name; a signature, as parse_signature() of the
+ * host takes it, or an import's type; a note. */
+struct udfvm_listed {
+    uint32_t kind; /* UDFVM_LISTED_x */
+    uint32_t name_length, type_length, note_length;
+};
+
+#define UDFVM_LISTED_FUNCTION 1 /* the note is its kind */
+#define UDFVM_LISTED_UNTYPED  2 /* the same: the code does not say its types */
+#define UDFVM_LISTED_UNUSABLE 3 /* the note says why */
+#define UDFVM_LISTED_IMPORT   4 /* the note says who provides it; empty: nobody */
 
 /* Reply with UDFVM_STATUS_ERROR: followed by type, message, traceback, UTF-8, in that order. Where
  * `signal` is not 0, the program died of it, and the address that it touched and that of the

@@ -20,6 +20,7 @@ import udfvm
 import udfvm.arrow
 import udfvm.errors
 import udfvm.sqlite
+import udfvm.wasm
 from udfvm.cli import commands
 from udfvm.functions import options
 
@@ -49,7 +50,7 @@ OPTIONS = {
 }
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (udfvm, udfvm.sqlite, udfvm.arrow)
+    for module in (udfvm, udfvm.sqlite, udfvm.arrow, udfvm.wasm)
     for name in module.__all__
     if callable(getattr(module, name))
 }

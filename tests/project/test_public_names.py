@@ -32,7 +32,7 @@ def test_every_public_name_exists() -> None:
     assert [name for name in udfvm.__all__ if not hasattr(udfvm, name)] == []
 
 
-@pytest.mark.parametrize("module", ["udfvm", "udfvm.arrow", "udfvm.sqlite"])
+@pytest.mark.parametrize("module", ["udfvm", "udfvm.arrow", "udfvm.sqlite", "udfvm.wasm"])
 def test_dir_lists_public_names_alone(module: str) -> None:
     found = importlib.import_module(module)
     assert dir(found) == sorted(found.__all__)

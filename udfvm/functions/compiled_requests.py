@@ -100,7 +100,7 @@ def describe(
     def ask() -> bytes:
         loadable = ahead(language, code, name=name, limits=limits, pool=pool)
         request = load_payload(loadable.code, symbol, slots, (), settings + loadable.settings)
-        return _ask(REQUEST_DESCRIBE, language, request, name, limits, pool)
+        return ask_runtime(REQUEST_DESCRIBE, language, request, name, limits, pool)
 
     identity = (
         symbol.encode()
@@ -113,7 +113,7 @@ def describe(
     )
 
 
-def _ask(
+def ask_runtime(
     request: int, language: Language, payload: bytes, name: str, limits: Limits, pool: Pool
 ) -> bytes:
     """Returns the reply of a language's runtime. Raises SignatureError if it reports an error."""
@@ -160,7 +160,7 @@ def ahead(language: Language, code: bytes, *, name: str, limits: Limits, pool: P
         return Loadable(code, b"")
 
     def ask() -> bytes:
-        compiled = _ask(
+        compiled = ask_runtime(
             REQUEST_COMPILE, language, load_payload(code, "", (), ()), name, limits, pool
         )
         return vmm.sha256(compiled) + compiled

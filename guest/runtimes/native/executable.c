@@ -184,6 +184,11 @@ const struct udfvm_export *executable_export(const char *name)
     return NULL;
 }
 
+const struct udfvm_export *executable_nth(size_t number)
+{
+    return number < (size_t)(served.end - served.begin) ? served.begin[number] : NULL;
+}
+
 void executable_names(char *text, size_t size)
 {
     size_t used = 0;

@@ -14,6 +14,8 @@
 bool executable_start(struct elf_image *image, const char *path);
 /* Returns what the program exports by that name; NULL if it exports nothing by it. */
 const struct udfvm_export *executable_export(const char *name);
+/* Returns the export of a number, from 0; NULL behind the last. */
+const struct udfvm_export *executable_nth(size_t number);
 /* Writes the names of its exports: "a, b, c". */
 void executable_names(char *text, size_t size);
 

@@ -309,7 +309,7 @@ static bool take_type(uint32_t type, const char *name, struct slot *slot)
            slot->storage != STORAGE_BYTES64;
 }
 
-static bool take_description(const struct udfvm_function *function, struct signature *found)
+bool function_signature(const struct udfvm_function *function, struct signature *found)
 {
     if (function->version != UDFVM_NATIVE_VERSION || function->count > UDFVM_MAX_PARAMETERS ||
         !function->state || !function->scalar == !function->vector ||
@@ -327,7 +327,7 @@ static bool take_description(const struct udfvm_function *function, struct signa
 bool function_prepare(struct program *program, const struct udfvm_function *function,
                       struct signature *found)
 {
-    if (!take_description(function, found))
+    if (!function_signature(function, found))
         return false;
     function->state->allocate = context_has_program() ? allocate_for_program : allocate;
     function->state->call_host = context_has_program() ? call_host_for_program : call_host;

@@ -9,6 +9,8 @@
  * with a failure. */
 bool function_prepare(struct program *program, const struct udfvm_function *function,
                       struct signature *found);
+/* Reads the signature of such a function. Returns false with a failure. */
+bool function_signature(const struct udfvm_function *function, struct signature *found);
 /* Prepares a function without a description, after checking that the declared signature can be
  * called. Returns false with a failure. */
 bool c_function_prepare(struct program *program, void *address);

@@ -11,11 +11,14 @@
 #include "native/executable.h"
 #include "shared/compiled/failure.h"
 #include "native/function.h"
+#include "shared/compiled/listing.h"
 #include "shared/compiled/symbols.h"
 
 /* The names in crash reports. */
 #define OBJECT_PATH  "/tmp/udf.so"
 #define PROGRAM_PATH "/tmp/udf"
+
+#define DESCRIBED "udfvm_function_" /* the description of a function has this before its name */
 
 #define SETTLING_TURNS 100 /* turns for every thread that can run */
 
@@ -75,13 +78,21 @@ static bool load_c_function(struct program *program, const struct load *load, vo
         load->name);
 }
 
+static void *open_object(void)
+{
+    void *object = dlopen(OBJECT_PATH, RTLD_NOW | RTLD_LOCAL);
+    if (!object)
+        failure_set("ImportError", "%s", dlerror());
+    return object;
+}
+
 static bool load_object(struct program *program, const struct load *load, struct signature *found)
 {
     char symbol[sizeof load->name + 32];
-    void *object = dlopen(OBJECT_PATH, RTLD_NOW | RTLD_LOCAL);
+    void *object = open_object();
     if (!object)
-        return failure_set("ImportError", "%s", dlerror());
-    snprintf(symbol, sizeof symbol, "udfvm_function_%s", load->name);
+        return false;
+    snprintf(symbol, sizeof symbol, DESCRIBED "%s", load->name);
     const struct udfvm_function *function = dlsym(object, symbol);
     if (function)
         return function_prepare(program, function, found);
@@ -159,4 +170,67 @@ bool runtime_load(struct program *program, const struct load *load, struct signa
     elf_image_close(&image);
     settle();
     return loaded;
+}
+
+/* ---- Listing ---- */
+
+struct object_listing {
+    void *object;
+    struct bytes *list;
+};
+
+static void list_description(struct bytes *list, const char *name,
+                             const struct udfvm_function *function)
+{
+    struct signature signature = { 0 };
+    if (function_signature(function, &signature))
+        listing_function(list, name, strlen(name), &signature, false,
+                         function->vector ? "vector function" : "function");
+    else
+        listing_unusable(list, name, strlen(name));
+}
+
+static void list_symbol(void *context, const char *symbol, bool function)
+{
+    const struct object_listing *listing = context;
+    char described[256];
+    const size_t prefix = strlen(DESCRIBED);
+    if (!function && strncmp(symbol, DESCRIBED, prefix) == 0) {
+        const struct udfvm_function *description = dlsym(listing->object, symbol);
+        if (description)
+            list_description(listing->list, symbol + prefix, description);
+    }
+    snprintf(described, sizeof described, DESCRIBED "%s", symbol);
+    if (function && symbol[0] != '_' && !dlsym(listing->object, described))
+        listing_function(listing->list, symbol, strlen(symbol), NULL, false, "plain function");
+}
+
+static void list_program(struct bytes *list)
+{
+    const struct udfvm_export *export;
+    for (size_t i = 0; (export = executable_nth(i)) != NULL; i++) {
+        if (export->function)
+            list_description(list, export->name, export->function);
+        else
+            listing_function(list, export->name, strlen(export->name), NULL, false,
+                             "plain function");
+    }
+}
+
+bool runtime_list(const struct load *load, struct bytes *list)
+{
+    struct elf_image image;
+    struct object_listing listing = { NULL, list };
+    if (!write_file(PROGRAM_PATH, load) || !elf_image_open(&image, PROGRAM_PATH, "the file"))
+        return false;
+    bool listed;
+    if (image.executable) {
+        if ((listed = executable_start(&image, PROGRAM_PATH)))
+            list_program(list);
+    } else if ((listed = rename(PROGRAM_PATH, OBJECT_PATH) == 0 &&
+                         (listing.object = open_object()) != NULL)) {
+        symbols_exported(OBJECT_PATH, list_symbol, &listing);
+    }
+    elf_image_close(&image);
+    return listed;
 }

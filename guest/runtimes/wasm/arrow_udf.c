@@ -10,6 +10,7 @@
 #include "wasm/arrow_signature.h"
 #include "wasm/arrow_table.h"
 #include "shared/compiled/failure.h"
+#include "shared/compiled/listing.h"
 
 #define VERSION_PREFIX "ARROWUDF_VERSION_"
 #define NEWEST_VERSION 3    /* version of the ABI; it only renamed types */
@@ -206,4 +207,24 @@ bool arrow_udf_prepare(struct program *program, const struct load *load,
         return arrow_table_prepare(program, &arrow, found);
     arrow_scalar_prepare(program, &arrow, found);
     return true;
+}
+
+void arrow_udf_list(const wasmtime_module *module, struct bytes *list)
+{
+    wasm_exporttypes exports;
+    struct arrow_signature each;
+    wasmtime.wasmtime_module_exports(module, &exports);
+    const unsigned version = find_version(&exports);
+    for (size_t i = 0; i < exports.size; i++) {
+        const wasm_bytes *label = wasmtime.wasm_exporttype_name(exports.data[i]);
+        struct signature types = { 0 };
+        if (!arrow_signature_take(&each, label->data, label->size))
+            continue;
+        if (version > 0 && arrow_signature_types(&each, &exports, version, &types))
+            listing_function(list, each.text, strlen(each.text), &types, each.table,
+                             "function for arrow-udf");
+        else
+            listing_unusable(list, each.text, strlen(each.text));
+    }
+    wasmtime.wasm_exporttype_vec_delete(&exports);
 }

@@ -7,6 +7,8 @@
 
 /* Returns true if the module exports a version of the ABI. */
 bool arrow_udf_is(const wasmtime_module *module);
+/* Appends the module's functions: see shared/compiled/listing.h. */
+void arrow_udf_list(const wasmtime_module *module, struct bytes *list);
 /* Does what numbers_prepare() does, for the function `load->name`: its name, or its whole
  * signature. */
 bool arrow_udf_prepare(struct program *program, const struct load *load,

@@ -118,6 +118,22 @@ static bool take_type(const wasmtime_component_functype *type, struct component 
     return take_result(type, component, found);
 }
 
+static void clear_types(struct component *component)
+{
+    component_type_clear(&component->result);
+    for (size_t i = 0; i < MAX_PARAMETERS; i++)
+        component_type_clear(&component->parameters[i]);
+}
+
+bool component_signature(const wasmtime_component_functype *type, struct signature *found)
+{
+    struct component component = { .count = 0 };
+    memset(found, 0, sizeof *found);
+    const bool taken = take_type(type, &component, found);
+    clear_types(&component);
+    return taken;
+}
+
 static bool find(struct component *component, const wasmtime_component *compiled,
                  const wasmtime_component_instance *instance, const char *name,
                  struct signature *found)
@@ -235,9 +251,7 @@ bool component_prepare(struct program *program, const char *name, wasmtime_compo
         set_run(program, component, found);
         return true;
     }
-    component_type_clear(&component->result);
-    for (size_t i = 0; i < MAX_PARAMETERS; i++)
-        component_type_clear(&component->parameters[i]);
+    clear_types(component);
     free(component);
     wasmtime.wasmtime_store_delete(store);
     wasmtime.wasmtime_component_delete(compiled);

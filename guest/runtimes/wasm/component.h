@@ -11,4 +11,7 @@ bool component_is(const uint8_t *code, size_t length);
 bool component_prepare(struct program *program, const char *name, wasmtime_component *compiled,
                        const struct settings *settings, struct signature *found);
 
+/* Reads the signature of a function. Returns false with a failure if it cannot be a UDF. */
+bool component_signature(const wasmtime_component_functype *type, struct signature *found);
+
 #endif

@@ -83,50 +83,77 @@ bool module_function(const wasmtime_module *module, const char *name, export_tak
     return found && fits;
 }
 
-static void list_interface(struct bytes *list, const wasmtime_component_instance_type *type,
-                           const wasm_engine *engine, const char *interface, size_t length);
+struct visit {
+    const wasm_engine *engine;
+    component_visitor *visit;
+    void *context;
+};
 
-/* Appends a function as "function" or "interface#function", or all functions of an interface.
- * Takes over the item. */
-static void list_item(struct bytes *list, const wasm_engine *engine, const char *interface,
-                      size_t interface_length, const char *name, size_t length,
-                      wasmtime_component_extern *what)
+/* Visits a function, or all functions of an interface. Takes over the item. */
+static void visit_item(const struct visit *visit, const wasm_bytes *interface,
+                       const wasm_bytes *name, wasmtime_component_extern *what)
 {
     wasmtime_component_item item;
     wasmtime.wasmtime_component_extern_type(what, &item);
     if (item.kind == COMPONENT_ITEM_FUNC)
-        list_name(list, interface, interface_length, interface_length > 0 ? "#" : "", name, length);
-    else if (item.kind == COMPONENT_ITEM_INSTANCE && interface_length == 0)
-        list_interface(list, item.of.instance, engine, name, length);
+        visit->visit(visit->context, interface, name, item.of.function);
+    const bool instance = item.kind == COMPONENT_ITEM_INSTANCE && interface->size == 0;
+    const size_t count = instance ? wasmtime.wasmtime_component_instance_type_export_count(
+                                        item.of.instance, visit->engine)
+                                  : 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *inner;
+        size_t length;
+        wasmtime_component_extern *export;
+        if (wasmtime.wasmtime_component_instance_type_export_nth(item.of.instance, visit->engine, i,
+                                                                 &inner, &length, &export))
+            visit_item(visit, name, &(wasm_bytes){ length, (char *)inner }, export);
+    }
     wasmtime.wasmtime_component_item_delete(&item);
     wasmtime.wasmtime_component_extern_delete(what);
 }
 
-static void list_interface(struct bytes *list, const wasmtime_component_instance_type *type,
-                           const wasm_engine *engine, const char *interface, size_t length)
+static void visit_all(const struct visit *visit, const wasmtime_component *component, bool imports)
 {
-    const size_t count = wasmtime.wasmtime_component_instance_type_export_count(type, engine);
-    const char *name;
-    size_t name_length;
+    static const wasm_bytes none = { 0, "" };
+    wasmtime_component_componenttype *type = wasmtime.wasmtime_component_type(component);
+    const size_t count = (imports
+                              ? wasmtime.wasmtime_component_type_import_count
+                              : wasmtime.wasmtime_component_type_export_count)(type, visit->engine);
+    const char *label;
+    size_t length;
     wasmtime_component_extern *what;
     for (size_t i = 0; i < count; i++)
-        if (wasmtime.wasmtime_component_instance_type_export_nth(type, engine, i, &name,
-                                                                 &name_length, &what))
-            list_item(list, engine, interface, length, name, name_length, what);
+        if ((imports ? wasmtime.wasmtime_component_type_import_nth
+                     : wasmtime.wasmtime_component_type_export_nth)(type, visit->engine, i, &label,
+                                                                    &length, &what))
+            visit_item(visit, &none, &(wasm_bytes){ length, (char *)label }, what);
+    wasmtime.wasmtime_component_type_delete(type);
+}
+
+void component_each_export(const wasmtime_component *component, const wasm_engine *engine,
+                           component_visitor *visit, void *context)
+{
+    visit_all(&(struct visit){ engine, visit, context }, component, false);
+}
+
+void component_each_import(const wasmtime_component *component, const wasm_engine *engine,
+                           component_visitor *visit, void *context)
+{
+    visit_all(&(struct visit){ engine, visit, context }, component, true);
+}
+
+static void list_function(void *context, const wasm_bytes *interface, const wasm_bytes *name,
+                          const wasmtime_component_functype *type)
+{
+    (void)type;
+    interface_list(context, interface, interface->size > 0 ? "#" : "", name);
 }
 
 void component_fail_no_export(const wasmtime_component *component, const wasm_engine *engine,
                               const char *name)
 {
     struct bytes list = { 0 };
-    wasmtime_component_componenttype *type = wasmtime.wasmtime_component_type(component);
-    const size_t count = wasmtime.wasmtime_component_type_export_count(type, engine);
-    const char *label;
-    size_t length;
-    wasmtime_component_extern *what;
-    for (size_t i = 0; i < count; i++)
-        if (wasmtime.wasmtime_component_type_export_nth(type, engine, i, &label, &length, &what))
-            list_item(&list, engine, "", 0, label, length, what);
-    wasmtime.wasmtime_component_type_delete(type);
+    component_each_export(component, engine, list_function, &list);
     fail_no_export("component", name, &list);
 }

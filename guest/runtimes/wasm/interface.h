@@ -15,6 +15,14 @@ typedef bool export_taker(const wasm_functype *type, const char *name, void *int
  * that the module exports. */
 bool module_function(const wasmtime_module *module, const char *name, export_taker *take,
                      void *into);
+/* Calls `visit` for each function that a component exports or imports, in the world (interface "")
+ * and in its interfaces. */
+typedef void component_visitor(void *context, const wasm_bytes *interface, const wasm_bytes *name,
+                               const wasmtime_component_functype *type);
+void component_each_export(const wasmtime_component *component, const wasm_engine *engine,
+                           component_visitor *visit, void *context);
+void component_each_import(const wasmtime_component *component, const wasm_engine *engine,
+                           component_visitor *visit, void *context);
 /* Sets the failure that a component exports no function `name`. It lists the exported functions,
  * with those of the interfaces. */
 void component_fail_no_export(const wasmtime_component *component, const wasm_engine *engine,

@@ -106,8 +106,7 @@ static bool is_module(const wasm_bytes *name, const char *known_name)
     return !*known_name || (begins(name, known_name) && name->size == strlen(known_name));
 }
 
-bool known_import_define(wasmtime_linker *linker, const struct import_name *import,
-                         const wasm_functype *type, bool *defined)
+static wasmtime_callback *find(const struct import_name *import, const wasm_functype *type)
 {
     struct bytes text = { 0 };
     wasmtime_callback *body = NULL;
@@ -118,6 +117,18 @@ bool known_import_define(wasmtime_linker *linker, const struct import_name *impo
             memcmp(text.at ? text.at : (const uint8_t *)"", known[i].type, text.length) == 0)
             body = known[i].body;
     bytes_free(&text);
+    return body;
+}
+
+bool known_import_is(const struct import_name *import, const wasm_functype *type)
+{
+    return find(import, type) != NULL;
+}
+
+bool known_import_define(wasmtime_linker *linker, const struct import_name *import,
+                         const wasm_functype *type, bool *defined)
+{
+    wasmtime_callback *body = find(import, type);
     *defined = body != NULL;
     return !body ||
            !wasmtime_failed("LinkError",

@@ -10,4 +10,7 @@
 bool known_import_define(wasmtime_linker *linker, const struct import_name *import,
                          const wasm_functype *type, bool *defined);
 
+/* Returns true if an import is one of these. */
+bool known_import_is(const struct import_name *import, const wasm_functype *type);
+
 #endif

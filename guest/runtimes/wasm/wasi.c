@@ -14,16 +14,18 @@
 #define WASI_MODULE "wasi_snapshot_preview1"
 #define WASI_FAULT  21 /* errno "fault" of preview 1 */
 
+bool wasi_is_module(const wasm_bytes *name)
+{
+    return name->size == strlen(WASI_MODULE) && memcmp(name->data, WASI_MODULE, name->size) == 0;
+}
+
 bool wasi_is_imported(const wasmtime_module *module)
 {
     wasm_importtypes imports;
     bool found = false;
     wasmtime.wasmtime_module_imports(module, &imports);
-    for (size_t i = 0; i < imports.size && !found; i++) {
-        const wasm_bytes *name = wasmtime.wasm_importtype_module(imports.data[i]);
-        found = name->size == strlen(WASI_MODULE) &&
-                memcmp(name->data, WASI_MODULE, name->size) == 0;
-    }
+    for (size_t i = 0; i < imports.size && !found; i++)
+        found = wasi_is_module(wasmtime.wasm_importtype_module(imports.data[i]));
     wasmtime.wasm_importtype_vec_delete(&imports);
     return found;
 }

@@ -16,6 +16,8 @@ struct wasi_streams {
 };
 
 bool wasi_is_imported(const wasmtime_module *module);
+/* Returns true for the name of the module that WASI's functions are imported from. */
+bool wasi_is_module(const wasm_bytes *name);
 /* Defines the functions. Returns false with a failure. */
 bool wasi_define(wasmtime_linker *linker);
 /* Gives a store arguments, environment, files and streams. Without streams there is no input,

@@ -6,6 +6,7 @@ from fuzz_inputs import Input
 
 from udfvm.errors import ProtocolError, SignatureError
 from udfvm.functions.compiled_requests import read_description
+from udfvm.functions.contents import read_contents
 from udfvm.protocol import STORAGE_COUNT
 from udfvm.types.signature_text import parse_signature
 
@@ -27,12 +28,14 @@ def slots(given: Input) -> bytes:
 
 def one_input(data: bytes) -> None:
     given = Input(data)
-    how = given.byte() % 3
+    how = given.byte() % 4
     try:
         if how == 0:
             read_description("f", given.rest)
         elif how == 1:
             read_description("f", slots(given))
+        elif how == 2:
+            read_contents("f", "wasm", given.rest)
         else:
             parse_signature("f", given.rest.decode("utf-8", "surrogateescape"))
     except (ProtocolError, SignatureError):

@@ -2,13 +2,14 @@
  * answers its calls. The runtime of each language defines runtime_prepare() and runtime_load().
  *
  * The base image is this program at its first seal. COMPILE does slow work ahead, once for all
- * functions of some code. DESCRIBE returns the signature of a function. LOAD loads it and seals
- * again: that is the UDF's layer.
+ * functions of some code. DESCRIBE returns the signature of a function, LIST names all of them.
+ * LOAD loads it and seals again: that is the UDF's layer.
  */
 #include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "shared/compiled/column_stream.h"
 #include "shared/compiled/crash.h"
@@ -17,13 +18,27 @@
 
 static struct program program;
 
-/* Answers DESCRIBE and COMPILE. Returns true if the reply is written. */
+/* Answers LIST. What does not fit into the output window is only counted. */
+static bool answer_list(const struct load *load, uint64_t capacity, uint64_t *length)
+{
+    struct bytes list = { 0 };
+    const bool listed = runtime_list(load, &list);
+    *length = list.length;
+    if (listed && list.length > 0 && list.length <= capacity)
+        memcpy((void *)UDFVM_OUTPUT_BASE, list.at, list.length);
+    bytes_free(&list);
+    return listed;
+}
+
+/* Answers DESCRIBE, LIST and COMPILE. Returns true if the reply is written. */
 static bool answer(const struct load *load, uint64_t *length)
 {
     struct signature found;
     const struct udfvm_call *call = exchange_call();
     if (call->request == UDFVM_REQUEST_COMPILE)
         return runtime_compile(load, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size, length);
+    if (call->request == UDFVM_REQUEST_LIST)
+        return answer_list(load, call->output_size, length);
     program.signature = load->signature;
     if (!runtime_load(&program, load, &found))
         return false;

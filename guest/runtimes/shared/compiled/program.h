@@ -92,6 +92,9 @@ bool runtime_load(struct program *program, const struct load *load, struct signa
 /* Compiles code, and writes it in a form that runtime_load() takes if the load's settings mark it.
  * If *length is more than the capacity, nothing was written. Returns false with a failure. */
 bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity, uint64_t *length);
+/* Lists the functions in some code, and its imports: see listing.h. Returns false with a failure.
+ */
+bool runtime_list(const struct load *load, struct bytes *list);
 
 /* ---- What compiled languages share ---- */
 

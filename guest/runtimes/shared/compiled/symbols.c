@@ -90,6 +90,31 @@ bool symbol_find(const char *path, const char *name, uint64_t *value)
     return global || local == 1;
 }
 
+/* Visits the symbols of a table that other objects can refer to. */
+static void visit_exported(const struct symbol_table *table, symbol_visitor *visit, void *context)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const Elf64_Sym *symbol = &table->symbols[i];
+        const unsigned type = ELF64_ST_TYPE(symbol->st_info);
+        if (ELF64_ST_BIND(symbol->st_info) != STB_LOCAL && symbol->st_shndx != SHN_UNDEF &&
+            symbol->st_name < table->strings_length && (type == STT_FUNC || type == STT_OBJECT))
+            visit(context, table->strings + symbol->st_name, type == STT_FUNC);
+    }
+}
+
+void symbols_exported(const char *path, symbol_visitor *visit, void *context)
+{
+    struct object_file file = object_file_map(path);
+    struct symbol_table table;
+    for (uint32_t index = 0; next_table(&file, &index, &table);) {
+        const Elf64_Shdr *section = object_file_section(&file, object_file_header(&file),
+                                                        index - 1);
+        if (section && section->sh_type == SHT_DYNSYM)
+            visit_exported(&table, visit, context);
+    }
+    object_file_unmap(&file);
+}
+
 /* Returns the C library's name for an address in an object that it loaded, if there is no file to
  * read. */
 static const char *exported_name(uint64_t address, uint64_t *start)

@@ -13,4 +13,8 @@ void symbol_describe(uint64_t address, char *text, size_t size);
  * is its address as linked. */
 bool symbol_find(const char *path, const char *name, uint64_t *value);
 
+/* Calls `visit` for each symbol that an object's file exports: functions, and data. */
+typedef void symbol_visitor(void *context, const char *name, bool function);
+void symbols_exported(const char *path, symbol_visitor *visit, void *context);
+
 #endif

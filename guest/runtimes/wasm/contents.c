@@ -1,0 +1,147 @@
+/* LIST of modules and components: see runtime_list() of shared/compiled/program.h. Nothing is
+ * instantiated, so imports need not be there. */
+#include <string.h>
+
+#include "shared/compiled/failure.h"
+#include "shared/compiled/listing.h"
+#include "wasm/arrow_udf.h"
+#include "wasm/command.h"
+#include "wasm/compiled_code.h"
+#include "wasm/component.h"
+#include "wasm/component_host.h"
+#include "wasm/export_type.h"
+#include "wasm/interface.h"
+#include "wasm/known_import.h"
+#include "wasm/value_type.h"
+#include "wasm/wasi.h"
+
+/* ---- Modules ---- */
+
+static void list_command(struct bytes *list)
+{
+    const struct signature signature = { .count = 1,
+                                         .result = { STORAGE_TEXT32, false, "result", NULL },
+                                         .parameters = {
+                                             { STORAGE_TEXT32, false, "stdin", NULL } } };
+    listing_function(list, COMMAND_EXPORT, strlen(COMMAND_EXPORT), &signature, false,
+                     "WASI command");
+}
+
+static void list_export(struct bytes *list, const wasm_bytes *name, const wasm_functype *type)
+{
+    struct export_type found;
+    struct signature signature;
+    if (name->size == strlen(COMMAND_EXPORT) &&
+        memcmp(name->data, COMMAND_EXPORT, name->size) == 0) {
+        list_command(list);
+        return;
+    }
+    if (export_type_take(type, "", &found) && found.parameter_count <= MAX_PARAMETERS) {
+        export_type_describe(&found, &signature);
+        listing_function(list, name->data, name->size, &signature, false, "function");
+        return;
+    }
+    failure_set("TypeError", "it takes or returns a reference, or has more than %d parameters",
+                MAX_PARAMETERS);
+    listing_unusable(list, name->data, name->size);
+}
+
+static void list_exports(struct bytes *list, const wasmtime_module *module)
+{
+    wasm_exporttypes exports;
+    wasmtime.wasmtime_module_exports(module, &exports);
+    for (size_t i = 0; i < exports.size; i++) {
+        const wasm_externtype *what = wasmtime.wasm_exporttype_type(exports.data[i]);
+        if (wasmtime.wasm_externtype_kind(what) == WASM_EXTERN_FUNC)
+            list_export(list, wasmtime.wasm_exporttype_name(exports.data[i]),
+                        wasmtime.wasm_externtype_as_functype_const(what));
+    }
+    wasmtime.wasm_exporttype_vec_delete(&exports);
+}
+
+static void list_import(struct bytes *list, const struct import_name *import,
+                        const wasm_functype *function)
+{
+    struct bytes name = { 0 }, type = { 0 };
+    interface_list(&name, import->module, ".", import->name);
+    if (function) {
+        bytes_text(&type, "(func");
+        bytes_text(&type, " ");
+        struct bytes text = { 0 };
+        function_type_write(function, &text);
+        bytes_put(&type, text.at, text.length);
+        bytes_text(&type, ")");
+        bytes_free(&text);
+    } else {
+        bytes_text(&type, "memory, table, global or tag");
+    }
+    listing_import(list, &name, &type,
+                   wasi_is_module(import->module)                  ? "WASI preview 1"
+                   : function && known_import_is(import, function) ? "the runtime"
+                                                                   : "");
+    bytes_free(&name);
+    bytes_free(&type);
+}
+
+static void list_imports(struct bytes *list, const wasmtime_module *module)
+{
+    wasm_importtypes imports;
+    wasmtime.wasmtime_module_imports(module, &imports);
+    for (size_t i = 0; i < imports.size; i++) {
+        const struct import_name import = { wasmtime.wasm_importtype_module(imports.data[i]),
+                                            wasmtime.wasm_importtype_name(imports.data[i]) };
+        const wasm_externtype *what = wasmtime.wasm_importtype_type(imports.data[i]);
+        const bool function = wasmtime.wasm_externtype_kind(what) == WASM_EXTERN_FUNC;
+        list_import(list, &import,
+                    function ? wasmtime.wasm_externtype_as_functype_const(what) : NULL);
+    }
+    wasmtime.wasm_importtype_vec_delete(&imports);
+}
+
+/* ---- Components ---- */
+
+static void list_component_export(void *context, const wasm_bytes *interface,
+                                  const wasm_bytes *name, const wasmtime_component_functype *type)
+{
+    struct bytes *list = context, label = { 0 };
+    struct signature signature;
+    interface_list(&label, interface, interface->size > 0 ? "#" : "", name);
+    if (component_signature(type, &signature))
+        listing_function(list, (const char *)label.at, label.length, &signature, false,
+                         "function of a component");
+    else
+        listing_unusable(list, (const char *)label.at, label.length);
+    bytes_free(&label);
+}
+
+static void list_component_import(void *context, const wasm_bytes *interface,
+                                  const wasm_bytes *name, const wasmtime_component_functype *type)
+{
+    struct bytes label = { 0 }, text = { 0 };
+    (void)type;
+    interface_list(&label, interface, interface->size > 0 ? "#" : "", name);
+    bytes_text(&text, "function of a component");
+    listing_import(context, &label, &text,
+                   component_import_is_wasi(interface->data, interface->size) ? "WASI 0.2" : "");
+    bytes_free(&label);
+    bytes_free(&text);
+}
+
+bool runtime_list(const struct load *load, struct bytes *list)
+{
+    struct settings settings;
+    struct compiled_code code;
+    if (!settings_take(&settings, load) || !code_take(load, settings.compiled, &code))
+        return false;
+    if (code.component) {
+        component_each_export(code.component, engine_used(), list_component_export, list);
+        component_each_import(code.component, engine_used(), list_component_import, list);
+        return true;
+    }
+    if (arrow_udf_is(code.module))
+        arrow_udf_list(code.module, list);
+    else
+        list_exports(list, code.module);
+    list_imports(list, code.module);
+    return true; /* nothing is freed: the VM is restored after this */
+}

@@ -1,0 +1,180 @@
+"""What is in a file of compiled code: functions with their signatures, and what they need."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import arrow_udf_text
+import pytest
+from click.testing import CliRunner
+from native_programs import build
+
+import udfvm
+from udfvm import errors
+from udfvm.cli import commands
+from udfvm.functions.contents import read_contents
+
+MODULE = """
+(module
+  (import "env" "price" (func $price (param f64 i32) (result f64)))
+  (import "env" "memory" (memory 1))
+  (import "env" "abort" (func (param i32 i32 i32 i32)))
+  (import "wasi_snapshot_preview1" "fd_close" (func (param i32) (result i32)))
+  (func (export "f") (param i32 v128) (result i32 f32) unreachable)
+  (func (export "g") (param i64))
+  (func (export "of references") (param externref))
+  (func (export "_start")))
+"""
+COMPONENT = """
+(component
+  (import "a:b/c" (instance $i (export "call-me" (func (result s8)))))
+  (import "wasi:random/random@0.2.0" (instance (export "get-random-u64" (func (result u64)))))
+  (core func $call (canon lower (func $i "call-me")))
+  (core module $m (import "w" "f" (func $f (result i32)))
+    (func (export "f") (param i32) (result i32) (call $f)))
+  (core instance $n (instantiate $m (with "w" (instance (export "f" (func $call))))))
+  (func $same (param "the-list" s8) (result s8) (canon lift (core func $n "f")))
+  (export "same" (func $same))
+  (instance $e (export "inner" (func $same)))
+  (export "d:e/f" (instance $e)))
+"""
+
+
+def test_functions_of_a_module() -> None:
+    needs = ("env.price", "env.memory")
+    assert [tuple(each) for each in udfvm.wasm.exports(MODULE)] == [
+        ("f", "function", "(a0: i32, a1: blob) -> struct<0: int32, 1: float>", True, needs),
+        ("g", "function", "(a0: i64) -> bool?", True, needs),
+        (
+            "of references",
+            "it takes or returns a reference, or has more than 32 parameters",
+            None,
+            False,
+            needs,
+        ),
+        ("_start", "WASI command", "(stdin: text) -> text", True, needs),
+    ]
+
+
+def test_functions_of_a_component() -> None:
+    kind, needs = "function of a component", ("a:b/c#call-me",)
+    assert [tuple(each) for each in udfvm.wasm.exports(COMPONENT.encode())] == [
+        ("same", kind, "(the_list: i8) -> i8", True, needs),
+        ("d:e/f#inner", kind, "(the_list: i8) -> i8", True, needs),
+    ]
+
+
+def test_functions_for_arrow_udf() -> None:
+    same = "same(int32)->int32"
+    module = arrow_udf_text.module({same: arrow_udf_text.SAME})
+    kind = "function for arrow-udf"
+    assert [tuple(each)[:4] for each in udfvm.wasm.exports(module)] == [
+        (same, kind, "(a0: i32?) -> i32?", True)
+    ]
+
+
+def test_a_signature_of_the_list_is_one_that_a_function_takes() -> None:
+    exports = udfvm.wasm.exports(
+        '(module (func (export "f") (param f32 i64) (result f32 i64) local.get 0 local.get 1))'
+    )
+    (found,) = exports
+    udf = udfvm.from_wasm(
+        '(module (func (export "f") (param f32 i64) (result f32 i64) local.get 0 local.get 1))',
+        found.name,
+        signature=found.signature,
+    )
+    assert udf(0.5, 2**40) == {"0": 0.5, "1": 2**40}
+
+
+NATIVE = r"""
+#include <udfvm.h>
+UDFVM_SCALAR(score, optional_f64, (f64, a), (optional_text, b))
+{
+    return b.valid ? udfvm_some_f64(a) : udfvm_null_f64();
+}
+UDFVM_VECTOR(steps, i8, (blob, data)) { (void)arguments, (void)result; }
+double plain(double x) { return x; }
+int number;
+#ifdef PROGRAM
+int main(void) { return udfvm_serve(); }
+#endif
+"""
+INSPECTED = [
+    {"name": "plain", "kind": "plain function", "signature": None, "usable": True},
+    {
+        "name": "score",
+        "kind": "function",
+        "signature": "(a: f64, b: text?) -> f64?",
+        "usable": True,
+    },
+    {
+        "name": "steps",
+        "kind": "vector function",
+        "signature": "(data: blob) -> i8",
+        "usable": True,
+    },
+]
+
+
+def inspected(*arguments: str) -> str:
+    done = CliRunner().invoke(commands, ["inspect", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.output
+
+
+def test_the_command_on_elf(tmp_path: Path) -> None:
+    shared = build(tmp_path, ["gcc", "-shared", "-fPIC"], NATIVE)
+    found = json.loads(inspected(str(shared), "--json"))
+    assert found["file"] == str(shared) and found["language"] == "native"
+    assert sorted(found["functions"], key=lambda each: str(each["name"])) == INSPECTED
+    assert "plain needs signature= [plain function]\n" in inspected(str(shared))
+    program = build(tmp_path, ["gcc", "-DPROGRAM"], NATIVE)
+    assert sorted(inspected(str(program)).splitlines()) == [
+        "score (a: f64, b: text?) -> f64? [function]",
+        "steps (data: blob) -> i8 [vector function]",
+    ]
+
+
+def test_the_command_on_a_module(tmp_path: Path) -> None:
+    (tmp_path / "m.wat").write_text(MODULE)
+    assert inspected(str(tmp_path / "m.wat"), "--memory", "128MiB") == (
+        "f (a0: i32, a1: blob) -> struct<0: int32, 1: float> [function]\n"
+        "g (a0: i64) -> bool? [function]\n"
+        "of references [no: it takes or returns a reference, or has more than 32 parameters]\n"
+        "_start (stdin: text) -> text [WASI command]\n"
+        "It needs, in host_functions= or modules=:\n"
+        "  env.price (func (param f64 i32) (result f64))\n"
+        "  env.memory memory, table, global or tag\n"
+    )
+    (tmp_path / "empty.wat").write_text("(module)")
+    assert inspected(str(tmp_path / "empty.wat")) == "It has no functions.\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (b"no code", r"the module: the module is not valid: not a WebAssembly file"),
+        (b"\x7fELF\2\1\1" + bytes(60), "the module: the file "),
+    ],
+)
+def test_what_is_no_code(code: bytes, message: str) -> None:
+    with pytest.raises(errors.SignatureError, match=message):
+        udfvm.wasm.exports(code)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"x",
+        struct.pack("<IIII", 5, 0, 0, 0),
+        struct.pack("<IIII", 1, 2, 0, 0) + b"a",
+        struct.pack("<IIII", 1, 2**32 - 1, 2**32 - 1, 2**32 - 1),
+    ],
+)
+def test_replies_that_no_guest_should_send(reply: bytes) -> None:
+    with pytest.raises(udfvm.ProtocolError, match="the guest's list of functions is not valid"):
+        read_contents("the module", "wasm", reply)
+    good = struct.pack("<IIII", 4, 1, 0, 1) + b"\xff\n"
+    assert read_contents("the module", "wasm", good).imports[0].name == "\ufffd"

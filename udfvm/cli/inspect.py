@@ -1,0 +1,59 @@
+"""``udfvm inspect``: the functions in a file of compiled code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from udfvm.call.pool import pool_of
+from udfvm.functions.contents import Contents, contents_of
+from udfvm.functions.wasm_settings import module_code
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--memory", default="256MiB", show_default=True, help="Memory of the micro-VM.")
+def inspect(file: Path, as_json: bool, memory: str) -> None:
+    """Lists the functions in a file of compiled code.
+
+    FILE is a WebAssembly module or component, a shared object, or an executable. A micro-VM reads
+    it.
+    """
+    label = str(file)
+    found = contents_of(module_code(label, file), label, memory=memory, pool=pool_of(label, None))
+    click.echo(_json(label, found) if as_json else _text(found))
+
+
+def _json(label: str, found: Contents) -> str:
+    return json.dumps(
+        {
+            "file": label,
+            "language": found.language,
+            "functions": [
+                {
+                    "name": each.name,
+                    "kind": each.kind,
+                    "signature": each.signature,
+                    "usable": each.usable,
+                }
+                for each in found.exports
+            ],
+            "imports": [each._asdict() for each in found.imports],
+        },
+        indent=2,
+    )
+
+
+def _text(found: Contents) -> str:
+    lines = []
+    for each in found.exports:
+        types = f"{each.signature or 'needs signature='} [{each.kind}]"
+        lines.append(f"{each.name} {types if each.usable else f'[no: {each.kind}]'}")
+    missing = [each for each in found.imports if each.provided_by is None]
+    if missing:
+        lines.append("It needs, in host_functions= or modules=:")
+        lines.extend(f"  {each.name} {each.type}" for each in missing)
+    return "\n".join(lines or ["It has no functions."])
