@@ -4,6 +4,7 @@
 #include "mm/alloc.h"
 #include "mm/user.h"
 #include "vfs/file.h"
+#include "vfs/pipe.h"
 
 #include <asm/ioctls.h>
 #include <linux/close_range.h>
@@ -11,7 +12,6 @@
 #define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_NOATIME | O_DIRECT)
 #define OPENING_FLAGS \
     (O_CLOEXEC | O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY) /* F_GETFL does not return these */
-#define PIPE_SIZE 65536
 
 static struct {
     struct file *file;
@@ -222,13 +222,6 @@ static int64_t lock_or_owner(int command, uint64_t argument)
     }
 }
 
-static int64_t pipe_size(const struct file *file, bool set, uint32_t wanted)
-{
-    if (!file->operations->events || file->operations->seekable)
-        return -EBADF;
-    return !set || wanted <= PIPE_SIZE ? PIPE_SIZE : -EPERM;
-}
-
 SYSTEM_CALL(fcntl)
 {
     const int fd = (int)a, command = (int)b;
@@ -251,7 +244,7 @@ SYSTEM_CALL(fcntl)
         return 0;
     case F_GETPIPE_SZ:
     case F_SETPIPE_SZ:
-        return pipe_size(file, command == F_SETPIPE_SZ, (uint32_t)c);
+        return pipe_size(file, command == F_SETPIPE_SZ, c);
     default:
         return lock_or_owner(command, c);
     }

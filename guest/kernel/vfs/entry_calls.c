@@ -36,6 +36,28 @@ SYSTEM_CALL(mkdirat)
     return make_directory((int)a, b, c);
 }
 
+/* Creates an empty file, or a FIFO. Devices are for privileged programs. */
+static int64_t make_node(int directory, uint64_t string, uint32_t mode)
+{
+    char path[MAX_PATH];
+    const uint32_t type = mode & S_IFMT ? mode & S_IFMT : S_IFREG;
+    if (type == S_IFDIR || type == S_IFCHR || type == S_IFBLK)
+        return -EPERM;
+    if (type != S_IFREG && type != S_IFIFO && type != S_IFSOCK)
+        return -EINVAL;
+    const int64_t result = path_to_make(directory, string, path);
+    return result ? result : overlay_make(path, type | permitted_mode(mode & 07777), NULL);
+}
+
+SYSTEM_CALL(mknod)
+{
+    return make_node(AT_FDCWD, a, (uint32_t)b);
+}
+SYSTEM_CALL(mknodat)
+{
+    return make_node((int)a, b, (uint32_t)c);
+}
+
 /* mount(2) mounts memory file systems only. Unlike in Linux, the directory need not exist,
  * because the program cannot create one in the host's tree. */
 SYSTEM_CALL(mount)

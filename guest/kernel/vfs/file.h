@@ -176,7 +176,7 @@ int64_t overlay_status(const char *path, bool follow, struct status *status);
 int64_t overlay_readlink(const char *path, char *buffer, uint64_t size);
 bool overlay_is_link_in_memory(const char *path);
 int64_t overlay_make(const char *path, uint32_t mode,
-                     const char *target); /* directory, or symbolic link to `target` */
+                     const char *target); /* a file of S_IF bits, or symbolic link to `target` */
 int64_t overlay_remove(const char *path, bool directory);
 /* With `directory` the source must be a directory: its path had a slash at its end. */
 int64_t overlay_rename(const char *from, const char *to, bool replace, bool directory);

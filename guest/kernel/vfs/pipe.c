@@ -1,5 +1,5 @@
 /* Pipes. */
-#include "vfs/file.h"
+#include "vfs/pipe.h"
 #include "lib/string.h"
 #include "mm/alloc.h"
 #include "mm/user.h"
@@ -7,32 +7,18 @@
 #include "signal/signal.h"
 
 #define CAPACITY_FIRST PAGE_SIZE
-#define CAPACITY       65536u /* bytes that one direction buffers, as in Linux */
-#define ATOMIC_WRITE   4096u  /* PIPE_BUF: a write of up to so many bytes is not split */
-
-/* What the ends of a pipe share. */
-struct channel {
-    /* a circular buffer of `capacity` bytes; it grows, because most pipes carry little */
-    uint8_t *bytes;
-    uint64_t capacity, read, written;
-    uint64_t arrivals, departures; /* counts of changes, which readers and writers wait for */
-    unsigned readers, writers;
-};
-
-/* One end, which reads or writes: the other pointer is NULL. */
-struct pipe_end {
-    struct channel *in, *out;
-    uint64_t inode;
-};
 
 static uint64_t last_inode;
 
-static uint64_t waiting_bytes(const struct channel *channel)
+struct channel *channel_create(void)
 {
-    return channel->written - channel->read;
+    struct channel *channel = kernel_alloc(sizeof *channel);
+    if (channel)
+        channel->limit = PIPE_CAPACITY;
+    return channel;
 }
 
-static void channel_release(struct channel *channel)
+void channel_release(struct channel *channel)
 {
     if (channel->readers || channel->writers)
         return;
@@ -61,8 +47,8 @@ static int64_t provide_capacity(struct channel *channel, uint64_t length)
 {
     const uint64_t waiting = waiting_bytes(channel);
     uint64_t capacity = channel->capacity ? channel->capacity : CAPACITY_FIRST;
-    while (capacity < CAPACITY && capacity - waiting < length)
-        capacity *= 4;
+    while (capacity < channel->limit && capacity - waiting < length)
+        capacity = minimum(capacity * 4, channel->limit);
     if (capacity == channel->capacity)
         return 0;
     uint8_t *bytes = page_alloc(capacity / PAGE_SIZE);
@@ -96,10 +82,24 @@ static bool can_write(void *argument)
 {
     const struct sending *sending = argument;
     const struct pipe_end *end = sending->end;
-    return end->out->readers == 0 || CAPACITY - waiting_bytes(end->out) >= sending->space;
+    return end->out->readers == 0 || free_bytes(end->out) >= sending->space;
 }
 
-static int64_t end_read(struct file *file, uint64_t offset, void *buffer, uint64_t length)
+uint64_t channel_peek(struct channel *channel, void *buffer, uint64_t length)
+{
+    length = minimum(length, waiting_bytes(channel));
+    if (length)
+        circular_copy(channel, channel->read, buffer, NULL, length);
+    return length;
+}
+
+void channel_drop(struct channel *channel, uint64_t length)
+{
+    channel->read += length;
+    channel->departures += length > 0;
+}
+
+int64_t pipe_read(struct file *file, uint64_t offset, void *buffer, uint64_t length)
 {
     struct pipe_end *end = file->object;
     if (length == 0)
@@ -108,19 +108,15 @@ static int64_t end_read(struct file *file, uint64_t offset, void *buffer, uint64
         return -EAGAIN;
     if (!block_until(can_read, end, NO_DEADLINE))
         return -EINTR;
-    const uint64_t count = minimum(length, waiting_bytes(end->in));
-    if (count) {
-        circular_copy(end->in, end->in->read, buffer, NULL, count);
-        end->in->read += count;
-        end->in->departures++;
-    }
+    const uint64_t count = channel_peek(end->in, buffer, length);
+    channel_drop(end->in, count);
     return (int64_t)count;
 }
 
 /* Writes as much as fits. A short write is done as a whole or not at all. */
 static int64_t write_some(struct pipe_end *end, const uint8_t *from, uint64_t length, bool wait)
 {
-    struct sending sending = { end, length <= ATOMIC_WRITE ? length : 1 };
+    struct sending sending = { end, length <= PIPE_ATOMIC ? length : 1 };
     if (!can_write(&sending) && !wait)
         return -EAGAIN;
     if (!block_until(can_write, &sending, NO_DEADLINE))
@@ -132,14 +128,15 @@ static int64_t write_some(struct pipe_end *end, const uint8_t *from, uint64_t le
     int64_t error = provide_capacity(end->out, length);
     if (error)
         return error;
-    const uint64_t count = minimum(length, end->out->capacity - waiting_bytes(end->out));
+    const uint64_t count = minimum(minimum(length, free_bytes(end->out)),
+                                   end->out->capacity - waiting_bytes(end->out));
     circular_copy(end->out, end->out->written, NULL, from, count);
     end->out->written += count;
     end->out->arrivals++;
     return (int64_t)count;
 }
 
-static int64_t end_write(struct file *file, uint64_t offset, const void *buffer, uint64_t length)
+int64_t pipe_write(struct file *file, uint64_t offset, const void *buffer, uint64_t length)
 {
     uint64_t done = 0;
     while (done < length) {
@@ -154,24 +151,30 @@ static int64_t end_write(struct file *file, uint64_t offset, const void *buffer,
 
 /* ---- What else there is to an end ---- */
 
-static int end_events(struct file *file)
+int pipe_events(struct file *file)
 {
     const struct pipe_end *end = file->object;
-    if (end->in)
-        return (waiting_bytes(end->in) ? EVENT_IN : 0) |
-               (end->in->writers == 0 ? EVENT_HANG_UP : 0);
-    return (CAPACITY - waiting_bytes(end->out) >= ATOMIC_WRITE || end->out->readers == 0 ? EVENT_OUT
-                                                                                         : 0) |
-           (end->out->readers == 0 ? EVENT_ERROR : 0);
+    int events = 0;
+    if (end->in) {
+        const bool connected = !end->unconnected || end->in->writer_opens != end->writer_opens;
+        events |= waiting_bytes(end->in) ? EVENT_IN : 0;
+        events |= end->in->writers == 0 && connected ? EVENT_HANG_UP : 0;
+    }
+    if (end->out) {
+        const bool broken = end->out->readers == 0;
+        events |= free_bytes(end->out) >= PIPE_ATOMIC || broken ? EVENT_OUT : 0;
+        events |= broken ? EVENT_ERROR : 0;
+    }
+    return events;
 }
 
-static uint64_t end_activity(struct file *file)
+uint64_t pipe_activity(struct file *file)
 {
     const struct pipe_end *end = file->object;
-    return end->in ? end->in->arrivals : end->out->departures;
+    return (end->in ? end->in->arrivals : 0) + (end->out ? end->out->departures : 0);
 }
 
-static uint64_t end_available(struct file *file)
+uint64_t pipe_available(struct file *file)
 {
     const struct pipe_end *end = file->object;
     return end->in ? waiting_bytes(end->in) : 0;
@@ -188,14 +191,15 @@ static void end_status(struct file *file, struct status *status)
     };
 }
 
-static void end_release(struct file *file)
+void pipe_release(struct file *file)
 {
     struct pipe_end *end = file->object;
     struct channel *channel = end->in ? end->in : end->out;
     if (end->in) {
         channel->readers--;
         channel->departures++;
-    } else {
+    }
+    if (end->out) {
         channel->writers--;
         channel->arrivals++;
     }
@@ -204,37 +208,62 @@ static void end_release(struct file *file)
 }
 
 static const struct file_operations reading = {
-    .read = end_read,
+    .read = pipe_read,
     .status = end_status,
-    .events = end_events,
-    .activity = end_activity,
-    .available = end_available,
-    .release = end_release,
+    .events = pipe_events,
+    .activity = pipe_activity,
+    .available = pipe_available,
+    .release = pipe_release,
 };
 static const struct file_operations writing = {
-    .write = end_write,
+    .write = pipe_write,
     .status = end_status,
-    .events = end_events,
-    .activity = end_activity,
-    .release = end_release,
+    .events = pipe_events,
+    .activity = pipe_activity,
+    .release = pipe_release,
 };
+
+struct pipe_end *pipe_end(const struct file *file)
+{
+    return file->operations->events == pipe_events ? file->object : NULL;
+}
+
+int64_t pipe_size(const struct file *file, bool set, uint64_t wanted)
+{
+    const struct pipe_end *end = pipe_end(file);
+    if (!end)
+        return -EBADF;
+    struct channel *channel = end->in ? end->in : end->out;
+    if (!set)
+        return (int64_t)channel->limit;
+    uint64_t limit = PAGE_SIZE;
+    while (limit < (uint32_t)wanted)
+        limit *= 2;
+    if (limit > PIPE_MAX_CAPACITY)
+        return limit > 1u << 31 ? -EINVAL : -EPERM;
+    if (limit < waiting_bytes(channel))
+        return -EBUSY;
+    channel->limit = limit;
+    return (int64_t)limit;
+}
+
 /* ---- Making them ---- */
 
-static struct file *open_end(struct channel *in, struct channel *out, int flags)
+struct file *pipe_open(struct channel *channel, const struct file_operations *operations, int flags,
+                       const char *path)
 {
+    const bool reads = (flags & O_ACCMODE) != O_WRONLY, writes = (flags & O_ACCMODE) != O_RDONLY;
     struct pipe_end *end = kernel_alloc(sizeof *end);
-    struct file *file = end ? file_create(in ? &reading : &writing, end,
-                                          (in ? O_RDONLY : O_WRONLY) | (flags & O_NONBLOCK), NULL)
-                            : NULL;
+    struct file *file = end ? file_create(operations, end, flags, path) : NULL;
     if (!file) {
         kernel_free(end);
         return NULL;
     }
-    *end = (struct pipe_end){ .in = in, .out = out, .inode = ++last_inode };
-    if (in)
-        in->readers++;
-    else
-        out->writers++;
+    *end = (struct pipe_end){ .in = reads ? channel : NULL,
+                              .out = writes ? channel : NULL,
+                              .inode = ++last_inode };
+    channel->readers += reads;
+    channel->writers += writes;
     return file;
 }
 
@@ -242,9 +271,10 @@ static int64_t make_pipe(uint64_t descriptors, int flags)
 {
     if (!user_range_ok(descriptors, 2 * sizeof(int)))
         return -EFAULT;
-    struct channel *channel = kernel_alloc(sizeof *channel);
-    struct file *reader = channel ? open_end(channel, NULL, flags) : NULL,
-                *writer = reader ? open_end(NULL, channel, flags) : NULL;
+    const int kept = flags & O_NONBLOCK;
+    struct channel *channel = channel_create();
+    struct file *reader = channel ? pipe_open(channel, &reading, O_RDONLY | kept, NULL) : NULL,
+                *writer = reader ? pipe_open(channel, &writing, O_WRONLY | kept, NULL) : NULL;
     if (writer)
         return descriptors_install_pair(reader, writer, descriptors, flags & O_CLOEXEC);
     if (reader)

@@ -24,7 +24,12 @@ SYSTEM_CALL(ftruncate)
 SYSTEM_CALL(truncate)
 {
     char path[MAX_PATH];
+    struct status status;
     int64_t result = path_from_program(AT_FDCWD, a, PATH_FOLLOW, path);
+    if (result == 0)
+        result = path_status(path, true, &status);
+    if (result == 0 && !status_is(&status, S_IFREG))
+        return status_is(&status, S_IFDIR) ? -EISDIR : -EINVAL;
     struct file *file = result ? NULL : vfs_open(path, O_WRONLY, 0, &result);
     if (!file)
         return result;

@@ -78,10 +78,7 @@ static int64_t tmpfs_change(struct file *file, const struct attributes *change)
 
 static uint8_t type_of(const struct node *node)
 {
-    return node_is(node, S_IFDIR)    ? TYPE_DIRECTORY
-           : node_is(node, S_IFLNK)  ? TYPE_LINK
-           : node_is(node, S_IFSOCK) ? TYPE_SOCKET
-                                     : TYPE_REGULAR;
+    return (uint8_t)(node->mode >> 12); /* S_IFREG is TYPE_REGULAR << 12, and so on */
 }
 
 /* Positions grow in the order of creation, so a listing stays correct while entries are created
@@ -129,6 +126,12 @@ static const struct file_operations file_operations = {
     .seekable = true,
     .mappable = true,
 };
+/* Of O_PATH, for what is opened otherwise. */
+static const struct file_operations path_operations = {
+    .change = tmpfs_change,
+    .status = tmpfs_status,
+    .release = tmpfs_release,
+};
 static const struct file_operations directory_operations = {
     .list = tmpfs_list,
     .change = tmpfs_change,
@@ -141,7 +144,7 @@ static int64_t check_open(const struct node *node, int flags)
 {
     const bool directory = node_is(node, S_IFDIR);
     if (node_is(node, S_IFLNK))
-        return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
+        return flags & O_DIRECTORY ? -ENOTDIR : flags & O_PATH ? 0 : -ELOOP;
     if (node_is(node, S_IFSOCK) && !(flags & (O_PATH | O_DIRECTORY)))
         return -ENXIO;
     if (!directory && (flags & O_DIRECTORY))
@@ -155,14 +158,18 @@ struct file *node_open(struct node *node, int flags, const char *path, int64_t *
     *error = check_open(node, flags);
     if (*error)
         return NULL;
-    struct file *file = file_create(
-        node_is(node, S_IFDIR) ? &directory_operations : &file_operations, node, flags, path);
+    if (node_is(node, S_IFIFO) && !(flags & O_PATH))
+        return fifo_open(node, flags, path, error);
+    const struct file_operations *operations = node_is(node, S_IFDIR)   ? &directory_operations
+                                               : node_is(node, S_IFREG) ? &file_operations
+                                                                        : &path_operations;
+    struct file *file = file_create(operations, node, flags, path);
     if (!file) {
         *error = -ENOMEM;
         return NULL;
     }
     node->users++;
-    if ((flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY)
+    if ((flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY && !(flags & O_PATH))
         node_truncate(node, 0);
     return file;
 }

@@ -23,7 +23,8 @@ struct node {
             /* the host may have a directory of this path: a mount point, or one that leads to it */
             bool overlaps;
         };
-        char *target; /* of a symbolic link */
+        char *target;            /* of a symbolic link */
+        struct channel *channel; /* of a FIFO that is open; NULL: it is not */
     };
 };
 
@@ -58,6 +59,9 @@ void entry_remove(struct entry *entry);
 void node_touch(struct node *node); /* sets the times of a change */
 void node_status(const struct node *node, struct status *status);
 void node_change(struct node *node, const struct attributes *change);
+
+/* fifo.c */
+struct file *fifo_open(struct node *node, int flags, const char *path, int64_t *error);
 
 /* etc_files.c */
 void etc_files_init(void);
