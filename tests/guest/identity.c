@@ -1,6 +1,9 @@
 /* What programs ask about the machine and the process, and what the kernel refuses. */
 #define _GNU_SOURCE
+#include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
@@ -60,6 +63,71 @@ static void auxiliary_vector(void)
     CHECK(strcmp((const char *)getauxval(AT_PLATFORM), "x86_64") == 0);
 }
 
+static void policies(void)
+{
+    struct sched_param parameter = { 0 };
+    struct timespec slice;
+    CHECK(sched_getscheduler(0) == SCHED_OTHER && sched_getparam(0, &parameter) == 0 &&
+          parameter.sched_priority == 0);
+    CHECK(sched_get_priority_min(SCHED_FIFO) == 1 && sched_get_priority_max(SCHED_RR) == 99 &&
+          sched_get_priority_min(SCHED_OTHER) == 0 && sched_get_priority_max(SCHED_BATCH) == 0);
+    CHECK(fails_with(sched_get_priority_max(77), EINVAL));
+    CHECK(sched_setscheduler(0, SCHED_BATCH, &parameter) == 0 &&
+          sched_getscheduler(getpid()) == SCHED_BATCH);
+    parameter.sched_priority = 1;
+    CHECK(fails_with(sched_setscheduler(0, SCHED_OTHER, &parameter), EINVAL) &&
+          fails_with(sched_setparam(0, &parameter), EINVAL));
+    parameter.sched_priority = 100;
+    CHECK(fails_with(sched_setscheduler(0, SCHED_FIFO, &parameter), EINVAL));
+    parameter.sched_priority = 0;
+    CHECK(sched_setscheduler(0, SCHED_OTHER, &parameter) == 0 &&
+          fails_with(sched_getscheduler(99999), ESRCH) &&
+          fails_with(sched_getscheduler(-1), EINVAL));
+    CHECK(sched_rr_get_interval(0, &slice) == 0 && slice.tv_sec == 0);
+}
+
+static void processors(void)
+{
+    cpu_set_t set, none;
+    CPU_ZERO(&none);
+    CHECK(sched_getaffinity(getpid(), sizeof set, &set) == 0 && CPU_COUNT(&set) >= 1 &&
+          sched_setaffinity(0, sizeof set, &set) == 0);
+    CHECK(fails_with(sched_setaffinity(0, sizeof none, &none), EINVAL) &&
+          fails_with(sched_getaffinity(99999, sizeof set, &set), ESRCH));
+}
+
+static void niceness(void)
+{
+    errno = 0;
+    CHECK(getpriority(PRIO_PROCESS, 0) == 0 && errno == 0);
+    CHECK(setpriority(PRIO_PROCESS, getpid(), 3) == 0 && getpriority(PRIO_PROCESS, 0) == 3);
+    CHECK(nice(2) == 5 && getpriority(PRIO_PROCESS, 0) == 5);
+    CHECK(setpriority(PRIO_PROCESS, 0, 50) == 0 && getpriority(PRIO_PROCESS, 0) == 19);
+    CHECK(fails_with(getpriority(PRIO_PROCESS, 99999), ESRCH) &&
+          fails_with(setpriority(9, 0, 0), EINVAL));
+}
+
+static volatile sig_atomic_t signals;
+
+static void count(int number)
+{
+    signals += number == SIGUSR1;
+}
+
+static void own_descriptor(void)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    struct pollfd entry = { fd, POLLIN, 0 };
+    CHECK(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC && poll(&entry, 1, 0) == 0);
+    signal(SIGUSR1, count);
+    CHECK(syscall(SYS_pidfd_send_signal, fd, SIGUSR1, NULL, 0) == 0 && signals == 1);
+    CHECK(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == 0);
+    CHECK(fails_with(syscall(SYS_pidfd_send_signal, 0, SIGUSR1, NULL, 0), EBADF));
+    CHECK(close(fd) == 0 && fails_with(syscall(SYS_pidfd_open, 99999, 0), ESRCH) &&
+          fails_with(syscall(SYS_pidfd_open, -1, 0), EINVAL) &&
+          fails_with(syscall(SYS_pidfd_open, getpid(), 1), EINVAL));
+}
+
 static void refused_calls(void)
 {
     CHECK(syscall(5000) == -1 && errno == ENOSYS);
@@ -76,6 +144,10 @@ int main(int argc, char **argv)
     machine();
     process();
     auxiliary_vector();
+    policies();
+    processors();
+    niceness();
+    own_descriptor();
     refused_calls();
     random_numbers();
     return DONE();

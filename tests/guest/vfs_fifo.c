@@ -23,11 +23,21 @@ static void names(void)
     CHECK(fails_with(mkfifo("fifo", 0600), EEXIST) && fails_with(mkfifo("no/fifo", 0600), ENOENT));
     CHECK(fails_with(open("fifo", O_RDONLY | O_DIRECTORY), ENOTDIR));
     CHECK(fails_with(truncate("fifo", 0), EINVAL) && chmod("fifo", 0600) == 0);
+    CHECK(fails_with(mknod("wrong", 0030000, 0), EINVAL));
+}
+
+static void other_kinds(void)
+{
+    struct stat status;
     CHECK(mknod("plain", S_IFREG | 0600, 0) == 0 && stat("plain", &status) == 0 &&
           S_ISREG(status.st_mode) && unlink("plain") == 0);
     CHECK(mknod("socket", S_IFSOCK | 0600, 0) == 0 && fails_with(open("socket", O_RDWR), ENXIO) &&
           unlink("socket") == 0);
-    CHECK(fails_with(mknod("wrong", 0030000, 0), EINVAL));
+}
+
+static void listing_and_path(void)
+{
+    struct stat status;
     DIR *folder = opendir(".");
     int found = 0;
     for (struct dirent *entry; (entry = readdir(folder));)
@@ -38,11 +48,19 @@ static void names(void)
     CHECK(fails_with(read(path, buffer, 1), EBADF) && close(path) == 0);
 }
 
-static void without_waiting(void)
+/* Closes the reader. */
+static void after_the_writer(int reader)
 {
-    CHECK(fails_with(open("fifo", O_WRONLY | O_NONBLOCK), ENXIO));
-    int reader = open("fifo", O_RDONLY | O_NONBLOCK);
-    CHECK(reader >= 0 && events_of(reader) == 0 && read(reader, buffer, 10) == 0);
+    CHECK(read(reader, buffer, 10) == 5 && memcmp(buffer, "bytes", 5) == 0);
+    CHECK(read(reader, buffer, 10) == 0 && events_of(reader) == POLLHUP);
+    int writer = open("fifo", O_WRONLY);
+    CHECK(events_of(reader) == 0 && write(writer, "again", 5) == 5 && close(reader) == 0);
+    CHECK(events_of(writer) == (POLLOUT | POLLERR) && fails_with(write(writer, "x", 1), EPIPE));
+    close(writer);
+}
+
+static void with_a_writer(int reader)
+{
     int writer = open("fifo", O_WRONLY | O_NONBLOCK);
     CHECK(writer >= 0 && events_of(writer) == POLLOUT &&
           fails_with(read(reader, buffer, 10), EAGAIN));
@@ -50,12 +68,15 @@ static void without_waiting(void)
     CHECK(fails_with(lseek(reader, 0, SEEK_SET), ESPIPE) &&
           fails_with(read(writer, buffer, 1), EBADF));
     CHECK(close(writer) == 0 && events_of(reader) == (POLLIN | POLLHUP));
-    CHECK(read(reader, buffer, 10) == 5 && memcmp(buffer, "bytes", 5) == 0);
-    CHECK(read(reader, buffer, 10) == 0 && events_of(reader) == POLLHUP);
-    writer = open("fifo", O_WRONLY);
-    CHECK(events_of(reader) == 0 && write(writer, "again", 5) == 5 && close(reader) == 0);
-    CHECK(events_of(writer) == (POLLOUT | POLLERR) && fails_with(write(writer, "x", 1), EPIPE));
-    close(writer);
+}
+
+static void without_waiting(void)
+{
+    CHECK(fails_with(open("fifo", O_WRONLY | O_NONBLOCK), ENXIO));
+    int reader = open("fifo", O_RDONLY | O_NONBLOCK);
+    CHECK(reader >= 0 && events_of(reader) == 0 && read(reader, buffer, 10) == 0);
+    with_a_writer(reader);
+    after_the_writer(reader);
 }
 
 /* What was left in it goes with the last end. */
@@ -136,6 +157,8 @@ int main(void)
     umask(022);
     CHECK(mkdtemp(directory) && chdir(directory) == 0);
     names();
+    other_kinds();
+    listing_and_path();
     without_waiting();
     with_both_ends();
     waiting_for_each_other();

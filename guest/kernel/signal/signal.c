@@ -354,6 +354,13 @@ static int64_t read_info(uint64_t address, struct pending_signal *pending)
     return 0;
 }
 
+int64_t signal_send_to_process(uint64_t number, uint64_t info)
+{
+    struct pending_signal pending = { .code = SI_USER, .sender = process_id() };
+    const int64_t error = info ? read_info(info, &pending) : 0;
+    return error ? error : send_to_process(process_id(), number, pending);
+}
+
 SYSTEM_CALL(rt_sigqueueinfo)
 {
     struct pending_signal pending;

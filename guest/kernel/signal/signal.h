@@ -26,6 +26,9 @@ noreturn void signal_die(struct thread *thread, const struct signal_event *event
 void signal_push_frame(struct thread *thread, const struct sigaction *action,
                        const struct signal_event *event);
 
+/* Sends a signal to the process, as kill(2), or with the siginfo_t at a program's address. 0 or a
+ * negative errno. */
+int64_t signal_send_to_process(uint64_t number, uint64_t info);
 /* Called before a system call returns. Delivers pending signals, and restarts an interrupted
  * call. */
 void signals_deliver(struct thread *thread, int64_t result);

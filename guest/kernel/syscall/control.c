@@ -1,5 +1,4 @@
-/* System calls that control the process, its segment bases and its scheduling: there is one
- * processor. */
+/* System calls that control the process and its segment bases. */
 #include "arch/processor.h"
 #include "lib/string.h"
 #include "mm/heap.h"
@@ -9,8 +8,6 @@
 #include <asm/prctl.h>
 #include <linux/membarrier.h>
 #include <linux/prctl.h>
-#include <linux/resource.h>
-#include <linux/sched.h>
 
 static int64_t set_name(uint64_t address)
 {
@@ -87,74 +84,6 @@ SYSTEM_CALL(arch_prctl)
     default:
         return -EINVAL;
     }
-}
-
-SYSTEM_CALL(sched_getaffinity)
-{
-    const size_t size = sizeof(uint64_t);
-    if (b < size || b % size)
-        return -EINVAL;
-    if (!user_range_ok(c, size))
-        return -EFAULT;
-    *(uint64_t *)c = 1;
-    return (int64_t)size;
-}
-
-SYSTEM_CALL(sched_setaffinity)
-{
-    if (b == 0 || !user_range_ok(c, b))
-        return -EFAULT;
-    return *(const uint8_t *)c & 1 ? 0 : -EINVAL;
-}
-
-SYSTEM_CALL(sched_getparam)
-{
-    if (!user_range_ok(b, sizeof(int32_t)))
-        return -EFAULT;
-    *(int32_t *)b = 0;
-    return 0;
-}
-
-SYSTEM_CALL(sched_getscheduler)
-{
-    return SCHED_NORMAL;
-}
-
-SYSTEM_CALL(sched_setscheduler)
-{
-    return b == SCHED_NORMAL || b == SCHED_BATCH || b == SCHED_IDLE ? 0 : -EPERM;
-}
-
-SYSTEM_CALL(sched_get_priority_max)
-{
-    return 0;
-}
-SYSTEM_CALL_ALIAS(sched_get_priority_min, sched_get_priority_max);
-
-SYSTEM_CALL(getcpu)
-{
-    if ((a && !user_range_ok(a, sizeof(uint32_t))) || (b && !user_range_ok(b, sizeof(uint32_t))))
-        return -EFAULT;
-    if (a)
-        *(uint32_t *)a = 0;
-    if (b)
-        *(uint32_t *)b = 0;
-    return 0;
-}
-
-SYSTEM_CALL(getpriority)
-{
-    return 20; /* nice 0, as the system call encodes it */
-}
-
-SYSTEM_CALL(setpriority)
-{
-    return 0;
-}
-
-SYSTEM_CALL(ioprio_get)
-{
-    return 0;
 }
 
 /* One processor sees its own writes in order. */

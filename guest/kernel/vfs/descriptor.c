@@ -51,6 +51,8 @@ void file_put(struct file *file)
     if (!file || --file->references)
         return;
     watches_forget(file);
+    if (file->locked)
+        locks_forget(file);
     if (file->operations->release)
         file->operations->release(file);
     kernel_free(file->path);
@@ -191,7 +193,7 @@ SYSTEM_CALL(dup3)
     return duplicate_to((int)a, (int)b, c & O_CLOEXEC);
 }
 
-/* A process's own locks never conflict, and there is only one process. */
+/* A process's own locks of parts of files never conflict, and there is only one process. */
 static int64_t get_lock(uint64_t address)
 {
     if (!user_range_ok(address, sizeof(struct flock)))
@@ -222,6 +224,21 @@ static int64_t lock_or_owner(int command, uint64_t argument)
     }
 }
 
+static int64_t size_or_seals(struct file *file, int command, uint64_t argument)
+{
+    switch (command) {
+    case F_ADD_SEALS:
+        return seals_add(file, (uint32_t)argument);
+    case F_GET_SEALS:
+        return seals_get(file);
+    case F_GETPIPE_SZ:
+    case F_SETPIPE_SZ:
+        return pipe_size(file, command == F_SETPIPE_SZ, argument);
+    default:
+        return lock_or_owner(command, argument);
+    }
+}
+
 SYSTEM_CALL(fcntl)
 {
     const int fd = (int)a, command = (int)b;
@@ -242,22 +259,19 @@ SYSTEM_CALL(fcntl)
     case F_SETFL:
         file->flags = (file->flags & ~SETTABLE_FLAGS) | ((int)c & SETTABLE_FLAGS);
         return 0;
-    case F_GETPIPE_SZ:
-    case F_SETPIPE_SZ:
-        return pipe_size(file, command == F_SETPIPE_SZ, c);
     default:
-        return lock_or_owner(command, c);
+        return size_or_seals(file, command, c);
     }
 }
 
 SYSTEM_CALL(flock)
 {
-    if (!descriptor_in_use((int)a))
+    struct file *file = file_get((int)a);
+    if (!file)
         return -EBADF;
-    const uint64_t operation = b & ~4ull; /* LOCK_NB */
-    return operation == 1 || operation == 2 || operation == 8
-               ? 0
-               : -EINVAL; /* LOCK_SH, LOCK_EX, LOCK_UN */
+    const int64_t result = file->flags & O_PATH ? -EBADF : lock_file(file, (int)b);
+    file_put(file);
+    return result;
 }
 
 static int64_t readable_bytes(struct file *file, uint64_t address)

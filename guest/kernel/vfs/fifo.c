@@ -77,30 +77,33 @@ static struct file *open_end(struct node *node, int flags, const char *path)
     return file;
 }
 
+static void drop_unused_channel(struct node *node)
+{
+    if (node->channel->readers || node->channel->writers)
+        return;
+    channel_release(node->channel);
+    node->channel = NULL;
+}
+
 struct file *fifo_open(struct node *node, int flags, const char *path, int64_t *error)
 {
-    const bool write_only = (flags & O_ACCMODE) == O_WRONLY,
-               read_only = (flags & O_ACCMODE) == O_RDONLY;
+    const int access = flags & O_ACCMODE;
     *error = -ENOMEM;
     if (!node->channel)
         node->channel = channel_create();
     if (!node->channel)
         return NULL;
-    struct file *file = NULL;
-    if (write_only && (flags & O_NONBLOCK) && !node->channel->readers)
-        *error = -ENXIO;
-    else
-        file = open_end(node, flags, path);
-    if (file) {
-        *error = (write_only || read_only) && !(flags & O_NONBLOCK)
-                     ? wait_for_other(node->channel, read_only)
-                     : 0;
-        if (*error == 0)
-            return file;
-        file_put(file);
-    } else if (!node->channel->readers && !node->channel->writers) {
-        channel_release(node->channel);
-        node->channel = NULL;
+    const bool alone = access == O_WRONLY && (flags & O_NONBLOCK) && !node->channel->readers;
+    struct file *file = alone ? NULL : open_end(node, flags, path);
+    if (!file) {
+        *error = alone ? -ENXIO : -ENOMEM;
+        drop_unused_channel(node);
+        return NULL;
     }
+    const bool waits = access != O_RDWR && !(flags & O_NONBLOCK);
+    *error = waits ? wait_for_other(node->channel, access == O_RDONLY) : 0;
+    if (*error == 0)
+        return file;
+    file_put(file);
     return NULL;
 }

@@ -99,8 +99,8 @@ struct file_operations {
 
 struct file {
     const struct file_operations *operations;
-    uint32_t references;
-    int flags; /* of open(2): access mode, O_APPEND, O_NONBLOCK, ... */
+    uint32_t references : 31, locked : 1; /* locked: by flock(2) */
+    int flags;                            /* of open(2): access mode, O_APPEND, O_NONBLOCK, ... */
     uint64_t offset;
     void *object;          /* data of the kind */
     struct watch *watches; /* epoll sets that watch it: epoll.c */
@@ -205,10 +205,18 @@ int64_t host_list(const char *path, uint64_t base, uint64_t position, emit_funct
 void host_forget_handles(void); /* called before the host closes them all */
 
 /* tmpfs.c */
-struct file *tmpfs_anonymous(const char *name, int flags, int mode);
+struct file *tmpfs_anonymous(const char *name, int flags, int mode, bool sealable);
 struct file *tmpfs_reopen(struct file *file, int flags,
                           int64_t *error); /* NULL without an error: not a file in memory */
 int64_t tmpfs_link_file(struct file *file, const char *to);
+
+/* seals.c: F_ADD_SEALS, F_GET_SEALS */
+int64_t seals_add(struct file *file, uint64_t seals);
+int64_t seals_get(const struct file *file);
+
+/* locks.c */
+int64_t lock_file(struct file *file, int operation); /* as flock(2) */
+void locks_forget(const struct file *file);          /* called before the file is freed */
 
 /* device.c, stream.c, procfs.c */
 struct file *device_open(const char *path, int flags, int64_t *error);

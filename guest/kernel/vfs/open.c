@@ -3,6 +3,8 @@
 #include "mm/user.h"
 #include "vfs/file.h"
 
+#include <linux/memfd.h>
+
 static int64_t open_at(int directory, uint64_t string, int flags, uint32_t mode)
 {
     char path[MAX_PATH];
@@ -57,9 +59,9 @@ SYSTEM_CALL(memfd_create)
     int64_t length = user_string_length(a, 250);
     if (length < 0)
         return length == -ENAMETOOLONG ? -EINVAL : length;
-    if (b & ~3ull) /* MFD_CLOEXEC, MFD_ALLOW_SEALING */
+    if (b & ~(uint64_t)(MFD_CLOEXEC | MFD_ALLOW_SEALING))
         return -EINVAL;
     format(path, sizeof path, "/memfd:%s", (const char *)a);
-    struct file *file = tmpfs_anonymous(path, O_RDWR, 0777);
-    return file ? descriptor_install(file, 0, b & 1) : -ENOMEM;
+    struct file *file = tmpfs_anonymous(path, O_RDWR, 0777, b & MFD_ALLOW_SEALING);
+    return file ? descriptor_install(file, 0, b & MFD_CLOEXEC) : -ENOMEM;
 }

@@ -114,7 +114,7 @@ static struct file *open_unnamed(const struct node *node, int flags, int mode, i
                                                : 0;
     if (*error)
         return NULL;
-    struct file *file = tmpfs_anonymous(NULL, flags, mode);
+    struct file *file = tmpfs_anonymous(NULL, flags, mode, false);
     *error = file ? 0 : -ENOSPC;
     return file;
 }

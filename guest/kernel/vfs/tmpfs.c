@@ -42,7 +42,9 @@ static int64_t tmpfs_write(struct file *file, uint64_t offset, const void *buffe
     if (offset >= MAX_FILE_SIZE)
         return -EFBIG;
     length = minimum(length, MAX_FILE_SIZE - offset);
-    int64_t error = file_memory_reserve(&node->memory, page_up(offset + length) / PAGE_SIZE);
+    int64_t error = seals_check_write(node, offset + length);
+    if (error == 0)
+        error = file_memory_reserve(&node->memory, page_up(offset + length) / PAGE_SIZE);
     if (error == 0 && offset > node->size)
         file_memory_clear(&node->memory, node->size, offset);
     while (error == 0 && done < length) {
@@ -66,8 +68,10 @@ static int64_t tmpfs_truncate(struct file *file, uint64_t size)
 {
     if (size > MAX_FILE_SIZE)
         return -EFBIG;
-    node_truncate(file->object, size);
-    return 0;
+    const int64_t error = seals_check_size(file->object, size);
+    if (error == 0)
+        node_truncate(file->object, size);
+    return error;
 }
 
 static int64_t tmpfs_change(struct file *file, const struct attributes *change)
@@ -175,7 +179,7 @@ struct file *node_open(struct node *node, int flags, const char *path, int64_t *
 }
 
 /* Creates a file without a name: O_TMPFILE, memfd_create(2). */
-struct file *tmpfs_anonymous(const char *name, int flags, int mode)
+struct file *tmpfs_anonymous(const char *name, int flags, int mode, bool sealable)
 {
     int64_t error;
     struct node *node = node_create(S_IFREG | ((uint32_t)mode & 07777));
@@ -184,15 +188,23 @@ struct file *tmpfs_anonymous(const char *name, int flags, int mode)
                              : NULL;
     if (node && !file)
         node_release(node);
+    else if (node && sealable)
+        node->seals = 0;
     return file;
+}
+
+struct node *tmpfs_node(const struct file *file)
+{
+    return file->operations == &file_operations || file->operations == &directory_operations ||
+                   file->operations == &path_operations
+               ? file->object
+               : NULL;
 }
 
 struct file *tmpfs_reopen(struct file *file, int flags, int64_t *error)
 {
-    const bool in_memory = file->operations == &file_operations ||
-                           file->operations == &directory_operations;
-    return in_memory ? node_open(file->object, flags & ~(O_CREAT | O_EXCL), file->path, error)
-                     : NULL;
+    struct node *node = tmpfs_node(file);
+    return node ? node_open(node, flags & ~(O_CREAT | O_EXCL), file->path, error) : NULL;
 }
 
 int64_t tmpfs_link_file(struct file *file, const char *to)

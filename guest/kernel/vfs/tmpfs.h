@@ -11,7 +11,9 @@ struct node {
     uint32_t mode, links, users; /* users: open files */
     uint64_t inode, size;
     struct timestamp accessed, modified, changed;
-    bool dated; /* the program, not a clock, set the first two */
+    bool dated;    /* the program, not a clock, set the first two */
+    uint8_t seals; /* F_SEAL_ bits */
+    struct extended_attribute *extended;
     union {
         struct file_memory memory; /* of a regular file */
         struct {
@@ -60,6 +62,14 @@ void node_touch(struct node *node); /* sets the times of a change */
 void node_status(const struct node *node, struct status *status);
 void node_change(struct node *node, const struct attributes *change);
 
+/* extended_attributes.c */
+void extended_attributes_free(struct extended_attribute *first);
+
+/* seals.c: 0, or -EPERM if a seal forbids it */
+int64_t seals_check_write(const struct node *node, uint64_t end);
+int64_t seals_check_size(const struct node *node, uint64_t size);
+int64_t seals_check_mapping(const struct node *node, int protection);
+
 /* fifo.c */
 struct file *fifo_open(struct node *node, int flags, const char *path, int64_t *error);
 
@@ -67,6 +77,7 @@ struct file *fifo_open(struct node *node, int flags, const char *path, int64_t *
 void etc_files_init(void);
 
 /* tmpfs.c */
+struct node *tmpfs_node(const struct file *file); /* NULL: the file is none of these */
 struct file *node_open(struct node *node, int flags, const char *path, int64_t *error);
 
 #endif

@@ -27,6 +27,7 @@ struct node *node_create(uint32_t mode)
     node->accessed = node->modified;
     if (node_is(node, S_IFREG))
         node->memory.idle = release_unmapped;
+    node->seals = F_SEAL_SEAL; /* only files of memfd_create(2) can be sealed */
     if (node_is(node, S_IFDIR))
         node->last_position = 1; /* "." and ".." have 0 and 1 */
     return node;
@@ -45,6 +46,7 @@ void node_release(struct node *node)
         file_memory_free(&node->memory);
     if (node_is(node, S_IFLNK))
         kernel_free(node->target);
+    extended_attributes_free(node->extended);
     kernel_free(node);
 }
 

@@ -1,6 +1,6 @@
 #include "vfs/vfs.h"
 #include "host/exit.h"
-#include "vfs/file.h"
+#include "vfs/tmpfs.h"
 
 const struct program_start *vfs_program;
 
@@ -59,14 +59,19 @@ int64_t file_check_mapping(const struct file *file, int protection, int flags)
         return -EOPNOTSUPP;
     if (!file_readable(file) || (shared && (protection & PROT_WRITE) && !file_writable(file)))
         return -EACCES;
-    return file->operations->mappable ? 0 : -ENODEV;
+    if (!file->operations->mappable)
+        return -ENODEV;
+    const struct node *node = tmpfs_node(file);
+    return node && shared ? seals_check_mapping(node, protection) : 0;
 }
 
 struct backing file_backing(struct file *file)
 {
+    const struct node *node = tmpfs_node(file);
+    const bool sealed = node && seals_check_mapping(node, PROT_WRITE);
     return (struct backing){ .path = file->path ? file->path : "",
                              .constant = file->operations->constant,
-                             .writable = file_writable(file),
+                             .writable = file_writable(file) && !sealed,
                              .memory = file->operations->memory ? file->operations->memory(file)
                                                                 : NULL,
                              .file = file,
