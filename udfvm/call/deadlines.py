@@ -34,7 +34,10 @@ class Deadline:
         if not self._whole_ns:
             return self._runtime.limits
         left = max(1, self._whole_ns - self._used_ns)
-        return self._calls.core_limits(left, self._runtime.host_functions, self._runtime.log)
+        runtime = self._runtime
+        return self._calls.core_limits(
+            left, runtime.host_functions, runtime.log, runtime.first_call
+        )
 
     def __enter__(self) -> None:
         self._started = time.monotonic_ns()
@@ -45,6 +48,9 @@ class Deadline:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._used_ns += time.monotonic_ns() - self._started
+        used_ns = time.monotonic_ns() - self._started
+        if error is None and self._used_ns + used_ns >= self._whole_ns:
+            return  # it had more, as a first call that imported
+        self._used_ns += used_ns
         if isinstance(error, CallTimeoutError) and self._used_ns >= self._whole_ns > 0:
             raise error.within(self._whole_ns / 1e9, self._option) from None

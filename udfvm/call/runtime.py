@@ -43,6 +43,7 @@ class Runtime(NamedTuple):
     limits: Any  # struct udfvm_limits *
     host_functions: BoundHostFunctions | None  # what the limits point to, as is the next
     log: BoundLog
+    first_call: Any = None  # uint64_t *, where the first call has time to import
 
     @property
     def limits_address(self) -> int:
@@ -60,12 +61,14 @@ class Loading(NamedTuple):
         identity: what tells the function from others.
         request: makes the payload of LOAD, where the image is not in the cache.
         advice: for an error, where the program ends before the function is loaded.
+        imports_late: True if the function may import in calls, as nothing ran it before.
     """
 
     base: BaseSpec
     identity: bytes
     request: Callable[[], bytes]
     advice: str = ""
+    imports_late: bool = False
 
 
 class RuntimeKeeper:
@@ -129,7 +132,9 @@ class RuntimeKeeper:
         made._small = made._call_numbers = None
         if timeout_ns is not None:
             made._limits = self._limits._replace(timeout_ns=timeout_ns)
-            limits = self.core_limits(timeout_ns, runtime.host_functions, runtime.log)
+            limits = self.core_limits(
+                timeout_ns, runtime.host_functions, runtime.log, runtime.first_call
+            )
             runtime = runtime._replace(limits=limits)
         made._runtime = runtime
         return made
@@ -180,15 +185,20 @@ class RuntimeKeeper:
         )
         bound = bind_host_functions(host_functions, limits.host_calls) if host_functions else None
         log = output.bind(limits.log)
-        core_limits = self.core_limits(limits.timeout_ns, bound, log)
-        return Runtime(base, layer, pool, core_limits, bound, log)
+        first_call = vmm.first_call(limits) if loading.imports_late else None
+        core_limits = self.core_limits(limits.timeout_ns, bound, log, first_call)
+        return Runtime(base, layer, pool, core_limits, bound, log, first_call)
 
     def core_limits(
-        self, timeout_ns: int, host_functions: BoundHostFunctions | None, log: BoundLog | None
+        self,
+        timeout_ns: int,
+        host_functions: BoundHostFunctions | None,
+        log: BoundLog | None,
+        first_call: Any = None,
     ) -> Any:
         """Returns ``struct udfvm_limits *`` with another deadline: 0 for none."""
         from udfvm.vmm import core_limits
 
         limits = self._limits._replace(timeout_ns=timeout_ns)
         frame = self.codecs.reply_frame() if limits.max_output else 0
-        return core_limits(limits, host_functions, log, frame)
+        return core_limits(limits, host_functions, log, frame, first_call)

@@ -111,7 +111,8 @@ def udf(
         host_calls: how many host functions a call may call; more end it with
             ``HostCallLimitError``. Default: 10000.
         build_timeout: wall-clock seconds that each step of building the image (the base image, and
-            loading the function) may take; None for no limit. More raise ``BuildError``. Default:
+            loading the function) may take; None for no limit. More raise ``BuildError``. The first
+            call of a function without ``sample`` may take as long, as long as it imports. Default:
             300.
 
     Returns:

@@ -91,7 +91,12 @@ class PythonProgram(Program):
         if declaration.form == "table" and "polars" in packages:
             packages = packages_of((), packages, arrow=True)  # it may yield DataFrames
         base = BaseSpec(memory=declaration.limits.memory, packages=packages, window=WINDOW)
-        return Loading(base, identity or of_pickled(declaration, self.sample, pickled()), request)
+        return Loading(
+            base,
+            identity or of_pickled(declaration, self.sample, pickled()),
+            request,
+            imports_late=self.sample is None,
+        )
 
 
 def check_init(name: str, cls: type[Any]) -> None:

@@ -11,6 +11,7 @@ from udfvm.sqlite._extension import Flag, Form, Isolation, Language, ParameterKi
 from udfvm.sqlite._offer import OfferedColumn, OfferedFunction, OfferedParameter, Renewal
 from udfvm.sqlite._times import Times, offered_times
 from udfvm.types.arrow_types import JSON, Kind, RowType, Type
+from udfvm.vmm import address_of
 
 if TYPE_CHECKING:
     from udfvm.functions.function import Function
@@ -95,7 +96,8 @@ def offered_function(
         form=Form[udf.form.upper()],
         columns=columns,
         language=Language[udf.language.upper()],
-        owner=(udf, image, pool, bound, own_log),
+        owner=(udf, image, pool, bound, own_log, runtime.first_call),
+        first_call=address_of(runtime.first_call) if runtime.first_call is not None else 0,
         log_sink=log_sink if log_sink and udf.limits.log == "forward" else own_log.address,
         result_times=offered_times(udf.result.type, times),
         tenant=udf.pool._tenant_number,

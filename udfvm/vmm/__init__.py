@@ -9,7 +9,7 @@ from __future__ import annotations
 from udfvm.vmm.cancellation import Cancellation, cancellation_of_thread
 from udfvm.vmm.failures import exception_at
 from udfvm.vmm.image import Image, read_identity, read_metadata
-from udfvm.vmm.limits import core_limits
+from udfvm.vmm.limits import core_limits, first_call
 from udfvm.vmm.memory import address_of, copy, sha256
 from udfvm.vmm.pool import ImagePool
 from udfvm.vmm.private_files import open_private, open_private_directory
@@ -44,6 +44,7 @@ __all__ = [
     "copy",
     "core_limits",
     "exception_at",
+    "first_call",
     "foresee_vm",
     "harden",
     "jail_walls",

@@ -8,14 +8,21 @@ from udfvm.vmm._core import ffi
 from udfvm.vmm.callbacks import BoundHostFunctions, BoundLog
 
 
+def first_call(limits: Limits) -> Any:
+    """Returns ``uint64_t *``, the nanoseconds that imports of a first call may take."""
+    return ffi.new("uint64_t *", limits.build_timeout_ns or (1 << 64) - 1)
+
+
 def core_limits(
     limits: Limits,
     host_functions: BoundHostFunctions | None = None,
     log: BoundLog | None = None,
     reply_frame: int = 0,
+    first_call: Any = None,
 ) -> Any:
     """Returns ``struct udfvm_limits *``, to be made once and used for many calls. Host functions
-    and log must outlive it. ``reply_frame``: bytes that replies have beside the result.
+    and log must outlive it, and so must ``first_call`` (``uint64_t *``): nanoseconds for a call
+    that imports, before one has ended. ``reply_frame``: bytes that replies have beside the result.
     """
     return ffi.new(
         "struct udfvm_limits *",
@@ -29,5 +36,6 @@ def core_limits(
             "host_functions": host_functions.structure if host_functions else ffi.NULL,
             "log_sink": log.structure if log else ffi.NULL,
             "strict_log": limits.log == "strict",
+            "first_call_ns": ffi.NULL if first_call is None else first_call,
         },
     )

@@ -195,6 +195,9 @@ struct udfvm_limits {
     const struct udfvm_host_functions *host_functions; /* NULL: the guest may call none */
     const struct udfvm_log_sink *log_sink; /* NULL: udfvm_reply has the log, of calls by exits */
     int strict_log;                        /* 1: writing more than max_log fails the call */
+    uint64_t *first_call_ns; /* NULL; or wall clock for calls that begin before one with these
+                                limits has ended: each file that they open gives them timeout_ns
+                                anew, for so long in all. The first that ends sets it to 0. */
 };
 
 /* The end of an exchange: the guest's reply, or its request to be sealed. */

@@ -1,6 +1,7 @@
 /* A call: the request goes into the input window, the vCPU runs until the guest completes. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "call/exchange.h"
 
@@ -73,6 +74,30 @@ static int call_remote(struct udfvm_vm *vm, uint32_t request, const void *input,
     return code;
 }
 
+static int call_here(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                     const struct udfvm_limits *limits, struct udfvm_reply *reply,
+                     struct udfvm_error *error)
+{
+    UDFVM_TRY(udfvm_vm_request(vm, request, input, length, limits, error));
+    enter(vm);
+    int code = udfvm_vm_run(vm, reply, error);
+    if (code != UDFVM_OK && code != UDFVM_E_FORKED && udfvm_vm_never_began(vm))
+        code = try_again(vm, code, reply, error);
+    if (code == UDFVM_OK && reply->sealed && request != UDFVM_REQUEST_LOAD)
+        code = fail_sealed(vm, error);
+    return code;
+}
+
+/* Returns what is to be 0 when the call has ended; NULL if it is no first call. */
+static uint64_t *begin_first(struct udfvm_vm *vm, const struct udfvm_limits *limits)
+{
+    uint64_t *first = limits && limits->timeout_ns ? limits->first_call_ns : NULL;
+    const uint64_t allowed = first ? __atomic_load_n(first, __ATOMIC_RELAXED) : 0;
+    const uint64_t now = allowed ? udfvm_monotonic_ns() : 0;
+    vm->first_end_ns = allowed < UDFVM_NEVER - now ? now + allowed : UDFVM_NEVER;
+    return allowed ? first : NULL;
+}
+
 int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                   const struct udfvm_limits *limits, struct udfvm_reply *reply,
                   struct udfvm_error *error)
@@ -81,15 +106,11 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
     UDFVM_TRY(udfvm_vm_check(vm, error));
     if (vm->stream || (vm->state != VM_SEALED && vm->state != VM_STOPPED))
         return udfvm_fail(error, UDFVM_E_ARGUMENT, "the VM must be restored before the next call");
-    if (vm->remote)
-        return call_remote(vm, request, input, length, limits, reply, error);
-    UDFVM_TRY(udfvm_vm_request(vm, request, input, length, limits, error));
-    enter(vm);
-    int code = udfvm_vm_run(vm, reply, error);
-    if (code != UDFVM_OK && code != UDFVM_E_FORKED && udfvm_vm_never_began(vm))
-        code = try_again(vm, code, reply, error);
-    if (code == UDFVM_OK && reply->sealed && request != UDFVM_REQUEST_LOAD)
-        code = fail_sealed(vm, error);
+    uint64_t *first = begin_first(vm, limits);
+    const int code = vm->remote ? call_remote(vm, request, input, length, limits, reply, error)
+                                : call_here(vm, request, input, length, limits, reply, error);
+    if (first)
+        __atomic_store_n(first, 0, __ATOMIC_RELAXED);
     return code;
 }
 

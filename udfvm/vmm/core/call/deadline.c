@@ -114,6 +114,14 @@ bool udfvm_deadline_only_ticked(struct deadline *deadline)
            !atomic_load(&deadline->expired);
 }
 
+static void go_on(struct deadline *deadline)
+{
+    if (begin(deadline, udfvm_monotonic_ns(), NULL) != UDFVM_OK) {
+        atomic_store(&deadline->expired, true); /* no further look, and no deadline, would come */
+        udfvm_hypervisor_stop(deadline->hypervisor);
+    }
+}
+
 void udfvm_deadline_looked(struct deadline *deadline)
 {
     if (deadline->generation != udfvm_fork_generation())
@@ -121,10 +129,23 @@ void udfvm_deadline_looked(struct deadline *deadline)
     hold(deadline);
     atomic_store(&deadline->due, false);
     udfvm_hypervisor_allow(deadline->hypervisor);
-    if (begin(deadline, udfvm_monotonic_ns(), NULL) != UDFVM_OK) {
-        atomic_store(&deadline->expired, true); /* no further look, and no deadline, would come */
-        udfvm_hypervisor_stop(deadline->hypervisor);
-    }
+    go_on(deadline);
+}
+
+void udfvm_deadline_extend(struct deadline *deadline, uint64_t end_ns)
+{
+    const struct deadline *outer = deadline->outer;
+    const bool to_outer = outer && outer->end_ns < end_ns;
+    const uint64_t end = to_outer ? outer->end_ns : end_ns;
+    const bool watched = atomic_load(&deadline->state) != DEADLINE_NONE;
+    if (end <= deadline->end_ns || deadline->generation != udfvm_fork_generation())
+        return;
+    if (watched)
+        hold(deadline);
+    deadline->end_ns = end;
+    deadline->of_outer = to_outer;
+    if (watched)
+        go_on(deadline);
 }
 
 void udfvm_deadline_stop(struct deadline *deadline)

@@ -52,6 +52,9 @@ void udfvm_deadline_leave(struct deadline *deadline);
 bool udfvm_deadline_only_ticked(struct deadline *deadline);
 /* The look was taken: the vCPU may run on. */
 void udfvm_deadline_looked(struct deadline *deadline);
+/* It ends later, but not after that of the call that this one is part of. On the thread that makes
+ * the call. */
+void udfvm_deadline_extend(struct deadline *deadline, uint64_t end_ns);
 void udfvm_deadline_stop(struct deadline *deadline);
 bool udfvm_deadline_passed(const struct deadline *deadline);
 /* The end of the call that this thread is in the middle of; UDFVM_NEVER: of none. */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
 #include "call/hypercall.h"
 #include "call/vcpu_thread.h"
 #include "call/vm.h"
@@ -39,18 +40,32 @@ struct file_request {
     uint64_t length, offset; /* offset: of a list, the first entry */
     int64_t handle;
     bool follow;
-    const struct udfvm_files *files;
+    struct udfvm_vm *vm;
     int64_t result;
 };
+
+/* What a guest opens while it runs it imports, or a program reads: see first_call_ns of
+ * udfvm_limits. */
+static void note_opened(struct udfvm_vm *vm)
+{
+    vm->opened_files = true;
+    if (vm->first_end_ns == 0 || udfvm_vm_forked(vm))
+        return;
+    const uint64_t now = udfvm_monotonic_ns(), timeout = vm->limits.timeout_ns;
+    udfvm_deadline_extend(&vm->deadline,
+                          timeout < vm->first_end_ns - now ? now + timeout : vm->first_end_ns);
+}
 
 static void ask_embedder(void *context)
 {
     struct file_request *request = context;
-    const struct udfvm_files *files = request->files;
+    const struct udfvm_files *files = request->vm->files;
     const char *path = request->path;
     switch (request->kind) {
     case UDFVM_HYPERCALL_FILE_OPEN:
         request->result = files->open(files->context, path, request->stat);
+        if (request->result >= 0)
+            note_opened(request->vm);
         break;
     case UDFVM_HYPERCALL_FILE_STAT:
         request->result = files->stat(files->context, path, request->follow, request->stat);
@@ -73,7 +88,7 @@ static void ask_embedder(void *context)
 
 static int64_t ask(struct udfvm_vm *vm, struct file_request request)
 {
-    request.files = vm->files;
+    request.vm = vm;
     return udfvm_outside(vm, ask_embedder, &request) ? request.result : -EINTR;
 }
 

@@ -144,6 +144,7 @@ uint64_t udfvm_vm_time_left(struct udfvm_vm *vm)
 static void set_limits(struct udfvm_vm *vm, uint32_t request, const struct udfvm_limits *limits)
 {
     vm->limits = limits ? *limits : no_limits;
+    vm->opened_files = false;
     if (vm->limits.max_output == 0)
         vm->limits.reply_frame = 0;
     else if (vm->limits.reply_frame && request == UDFVM_REQUEST_ROW)

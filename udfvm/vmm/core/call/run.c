@@ -1,4 +1,5 @@
 /* Running the vCPU until an exchange ends. */
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/process.h"
 #include "call/exchange.h"
@@ -13,8 +14,12 @@ bool udfvm_vm_watched_out(struct udfvm_vm *vm)
 
 int udfvm_vm_fail_own_timeout(const struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s",
-                      (double)vm->limits.timeout_ns / 1e9);
+    const bool imports = vm->limits.first_call_ns && vm->opened_files;
+    const bool extended = vm->first_end_ns && vm->opened_files;
+    return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s%s%s",
+                      (double)vm->limits.timeout_ns / 1e9,
+                      extended ? " of the last file that it opened" : "",
+                      imports ? "; pass sample= to have what it imports in its image" : "");
 }
 
 int udfvm_vm_fail_timeout(const struct udfvm_vm *vm, struct udfvm_error *error)

@@ -69,6 +69,8 @@ struct udfvm_vm {
     struct udfvm_limits limits;
     uint64_t max_reply; /* bytes from the window's start, a result left in scratch included */
     struct deadline deadline;
+    uint64_t first_end_ns;  /* of a first call, whatever files it opens; 0: it is none */
+    bool opened_files;      /* in this call */
     struct udfvm_vm *outer; /* see udfvm_vm_out */
     struct log log;
     uint64_t reply_length; /* of the last exchange */

@@ -297,6 +297,8 @@ int udfvm_cell_exchange(struct cell *cell, const struct jail_message *message, i
         if (cell->answer.kind == JAIL_DONE)
             return UDFVM_OK;
         UDFVM_TRY(answer_question(cell, &next, &refused, error));
+        if (of_user) /* a file that was opened may have moved it */
+            end_ns = cell->vm.deadline.end_ns;
     }
 }
 
