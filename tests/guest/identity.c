@@ -1,6 +1,7 @@
 /* What programs ask about the machine and the process, and what the kernel refuses. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -53,6 +55,17 @@ static void process(void)
     CHECK(prctl(PR_SET_NAME, "worker") == 0 && prctl(PR_GET_NAME, thread_name) == 0 &&
           strcmp(thread_name, "worker") == 0);
     CHECK(getpid() == syscall(SYS_gettid) && getppid() > 0);
+    CHECK(fails_with(wait(NULL), ECHILD) && fails_with(waitpid(-1, NULL, WNOHANG), ECHILD));
+}
+
+static void users(void)
+{
+    uid_t real, effective, saved;
+    CHECK(getresuid(&real, &effective, &saved) == 0 && setreuid(-1, effective) == 0 &&
+          setresuid(real, effective, saved) == 0 && setresgid(-1, -1, -1) == 0 &&
+          setregid(getgid(), -1) == 0);
+    if (!getenv("ON_LINUX"))
+        CHECK(fails_with(setresuid(1, 1, 1), EPERM) && setgroups(0, NULL) == 0);
 }
 
 static void auxiliary_vector(void)
@@ -143,6 +156,7 @@ int main(int argc, char **argv)
     CHECK(((uintptr_t)__builtin_frame_address(0) & 15) == 0);
     machine();
     process();
+    users();
     auxiliary_vector();
     policies();
     processors();

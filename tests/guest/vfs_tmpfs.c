@@ -171,6 +171,22 @@ static void modes_and_times(int fd)
           status.st_mtim.tv_sec > 2000 && (status.st_mode & 07777) == 0600);
 }
 
+/* The calls before utimensat(2), which libraries do not use any more. */
+static void times_by_older_calls(int fd)
+{
+    struct stat status;
+    const int64_t seconds[2] = { 3000, 4000 }, micro[4] = { 5000, 6, 7000, 8 },
+                  bad[4] = { 0, 1000000, 0, 0 };
+    CHECK(syscall(SYS_utime, "file", seconds) == 0 && fstat(fd, &status) == 0 &&
+          status.st_atim.tv_sec == 3000 && status.st_mtim.tv_sec == 4000);
+    CHECK(syscall(SYS_utimes, "file", micro) == 0 && fstat(fd, &status) == 0 &&
+          status.st_atim.tv_nsec == 6000 && status.st_mtim.tv_sec == 7000 &&
+          status.st_mtim.tv_nsec == 8000);
+    CHECK(fails_with(syscall(SYS_futimesat, AT_FDCWD, "file", bad), EINVAL) &&
+          syscall(SYS_futimesat, AT_FDCWD, "file", NULL) == 0 && fstat(fd, &status) == 0 &&
+          status.st_mtim.tv_sec > 7000);
+}
+
 static void extended_status(int fd)
 {
     struct stat status;
@@ -216,6 +232,7 @@ static void attributes(void)
     write_text("file", "text");
     int fd = open("file", O_RDWR);
     modes_and_times(fd);
+    times_by_older_calls(fd);
     extended_status(fd);
     owners_and_advice(fd);
     close(fd);

@@ -107,6 +107,8 @@ static int64_t deliver(struct socket *target, const struct address *from, struct
     }
     packet->end = length;
     packet->from = *from;
+    packet->hops = message->hops;
+    packet->traffic_class = message->traffic_class;
     packet->files = message->files;
     message->files = NULL;
     queue_add(&target->in, packet);
@@ -143,25 +145,41 @@ static int64_t send_local(struct socket *socket, struct message *message, bool w
     return target ? deliver(target, &socket->name, message) : error;
 }
 
+/* Finds out where a datagram of UDP goes, and gives the socket a port. */
+static int64_t route_udp(struct socket *socket, const struct message *message, struct address *to)
+{
+    *to = message->name.family ? message->name : socket->peer_name;
+    if (!to->family)
+        return -EDESTADDRREQ;
+    if (!to->port)
+        return -EINVAL;
+    const int64_t error = internet_route(socket, to);
+    if (error)
+        return error;
+    return message->data.left > (address_is_version_4(to) ? MAX_UDP_4 : MAX_UDP_6)
+               ? -EMSGSIZE
+               : internet_bind_anywhere(socket);
+}
+
+/* What the message does not say of its way, the socket's options do. */
+static void complete_way(const struct socket *socket, bool version_4, struct message *message)
+{
+    if (!message->hops)
+        message->hops = (uint8_t)socket->options[version_4 ? KEPT_HOPS : KEPT_HOPS_6];
+    if (!message->traffic_class)
+        message->traffic_class = (uint8_t)socket->options[version_4 ? KEPT_CLASS : KEPT_CLASS_6];
+}
+
 /* A datagram that nobody takes is an error of a connected socket, for its next call. One that the
  * receiver has no room for is lost. */
 static int64_t send_udp(struct socket *socket, struct message *message)
 {
-    struct address to = message->name.family ? message->name : socket->peer_name;
-    const int64_t length = (int64_t)message->data.left;
-    if (!to.family)
-        return -EDESTADDRREQ;
-    if (!to.port)
-        return -EINVAL;
-    int64_t error = internet_route(socket, &to);
-    if (error == 0)
-        error = internet_bind_anywhere(socket);
+    struct address to;
+    const int64_t length = (int64_t)message->data.left, error = route_udp(socket, message, &to);
     if (error)
         return error;
-    if (length > (address_is_version_4(&to) ? MAX_UDP_4 : MAX_UDP_6))
-        return -EMSGSIZE;
     const struct address from = internet_source(socket, &to);
-    struct socket *target = internet_find_receiver(&to, &from);
+    struct socket *target = internet_find_receiver(socket->protocol, &to, &from);
     if (!target) {
         if (socket->state == SOCKET_CONNECTED)
             socket->error = ECONNREFUSED;
@@ -171,6 +189,7 @@ static int64_t send_udp(struct socket *socket, struct message *message)
     const uint64_t memory = target->in.memory + packet_memory((uint64_t)length);
     if (target->in_shut || memory > (uint64_t)target->options[KEPT_RECEIVE_BUFFER])
         return length;
+    complete_way(socket, address_is_version_4(&to), message);
     return deliver(target, &from, message);
 }
 
@@ -211,6 +230,8 @@ static int64_t copy_out(struct socket *socket, struct message *message)
     if (!transfer_put(&message->data, packet->data + packet->start, part))
         return -EFAULT;
     message->name = packet->from;
+    message->hops = packet->hops;
+    message->traffic_class = packet->traffic_class;
     message->files = peek ? passed_files_copy(packet->files) : packet->files;
     message->had_flags |= part < length ? MESSAGE_CUT : 0;
     if (socket->type == SOCKET_SEQUENCE)

@@ -107,9 +107,19 @@ static int64_t tell_unread(const struct socket *socket, uint64_t address)
     return 0;
 }
 
+static int64_t tell_mark(const struct socket *socket, uint64_t address)
+{
+    if (!user_range_ok(address, sizeof(int)))
+        return -EFAULT;
+    *(int *)address = socket->urgent != URGENT_NONE && socket->mark == socket->bytes_read;
+    return 0;
+}
+
 int64_t socket_control(struct file *file, uint32_t request, uint64_t argument)
 {
     switch (request) {
+    case SIOCATMARK:
+        return tell_mark(socket_of(file), argument);
     case TIOCOUTQ:
         return tell_unread(socket_of(file), argument);
     case SIOCGIFCONF:

@@ -44,17 +44,17 @@ static bool may_share(const struct socket *one, const struct socket *other)
 static bool name_is_free(const struct socket *socket)
 {
     for (const struct socket *other = all_sockets; other; other = other->next)
-        if (other != socket && !is_local(other) && other->type == socket->type &&
+        if (other != socket && !is_local(other) && other->protocol == socket->protocol &&
             other->name.port == socket->name.port && overlaps(socket, other) &&
             !may_share(socket, other))
             return false;
     return true;
 }
 
-static bool port_is_used(int type, uint16_t port)
+static bool port_is_used(int protocol, uint16_t port)
 {
     for (const struct socket *other = all_sockets; other; other = other->next)
-        if (!is_local(other) && other->type == type && other->name.port == port)
+        if (!is_local(other) && other->protocol == protocol && other->name.port == port)
             return true;
     return false;
 }
@@ -64,7 +64,7 @@ static int64_t give_port(struct socket *socket)
 {
     for (unsigned i = FIRST_EPHEMERAL; i <= LAST_EPHEMERAL; i++) {
         last_given = last_given == LAST_EPHEMERAL ? FIRST_EPHEMERAL : (uint16_t)(last_given + 1);
-        if (!port_is_used(socket->type, last_given)) {
+        if (!port_is_used(socket->protocol, last_given)) {
             socket->name.port = last_given;
             return 0;
         }
@@ -139,12 +139,13 @@ struct socket *internet_find_listener(const struct address *to)
     return best;
 }
 
-struct socket *internet_find_receiver(const struct address *to, const struct address *from)
+struct socket *internet_find_receiver(int protocol, const struct address *to,
+                                      const struct address *from)
 {
     struct socket *best = NULL;
     int best_fit = 0;
     for (struct socket *socket = all_sockets; socket; socket = socket->next) {
-        int found = socket->type == SOCKET_DATAGRAM ? fit(socket, to) : 0;
+        int found = socket->protocol == protocol ? fit(socket, to) : 0;
         if (found && socket->peer_name.family)
             found = addresses_equal(&socket->peer_name, from) ? found + 3 : 0;
         if (found > best_fit) {

@@ -24,10 +24,12 @@ struct program_message_and_length { /* struct mmsghdr */
 
 static int64_t send(struct socket *socket, struct message *message, bool wait)
 {
-    if (message->flags & MESSAGE_OUT_OF_BAND)
+    const bool urgent = message->flags & MESSAGE_OUT_OF_BAND;
+    if (urgent && !is_tcp(socket))
         return -EOPNOTSUPP;
-    const int64_t result = socket->type == SOCKET_STREAM ? stream_send(socket, message, wait)
-                                                         : datagram_send(socket, message, wait);
+    const int64_t result = urgent                          ? urgent_send(socket, message, wait)
+                           : socket->type == SOCKET_STREAM ? stream_send(socket, message, wait)
+                                                           : datagram_send(socket, message, wait);
     if (result == -EPIPE && socket->type == SOCKET_STREAM && !(message->flags & MESSAGE_NO_SIGNAL))
         signal_raise(SIGPIPE);
     return result;
@@ -36,7 +38,7 @@ static int64_t send(struct socket *socket, struct message *message, bool wait)
 static int64_t receive(struct socket *socket, struct message *message, bool wait)
 {
     if (message->flags & MESSAGE_OUT_OF_BAND)
-        return is_local(socket) ? -EOPNOTSUPP : -EINVAL;
+        return is_tcp(socket) ? urgent_receive(socket, message) : -EOPNOTSUPP;
     if (message->flags & MESSAGE_ERRORS)
         return -EAGAIN;
     return socket->type == SOCKET_STREAM ? stream_receive(socket, message, wait)
@@ -142,7 +144,7 @@ static int64_t send_message(struct file *file, uint64_t address, unsigned flags)
     if (result == 0 && from.control_length > MAX_CONTROL)
         result = -ENOBUFS;
     if (result == 0 && from.control && from.control_length)
-        result = ancillary_read(socket, from.control, from.control_length, &message.files);
+        result = ancillary_read(socket, from.control, from.control_length, &message);
     if (result == 0)
         result = message_move(file, &message, true);
     passed_files_free(message.files);

@@ -15,7 +15,6 @@
 #define TCP_SENT        2626560 /* as Linux tells of a connection in one machine */
 #define TCP_QUEUED      131072
 
-enum { LEVEL_SOCKET = 1, LEVEL_IP = 0, LEVEL_TCP = 6, LEVEL_UDP = 17, LEVEL_IP6 = 41 };
 enum kinds { KIND_FLAG, KIND_NUMBER, KIND_SENT, KIND_QUEUED };
 
 static const struct option {
@@ -28,10 +27,20 @@ static const struct option {
     [KEPT_RECEIVE_BUFFER] = { LEVEL_SOCKET, SO_RCVBUF, KIND_QUEUED, LARGEST_BUFFER, 0, 0 },
     [KEPT_PASS_CREDENTIALS] = { LEVEL_SOCKET, SO_PASSCRED, KIND_FLAG, 0, 0, 0 },
     [KEPT_ONLY_6] = { LEVEL_IP6, IPV6_V6ONLY, KIND_FLAG, 0, 0, 0 },
+    [KEPT_HOPS] = { LEVEL_IP, IP_TTL, KIND_NUMBER, 64, 1, 255 },
+    [KEPT_HOPS_6] = { LEVEL_IP6, IPV6_UNICAST_HOPS, KIND_NUMBER, 64, 0, 255 },
+    [KEPT_CLASS] = { LEVEL_IP, IP_TOS, KIND_NUMBER, 0, 0, 255 },
+    [KEPT_CLASS_6] = { LEVEL_IP6, IPV6_TCLASS, KIND_NUMBER, 0, 0, 255 },
+    [KEPT_TELL_HOPS] = { LEVEL_IP, IP_RECVTTL, KIND_FLAG, 0, 0, 0 },
+    [KEPT_TELL_HOPS_6] = { LEVEL_IP6, IPV6_RECVHOPLIMIT, KIND_FLAG, 0, 0, 0 },
+    [KEPT_TELL_CLASS] = { LEVEL_IP, IP_RECVTOS, KIND_FLAG, 0, 0, 0 },
+    [KEPT_TELL_CLASS_6] = { LEVEL_IP6, IPV6_RECVTCLASS, KIND_FLAG, 0, 0, 0 },
+    [KEPT_TELL_PLACE] = { LEVEL_IP, IP_PKTINFO, KIND_FLAG, 0, 0, 0 },
+    [KEPT_TELL_PLACE_6] = { LEVEL_IP6, IPV6_RECVPKTINFO, KIND_FLAG, 0, 0, 0 },
+    [KEPT_URGENT_INLINE] = { LEVEL_SOCKET, SO_OOBINLINE, KIND_FLAG, 0, 0, 0 },
     { LEVEL_SOCKET, SO_DONTROUTE, KIND_FLAG, 0, 0, 0 },
     { LEVEL_SOCKET, SO_BROADCAST, KIND_FLAG, 0, 0, 0 },
     { LEVEL_SOCKET, SO_KEEPALIVE, KIND_FLAG, 0, 0, 0 },
-    { LEVEL_SOCKET, SO_OOBINLINE, KIND_FLAG, 0, 0, 0 },
     { LEVEL_SOCKET, SO_NO_CHECK, KIND_FLAG, 0, 0, 0 },
     { LEVEL_SOCKET, SO_PRIORITY, KIND_NUMBER, 0, 0, 6 },
     { LEVEL_SOCKET, SO_RCVLOWAT, KIND_NUMBER, 1, 0, INT32_MAX },
@@ -47,20 +56,18 @@ static const struct option {
     { LEVEL_TCP, TCP_QUICKACK, KIND_FLAG, 1, 0, 0 },
     { LEVEL_TCP, TCP_USER_TIMEOUT, KIND_NUMBER, 0, 0, INT32_MAX },
     { LEVEL_TCP, TCP_NOTSENT_LOWAT, KIND_NUMBER, 0, INT32_MIN, INT32_MAX },
-    { LEVEL_IP, IP_TOS, KIND_NUMBER, 0, 0, 255 },
-    { LEVEL_IP, IP_TTL, KIND_NUMBER, 64, 1, 255 },
     { LEVEL_IP, IP_RECVERR, KIND_FLAG, 0, 0, 0 },
     { LEVEL_IP, IP_MTU_DISCOVER, KIND_NUMBER, 1, 0, 5 },
     { LEVEL_IP, IP_FREEBIND, KIND_FLAG, 0, 0, 0 },
     { LEVEL_IP, IP_BIND_ADDRESS_NO_PORT, KIND_FLAG, 0, 0, 0 },
     { LEVEL_IP, IP_MULTICAST_TTL, KIND_NUMBER, 1, 0, 255 },
     { LEVEL_IP, IP_MULTICAST_LOOP, KIND_FLAG, 1, 0, 0 },
-    { LEVEL_IP6, IPV6_UNICAST_HOPS, KIND_NUMBER, 64, 0, 255 },
     { LEVEL_IP6, IPV6_MULTICAST_HOPS, KIND_NUMBER, 1, 0, 255 },
     { LEVEL_IP6, IPV6_MULTICAST_LOOP, KIND_FLAG, 1, 0, 0 },
     { LEVEL_IP6, IPV6_MTU_DISCOVER, KIND_NUMBER, 1, 0, 5 },
     { LEVEL_IP6, IPV6_RECVERR, KIND_FLAG, 0, 0, 0 },
-    { LEVEL_IP6, IPV6_TCLASS, KIND_NUMBER, 0, 0, 255 },
+    { PROTOCOL_UDP_LITE, 10, KIND_NUMBER, 0, 0, 65535 }, /* what its check sums cover */
+    { PROTOCOL_UDP_LITE, 11, KIND_NUMBER, 0, 0, 65535 },
 };
 #define OPTIONS (sizeof options / sizeof *options)
 _Static_assert(OPTIONS <= KEPT_OPTIONS, "a socket keeps all options");
@@ -78,6 +85,7 @@ void options_init(struct socket *socket)
 static bool has_level(const struct socket *socket, uint64_t level)
 {
     return level == LEVEL_SOCKET || (level == LEVEL_TCP && is_tcp(socket)) ||
+           (level == PROTOCOL_UDP_LITE && socket->protocol == PROTOCOL_UDP_LITE) ||
            (level == LEVEL_IP && socket->family == FAMILY_INTERNET) ||
            (level == LEVEL_IP6 && socket->family == FAMILY_INTERNET6);
 }

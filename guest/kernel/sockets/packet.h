@@ -17,8 +17,9 @@ struct passed_files {
 struct packet {
     struct packet *next;
     struct passed_files *files; /* NULL: none */
-    struct address from;        /* of a datagram */
-    uint32_t start, end;        /* of the bytes that nobody has read yet */
+    struct address from;        /* of a datagram, and what it says of its way: */
+    uint8_t hops, traffic_class;
+    uint32_t start, end; /* of the bytes that nobody has read yet */
     uint32_t capacity;
     uint8_t data[];
 };

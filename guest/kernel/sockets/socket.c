@@ -6,7 +6,7 @@
 #include "mm/alloc.h"
 #include "mm/user.h"
 
-enum { PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, TYPE_MASK = 0xf };
+enum { TYPE_MASK = 0xf };
 #define FIRST_INODE (1ull << 22)
 
 struct socket *all_sockets;
@@ -114,6 +114,7 @@ static int socket_events(struct file *file)
         return listener_events(socket);
     return (socket->error ? EVENT_ERROR : 0) | (has_hung_up(socket) ? EVENT_HANG_UP : 0) |
            (socket->in_shut ? EVENT_IN | EVENT_READ_END : 0) | (socket->in.first ? EVENT_IN : 0) |
+           (socket->urgent == URGENT_BYTE ? EVENT_PRIORITY : 0) |
            (is_writable(socket) ? EVENT_OUT : 0);
 }
 
@@ -178,6 +179,8 @@ static int64_t check_internet(int type, int *protocol)
     if (type != SOCKET_STREAM && type != SOCKET_DATAGRAM)
         return type == SOCKET_RAW ? -EPERM : -ESOCKTNOSUPPORT;
     const int own = type == SOCKET_STREAM ? PROTOCOL_TCP : PROTOCOL_UDP;
+    if (*protocol == PROTOCOL_UDP_LITE && type == SOCKET_DATAGRAM)
+        return 0;
     if (*protocol && *protocol != own)
         return -EPROTONOSUPPORT;
     *protocol = own;

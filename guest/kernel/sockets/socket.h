@@ -5,6 +5,8 @@
 #include "sockets/packet.h"
 #include "sched/thread.h"
 
+enum protocols { PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, PROTOCOL_UDP_LITE = 136 };
+enum levels { LEVEL_IP = 0, LEVEL_SOCKET = 1, LEVEL_TCP = 6, LEVEL_UDP = 17, LEVEL_IP6 = 41 };
 enum types { SOCKET_STREAM = 1, SOCKET_DATAGRAM = 2, SOCKET_RAW = 3, SOCKET_SEQUENCE = 5 };
 enum message_flags {
     MESSAGE_OUT_OF_BAND = 0x1,
@@ -28,6 +30,8 @@ enum socket_state {
     SOCKET_FAILED, /* to connect, and the next connect(2) says so */
 };
 
+enum urgent_state { URGENT_NONE, URGENT_BYTE, URGENT_MARK /* the byte was read */ };
+
 /* Options with an effect; options.c has the others. */
 enum kept_options {
     KEPT_REUSE_ADDRESS,
@@ -36,7 +40,18 @@ enum kept_options {
     KEPT_RECEIVE_BUFFER,
     KEPT_PASS_CREDENTIALS,
     KEPT_ONLY_6,
-    KEPT_OPTIONS = 48,
+    KEPT_HOPS, /* of what is sent by IPv4, and by IPv6 */
+    KEPT_HOPS_6,
+    KEPT_CLASS,
+    KEPT_CLASS_6,
+    KEPT_TELL_HOPS, /* control messages about what was received: IPv4, IPv6 */
+    KEPT_TELL_HOPS_6,
+    KEPT_TELL_CLASS,
+    KEPT_TELL_CLASS_6,
+    KEPT_TELL_PLACE,
+    KEPT_TELL_PLACE_6,
+    KEPT_URGENT_INLINE,
+    KEPT_OPTIONS = 56,
 };
 
 struct socket {
@@ -54,6 +69,9 @@ struct socket {
     bool unasked; /* connected, or failed, by a connect(2) that did not wait, and nobody asked */
     int error;    /* of a peer, for the next call; a positive errno */
     struct queue in;
+    uint64_t bytes_read, mark; /* of the stream until now, and until the place of urgent data */
+    enum urgent_state urgent;
+    uint8_t urgent_byte;
     uint64_t activity, inode;
 
     /* The sockets that wait to be accepted, and the listener that a socket waits for. */
@@ -71,8 +89,9 @@ struct message {
     struct transfer data;
     struct address name; /* where it goes, or came from; FAMILY_NONE: none */
     struct passed_files *files;
-    unsigned flags;     /* of the call */
-    unsigned had_flags; /* of the message received */
+    uint8_t hops, traffic_class; /* of a datagram of UDP; 0 to send: the socket's */
+    unsigned flags;              /* of the call */
+    unsigned had_flags;          /* of the message received */
 };
 
 extern struct socket *all_sockets;
@@ -113,7 +132,8 @@ int64_t internet_bind(struct socket *socket, const struct address *address);
 /* Gives an unbound socket a port. */
 int64_t internet_bind_anywhere(struct socket *socket);
 struct socket *internet_find_listener(const struct address *to);
-struct socket *internet_find_receiver(const struct address *to, const struct address *from);
+struct socket *internet_find_receiver(int protocol, const struct address *to,
+                                      const struct address *from);
 /* Checks where an internet socket wants to connect or send to. */
 int64_t internet_route(const struct socket *socket, struct address *to);
 /* The address that a bound socket sends from. */
@@ -144,6 +164,11 @@ int64_t datagram_send(struct socket *socket, struct message *message, bool wait)
 /* Sequences of packets receive like datagrams, and send like them, to their peer. */
 int64_t datagram_receive(struct socket *socket, struct message *message, bool wait);
 
+/* urgent.c */
+int64_t urgent_send(struct socket *socket, struct message *message, bool wait);
+int64_t urgent_receive(struct socket *socket, struct message *message);
+uint64_t urgent_limit(struct socket *socket, bool peek); /* bytes that a call may read now */
+
 /* message.c */
 int64_t message_move(struct file *file, struct message *message, bool send);
 int64_t message_vectors(struct file *file, bool send, const struct io_vector *vectors,
@@ -151,7 +176,7 @@ int64_t message_vectors(struct file *file, bool send, const struct io_vector *ve
 
 /* ancillary.c */
 int64_t ancillary_read(const struct socket *socket, uint64_t control, uint64_t length,
-                       struct passed_files **files);
+                       struct message *message);
 /* Writes what came with a message, and takes its files. Returns the length written. */
 uint64_t ancillary_write(const struct socket *socket, struct message *message, uint64_t control,
                          uint64_t capacity);

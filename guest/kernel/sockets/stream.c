@@ -137,6 +137,7 @@ static void consume(struct socket *socket, uint32_t part)
     const bool was_full = socket->peer && !stream_is_writable(socket->peer);
     packet->start += part;
     socket->in.bytes -= part;
+    socket->bytes_read += part;
     if (packet->start == packet->end)
         queue_drop_first(&socket->in);
     if (was_full && socket->peer && stream_is_writable(socket->peer))
@@ -147,11 +148,13 @@ static void consume(struct socket *socket, uint32_t part)
 static int64_t copy_out(struct socket *socket, struct message *message, bool *stop)
 {
     const bool peek = message->flags & MESSAGE_PEEK;
+    uint64_t most = urgent_limit(socket, peek);
     int64_t total = 0;
     struct packet *packet = socket->in.first;
     while (packet && message->data.left && !*stop) {
         struct packet *next = packet->next;
-        const uint32_t part = (uint32_t)minimum(message->data.left, packet->end - packet->start);
+        const uint32_t part = (uint32_t)minimum(minimum(message->data.left, most),
+                                                packet->end - packet->start);
         if (!transfer_put(&message->data, packet->data + packet->start, part))
             return total ? total : -EFAULT;
         if (packet->files) {
@@ -160,6 +163,8 @@ static int64_t copy_out(struct socket *socket, struct message *message, bool *st
             *stop = true;
         }
         total += part;
+        most -= part;
+        *stop |= most == 0;
         if (!peek)
             consume(socket, part);
         packet = next;

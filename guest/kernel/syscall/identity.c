@@ -62,6 +62,29 @@ SYSTEM_CALL(setuid)
 }
 SYSTEM_CALL_ALIAS(setgid, setuid);
 
+/* An id that stays as it is, or root's. */
+static bool is_ours(uint64_t id)
+{
+    return (uint32_t)id == 0 || (uint32_t)id == UINT32_MAX;
+}
+
+SYSTEM_CALL(setreuid)
+{
+    return is_ours(a) && is_ours(b) ? 0 : -EPERM;
+}
+SYSTEM_CALL_ALIAS(setregid, setreuid);
+
+SYSTEM_CALL(setresuid)
+{
+    return is_ours(a) && is_ours(b) && is_ours(c) ? 0 : -EPERM;
+}
+SYSTEM_CALL_ALIAS(setresgid, setresuid);
+
+SYSTEM_CALL(setgroups)
+{
+    return a == 0 ? 0 : -EPERM;
+}
+
 SYSTEM_CALL(getresuid)
 {
     const uint64_t addresses[] = { a, b, c };
@@ -93,6 +116,19 @@ SYSTEM_CALL(capget)
         return -EFAULT;
     if (b)
         memset((void *)b, 0, size); /* none: nothing here is privileged */
+    return 0;
+}
+
+SYSTEM_CALL(capset)
+{
+    const size_t size = _LINUX_CAPABILITY_U32S_3 * sizeof(struct __user_cap_data_struct);
+    if (!user_range_ok(a, sizeof(struct __user_cap_header_struct)) || !user_range_ok(b, size))
+        return -EFAULT;
+    if (((const struct __user_cap_header_struct *)a)->version != _LINUX_CAPABILITY_VERSION_3)
+        return -EINVAL;
+    for (size_t i = 0; i < size / sizeof(uint32_t); i++)
+        if (((const uint32_t *)b)[i])
+            return -EPERM; /* none can be gained */
     return 0;
 }
 

@@ -116,6 +116,40 @@ SYSTEM_CALL(utimensat)
              : change_open((int)a, &change);
 }
 
+/* The older calls: times in microseconds, or in seconds. An address of 0 means now. */
+static int64_t change_times(int directory, uint64_t string, uint64_t times, bool microseconds)
+{
+    struct attributes change = { .set_accessed = true, .set_modified = true };
+    int64_t from[4] = { 0 };
+    const size_t size = microseconds ? 4 * sizeof *from : 2 * sizeof *from;
+    if (times && !user_range_ok(times, size))
+        return -EFAULT;
+    change.accessed = change.modified = timestamp_now();
+    if (times) {
+        memcpy(from, (const void *)times, size);
+        if (microseconds && ((uint64_t)from[1] >= 1000000 || (uint64_t)from[3] >= 1000000))
+            return -EINVAL;
+        const uint32_t first = microseconds ? (uint32_t)from[1] * 1000 : 0,
+                       second = microseconds ? (uint32_t)from[3] * 1000 : 0;
+        change.accessed = (struct timestamp){ from[0], first };
+        change.modified = (struct timestamp){ from[microseconds ? 2 : 1], second };
+    }
+    return string ? change_at(directory, string, true, &change) : change_open(directory, &change);
+}
+
+SYSTEM_CALL(utime)
+{
+    return a ? change_times(AT_FDCWD, a, b, false) : -EFAULT;
+}
+SYSTEM_CALL(utimes)
+{
+    return a ? change_times(AT_FDCWD, a, b, true) : -EFAULT;
+}
+SYSTEM_CALL(futimesat)
+{
+    return change_times((int)a, b, c, true);
+}
+
 SYSTEM_CALL(umask)
 {
     const uint32_t before = umask_bits;

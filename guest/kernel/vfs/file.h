@@ -24,6 +24,7 @@ enum entry_type {
 }; /* d_type */
 enum events {
     EVENT_IN = 0x001,
+    EVENT_PRIORITY = 0x002,
     EVENT_OUT = 0x004,
     EVENT_ERROR = 0x008,
     EVENT_HANG_UP = 0x010,

@@ -137,8 +137,9 @@ static int64_t collect_bits(const uint64_t sets[SETS], int count, struct poll_se
 {
     for (int fd = 0; fd < count; fd++) {
         const int events = (bit(sets[SET_READ], fd) ? EVENT_IN : 0) |
-                           (bit(sets[SET_WRITE], fd) ? EVENT_OUT : 0);
-        if (!events && !bit(sets[SET_EXCEPTION], fd))
+                           (bit(sets[SET_WRITE], fd) ? EVENT_OUT : 0) |
+                           (bit(sets[SET_EXCEPTION], fd) ? EVENT_PRIORITY : 0);
+        if (!events)
             continue;
         if (!descriptor_in_use(fd))
             return -EBADF;
@@ -157,10 +158,11 @@ static int64_t store_bits(const uint64_t sets[SETS], const struct poll_set *set)
                         (entry->revents & (EVENT_IN | ALWAYS_REPORTED));
         const bool out = (entry->events & EVENT_OUT) &&
                          (entry->revents & (EVENT_OUT | EVENT_ERROR));
+        const bool urgent = entry->events & entry->revents & EVENT_PRIORITY;
         put_bit(sets[SET_READ], entry->fd, in);
         put_bit(sets[SET_WRITE], entry->fd, out);
-        put_bit(sets[SET_EXCEPTION], entry->fd, false);
-        bits += in + out;
+        put_bit(sets[SET_EXCEPTION], entry->fd, urgent);
+        bits += in + out + urgent;
     }
     return bits;
 }
