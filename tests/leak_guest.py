@@ -162,6 +162,7 @@ def _signals(mark: bytes, chance: random.Random, at: dict[str, int]) -> None:
         signal.signal(number, chance.choice([signal.SIG_IGN, lambda *_: kept.append(mark)]))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2, signal.SIGTERM})
     signal.pthread_kill(threading.get_ident(), signal.SIGUSR2)
+    signal.setitimer(signal.ITIMER_REAL, chance.randrange(1000, 2000), 7)
     stack = ctypes.create_string_buffer(mark * 4096)
     kept.append(stack)
     library().sigaltstack((ctypes.c_uint64 * 3)(ctypes.addressof(stack), 0, len(stack)), None)

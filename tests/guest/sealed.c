@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,6 +41,33 @@ static void *in_thread(void *argument)
     return (char *)argument + 1;
 }
 
+/* ---- Timers that were armed before the seal: no call has those that send signals, as no child
+ * has; that of a descriptor goes on in each. ---- */
+
+static int descriptor;
+static timer_t timer;
+
+static void arm(long seconds)
+{
+    const struct itimerval interval = { { 0, 0 }, { seconds, 0 } };
+    const struct itimerspec once = { { 0, 0 }, { seconds, 0 } };
+    CHECK(setitimer(ITIMER_REAL, &interval, NULL) == 0);
+    CHECK(timerfd_settime(descriptor, 0, &once, NULL) == 0);
+    if (timer_create(CLOCK_MONOTONIC, NULL, &timer) == 0)
+        CHECK(timer_settime(timer, 0, &once, NULL) == 0);
+}
+
+static uint64_t armed_wrongly(void)
+{
+    struct itimerval interval;
+    struct itimerspec left;
+    CHECK(getitimer(ITIMER_REAL, &interval) == 0 && timerfd_gettime(descriptor, &left) == 0);
+    const bool none = fails_with(timer_gettime(timer, &(struct itimerspec){ .it_value = { 0 } }),
+                                 EINVAL);
+    return (interval.it_value.tv_sec != 0) + !none +
+           (left.it_value.tv_sec > 1000 || left.it_value.tv_sec < 900);
+}
+
 /* What an earlier call would have left behind. */
 static uint64_t traces(volatile uint64_t *block, double in_register)
 {
@@ -49,6 +78,7 @@ static uint64_t traces(volatile uint64_t *block, double in_register)
     found += in_register != 4.5;
     found += reply[100] != 0;
     found += ((const uint64_t *)UDFVM_INPUT_PAYLOAD)[1000] != 0;
+    found += armed_wrongly();
     return found;
 }
 
@@ -66,6 +96,7 @@ static void leave_traces(volatile uint64_t *block)
     void *result = NULL;
     CHECK(pthread_create(&thread, NULL, in_thread, NULL) == 0 &&
           pthread_join(thread, &result) == 0 && result == (void *)1);
+    arm(5000);
     struct timespec time;
     CHECK(clock_gettime(CLOCK_REALTIME, &time) == 0 && time.tv_sec > 900000000);
     CHECK(call_kernel(SYS_getpid, 0, 0, 0, 0, 0, 0) == getpid());
@@ -81,6 +112,9 @@ int main(void)
     *block = 3;
     uint64_t random;
     CHECK(getrandom(&random, 8, 0) == 8);
+    descriptor = timerfd_create(CLOCK_MONOTONIC, 0);
+    CHECK(descriptor >= 0);
+    arm(1000);
     seal();
     for (;;) {
         __asm__ volatile("" : "+x"(in_register));

@@ -1,10 +1,13 @@
-"""Threads of Python that compute while others wait: each has its turn, however the call is made."""
+"""Threads of Python that compute while others wait: each has its turn, however the call is made;
+and so have alarms.
+"""
 
 from __future__ import annotations
 
 import _thread
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -168,3 +171,30 @@ def test_in_hardened_calls() -> None:
         check=True,
         timeout=300,
     )
+
+
+@udfvm.udf(timeout=60)
+def stopped(how: str) -> str:
+    """A handler of ``SIGALRM`` stops what computes or sleeps; without one, it ends the program."""
+
+    def handle(number: int, frame: object) -> None:
+        raise StoppedError(number)
+
+    if how != "no handler":
+        signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 10)
+    try:
+        if how == "sleeps":
+            time.sleep(1000)
+        spin([], threading.Lock())
+    except StoppedError as error:
+        return str(error)
+    return "nothing"
+
+
+def test_alarms() -> None:
+    assert [stopped(how) for how in ("computes", "sleeps")] == ["14", "14"]
+    with pytest.raises(udfvm.GuestCrashError, match=r"signal 14 \(ALRM\) .* set a timer"):
+        stopped("no handler")
+    assert stopped("computes") == "14"  # not the alarm of the call before
+    assert stopped.with_options(name="fixed", deterministic=True)("sleeps") == "14"

@@ -10,7 +10,8 @@
 #include "mm/alloc.h"
 #include "mm/report.h"
 #include "mm/scratch.h"
-#include "sched/thread.h"
+#include "sched/timer.h"
+#include "signal/signal.h"
 #include "syscall/dispatch.h"
 #include "vfs/vfs.h"
 
@@ -39,6 +40,9 @@ void seal(void)
     struct memory_statistics statistics;
     log_flush();
     vfs_prepare_seal();
+    interval_timers_forget(); /* as in a child */
+    posix_timers_forget();
+    timers_prepare_seal();
     if (!area)
         area = page_alloc((xsave_size() + PAGE_MASK) / PAGE_SIZE);
     if (!area)

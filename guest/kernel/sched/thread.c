@@ -14,6 +14,7 @@
 #include "host/interrupt.h"
 #include "lib/string.h"
 #include "mm/alloc.h"
+#include "sched/timer.h"
 
 #define XSAVE_PAGES \
     3u /* an XSAVE image has at most 11,008 bytes, with AMX: Intel SDM volume 1, 13.4 */
@@ -27,6 +28,7 @@
 
 HOT_DATA struct thread *current;
 HOT_DATA uint64_t process_signals;
+HOT_DATA const struct thread *first_thread;
 static HOT_DATA struct thread
     *departed; /* the thread that ended last; its stack stays in use until the switch */
 static HOT_DATA unsigned threads;
@@ -90,8 +92,10 @@ static void begin_slice(void)
 /* Asks for an interruption where others may have their turn. Whether they can run is seen then. */
 static void ask_for_turn(void)
 {
-    if (threads > 1 && !clock_is_fixed())
-        interrupt_at(due_ns);
+    const bool turns = threads > 1, timers = timers_armed();
+    if ((turns || timers) && !clock_is_fixed())
+        interrupt_at(
+            minimum(turns ? due_ns : NO_DEADLINE, timers ? timers_due(true) : NO_DEADLINE));
 }
 
 void thread_start(struct thread *thread)
@@ -113,7 +117,7 @@ void threads_init(void)
     if (!thread)
         kernel_panic("no memory for the first thread");
     thread->next = thread->previous = thread;
-    current = thread;
+    first_thread = current = thread;
 }
 
 unsigned thread_count(void)
@@ -204,10 +208,11 @@ static noreturn void deadlock(void)
     host_exit(UDFVM_EXIT_DEADLOCK, 0, &crash);
 }
 
-/* No thread can run, so only a deadline can be the next event. */
+/* No thread can run, so only a deadline or a timer can be the next event. */
 static void idle(void)
 {
-    const uint64_t nearest = minimum(current->deadline, nearest_deadline_of_others());
+    const uint64_t nearest = minimum(minimum(current->deadline, nearest_deadline_of_others()),
+                                     timers_due(false));
     if (nearest == NO_DEADLINE)
         deadlock();
     interrupt_hold();
@@ -218,6 +223,7 @@ bool block_until(bool (*ready)(void *), void *argument, uint64_t deadline_ns)
 {
     struct thread *self = current;
     for (;;) {
+        timers_run();
         if (ready(argument))
             return true;
         if (signal_is_pending(self) ||
@@ -271,6 +277,7 @@ void thread_give_way(void)
 {
     if (*stack_mark(current) != STACK_MARK)
         kernel_panic("a kernel stack overflowed");
+    timers_run();
     if (thread_slice_is_over()) {
         thread_yield();
         begin_slice();
@@ -284,20 +291,21 @@ void thread_interrupted(void)
     struct thread *self = current;
     if (*stack_mark(self) != STACK_MARK)
         kernel_panic("a kernel stack overflowed");
+    timers_run();
     struct thread *next = next_runnable();
     if (next && !signal_is_pending(self)) {
         switch_to(next);
         return;
     }
     begin_slice();
-    interrupt_at(next ? due_ns : nearest_deadline_of_others());
+    interrupt_at(minimum(next ? due_ns : nearest_deadline_of_others(), timers_due(true)));
 }
 
 void threads_begin_call(void)
 {
-    if (threads == 1)
-        return;
-    begin_slice();
+    timers_begin_call();
+    if (threads > 1)
+        begin_slice();
     ask_for_turn();
 }
 
@@ -310,9 +318,13 @@ noreturn void thread_leave(void)
 {
     struct thread *self = current, *next;
     self->dead = true;
+    if (self == first_thread)
+        first_thread = NULL;
     self->deadline = NO_DEADLINE;
-    while (!(next = next_runnable()))
+    while (!(next = next_runnable())) {
         idle();
+        timers_run();
+    }
     self->previous->next = self->next;
     self->next->previous = self->previous;
     if (--threads == 1)

@@ -73,13 +73,22 @@ struct thread {
 
 extern struct thread *current;
 
-/* Pending signals of the process; bits as in struct signal_queue. The first thread that runs
- * takes them. signal/ sets them, and they end waits. */
+/* Pending signals of the process; bits as in struct signal_queue. signal/ sets them, and they end
+ * waits. */
 extern uint64_t process_signals;
+/* It takes them, as in Linux; those that it blocks, the first thread that runs. NULL: it ended. */
+extern const struct thread *first_thread;
+
+/* Signals of the process that the thread would take, if it does not block them. */
+static inline uint64_t signals_for(const struct thread *thread)
+{
+    return thread == first_thread || !first_thread ? process_signals
+                                                   : process_signals & first_thread->blocked;
+}
 
 static inline bool signal_is_pending(const struct thread *thread)
 {
-    return (thread->pending.set | process_signals) & ~thread->blocked;
+    return (thread->pending.set | signals_for(thread)) & ~thread->blocked;
 }
 
 #define NO_DEADLINE UINT64_MAX

@@ -8,7 +8,7 @@
     4 /* a flag in clock ids of pthread_getcpuclockid(3), which are ~id << 3 | flags */
 
 /* Translates a clock id of one thread or process: pthread_getcpuclockid(3). */
-static int clock_of(int id)
+int clock_kind(int id)
 {
     return id >= 0                 ? id
            : id & CLOCK_PER_THREAD ? CLOCK_THREAD_CPUTIME_ID
@@ -23,7 +23,7 @@ static uint64_t thread_clock(int id)
 
 static bool clock_read(int id, uint64_t *nanoseconds)
 {
-    switch (clock_of(id)) {
+    switch (clock_kind(id)) {
     case CLOCK_REALTIME:
     case CLOCK_REALTIME_COARSE:
     case CLOCK_REALTIME_ALARM:
@@ -119,16 +119,48 @@ SYSTEM_CALL(time)
     return !a || user_range_ok(a, sizeof(int64_t)) ? clock_seconds((int64_t *)a) : -EFAULT;
 }
 
-static int64_t read_timespec(uint64_t address, uint64_t *nanoseconds)
+static int64_t to_nanoseconds(struct timespec time, uint64_t *nanoseconds)
 {
-    if (!user_range_ok(address, sizeof(struct timespec)))
-        return -EFAULT;
-    const struct timespec time = *(const struct timespec *)address;
     if (time.tv_sec < 0 || time.tv_nsec < 0 || time.tv_nsec >= (long)NANOSECONDS)
         return -EINVAL;
     const uint64_t seconds = minimum((uint64_t)time.tv_sec, INT64_MAX / NANOSECONDS - 1);
     *nanoseconds = seconds * NANOSECONDS + (uint64_t)time.tv_nsec;
     return 0;
+}
+
+static int64_t read_timespec(uint64_t address, uint64_t *nanoseconds)
+{
+    return user_range_ok(address, sizeof(struct timespec))
+               ? to_nanoseconds(*(const struct timespec *)address, nanoseconds)
+               : -EFAULT;
+}
+
+int64_t timer_setting_read(uint64_t address, int clock, bool absolute,
+                           struct timer_setting *setting)
+{
+    const struct itimerspec *wanted = (const struct itimerspec *)address;
+    uint64_t now = 0;
+    int64_t error = to_nanoseconds(wanted->it_value, &setting->left_ns);
+    if (!error)
+        error = to_nanoseconds(wanted->it_interval, &setting->interval_ns);
+    if (!error && absolute && !clock_read(clock, &now))
+        error = -EINVAL;
+    if (!error && setting->left_ns) /* a time that has passed is now */
+        setting->left_ns = setting->left_ns > now ? setting->left_ns - now : 1;
+    return error;
+}
+
+static struct timespec to_timespec(uint64_t nanoseconds)
+{
+    return (struct timespec){ .tv_sec = (long)(nanoseconds / NANOSECONDS),
+                              .tv_nsec = (long)(nanoseconds % NANOSECONDS) };
+}
+
+void timer_setting_write(uint64_t address, const struct timer_setting *setting)
+{
+    *(struct itimerspec *)address = (struct itimerspec){
+        .it_interval = to_timespec(setting->interval_ns), .it_value = to_timespec(setting->left_ns)
+    };
 }
 
 int64_t clock_deadline(int clock, bool absolute, uint64_t timespec, uint64_t *deadline)

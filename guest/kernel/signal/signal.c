@@ -1,5 +1,5 @@
 /* Signals: dispositions, masks, sending and delivery. They come only from the program's
- * instructions and threads. */
+ * instructions, threads and timers. */
 #include "signal/signal.h"
 #include "host/call.h"
 #include "host/exit.h"
@@ -32,13 +32,11 @@ void signal_set_mask(struct thread *thread, uint64_t mask)
     thread->blocked = mask & ~SIGNALS_NEVER_BLOCKED;
 }
 
-/* Sends a signal to a thread. With NULL it goes to the process: the first thread that runs takes
- * it. */
-static void send(struct thread *thread, int number, struct pending_signal info)
+bool signal_send(struct thread *thread, int number, struct pending_signal info)
 {
     const uint64_t blocked = thread ? thread->blocked : current->blocked;
     if (is_ignored(number) && !(blocked & signal_bit(number)))
-        return;
+        return false;
     if (thread) {
         thread->pending.set |= signal_bit(number);
         thread->pending.info[number - 1] = info;
@@ -46,17 +44,21 @@ static void send(struct thread *thread, int number, struct pending_signal info)
         process_signals |= signal_bit(number);
         process_pending_info[number - 1] = info;
     }
+    return true;
 }
 
 void signal_raise(int number)
 {
-    send(current, number, (struct pending_signal){ .code = SI_USER, .sender = process_id() });
+    signal_send(current, number,
+                (struct pending_signal){ .code = SI_USER, .sender = process_id() });
 }
 
-/* Takes the lowest pending signal of `wanted` off the queue. */
-static bool take(struct thread *thread, uint64_t wanted, struct signal_event *event)
+/* Takes the lowest pending signal of `wanted` off the queues: of the thread's, and of those of the
+ * process that are `shared`. */
+static bool take(struct thread *thread, uint64_t wanted, uint64_t shared,
+                 struct signal_event *event)
 {
-    const uint64_t set = (thread->pending.set | process_signals) & wanted;
+    const uint64_t set = (thread->pending.set | shared) & wanted;
     if (!set)
         return false;
     const int number = __builtin_ctzll(set) + 1;
@@ -70,6 +72,8 @@ static bool take(struct thread *thread, uint64_t wanted, struct signal_event *ev
     *event = (struct signal_event){
         .number = number, .code = info->code, .address = info->value, .sender = info->sender
     };
+    if (event->code == SI_TIMER)
+        event->overrun = posix_timer_taken(event->sender);
     return true;
 }
 
@@ -147,7 +151,7 @@ void signals_deliver(struct thread *thread, int64_t result)
 {
     struct signal_event event;
     bool restartable = can_restart(thread, result), handled = false;
-    while (take(thread, ~thread->blocked, &event)) {
+    while (take(thread, ~thread->blocked, signals_for(thread), &event)) {
         if (is_ignored(event.number))
             continue;
         if (actions[event.number].sa_handler == SIG_DFL)
@@ -291,13 +295,14 @@ SYSTEM_CALL(rt_sigtimedwait)
         return error;
     if (!block_until(has_signal, &wait, deadline))
         return interrupted() ? -EINTR : -EAGAIN;
-    take(current, wait.set, &event);
+    take(current, wait.set, process_signals, &event);
     if (b) {
         siginfo_t *info = (siginfo_t *)b;
         memset(info, 0, sizeof *info);
         info->si_signo = event.number;
         info->si_code = event.code;
         info->si_pid = event.sender;
+        info->si_overrun = event.overrun;
         info->si_value.sival_ptr = (void *)event.address;
     }
     return event.number;
@@ -311,7 +316,7 @@ static int64_t send_to_thread(int32_t id, uint64_t number, struct pending_signal
     if (number && !is_signal(number))
         return -EINVAL;
     if (number)
-        send(thread, (int)number, info);
+        signal_send(thread, (int)number, info);
     return 0;
 }
 
@@ -322,7 +327,7 @@ static int64_t send_to_process(int32_t id, uint64_t number, struct pending_signa
     if (number && !is_signal(number))
         return -EINVAL;
     if (number)
-        send(NULL, (int)number, info);
+        signal_send(NULL, (int)number, info);
     return 0;
 }
 

@@ -7,7 +7,8 @@
 struct signal_event {
     int number, code;
     uint64_t address; /* the address of a fault, or the value that came with the signal */
-    int32_t sender;
+    int32_t sender;   /* or the id of the timer, where the code is SI_TIMER */
+    int32_t overrun;  /* of that */
     const struct udfvm_trap *trap; /* the exception that caused it; NULL: a thread sent it */
 };
 
@@ -18,6 +19,8 @@ static inline uint64_t signal_bit(int number)
 #define SIGNALS_NEVER_BLOCKED (1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1))
 
 void signal_raise(int number); /* sends a signal to the current thread, as kill(2) would */
+/* Sends a signal to a thread. With NULL it goes to the process. False: it is ignored. */
+bool signal_send(struct thread *thread, int number, struct pending_signal info);
 void signal_set_mask(struct thread *thread, uint64_t mask);
 /* Ends the program, which this signal killed. */
 noreturn void signal_die(struct thread *thread, const struct signal_event *event);
@@ -36,5 +39,13 @@ void signals_deliver(struct thread *thread, int64_t result);
  * ignored, or has no handler, the program dies. */
 void signal_force(struct thread *thread, int number, int code, uint64_t address,
                   const struct udfvm_trap *trap);
+
+/* ---- interval_timer.c, posix_timer.c ---- */
+
+/* The signal of a timer was taken: its overrun. */
+int32_t posix_timer_taken(int32_t id);
+/* No call inherits these timers, as no child does: fork(2). */
+void interval_timers_forget(void);
+void posix_timers_forget(void);
 
 #endif

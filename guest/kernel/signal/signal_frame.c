@@ -102,6 +102,7 @@ static void fill_info(siginfo_t *info, const struct signal_event *event)
         info->si_addr = (void *)event->address;
     } else {
         info->si_pid = event->sender;
+        info->si_overrun = event->overrun;
         info->si_value.sival_ptr = (void *)event->address;
     }
 }

@@ -81,7 +81,7 @@ static void ended_by_signal(int number, const struct udfvm_crash *crash, const c
         }
     udfvm_fail(error, UDFVM_E_CRASH,
                "signal %d (%s) ended the guest program%s%s; only the function itself, or code that "
-               "it calls, can have sent it",
+               "it calls, can have sent it or set a timer that did",
                number, name, text[0] ? ": " : "", text);
 }
 
