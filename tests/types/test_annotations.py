@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import typing
 from typing import Annotated, Any, Optional
 
 import numpy as np
@@ -14,6 +15,7 @@ from nested_types import Place
 import udfvm
 import udfvm.sqlite
 from udfvm.errors import SignatureError
+from udfvm.types.annotations import annotation_of, is_json
 from udfvm.types.arrow_types import (
     JSON,
     Container,
@@ -174,3 +176,22 @@ def test_parameters_of_no_certain_type_are_refused(annotation: Any) -> None:
     function.__annotations__["a"] = annotation
     with pytest.raises(SignatureError, match="parameter 'a': annotation"):
         udfvm.udf(function)
+
+
+def test_aliases_with_type_parameters() -> None:
+    """What `type Table[V] = dict[str, V]` declares, since Python 3.12. numpy's NDArray is one."""
+    make: Any = getattr(typing, "TypeAliasType", None)
+    if make is None:
+        pytest.skip("this version of Python has no such aliases")
+    key, value = typing.TypeVar("key"), typing.TypeVar("value")
+    table = make("table", dict[str, value], type_params=(value,))
+    turned = make("turned", dict[value, key], type_params=(key, value))
+    nested = make("nested", table[value] | None, type_params=(value,))
+    for alias, meant in (
+        (table[float], dict[str, float]),
+        (turned[int, str], dict[str, int]),
+        (nested[bool], dict[str, bool] | None),
+    ):
+        found, expected = annotation_of(alias), annotation_of(meant)
+        assert (found.type, found.nullable) == (expected.type, expected.nullable)
+        assert is_json(alias) == is_json(meant)

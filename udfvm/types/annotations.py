@@ -83,8 +83,8 @@ def annotation_of(annotation: Any) -> Annotation:
         return annotation_of(arguments_of(annotation)[0])
     if is_made_by(annotation, "NewType"):
         return annotation_of(annotation.__supertype__)
-    if is_made_by(annotation, "TypeAliasType"):
-        return annotation_of(annotation.__value__)
+    if is_made_by(annotation, "TypeAliasType") or is_made_by(origin, "TypeAliasType"):
+        return annotation_of(_without_alias(annotation))
     if is_union(origin):
         alternatives = arguments_of(annotation)
         others = [alternative for alternative in alternatives if alternative is not type(None)]
@@ -99,6 +99,18 @@ def annotation_of(annotation: Any) -> Annotation:
     if found is None and (better := _suggested(annotation)):
         raise ValueError(f"{annotation} is not a supported type: annotate {better} ({SEE_TYPES})")
     return found or Annotation(declared(annotation), False, None)
+
+
+def _without_alias(annotation: Any) -> Any:
+    """Returns what an annotation stands for where it is an alias, or a generic one with arguments:
+    ``dict[str, int]`` for ``Table[int]``, declared as ``type Table[V] = dict[str, V]``.
+    """
+    while is_made_by(alias := origin_of(annotation) or annotation, "TypeAliasType"):
+        given = dict(zip(alias.__type_params__, arguments_of(annotation), strict=False))
+        parameters = getattr(alias.__value__, "__parameters__", ())
+        chosen = tuple(given.get(each, each) for each in parameters)
+        annotation = alias.__value__[chosen] if given and chosen else alias.__value__
+    return annotation
 
 
 def missing_type(annotation: Annotation, where: str) -> str:
@@ -258,6 +270,7 @@ def is_json(annotation: object) -> bool:
     """Returns True if values of an annotation are dictionaries or lists: ``dict``, ``list[float]``,
     a class that stands for a struct.
     """
+    annotation = _without_alias(annotation)
     origin = origin_of(annotation) or annotation
     return is_record(origin) or (isinstance(origin, type) and issubclass(origin, (dict, list)))
 
