@@ -30,6 +30,8 @@
  *   0x00_0040_0000  program memory, up to the VM's memory size. (An ELF file of fixed addresses,
  *                   such as a distribution's CPython, lies at its usual 0x400000.) Its end is the
  *                   first thread's stack, below which a guard is mapped nowhere.
+ *   0x10_0000_0000  reserve: address space of which the guest maps pages to pages of program
+ *                   memory, by UDFVM_HYPERCALL_MAP. So it may be larger than memory.
  *   0x40_0000_0000  input window, read-only in the guest: one page of `struct udfvm_call`, then the
  *                   payload.
  *   0x50_0000_0000  output window, written by the guest: the payload of the reply. The scratch area
@@ -41,6 +43,8 @@
 #define UDFVM_PAGE_SIZE     UDFVM_U64(0x1000)
 #define UDFVM_KERNEL_BASE   UDFVM_U64(0x200000) /* the flat kernel image is loaded here */
 #define UDFVM_PROGRAM_BASE  UDFVM_U64(0x400000) /* program memory ends at udfvm_boot.memory_end */
+#define UDFVM_RESERVE_BASE  UDFVM_U64(0x1000000000)
+#define UDFVM_RESERVE_END   UDFVM_U64(0x4000000000)
 #define UDFVM_INPUT_BASE    UDFVM_U64(0x4000000000) /* struct udfvm_call */
 #define UDFVM_INPUT_PAYLOAD UDFVM_U64(0x4000001000) /* one page behind it */
 /* Right behind struct udfvm_call: short payloads of streaming calls. */
@@ -120,6 +124,12 @@
  * such function, -EMSGSIZE where the reply exceeds the capacity, -EFAULT, -E2BIG. A host function
  * that fails, or arguments of other types than its own, end the call: nothing returns. */
 #define UDFVM_HYPERCALL_HOST_CALL 6
+/* map(virtual address, frame: address in program memory, pages, access: UDFVM_MAP_x): maps pages of
+ * the reserve to as many pages of program memory, one behind the other, in place of what they were
+ * mapped to. With UDFVM_MAP_NOTHING the frame means nothing. What a call mapped lasts until its
+ * end; what is mapped at the seal is part of the image. Returns 0, or -EINVAL for addresses that
+ * cannot be, or -ENOMEM where the host has no further page tables for this VM. */
+#define UDFVM_HYPERCALL_MAP 7
 
 /* Read-only access to files. Every path is absolute and has no NUL; errors are negative errno. A
  * handle is valid until the end of the call (or build phase) that opened it: udfvm_call.sequence
@@ -192,6 +202,12 @@
 /* As OK, but the reply's data are in scratch, past a gap: its length counts from the start of the
  * output window. Only where UDFVM_CALL_IN_PLACE is set. */
 #define UDFVM_STATUS_IN_PLACE 3
+
+/* ---- Access to pages of the reserve; they can be executed, too ---- */
+
+#define UDFVM_MAP_NOTHING 0
+#define UDFVM_MAP_READ    1
+#define UDFVM_MAP_WRITE   2 /* and read */
 
 /* ---- Reasons of an exit ---- */
 

@@ -59,7 +59,7 @@ int __real_timer_settime(timer_t, int, const struct itimerspec *, struct itimers
 int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 ssize_t __real_getrandom(void *, size_t, unsigned);
 void *__real_mmap(void *, size_t, int, int, int, off_t);
-int __real_munmap(void *, size_t);
+int __real_munmap(void *, size_t), __real_mprotect(void *, size_t, int);
 ssize_t __real_read(int, void *, size_t), __real_write(int, const void *, size_t),
     __real_pread(int, void *, size_t, off_t), __real_pwrite(int, const void *, size_t, off_t),
     __real_pwritev(int, const struct iovec *, int, off_t);
@@ -88,6 +88,10 @@ void *__wrap_realloc(void *old, size_t size)
 int __wrap_madvise(void *address, size_t length, int advice)
 {
     return fails(ENOMEM) ? -1 : __real_madvise(address, length, advice);
+}
+int __wrap_mprotect(void *address, size_t length, int protection)
+{
+    return fails(ENOMEM) ? -1 : __real_mprotect(address, length, protection);
 }
 int __wrap_timer_create(clockid_t clock, struct sigevent *event, timer_t *timer)
 {

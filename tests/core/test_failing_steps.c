@@ -128,6 +128,20 @@ static void serves_too_much(udfvm_vm *vm)
     files_at(vm, 1);
 }
 
+static void maps(udfvm_vm *vm)
+{
+    const uint64_t requests[][8] = {
+        { RAW_HYPERCALL, UDFVM_HYPERCALL_MAP, UDFVM_RESERVE_BASE, FAR, 4, UDFVM_MAP_WRITE },
+        { RAW_FILL, UDFVM_RESERVE_BASE, UDFVM_RESERVE_BASE + 16384, MARK },
+        { RAW_HYPERCALL, UDFVM_HYPERCALL_MAP, UDFVM_RESERVE_BASE, FAR + 8192, 2, UDFVM_MAP_READ },
+        { RAW_HYPERCALL, UDFVM_HYPERCALL_MAP, UDFVM_RESERVE_BASE, 0, 1, UDFVM_MAP_NOTHING },
+    };
+    struct udfvm_reply reply;
+    int code = UDFVM_OK;
+    for (size_t i = 0; i < sizeof requests / sizeof *requests && code == UDFVM_OK; i++)
+        code = call(vm, requests[i], 8, &reply);
+}
+
 static void answers_at(udfvm_vm *vm, int64_t result)
 {
     const uint64_t request[] = {
@@ -317,6 +331,7 @@ int main(int count, char **arguments)
         { "host functions", answers },
         { "host functions that fail", fails_to_answer },
         { "host functions that answer too much", answers_too_much },
+        { "pages of the reserve", maps },
         { "a borrowed reply", borrows_the_window },
         { "a reply borrowed in scratch", borrows_scratch },
         { "a stream", streams },

@@ -103,6 +103,12 @@ EXPORT int madvise(void *address, size_t length, int advice)
     return fails("madvise", HERE, 0, false, ENOMEM) ? -1 : next(address, length, advice);
 }
 
+EXPORT int mprotect(void *address, size_t length, int protection)
+{
+    NEXT(mprotect);
+    return fails("mprotect", HERE, 0, false, ENOMEM) ? -1 : next(address, length, protection);
+}
+
 EXPORT int memfd_create(const char *name, unsigned flags)
 {
     NEXT(memfd_create);

@@ -10,7 +10,7 @@
 #include "base/pages.h"
 #include "udfvm_abi.h"
 
-#define SLOTS     5u
+#define SLOTS     6u
 #define LOGGED    1u /* the number of the slot, as in machine.h */
 #define INPUT     2u
 #define UNLOGGED  3u

@@ -2,6 +2,8 @@
  * reply is one uint64_t: how much of the state of an earlier call was still there (0: none). */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -68,6 +70,55 @@ static uint64_t armed_wrongly(void)
            (left.it_value.tv_sec > 1000 || left.it_value.tv_sec < 900);
 }
 
+/* ---- Address space beyond memory: its first page is sealed, the second can only be read ---- */
+
+#define PAGE     4096ul
+#define RESERVED (2ul << 30)
+
+static uint8_t *reserved;
+static sigjmp_buf again;
+
+static void on_fault(int number)
+{
+    siglongjmp(again, number);
+}
+
+static bool faults(volatile uint8_t *at)
+{
+    if (sigsetjmp(again, 1) != 0)
+        return true;
+    *at = 1;
+    return false;
+}
+
+static void reserve_and_commit(void)
+{
+    CHECK(signal(SIGSEGV, on_fault) != SIG_ERR);
+    reserved = mmap(NULL, RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(reserved != MAP_FAILED && mprotect(reserved, 2 * PAGE, PROT_READ | PROT_WRITE) == 0);
+    reserved[5] = 8;
+    reserved[PAGE] = 9;
+    CHECK(mprotect(reserved + PAGE, PAGE, PROT_READ) == 0);
+}
+
+static uint64_t reserved_traces(void)
+{
+    return (uint64_t)(reserved[5] != 8) + (reserved[6] != 0) + (reserved[PAGE] != 9) +
+           !faults(reserved + PAGE) + !faults(reserved + 2 * PAGE) + !faults(reserved + (1 << 30));
+}
+
+static void leave_reserved_traces(void)
+{
+    reserved[5]++;
+    reserved[6] = 1;
+    CHECK(mprotect(reserved + PAGE, 3 * PAGE, PROT_READ | PROT_WRITE) == 0);
+    CHECK(reserved[PAGE] == 9 && reserved[3 * PAGE] == 0 && !faults(reserved + PAGE) &&
+          !faults(reserved + 3 * PAGE));
+    CHECK(mprotect(reserved + (1 << 30), 2 << 20, PROT_READ | PROT_WRITE) == 0);
+    CHECK(reserved[(1 << 30) + 12345] == 0);
+    memset(reserved + (1 << 30), 7, 2 << 20);
+}
+
 /* What an earlier call would have left behind. */
 static uint64_t traces(volatile uint64_t *block, double in_register)
 {
@@ -76,6 +127,7 @@ static uint64_t traces(volatile uint64_t *block, double in_register)
     found += global != 2;
     found += *block != 3;
     found += in_register != 4.5;
+    found += reserved_traces();
     found += reply[100] != 0;
     found += ((const uint64_t *)UDFVM_INPUT_PAYLOAD)[1000] != 0;
     found += armed_wrongly();
@@ -87,6 +139,7 @@ static void leave_traces(volatile uint64_t *block)
     local++;
     global++;
     (*block)++;
+    leave_reserved_traces();
     reply[100] = 9;
     uint64_t *mapped = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                             0);
@@ -110,6 +163,7 @@ int main(void)
     volatile uint64_t *block = malloc(64);
     register double in_register = 4.5;
     *block = 3;
+    reserve_and_commit();
     uint64_t random;
     CHECK(getrandom(&random, 8, 0) == 8);
     descriptor = timerfd_create(CLOCK_MONOTONIC, 0);

@@ -17,6 +17,14 @@ void log_flush(void)
     pending.length = 0;
 }
 
+/* What follows a page of the reserve lies elsewhere for the host. */
+static uint64_t longest_chunk(uint64_t address)
+{
+    return address >= UDFVM_RESERVE_BASE && address < UDFVM_RESERVE_END
+               ? PAGE_SIZE - (address & PAGE_MASK)
+               : MAX_LOG_CHUNK;
+}
+
 int64_t log_write(enum log_stream stream, const char *text, uint64_t length)
 {
     if (pending.length &&
@@ -28,9 +36,10 @@ int64_t log_write(enum log_stream stream, const char *text, uint64_t length)
         pending.length += length;
         return (int64_t)length;
     }
-    for (uint64_t done = 0; done < length; done += MAX_LOG_CHUNK) {
-        const int64_t error = hypercall(UDFVM_HYPERCALL_LOG, stream, (uint64_t)text + done,
-                                        minimum(length - done, MAX_LOG_CHUNK), 0, 0);
+    for (uint64_t done = 0, chunk; done < length; done += chunk) {
+        chunk = minimum(length - done, longest_chunk((uint64_t)text + done));
+        const int64_t error = hypercall(UDFVM_HYPERCALL_LOG, stream, (uint64_t)text + done, chunk,
+                                        0, 0);
         if (error < 0)
             return done ? (int64_t)done : error;
     }

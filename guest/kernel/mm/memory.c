@@ -1,12 +1,13 @@
-/* Mappings. Virtual and physical memory are the same here, so a mapping takes memory when it is
- * made, even with PROT_NONE. Protections are only recorded: the page tables belong to the host and
- * map everything alike. */
+/* Mappings. In program memory virtual and physical memory are the same, so a mapping takes memory
+ * when it is made, even with PROT_NONE; and protections are only recorded: the page tables belong
+ * to the host and map everything alike. In the reserve (reserve.c) neither is so. */
 #include "mm/memory.h"
 #include "lib/string.h"
 #include "mm/file_memory.h"
 #include "mm/pages.h"
 #include "mm/placement.h"
 #include "mm/regions.h"
+#include "mm/reserve.h"
 
 static uint64_t stack_start;
 
@@ -68,21 +69,38 @@ static int64_t fill_from_file(uint64_t start, uint64_t end, const struct backing
     return 0;
 }
 
+/* A new mapping of the reserve becomes accessible, or goes; its address or negative errno. */
+static int64_t give(uint64_t address, uint64_t length, int protection)
+{
+    const int64_t error = in_reserve(address, length)
+                              ? reserve_give(address, address + length, protection)
+                              : 0;
+    if (error) {
+        reserve_release(address, address + length);
+        regions_remove(address, address + length);
+    }
+    return error ? error : (int64_t)address;
+}
+
 static int64_t map_anonymous(uint64_t address, uint64_t length, int protection, int flags)
 {
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
         int64_t error = clear_fixed(address, length, flags);
         if (error)
             return error;
-    } else if (!(address = place_anonymous(address, length, protection, flags))) {
-        return -ENOMEM;
+    } else {
+        address = belongs_in_reserve(length, protection, flags)
+                      ? reserve_place(length)
+                      : place_anonymous(address, length, protection, flags);
+        if (!address)
+            return -ENOMEM;
     }
     region_insert((struct region){ .start = address,
                                    .end = address + length,
                                    .protection = (uint8_t)protection,
                                    .shared = (flags & MAP_TYPE) != MAP_PRIVATE });
     pages_hand_out(address, address + length, protection != PROT_NONE);
-    return (int64_t)address;
+    return give(address, length, protection);
 }
 
 static int64_t map_file(uint64_t address, uint64_t length, int protection, int flags,
@@ -115,10 +133,15 @@ static int64_t map_file(uint64_t address, uint64_t length, int protection, int f
         return error;
     }
     region_insert(region);
+    error = give(region.start, length, PROT_READ | PROT_WRITE);
+    if (error < 0)
+        return error;
     error = held ? 0 : fill_from_file(region.start, region.end, backing, offset);
-    if (error)
-        regions_remove(region.start, region.end);
-    return error ? error : (int64_t)region.start;
+    if (error) {
+        memory_unmap(region.start, length);
+        return error;
+    }
+    return give(region.start, length, protection);
 }
 
 /* A mapping that sees what is written to the file, and the other way round. */
@@ -132,17 +155,19 @@ static int64_t map_shared(uint64_t address, uint64_t length, int protection, int
                                          .protection = protection,
                                          .may_write = backing->writable,
                                          .path = backing->path };
+    if (fixed && in_reserve(address, length))
+        return -ENOMEM; /* the file's pages lie in program memory */
     const int64_t error = fixed ? clear_fixed(address, length, flags) : 0;
     return error ? error : file_memory_map(backing->memory, &wanted);
 }
 
-static int64_t check_map(uint64_t length, int flags, uint64_t offset)
+static int64_t check_map(uint64_t length, uint64_t longest, int flags, uint64_t offset)
 {
     const int type = flags & MAP_TYPE;
     if (length == 0 || (offset & PAGE_MASK) ||
         (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE))
         return -EINVAL;
-    return length > program_end || !regions_have_capacity(3) || (flags & MAP_HUGETLB) ||
+    return length > longest || !regions_have_capacity(3) || (flags & MAP_HUGETLB) ||
                    offset > (uint64_t)INT64_MAX - length
                ? -ENOMEM
                : 0;
@@ -151,18 +176,16 @@ static int64_t check_map(uint64_t length, int flags, uint64_t offset)
 int64_t memory_map(uint64_t address, uint64_t length, int protection, int flags,
                    const struct backing *backing, uint64_t offset)
 {
-    const int64_t error = check_map(length, flags, offset);
+    const bool anywhere = protection == PROT_NONE && !backing;
+    const int64_t error = check_map(length, anywhere ? RESERVE_BYTES : program_end, flags, offset);
     if (error)
         return error;
     length = page_up(length);
     protection &= PROT_READ | PROT_WRITE | PROT_EXEC;
     if (backing && backing->memory && (flags & MAP_TYPE) != MAP_PRIVATE)
         return map_shared(address, length, protection, flags, backing, offset);
-    if (backing)
-        return map_file(address, length, protection, flags, backing, offset);
-    return reservation_too_large(length, protection, flags)
-               ? -ENOMEM
-               : map_anonymous(address, length, protection, flags);
+    return backing ? map_file(address, length, protection, flags, backing, offset)
+                   : map_anonymous(address, length, protection, flags);
 }
 
 /* Removes what is mapped in a range, but for a file's own pages. */
@@ -188,6 +211,8 @@ int64_t memory_unmap(uint64_t address, uint64_t length)
         return -EINVAL;
     if (!regions_have_capacity(2))
         return -ENOMEM;
+    if (in_reserve(address, length))
+        reserve_release(address, end);
     const int64_t error = file_memory_unmap(address, end);
     if (error == 0)
         remove_mappings(address, end);
@@ -203,6 +228,15 @@ static void mark_reserved_pages(uint64_t start, uint64_t end)
         if (region->protection == PROT_NONE)
             pages_mark_used(maximum(start, region->start), minimum(end, region->end));
     }
+}
+
+static int64_t give_access(uint64_t start, uint64_t end, int protection)
+{
+    if (in_reserve(start, end - start))
+        return reserve_give(start, end, protection);
+    if (protection != PROT_NONE)
+        mark_reserved_pages(start, end);
+    return 0;
 }
 
 static bool has_protection(uint64_t start, uint64_t end, int protection)
@@ -241,10 +275,10 @@ int64_t memory_protect(uint64_t address, uint64_t length, int protection)
         return 0;
     if (!regions_have_capacity(2))
         return -ENOMEM;
-    if (protection != PROT_NONE)
-        mark_reserved_pages(address, end);
-    regions_protect(address, end, protection);
-    return 0;
+    const int64_t error = give_access(address, end, protection);
+    if (error == 0)
+        regions_protect(address, end, protection);
+    return error;
 }
 
 /* ---- The stack, and the seal ---- */
@@ -263,10 +297,13 @@ void memory_prepare_seal(void)
 {
     uint64_t address = program_start;
     for (size_t index = 0; index < region_count(); index++) {
-        pages_hand_out(address, region_at(index)->start, false);
-        address = region_at(index)->end;
-        if (region_at(index)->wiped)
-            pages_zero(region_at(index)->start, address);
+        const struct region *region = region_at(index);
+        if (region->start < program_end) {
+            pages_hand_out(address, region->start, false);
+            address = region->end;
+        }
+        if (region->wiped)
+            pages_zero(region->start, region->end);
     }
     pages_hand_out(address, program_end, false);
 }

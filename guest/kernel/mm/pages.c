@@ -3,6 +3,7 @@
  * image is only as large as what the program used. */
 #include "mm/pages.h"
 #include "lib/string.h"
+#include "mm/reserve.h"
 
 struct map {
     uint64_t *used;
@@ -34,6 +35,8 @@ static uint64_t word_mask(uint64_t word, uint64_t first, uint64_t last)
 
 bool page_is_used(uint64_t address)
 {
+    if (in_reserve(address, 1))
+        return reserve_page_is_used(address);
     const struct map *map = map_of(address);
     const uint64_t page = address / PAGE_SIZE - map->first_page;
     return map->used[page / 64] >> page % 64 & 1;
@@ -41,6 +44,8 @@ bool page_is_used(uint64_t address)
 
 void pages_mark_used(uint64_t start, uint64_t end)
 {
+    if (in_reserve(start, 1))
+        return; /* its frames are */
     struct map *map = map_of(start);
     const uint64_t first = start / PAGE_SIZE - map->first_page,
                    last = end / PAGE_SIZE - map->first_page;
@@ -77,6 +82,10 @@ static void zero_pages(const struct map *map, uint64_t word, uint64_t mask)
 
 void pages_zero(uint64_t start, uint64_t end)
 {
+    if (in_reserve(start, 1)) {
+        reserve_zero(start, end);
+        return;
+    }
     const struct map *map = map_of(start);
     const uint64_t first = start / PAGE_SIZE - map->first_page,
                    last = end / PAGE_SIZE - map->first_page;
@@ -87,6 +96,8 @@ void pages_zero(uint64_t start, uint64_t end)
 void pages_hand_out(uint64_t start, uint64_t end, bool accessible)
 {
     pages_zero(start, end);
+    if (in_reserve(start, 1))
+        return;
     if (accessible) {
         pages_mark_used(start, end);
         return;

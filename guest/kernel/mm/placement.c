@@ -5,6 +5,7 @@
 #include "mm/heap.h"
 #include "mm/regions.h"
 #include "mm/report.h"
+#include "mm/reserve.h"
 #include "mm/scratch.h"
 
 #define SMALL_RESERVATION (1ull << 20)
@@ -17,7 +18,8 @@ bool in_program_memory(uint64_t address, uint64_t length)
 
 bool in_memory(uint64_t address, uint64_t length)
 {
-    return in_program_memory(address, length) || scratch_holds(address, length);
+    return in_program_memory(address, length) || in_reserve(address, length) ||
+           scratch_holds(address, length);
 }
 
 bool memory_over_limit(uint64_t length)
@@ -29,10 +31,10 @@ bool memory_over_limit(uint64_t length)
     return statistics.used + length > statistics.total;
 }
 
-/* Thread-caching allocators reserve tens of MiB of address space and use little of it. Address
- * space is memory here, so a reservation may take at most a quarter of the largest gap. Allocators
- * fall back to smaller requests. */
-bool reservation_too_large(uint64_t length, int protection, int flags)
+/* Thread-caching allocators reserve tens of MiB of address space and use little of it. In program
+ * memory address space is memory, so a reservation may take at most a quarter of the largest gap.
+ * Others lie in the reserve. */
+bool belongs_in_reserve(uint64_t length, int protection, int flags)
 {
     return protection == PROT_NONE && !(flags & (MAP_STACK | MAP_FIXED | MAP_FIXED_NOREPLACE)) &&
            length > SMALL_RESERVATION && length > largest_gap() / 4;
@@ -64,10 +66,13 @@ int64_t clear_fixed(uint64_t address, uint64_t length, int flags)
     if (!in_memory(address, length) || range_has_kernel(address, address + length) ||
         (scratch_holds(address, length) && !scratch_open()))
         return -ENOMEM;
+    const bool reserved = in_reserve(address, length);
     if (range_is_free(address, address + length))
-        return memory_over_limit(length) ? -ENOMEM : 0;
+        return !reserved && memory_over_limit(length) ? -ENOMEM : 0;
     if (flags & MAP_FIXED_NOREPLACE)
         return -EEXIST;
+    if (reserved)
+        reserve_release(address, address + length);
     const int64_t error = file_memory_make_way(address, address + length);
     if (error == 0)
         regions_remove(address, address + length);

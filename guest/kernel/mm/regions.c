@@ -86,13 +86,19 @@ static void close_slots(size_t index, size_t number)
     count -= number;
 }
 
+static bool follows(const struct region *low, const struct region *high)
+{
+    const uint64_t length = low->end - low->start;
+    return low->end == high->start && (!low->name || low->offset + length == high->offset) &&
+           (low->frame ? low->frame + length : 0) == high->frame;
+}
+
 static bool joinable(const struct region *low, const struct region *high)
 {
-    return low->end == high->start && low->name == high->name &&
-           low->protection == high->protection && low->use == high->use &&
-           low->shared == high->shared && low->may_write == high->may_write &&
-           low->pristine == high->pristine && low->wiped == high->wiped &&
-           (!low->name || low->offset + (low->end - low->start) == high->offset);
+    return low->name == high->name && low->protection == high->protection &&
+           low->use == high->use && low->shared == high->shared &&
+           low->may_write == high->may_write && low->pristine == high->pristine &&
+           low->wiped == high->wiped && low->access == high->access && follows(low, high);
 }
 
 /* Joins regions[index] to its lower neighbour where they are alike. */
@@ -128,6 +134,8 @@ static void split(uint64_t address)
         return;
     open_slot(index);
     struct region *low = &regions[index], *high = &regions[index + 1];
+    if (high->frame)
+        high->frame += address - low->start;
     low->end = address;
     high->start = address;
     if (high->name) {
@@ -214,6 +222,17 @@ void regions_unmap_file(uint64_t start, uint64_t end)
     join_down(index);
 }
 
+void regions_set_frames(uint64_t start, uint64_t end, uint64_t frame, uint8_t access)
+{
+    split(start);
+    split(end);
+    const size_t index = region_find(start);
+    regions[index].frame = frame;
+    regions[index].access = access;
+    join_down(index + 1);
+    join_down(index);
+}
+
 bool range_is_free(uint64_t start, uint64_t end)
 {
     size_t index = region_find(start);
@@ -267,7 +286,7 @@ uint64_t largest_gap(void)
     uint64_t largest = 0, gap_start = program_start;
     for (size_t index = 0; index < count; index++) {
         if (regions[index].start >= program_end)
-            break; /* in scratch */
+            break; /* in the reserve, or in scratch */
         largest = maximum(largest, regions[index].start - gap_start);
         gap_start = regions[index].end;
     }

@@ -1,4 +1,4 @@
-/* The map of program memory and scratch: a sorted array of disjoint regions. */
+/* The map of program memory, the reserve and scratch: a sorted array of disjoint regions. */
 #ifndef UDFVM_REGIONS_H
 #define UDFVM_REGIONS_H
 
@@ -20,12 +20,14 @@ struct region {
     uint64_t start, end;
     uint64_t offset;          /* in the file, of `start` */
     struct region_name *name; /* NULL: anonymous */
+    uint64_t frame;           /* in the reserve: the page of program memory of `start`; 0: none */
     uint8_t protection;       /* PROT_ bits */
     uint8_t use;              /* enum region_use */
     bool shared;
     bool may_write; /* of a file's own pages: the program opened the file for writing */
     bool pristine;  /* a file mapping that was never writable: it still holds what the file holds */
     bool wiped;     /* MADV_WIPEONFORK: a call finds zeros there */
+    uint8_t access; /* UDFVM_MAP_ of the frames, which the program may have less of */
 };
 
 /* Begins with program memory [start, end) free, except the array of regions and the page bitmap,
@@ -45,6 +47,8 @@ void regions_remove(uint64_t start, uint64_t end);
 void regions_protect(uint64_t start, uint64_t end, int protection);
 void regions_spoil(uint64_t start, uint64_t end); /* no longer pristine */
 void regions_wipe(uint64_t start, uint64_t end, bool wiped);
+/* Of a range within one region. Frame 0: it has none. */
+void regions_set_frames(uint64_t start, uint64_t end, uint64_t frame, uint8_t access);
 bool range_is_free(uint64_t start, uint64_t end);
 bool range_is_mapped(uint64_t start, uint64_t end);
 bool range_has_kernel(uint64_t start, uint64_t end);

@@ -4,6 +4,7 @@
 #include "mm/pages.h"
 #include "mm/placement.h"
 #include "mm/regions.h"
+#include "mm/reserve.h"
 
 static bool grow_in_place(const struct region *region, uint64_t old_end, uint64_t new_end)
 {
@@ -50,7 +51,7 @@ static int64_t move(const struct region *region, uint64_t address, uint64_t old_
 static int64_t remap_fixed(uint64_t address, uint64_t old_length, uint64_t new_length,
                            uint64_t target)
 {
-    if ((target & PAGE_MASK) || !in_memory(target, new_length) ||
+    if ((target & PAGE_MASK) || !in_memory(target, new_length) || in_reserve(target, 1) ||
         (target < address + old_length && address < target + new_length))
         return -EINVAL;
     const int64_t error = clear_fixed(target, new_length, 0);
@@ -71,7 +72,10 @@ static int64_t check_arguments(uint64_t address, uint64_t old_length, uint64_t n
         return -EINVAL;
     if (!in_memory(address, old_length))
         return -EFAULT;
-    return new_length > program_end || !regions_have_capacity(5) ? -ENOMEM : 0;
+    return new_length > (in_reserve(address, 1) ? RESERVE_BYTES : program_end) ||
+                   !regions_have_capacity(5)
+               ? -ENOMEM
+               : 0;
 }
 
 /* The program's region that holds all of the range; NULL where there is none. */
@@ -85,6 +89,97 @@ static const struct region *region_of(uint64_t address, uint64_t length)
                : NULL;
 }
 
+/* ---- In the reserve ---- */
+
+/* Maps [start, end), as what lies at an address is mapped. */
+static int64_t extend(const struct region *like, uint64_t start, uint64_t end)
+{
+    struct region more = { .start = start,
+                           .end = end,
+                           .use = REGION_PROGRAM,
+                           .protection = like->protection,
+                           .shared = like->shared,
+                           .wiped = like->wiped };
+    region_insert(more);
+    const int64_t error = reserve_give(start, end, more.protection);
+    if (error)
+        memory_unmap(start, end - start);
+    return error;
+}
+
+/* Makes [target, target + length) a mapping like that at `address`, in pieces, without frames. */
+static int64_t imitate(uint64_t target, uint64_t address, uint64_t length)
+{
+    for (uint64_t done = 0, end; done < length; done = end - address) {
+        struct region piece = *region_at(region_find(address + done));
+        if (!regions_have_capacity(2))
+            return -ENOMEM;
+        end = minimum(piece.end, address + length);
+        piece.offset += address + done - piece.start;
+        piece.start = target + done;
+        piece.end = target + (end - address);
+        piece.frame = 0;
+        piece.access = UDFVM_MAP_NOTHING;
+        if (piece.name)
+            piece.name->references++;
+        region_insert(piece);
+    }
+    return 0;
+}
+
+/* Frames go along: nothing is copied. */
+static int64_t move_reserved(uint64_t address, uint64_t old_length, uint64_t new_length,
+                             uint64_t target)
+{
+    const uint64_t kept = minimum(old_length, new_length);
+    int64_t error = imitate(target, address, kept);
+    if (!error && new_length > old_length)
+        error = extend(region_at(region_find(address + old_length - 1)), target + old_length,
+                       target + new_length);
+    if (!error)
+        error = reserve_move(target, address, kept);
+    if (error)
+        reserve_move(address, target, kept); /* what has moved by then */
+    memory_unmap(error ? target : address, error ? new_length : old_length);
+    return error ? error : (int64_t)target;
+}
+
+static int64_t remap_reserved_fixed(uint64_t address, uint64_t old_length, uint64_t new_length,
+                                    uint64_t target)
+{
+    if ((target & PAGE_MASK) || !in_reserve(target, new_length) ||
+        (target < address + old_length && address < target + new_length))
+        return -EINVAL;
+    const int64_t error = clear_fixed(target, new_length, 0);
+    return error ? error : move_reserved(address, old_length, new_length, target);
+}
+
+static int64_t grow_reserved(uint64_t address, uint64_t old_length, uint64_t new_length,
+                             bool may_move)
+{
+    const uint64_t old_end = address + old_length, new_end = address + new_length;
+    if (in_reserve(address, new_length) && range_is_free(old_end, new_end)) {
+        const int64_t error = extend(region_at(region_find(old_end - 1)), old_end, new_end);
+        return error ? error : (int64_t)address;
+    }
+    const uint64_t target = may_move ? reserve_place(new_length) : 0;
+    return target ? move_reserved(address, old_length, new_length, target) : -ENOMEM;
+}
+
+static int64_t remap_reserved(uint64_t address, uint64_t old_length, uint64_t new_length, int flags,
+                              uint64_t target)
+{
+    if (!range_is_mapped(address, address + old_length))
+        return -EFAULT;
+    if (flags & MREMAP_FIXED)
+        return remap_reserved_fixed(address, old_length, new_length, target);
+    if (new_length < old_length)
+        memory_unmap(address + new_length, old_length - new_length);
+    return new_length <= old_length
+               ? (int64_t)address
+               : grow_reserved(address, old_length, new_length, flags & MREMAP_MAYMOVE);
+}
+
 int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length, int flags,
                      uint64_t new_address)
 {
@@ -93,6 +188,8 @@ int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length,
         return error;
     old_length = page_up(old_length);
     new_length = page_up(new_length);
+    if (in_reserve(address, old_length))
+        return remap_reserved(address, old_length, new_length, flags, new_address);
     const struct region *region = region_of(address, old_length);
     if (!region)
         return -EFAULT;

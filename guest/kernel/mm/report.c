@@ -1,13 +1,14 @@
 #include "mm/report.h"
 #include "lib/string.h"
 #include "mm/regions.h"
+#include "mm/reserve.h"
 #include "size_text.h"
 
 void memory_statistics(struct memory_statistics *statistics)
 {
     *statistics = (struct memory_statistics){ .total = program_end - program_start };
     for (size_t index = 0; index < region_count(); index++)
-        if (region_at(index)->protection != PROT_NONE)
+        if (region_at(index)->protection != PROT_NONE && !in_reserve(region_at(index)->start, 1))
             statistics->used += region_at(index)->end - region_at(index)->start;
 }
 

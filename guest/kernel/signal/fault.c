@@ -3,6 +3,8 @@
 #include "arch/entry.h"
 #include "host/exit.h"
 #include "lib/string.h"
+#include "mm/regions.h"
+#include "mm/reserve.h"
 #include "mm/scratch.h"
 #include "signal/signal.h"
 
@@ -22,6 +24,7 @@ enum vector {
 };
 
 #define PAGE_PRESENT 1u /* error code of a page fault */
+#define PAGE_WRITE   2u
 
 void fault(const struct program_registers *registers); /* entry.S */
 
@@ -93,6 +96,13 @@ static void fault_in_kernel(const struct udfvm_trap *trap)
     kernel_panic(text);
 }
 
+static bool is_mapped(const struct udfvm_trap *trap)
+{
+    const uint64_t page = page_down(trap->cr2);
+    return (trap->error_code & PAGE_PRESENT) ||
+           (in_reserve(page, PAGE_SIZE) && range_is_mapped(page, page + PAGE_SIZE));
+}
+
 static void signal_for(const struct udfvm_trap *trap)
 {
     switch (trap->vector) {
@@ -122,8 +132,8 @@ static void signal_for(const struct udfvm_trap *trap)
         signal_force(current, SIGBUS, BUS_ADRALN, 0, trap);
         break;
     case PAGE:
-        signal_force(current, SIGSEGV, trap->error_code & PAGE_PRESENT ? SEGV_ACCERR : SEGV_MAPERR,
-                     trap->cr2, trap);
+        signal_force(current, SIGSEGV, is_mapped(trap) ? SEGV_ACCERR : SEGV_MAPERR, trap->cr2,
+                     trap);
         break;
     default:
         signal_force(current, SIGSEGV, SI_KERNEL, 0, trap);
@@ -141,8 +151,10 @@ void fault(const struct program_registers *registers)
     }
     if (!current)
         kernel_panic("an exception before the program started");
-    const bool opened = trap.vector == PAGE && !(trap.error_code & PAGE_PRESENT) &&
-                        scratch_open_for(trap.cr2);
+    const bool opened = trap.vector == PAGE &&
+                        (trap.error_code & PAGE_PRESENT
+                             ? reserve_permits(trap.cr2, trap.error_code & PAGE_WRITE)
+                             : scratch_open_for(trap.cr2));
     current->user = *registers;
     current->user.rip = trap.rip;
     current->user.rsp = trap.rsp;

@@ -3,6 +3,7 @@
 #include "mm/pages.h"
 #include "mm/regions.h"
 #include "mm/report.h"
+#include "mm/reserve.h"
 #include "mm/user.h"
 #include "rewrite/rewrite.h"
 #include "vfs/vfs.h"
@@ -58,7 +59,7 @@ static int64_t mapped_range(uint64_t address, uint64_t length, uint64_t *end)
 {
     if (address & PAGE_MASK)
         return -EINVAL;
-    if (!user_range_ok(address, length) || length > program_end)
+    if (!user_range_ok(address, length) || (length > program_end && !in_reserve(address, length)))
         return -ENOMEM;
     *end = address + page_up(length);
     return range_is_mapped(address, *end) ? 0 : -ENOMEM;

@@ -13,7 +13,7 @@
 
 #define MAX_FILE    (64ull << 20)
 #define MAX_CHANGES 16u
-#define FIELDS      14u
+#define FIELDS      16u
 
 enum { HEADER_DIGEST = 1, CONTENT_DIGEST = 2, LAYER = 4, PART = 8, CALL = 16 };
 
@@ -71,6 +71,7 @@ static void set_field(struct image_file *file, uint8_t field, uint64_t number)
         &header->config.output_window, &header->config.scratch,
         &header->metadata_offset,      &header->metadata_length,
         &header->numbers_offset,       &header->pages_offset,
+        &header->runs_offset,          &header->run_count,
         &header->page_count,           &header->state.xsave_length,
         &header->state.resume_rip,     &header->state.fs_base,
         &header->state.registers.rip,  &header->state.registers.rflags,
@@ -85,7 +86,7 @@ static void set_field(struct image_file *file, uint8_t field, uint64_t number)
 
 static void change(struct image_file *file, struct input *input)
 {
-    enum { FIELD, BYTES, NUMBERS, SIZE, WAYS };
+    enum { FIELD, BYTES, NUMBERS, SIZE, RUNS, WAYS };
     size_t length;
     uint64_t offset;
     uint8_t field;
@@ -97,6 +98,9 @@ static void change(struct image_file *file, struct input *input)
     case SIZE:
         file->size = input_number(input) % MAX_FILE;
         return;
+    case RUNS:
+        offset = header_of(file)->runs_offset;
+        break;
     case NUMBERS:
         offset = header_of(file)->numbers_offset;
         break;
@@ -110,6 +114,11 @@ static void change(struct image_file *file, struct input *input)
         memcpy(file->bytes + offset, bytes, length);
 }
 
+static bool inside(const struct image_file *file, uint64_t offset, uint64_t count, uint64_t size)
+{
+    return offset <= file->length && count <= (file->length - offset) / size;
+}
+
 /* As udfvm_image_verify() computes it, where all that it covers lies in the copied part. */
 static void mend_content(struct image_file *file)
 {
@@ -117,14 +126,16 @@ static void mend_content(struct image_file *file)
     struct checksum sum_of_content;
     const uint64_t pages = header->pages_offset, count = header->page_count,
                    numbers = header->numbers_offset;
-    if (pages % PAGE || numbers % 4 || pages > file->length ||
-        count > (file->length - pages) / PAGE || numbers > file->length ||
-        count > (file->length - numbers) / 4 || header->metadata_offset > file->length ||
-        header->metadata_length > file->length - header->metadata_offset)
+    if (pages % PAGE || numbers % 4 || !inside(file, pages, count, PAGE) ||
+        !inside(file, numbers, count, 4) ||
+        !inside(file, header->metadata_offset, header->metadata_length, 1) ||
+        !inside(file, header->runs_offset, header->run_count, sizeof(struct reserve_run)))
         return;
     udfvm_checksum_start(&sum_of_content);
     udfvm_checksum_add(&sum_of_content, file->bytes + header->metadata_offset,
                        header->metadata_length);
+    udfvm_checksum_add(&sum_of_content, file->bytes + header->runs_offset,
+                       header->run_count * sizeof(struct reserve_run));
     for (uint64_t i = 0; i < count; i++) {
         uint32_t number;
         memcpy(&number, file->bytes + numbers + 4 * i, sizeof number);

@@ -5,7 +5,7 @@
  * and the functions below. The core relies on this:
  *
  *   Memory     Slots map guest-physical ranges to memory of this process and never change while the
- *              VM lives; one may be added. A read-only slot cannot be written at any privilege
+ *              VM lives; some may be added. A read-only slot cannot be written at any privilege
  *              level of the guest. In a logged slot the hypervisor notes each page that the guest
  *              wrote, until the note is cleared; what the host writes is not noted.
  *   Processor  It begins in 64-bit mode at ring 3, with the tables of struct processor_setup, CPUID
@@ -40,7 +40,7 @@ struct memory_slot {
     uint64_t physical, bytes;
     const uint8_t *host;
 };
-#define MAX_MEMORY_SLOTS 5u
+#define MAX_MEMORY_SLOTS 6u
 
 /* What ring 3 finds of the processor, and where it enters ring 0. */
 struct processor_setup {

@@ -97,12 +97,10 @@ static int64_t ask(struct udfvm_vm *vm, struct file_request request)
 static int copy_path(const struct udfvm_vm *vm, uint64_t address, uint64_t length,
                      char path[UDFVM_MAX_PATH + 1])
 {
-    const char *from = length <= UDFVM_MAX_PATH
-                           ? udfvm_machine_address(&vm->machine, address, length)
-                           : NULL;
-    if (!from)
-        return length > UDFVM_MAX_PATH ? -ENAMETOOLONG : -EFAULT;
-    memcpy(path, from, length);
+    if (length > UDFVM_MAX_PATH)
+        return -ENAMETOOLONG;
+    if (!udfvm_machine_read(&vm->machine, address, path, length))
+        return -EFAULT;
     path[length] = 0;
     return memchr(path, 0, length) || path[0] != '/' ? -EINVAL : 0;
 }
@@ -154,10 +152,10 @@ static int64_t file_read(struct udfvm_vm *vm, uint64_t handle, uint64_t offset, 
     const int64_t *slot = udfvm_file_handle(vm, handle);
     void *buffer;
     if (!slot || length > MAX_READ || offset > INT64_MAX - MAX_READ)
-        return !slot                                                  ? -EBADF
-               : udfvm_machine_address(&vm->machine, address, length) ? -EINVAL
-                                                                      : -EFAULT;
-    const int code = udfvm_span_at(&vm->memory, address, length, &buffer);
+        return !slot                                                 ? -EBADF
+               : udfvm_machine_piece(&vm->machine, address, &length) ? -EINVAL
+                                                                     : -EFAULT;
+    const int code = udfvm_span_piece(&vm->memory, address, &length, &buffer);
     if (code != 0)
         return code;
     const int64_t got = ask(vm, (struct file_request){ UDFVM_HYPERCALL_FILE_READ, .handle = *slot,

@@ -12,12 +12,8 @@
 
 static int64_t put_reply(struct udfvm_vm *vm, uint64_t address, const void *reply, uint64_t length)
 {
-    void *to;
-    const int code = udfvm_span_at(&vm->memory, address, length, &to);
-    if (code != 0)
-        return code;
-    memcpy(to, reply, length);
-    return (int64_t)length;
+    const int code = udfvm_span_write(&vm->memory, address, reply, length);
+    return code != 0 ? code : (int64_t)length;
 }
 
 struct host_call {
@@ -68,11 +64,12 @@ int64_t udfvm_host_function(struct udfvm_vm *vm, const char *name, const void *a
 
 /* `buffer` holds the arguments, and behind them the reply. */
 static int64_t call(struct udfvm_vm *vm, const struct registers *regs, const char *name,
-                    uint8_t *buffer, const void *arguments, struct udfvm_error *error)
+                    uint8_t *buffer, struct udfvm_error *error)
 {
     const uint64_t length = regs->r10;
     uint8_t *reply = buffer + length;
-    memcpy(buffer, arguments, length);
+    if (!udfvm_machine_read(&vm->machine, regs->rdx, buffer, length))
+        return -EFAULT;
     const int64_t got = udfvm_host_function(vm, name, buffer, length, reply, regs->r9, error);
     return got < 0 || error->code != UDFVM_OK ? got : put_reply(vm, regs->r8, reply, (uint64_t)got);
 }
@@ -84,17 +81,14 @@ static int64_t serve(struct udfvm_vm *vm, const struct registers *regs, struct u
     char name[UDFVM_MAX_HOST_NAME + 1] = "";
     if (length > UDFVM_MAX_HOST_MESSAGE || capacity > UDFVM_MAX_HOST_MESSAGE)
         return -E2BIG;
-    const void *name_from = udfvm_machine_address(&vm->machine, regs->rdi, name_length);
-    const void *arguments = udfvm_machine_address(&vm->machine, regs->rdx, length);
-    if (!name_from || !arguments)
+    if (!udfvm_machine_read(&vm->machine, regs->rdi, name, name_length))
         return -EFAULT;
-    memcpy(name, name_from, name_length);
     if (memchr(name, 0, name_length)) /* not the name that the embedder would read */
         return -ENOENT;
     uint8_t *buffer = malloc(length + capacity + 1);
     if (!buffer)
         return -ENOMEM;
-    const int64_t result = call(vm, regs, name, buffer, arguments, failure);
+    const int64_t result = call(vm, regs, name, buffer, failure);
     free(buffer);
     return result;
 }

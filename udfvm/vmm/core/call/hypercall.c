@@ -166,6 +166,33 @@ static int open_unlogged(struct udfvm_vm *vm, struct registers *regs, struct udf
     return HYPERCALL_CONTINUE;
 }
 
+struct opened_reserve {
+    struct machine *machine;
+    struct udfvm_error *error;
+    int code;
+};
+
+static void open_reserve(void *context)
+{
+    struct opened_reserve *opening = context;
+    opening->code = udfvm_reserve_open(opening->machine, opening->error);
+}
+
+/* The first time a pool of page tables is made, which a thread behind the filter cannot do. */
+static int map(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error)
+{
+    struct opened_reserve opening = { &vm->machine, error, UDFVM_OK };
+    if (!vm->machine.reserve.tables && regs->r10 != UDFVM_MAP_NOTHING)
+        udfvm_outside(vm, open_reserve, &opening);
+    if (opening.code != UDFVM_OK)
+        return HYPERCALL_FAILED;
+    const int64_t result = udfvm_reserve_map(&vm->machine, regs->rdi, regs->rsi, regs->rdx,
+                                             regs->r10, error);
+    regs->rax = (uint64_t)result;
+    vm->unfit = vm->unfit || result == -EIO; /* KVM may know of what is no longer there */
+    return result == -EIO ? HYPERCALL_FAILED : HYPERCALL_CONTINUE;
+}
+
 int udfvm_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error)
 {
     switch (regs->rax) {
@@ -182,6 +209,8 @@ int udfvm_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfvm_er
         return open_unlogged(vm, regs, error);
     case UDFVM_HYPERCALL_HOST_CALL:
         return udfvm_host_call(vm, regs, error);
+    case UDFVM_HYPERCALL_MAP:
+        return map(vm, regs, error);
     case UDFVM_HYPERCALL_FILE_OPEN ... UDFVM_HYPERCALL_FILE_READLINK:
         return serve_files(vm, regs, error);
     default:

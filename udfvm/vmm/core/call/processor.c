@@ -18,14 +18,20 @@ void udfvm_vm_enter_sealed(struct udfvm_vm *vm)
     udfvm_hypervisor_load_registers(vm->machine.hypervisor);
 }
 
+static int renew(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    UDFVM_TRY(udfvm_machine_renew(&vm->machine, error));
+    return udfvm_image_map_reserve(vm->memory.image, &vm->machine, error);
+}
+
 static int renew_or_reset(struct udfvm_vm *vm, bool stack_used, struct udfvm_error *error)
 {
     struct machine *machine = &vm->machine;
     /* With the trap flag set Intel's processors may hold a single step back that no ioctl takes
      * away (SDM 3, 27.3.1.5). */
-    if (vm->unfit || machine->registers->rflags & RFLAGS_TRAP ||
+    if (vm->unfit || machine->reserve.spent || machine->registers->rflags & RFLAGS_TRAP ||
         (stack_used && udfvm_page_tables_changed(machine)))
-        return udfvm_machine_renew(machine, error);
+        return renew(vm, error);
     if (stack_used || vm->state == VM_BROKEN || udfvm_hypervisor_events_left(machine->hypervisor))
         return udfvm_hypervisor_reset(machine->hypervisor, error);
     return UDFVM_OK;

@@ -7,7 +7,10 @@
 
 static int put_back(struct udfvm_vm *vm, struct udfvm_error *error)
 {
+    if (vm->machine.reserve.read_only)
+        return udfvm_fail(error, UDFVM_E_SYSTEM, "memory of the micro-VM cannot be written");
     UDFVM_TRY(udfvm_memory_restore(&vm->memory, error));
+    UDFVM_TRY(udfvm_reserve_restore(&vm->machine, error));
     return udfvm_vm_restore_processor(vm, error);
 }
 
@@ -32,6 +35,14 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
     return code;
 }
 
+/* Where that fails, what was being zeroed or mapped may not be. */
+static int broken_unless_ok(struct udfvm_vm *vm, int code)
+{
+    if (code != UDFVM_OK)
+        vm->state = VM_BROKEN;
+    return code;
+}
+
 int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
@@ -44,15 +55,7 @@ int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error)
         return vm->remote->bind(vm, image, error);
     udfvm_memory_bind(&vm->memory, image);
     udfvm_system_area_state(vm->machine.system, &image->header->state);
-    return UDFVM_OK;
-}
-
-/* Where that fails, what was being zeroed may not be. */
-static int broken_unless_ok(struct udfvm_vm *vm, int code)
-{
-    if (code != UDFVM_OK)
-        vm->state = VM_BROKEN;
-    return code;
+    return broken_unless_ok(vm, udfvm_image_map_reserve(image, &vm->machine, error));
 }
 
 int udfvm_vm_drop_buffers(struct udfvm_vm *vm, struct udfvm_error *error)

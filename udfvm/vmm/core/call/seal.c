@@ -68,7 +68,14 @@ int udfvm_vm_seal_named(udfvm_vm *vm, int fd, const uint8_t name[32], const void
         .metadata = metadata,
         .metadata_length = metadata_length,
     };
-    return image ? seal_layer(vm, fd, &content, error) : udfvm_image_write(fd, &content, error);
+    struct reserve_run *runs;
+    if (!udfvm_reserve_runs(&vm->machine, &runs, &content.run_count))
+        return udfvm_fail_errno(error, "allocating what is mapped of a VM's reserve");
+    content.runs = runs;
+    const int code = image ? seal_layer(vm, fd, &content, error)
+                           : udfvm_image_write(fd, &content, error);
+    free(runs);
+    return code;
 }
 
 int udfvm_vm_seal(udfvm_vm *vm, int fd, const void *metadata, size_t metadata_length,

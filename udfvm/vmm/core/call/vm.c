@@ -32,7 +32,7 @@ static int open_machine(struct udfvm_vm *vm, struct udfvm_image *image,
     const int code = start_machine(machine, error);
     udfvm_memory_end_filling(&filling);
     udfvm_system_area_state(machine->system, &image->header->state);
-    return code;
+    return code == UDFVM_OK ? udfvm_image_map_reserve(image, machine, error) : code;
 }
 
 static int fill_vm(struct udfvm_vm *vm, struct udfvm_image *image,

@@ -54,6 +54,8 @@ static bool has_all_parts(const struct image_header *header, uint64_t size)
         return false;
     const uint64_t stored = is_base ? memory : header->page_count * PAGE;
     return inside(header->metadata_offset, header->metadata_length, size) &&
+           header->run_count <= memory / PAGE && header->runs_offset % sizeof(uint64_t) == 0 &&
+           inside(header->runs_offset, header->run_count * sizeof(struct reserve_run), size) &&
            header->pages_offset % PAGE == 0 && inside(header->pages_offset, stored, size) &&
            header->numbers_offset % sizeof(uint32_t) == 0 &&
            (is_base || inside(header->numbers_offset, header->page_count * sizeof(uint32_t), size));
@@ -100,6 +102,25 @@ static int check_numbers(const struct udfvm_image *image, struct udfvm_error *er
     return UDFVM_OK;
 }
 
+static const struct reserve_run *runs_of(const struct udfvm_image *image)
+{
+    return (const struct reserve_run *)(file(image) + image->header->runs_offset);
+}
+
+int udfvm_image_map_reserve(const struct udfvm_image *image, struct machine *machine,
+                            struct udfvm_error *error)
+{
+    return udfvm_reserve_bind(machine, runs_of(image), image->header->run_count, error);
+}
+
+static int check_runs(const struct udfvm_image *image, struct udfvm_error *error)
+{
+    return udfvm_reserve_runs_valid(image->header->config.memory, runs_of(image),
+                                    image->header->run_count)
+               ? UDFVM_OK
+               : udfvm_fail(error, UDFVM_E_IMAGE, "the image maps memory that a VM has not");
+}
+
 static void add_layer_pages(const struct udfvm_image *image, struct checksum *sum)
 {
     for (uint64_t i = 0; i < image->header->page_count; i++)
@@ -144,6 +165,7 @@ int udfvm_image_verify(const udfvm_image *image, struct udfvm_error *error)
     udfvm_error_clear(error);
     udfvm_checksum_start(&sum);
     udfvm_checksum_add(&sum, file(image) + header->metadata_offset, header->metadata_length);
+    udfvm_checksum_add(&sum, runs_of(image), header->run_count * sizeof(struct reserve_run));
     if (image->base)
         add_layer_pages(image, &sum);
     else if (check_base_pages(image, &sum, error) != UDFVM_OK)
@@ -206,6 +228,7 @@ static int fill_image(struct udfvm_image *image, int fd, uint64_t offset, uint64
         return udfvm_fail(error, UDFVM_E_ARGUMENT, "a layer cannot be the base of a layer");
     UDFVM_TRY(map_file(image, fd, offset, length, base != NULL, error));
     UDFVM_TRY(check_header(image->header, image->mapped, base, error));
+    UDFVM_TRY(check_runs(image, error));
     image->base = base ? udfvm_image_retain(base) : NULL;
     if (!base) { /* which has no numbers: what its header says of them means nothing */
         udfvm_foresee_vm();

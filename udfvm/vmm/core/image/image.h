@@ -12,21 +12,22 @@
 #include "machine/machine.h"
 
 #define IMAGE_MAGIC   0x314d564644554d49ull
-#define IMAGE_VERSION 4u
+#define IMAGE_VERSION 5u
 enum { IMAGE_BASE = 1, IMAGE_LAYER = 2 };
-/* File: this header, then metadata, layer page numbers (uint32_t each), and the pages at a page
- * boundary. A base stores its memory at full length with holes for zero pages; a layer stores just
- * its pages, in the order of their numbers. */
+/* File: this header, then metadata, what is mapped of the reserve, layer page numbers (uint32_t
+ * each), and the pages at a page boundary. A base stores its memory at full length with holes for
+ * zero pages; a layer stores just its pages, in the order of their numbers. */
 struct image_header {
     uint64_t magic;
     uint32_t version, kind;
     struct udfvm_config config;
     uint64_t metadata_offset, metadata_length;
+    uint64_t runs_offset, run_count; /* of struct reserve_run; a layer's are all its own */
     uint64_t numbers_offset, pages_offset;
     uint64_t page_count;        /* base: non-zero pages */
     uint8_t name[32];           /* under which it is in the cache; zeros: none */
     uint8_t base_digest[32];    /* layer: the base's digest */
-    uint8_t content_digest[32]; /* of metadata, numbers and pages */
+    uint8_t content_digest[32]; /* of metadata, runs, numbers and pages */
     struct sealed_state state;
     uint8_t digest[32]; /* of everything above: the identity of the image */
 };
@@ -50,6 +51,10 @@ bool udfvm_image_same_base(const struct udfvm_image *left, const struct udfvm_im
 void udfvm_image_header_digest(const struct image_header *header, uint8_t digest[32]);
 void udfvm_image_add_page(struct checksum *sum, uint64_t number, const void *page);
 
+/* What the image has mapped of the reserve is so in the VM, whose memory is the image's. */
+int udfvm_image_map_reserve(const struct udfvm_image *image, struct machine *machine,
+                            struct udfvm_error *error);
+
 /* ---- holes.c ---- */
 
 int udfvm_image_find_holes(struct udfvm_image *image, struct udfvm_error *error);
@@ -70,6 +75,8 @@ struct image_content {
     const uint8_t *name;            /* of 32 bytes; NULL: none */
     const void *metadata;
     size_t metadata_length;
+    const struct reserve_run *runs; /* see struct image_header */
+    uint64_t run_count;
 };
 /* Into a new, empty file. */
 int udfvm_image_write(int fd, const struct image_content *content, struct udfvm_error *error);

@@ -105,6 +105,9 @@ static int write_parts(const struct image_content *content, int fd, struct image
     udfvm_checksum_add(&sum, content->metadata, content->metadata_length);
     UDFVM_TRY(
         write_at(fd, content->metadata, content->metadata_length, header->metadata_offset, error));
+    const uint64_t run_bytes = content->run_count * sizeof *content->runs;
+    udfvm_checksum_add(&sum, content->runs, run_bytes);
+    UDFVM_TRY(write_at(fd, content->runs, run_bytes, header->runs_offset, error));
     if (content->base)
         UDFVM_TRY(write_layer_pages(content, fd, header, &sum, error));
     else
@@ -135,7 +138,10 @@ static void begin_header(const struct image_content *content, struct image_heade
         .page_count = content->count,
         .state = *content->state,
     };
-    header->numbers_offset = round_up(header->metadata_offset + header->metadata_length, 64);
+    header->runs_offset = round_up(header->metadata_offset + header->metadata_length, 64);
+    header->run_count = content->run_count;
+    header->numbers_offset = round_up(
+        header->runs_offset + content->run_count * sizeof *content->runs, 64);
     header->pages_offset = round_up(
         header->numbers_offset + content->count * sizeof *content->numbers, PAGE);
     if (content->name)

@@ -12,7 +12,8 @@
 
 #define RFLAGS_TF_DF_AC_IF 0x40700ull
 
-enum { SLOT_FIXED = 0, SLOT_INPUT = 2, SLOT_UNLOGGED = 3, SLOT_TABLES = 4 }; /* 1: SLOT_LOGGED */
+/* 1: SLOT_LOGGED */
+enum { SLOT_FIXED = 0, SLOT_INPUT = 2, SLOT_UNLOGGED = 3, SLOT_TABLES = 4, SLOT_RESERVE = 5 };
 
 static int map_anonymous(const uint8_t **mapped, uint64_t bytes, struct udfvm_error *error)
 {
@@ -228,10 +229,37 @@ int udfvm_machine_open_unlogged(struct machine *machine, struct udfvm_error *err
     return UDFVM_OK;
 }
 
+int udfvm_machine_add_tables(struct machine *machine, const void *tables, uint64_t bytes,
+                             uint64_t *physical, struct udfvm_error *error)
+{
+    *physical = SYSTEM_SIZE + mapped_bytes(machine) + machine->input_bytes;
+    const struct memory_slot slot = {
+        .number = SLOT_RESERVE, .physical = *physical, .bytes = bytes, .host = tables
+    };
+    return udfvm_hypervisor_add_slot(machine->hypervisor, &slot, error);
+}
+
+/* Where the memory does not become as it was, the host itself cannot write to it. */
+int udfvm_machine_refresh(struct machine *machine, uint64_t physical, uint64_t bytes,
+                          struct udfvm_error *error)
+{
+    void *memory = (void *)(uintptr_t)(machine->memory + (physical - SYSTEM_SIZE));
+    const int read_only = mprotect(memory, bytes, PROT_READ), reason = errno;
+    if (mprotect(memory, bytes, PROT_READ | PROT_WRITE) &&
+        mprotect(memory, bytes, PROT_READ | PROT_WRITE)) {
+        machine->reserve.read_only = true;
+        return udfvm_fail_errno(error, "making guest memory writable again");
+    }
+    errno = reason;
+    return read_only ? udfvm_fail_errno(error, "taking pages out of the guest's address space")
+                     : UDFVM_OK;
+}
+
 void udfvm_machine_forget_memory(struct machine *machine)
 {
     machine->system = NULL;
     machine->memory = machine->input = NULL;
+    machine->reserve.tables = NULL;
     machine->registers = NULL;
     if (machine->hypervisor)
         udfvm_hypervisor_forget_memory(machine->hypervisor);
@@ -241,6 +269,7 @@ void udfvm_machine_destroy(struct machine *machine)
 {
     udfvm_hypervisor_destroy(machine->hypervisor);
     udfvm_page_tables_forget(machine);
+    udfvm_reserve_destroy(machine);
     if (machine->system)
         udfvm_machine_unmap(machine->system, SYSTEM_SIZE);
     if (machine->memory)
@@ -260,6 +289,8 @@ int udfvm_machine_renew(struct machine *machine, struct udfvm_error *error)
     udfvm_system_area_fill(machine);
     if (machine->unlogged_open)
         udfvm_system_area_open(machine);
+    UDFVM_TRY(udfvm_reserve_renew(machine, error));
+    udfvm_page_tables_keep(machine);
     const int code = udfvm_hypervisor_renew(machine->hypervisor, error);
     machine->registers = udfvm_hypervisor_registers(machine->hypervisor);
     return code;
@@ -304,17 +335,43 @@ int udfvm_machine_inherit_output(const struct machine *machine, bool inherit,
     return UDFVM_OK;
 }
 
+/* As much of a range as lies in [start, start + bytes), from its address on. */
+static bool lies_in(uint64_t address, uint64_t *length, uint64_t start, uint64_t bytes)
+{
+    if (address < start || address - start > bytes)
+        return false;
+    const uint64_t left = bytes - (address - start);
+    *length = *length < left ? *length : left;
+    return true;
+}
+
+const void *udfvm_machine_piece(const struct machine *machine, uint64_t address, uint64_t *length)
+{
+    if (lies_in(address, length, SYSTEM_SIZE, machine->memory_bytes))
+        return machine->memory + (address - SYSTEM_SIZE);
+    if (lies_in(address, length, UDFVM_OUTPUT_BASE,
+                UDFVM_LOGGED_OUTPUT + (machine->unlogged_open ? machine->unlogged_bytes : 0)))
+        return machine->output + (address - UDFVM_OUTPUT_BASE);
+    return udfvm_reserve_address(machine, address, length);
+}
+
 const void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length)
 {
-    if (address >= SYSTEM_SIZE && address - SYSTEM_SIZE <= machine->memory_bytes &&
-        length <= machine->memory_bytes - (address - SYSTEM_SIZE))
-        return machine->memory + (address - SYSTEM_SIZE);
-    const uint64_t window = UDFVM_LOGGED_OUTPUT +
-                            (machine->unlogged_open ? machine->unlogged_bytes : 0);
-    if (address >= UDFVM_OUTPUT_BASE && address - UDFVM_OUTPUT_BASE <= window &&
-        length <= window - (address - UDFVM_OUTPUT_BASE))
-        return machine->output + (address - UDFVM_OUTPUT_BASE);
-    return NULL;
+    uint64_t piece = length;
+    const void *found = udfvm_machine_piece(machine, address, &piece);
+    return piece == length ? found : NULL;
+}
+
+bool udfvm_machine_read(const struct machine *machine, uint64_t address, void *to, uint64_t length)
+{
+    for (uint64_t done = 0, piece; done < length; done += piece) {
+        piece = length - done;
+        const void *from = udfvm_machine_piece(machine, address + done, &piece);
+        if (!from || piece == 0)
+            return false;
+        memcpy((uint8_t *)to + done, from, piece);
+    }
+    return true;
 }
 
 int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *error)

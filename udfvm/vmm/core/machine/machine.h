@@ -11,6 +11,7 @@
 #include "api.h"
 #include "hypervisor.h"
 #include "machine/layout.h"
+#include "machine/reserve.h"
 
 #define MAX_MEMORY (64ull << 30)
 #define MAX_XSAVE  ((size_t)(SYSTEM_XSAVE_END - SYSTEM_XSAVE))
@@ -62,6 +63,7 @@ struct machine {
     struct behaviour behaviour;
     uint64_t rflags;      /* at ring 3, but for status flags */
     uint8_t *page_tables; /* a copy; NULL: there was no memory for it */
+    struct reserve reserve;
 };
 int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *error);
 /* Creates a machine of anonymous memory that is not logged. `shared` NULL: nobody else maps the
@@ -83,14 +85,26 @@ void udfvm_machine_destroy(struct machine *machine);
 int udfvm_machine_renew(struct machine *machine, struct udfvm_error *error);
 /* Lets the guest reach unlogged memory. */
 int udfvm_machine_open_unlogged(struct machine *machine, struct udfvm_error *error);
+/* A pool of page tables, of memory that the guest has nowhere in its virtual memory; tells its
+ * address. */
+int udfvm_machine_add_tables(struct machine *machine, const void *tables, uint64_t bytes,
+                             uint64_t *physical, struct udfvm_error *error);
+/* The hypervisor forgets what leads to program memory, whose address in the guest is `physical`, so
+ * it looks at the guest's page tables anew. */
+int udfvm_machine_refresh(struct machine *machine, uint64_t physical, uint64_t bytes,
+                          struct udfvm_error *error);
 /* In a forked child, which has no such mappings: destroying must not unmap what lies there now. */
 void udfvm_machine_forget_memory(struct machine *machine);
 /* Whether a forked child gets a copy, made on writing, of the output window and scratch. */
 int udfvm_machine_inherit_output(const struct machine *machine, bool inherit,
                                  struct udfvm_error *error);
 /* Host address of [address, address + length) in guest virtual memory that ring 3 can write (RAM,
- * output window), to read it; NULL if it is not. */
+ * output window), to read it; NULL if it is not, or does not lie here in one piece. */
 const void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length);
+/* The same, of as much from the address on as lies in one piece: `length` becomes less then. */
+const void *udfvm_machine_piece(const struct machine *machine, uint64_t address, uint64_t *length);
+/* Copies what may lie in pieces. False: not all of it is there. */
+bool udfvm_machine_read(const struct machine *machine, uint64_t address, void *to, uint64_t length);
 
 /* Contents of program memory from its start, of a machine that ran no guest's code yet. */
 void udfvm_machine_load(const struct machine *machine, const void *data, uint64_t length);
@@ -117,6 +131,8 @@ void udfvm_system_area_fill(const struct machine *machine);
 void udfvm_system_area_fill_stubs(const struct machine *machine);
 /* Lets the guest reach unlogged memory. */
 void udfvm_system_area_open(const struct machine *machine);
+/* Leads the walk of a GiB to a page directory, whose entry this is. */
+void udfvm_system_area_lead(struct machine *machine, uint64_t virtual, uint64_t entry);
 uint64_t udfvm_system_area_resume_stub(const struct machine *machine);
 bool udfvm_system_area_stack_used(
     const uint8_t *system); /* there was an exception since it was scrubbed */

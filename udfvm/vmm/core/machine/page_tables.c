@@ -56,7 +56,7 @@ bool udfvm_page_tables_changed(const struct machine *machine)
     for (size_t i = 0; machine->page_tables && i < count; i++)
         if (memcmp(machine->page_tables + i * PAGE, machine->system + tables[i], PAGE) != 0)
             return true;
-    return !machine->page_tables;
+    return !machine->page_tables || !udfvm_reserve_is_expected(machine);
 }
 
 void udfvm_page_tables_forget(struct machine *machine)

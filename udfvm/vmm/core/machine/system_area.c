@@ -92,6 +92,12 @@ void udfvm_system_area_open(const struct machine *machine)
                  ENTRY_WRITE); /* a program may compile code into its memory */
 }
 
+void udfvm_system_area_lead(struct machine *machine, uint64_t virtual, uint64_t entry)
+{
+    table(machine->system, SYSTEM_PDPT)[virtual >> 30 & 511] = entry;
+    udfvm_page_tables_keep(machine);
+}
+
 static void fill_descriptors(uint8_t *system)
 {
     uint64_t *gdt = table(system,

@@ -158,14 +158,35 @@ void udfvm_span_end_call(struct guest_memory *memory)
 
 /* ---- Guest addresses ---- */
 
-int udfvm_span_at(struct guest_memory *memory, uint64_t address, uint64_t length, void **to)
+int udfvm_span_piece(struct guest_memory *memory, uint64_t address, uint64_t *length, void **to)
 {
-    const uint8_t *found = udfvm_machine_address(memory->machine, address, length);
+    const uint8_t *found = udfvm_machine_piece(memory->machine, address, length);
     if (!found)
         return -EFAULT;
-    if (udfvm_hot_set_add(memory, (uint64_t)(found - memory->machine->memory), length) != UDFVM_OK)
+    if (udfvm_hot_set_add(memory, (uint64_t)(found - memory->machine->memory), *length) != UDFVM_OK)
         return -ENOMEM;
     *to = writable(found);
+    return 0;
+}
+
+int udfvm_span_at(struct guest_memory *memory, uint64_t address, uint64_t length, void **to)
+{
+    return udfvm_machine_address(memory->machine, address, length)
+               ? udfvm_span_piece(memory, address, &length, to)
+               : -EFAULT;
+}
+
+int udfvm_span_write(struct guest_memory *memory, uint64_t address, const void *from,
+                     uint64_t length)
+{
+    for (uint64_t done = 0, piece; done < length; done += piece) {
+        void *to;
+        piece = length - done;
+        const int code = udfvm_span_piece(memory, address + done, &piece, &to);
+        if (code != 0 || piece == 0)
+            return code != 0 ? code : -EFAULT;
+        memcpy(to, (const uint8_t *)from + done, piece);
+    }
     return 0;
 }
 

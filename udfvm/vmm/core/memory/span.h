@@ -13,8 +13,9 @@
  * - A request that is copied: udfvm_span_send() does that.
  * - A borrowed reply: udfvm_span_borrow(), for as long as the embedder keeps the VM. The restore
  *   puts it back.
- * - At a guest address: udfvm_span_at(), for hypercalls and streaming calls. The bytes join the hot
- *   set, or lie in unlogged memory. The restore puts them back.
+ * - At a guest address: udfvm_span_at(), udfvm_span_piece() and udfvm_span_write(), for hypercalls
+ *   and streaming calls. The bytes join the hot set, or lie in unlogged memory. The restore puts
+ *   them back.
  * - The call page: udfvm_span_call_page(). It is written anew for every call.
  *
  * Before the first entry udfvm_machine_load() writes. hot_set.c and unlogged.c say which pages are
@@ -65,6 +66,11 @@ uint8_t *udfvm_span_output(const struct guest_memory *memory, uint64_t begin);
 /* Memory at a guest virtual address that ring 3 can write too (RAM, output window), to write up to
  * `length` bytes: 0 with *to; -EFAULT where there is none; -ENOMEM. */
 int udfvm_span_at(struct guest_memory *memory, uint64_t address, uint64_t length, void **to);
+/* The same, of as much as lies in one piece: `length` becomes less then. */
+int udfvm_span_piece(struct guest_memory *memory, uint64_t address, uint64_t *length, void **to);
+/* Writes there what may lie in pieces. */
+int udfvm_span_write(struct guest_memory *memory, uint64_t address, const void *from,
+                     uint64_t length);
 struct udfvm_call *udfvm_span_call_page(const struct guest_memory *memory);
 /* Gives it its huge page, which takes a while: nothing of a new VM's was written yet. */
 void udfvm_span_touch_call_page(const struct guest_memory *memory);
