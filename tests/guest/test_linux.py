@@ -106,6 +106,64 @@ def test_shared_mappings_are_the_file(name: str, tmp_path: Path) -> None:
     assert runs(source, "/tmp") == here(source, str(tmp_path))
 
 
+SYSTEM = {
+    "terminals": """
+        import os, termios, tty
+        master, slave = os.openpty()
+        result = [os.isatty(slave), os.ttyname(slave).startswith("/dev/pts/")]
+        os.write(master, b"typed\\r")
+        result += [os.read(slave, 100), os.read(master, 100)]
+        attributes = termios.tcgetattr(slave)
+        result.append([attributes[:4], attributes[6][:11]])
+        tty.setraw(slave)
+        os.write(slave, b"raw\\n")
+        result += [os.read(master, 100), os.get_terminal_size(slave)]
+        os.close(master)
+        result.append(os.read(slave, 1))
+        os.close(slave)
+    """,
+    "files": """
+        import fcntl, os, shutil
+        path, other = folder + "/file", folder + "/other"
+        with open(path, "w") as file:
+            file.write("contents")
+        os.setxattr(path, "user.note", b"kept")
+        shutil.copy2(path, other)
+        result = [os.listxattr(other), os.getxattr(other, "user.note")]
+        os.mkfifo(folder + "/fifo")
+        reader = os.open(folder + "/fifo", os.O_RDONLY | os.O_NONBLOCK)
+        writer = os.open(folder + "/fifo", os.O_WRONLY)
+        fd = os.open(path, os.O_RDONLY)
+        result += [os.splice(fd, writer, 4), os.read(reader, 100), os.read(fd, 100)]
+        result.append(fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 9000))
+        locked, second = open(path), open(path)
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(second, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            result.append(str(error))
+    """,
+    "process": """
+        import os, select, signal
+        fd = os.pidfd_open(os.getpid())
+        result = [select.select([fd], [], [], 0), os.sched_getscheduler(0)]
+        result += [os.sched_get_priority_max(os.SCHED_FIFO), os.getpriority(os.PRIO_PROCESS, 0)]
+        got = []
+        before = signal.signal(signal.SIGUSR1, lambda number, frame: got.append(number))
+        signal.pidfd_send_signal(fd, signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, before)
+        os.close(fd)
+        result.append(got)
+    """,
+}
+
+
+@pytest.mark.parametrize("name", list(SYSTEM))
+def test_the_system_is_as_on_linux(name: str, tmp_path: Path) -> None:
+    source = dedent(SYSTEM[name])
+    assert runs(source, "/tmp") == here(source, str(tmp_path))
+
+
 NAMES = {
     "libraries": """
         from ctypes.util import find_library

@@ -1,9 +1,10 @@
 /* /dev has the few devices that every program expects. */
 #include "host/random.h"
 #include "lib/string.h"
-#include "vfs/file.h"
+#include "vfs/pty.h"
 
-#define MEMORY_MAJOR 1u
+#define MEMORY_MAJOR   1u
+#define TERMINAL_MAJOR 5u
 
 static int64_t read_nothing(struct file *file, uint64_t offset, void *buffer, uint64_t length)
 {
@@ -58,6 +59,12 @@ static const struct file_operations random_operations = { .read = read_random,
 static const struct file_operations directory_operations = { .list = device_list,
                                                              .status = device_file_status,
                                                              .seekable = true };
+static const struct file_operations terminals_operations = { .list = pty_list,
+                                                             .status = device_file_status,
+                                                             .seekable = true };
+/* They are opened by pty.c; without reading and writing, with O_PATH, like this. */
+static const struct file_operations multiplexer_operations = { .status = device_file_status };
+static const struct file_operations controlling_operations = { .status = device_file_status };
 
 struct device {
     const char *name;
@@ -74,6 +81,9 @@ static const struct device devices[] = {
     { "full", &full_operations, NULL, 7, TYPE_CHARACTER },
     { "random", &random_operations, NULL, 8, TYPE_CHARACTER },
     { "urandom", &random_operations, NULL, 9, TYPE_CHARACTER },
+    { "ptmx", &multiplexer_operations, NULL, 2, TYPE_CHARACTER },
+    { "tty", &controlling_operations, NULL, 0, TYPE_CHARACTER },
+    { "pts", &terminals_operations, NULL, 0, TYPE_DIRECTORY },
     { "fd", NULL, "/proc/self/fd", 0, TYPE_LINK },
     { "stdin", NULL, "/proc/self/fd/0", 0, TYPE_LINK },
     { "stdout", NULL, "/proc/self/fd/1", 0, TYPE_LINK },
@@ -94,6 +104,12 @@ static const struct device *find(const char *path)
     return NULL;
 }
 
+static bool is_terminal(const struct device *device)
+{
+    return device->operations == &multiplexer_operations ||
+           device->operations == &controlling_operations;
+}
+
 static void status_of(const struct device *device, struct status *status)
 {
     const uint32_t mode = device->type == TYPE_LINK        ? S_IFLNK | 0777
@@ -104,7 +120,9 @@ static void status_of(const struct device *device, struct status *status)
         .inode = (uint64_t)(device - devices) + 1,
         .mode = mode,
         .links = device->type == TYPE_DIRECTORY ? 2 : 1,
-        .special = device->type == TYPE_CHARACTER ? MEMORY_MAJOR << 8 | device->minor : 0,
+        .special = device->type == TYPE_CHARACTER
+                       ? (is_terminal(device) ? TERMINAL_MAJOR : MEMORY_MAJOR) << 8 | device->minor
+                       : 0,
         .size = device->target ? strlen(device->target) : 0,
     };
 }
@@ -140,9 +158,15 @@ static int64_t check_open(const struct device *device, int flags)
 struct file *device_open(const char *path, int flags, int64_t *error)
 {
     const struct device *device = find(path);
+    const char *rest;
+    if (!device && path_below(path, "/dev/pts", &rest))
+        return pty_open_slave(path, flags, error);
     *error = check_open(device, flags);
     if (*error)
         return NULL;
+    if (is_terminal(device) && !(flags & O_PATH))
+        return device->operations == &multiplexer_operations ? pty_open_master(flags, path, error)
+                                                             : pty_open_controlling(flags, error);
     struct file *file = file_create(device->operations, (void *)device, flags, path);
     *error = file ? 0 : -ENOMEM;
     return file;
@@ -151,8 +175,9 @@ struct file *device_open(const char *path, int flags, int64_t *error)
 int64_t device_status(const char *path, bool follow, struct status *status)
 {
     const struct device *device = find(path);
+    const char *rest;
     if (!device)
-        return -ENOENT;
+        return path_below(path, "/dev/pts", &rest) ? pty_status(path, status) : -ENOENT;
     if (follow && device->target)
         return procfs_status(device->target, true, status);
     status_of(device, status);
@@ -162,8 +187,9 @@ int64_t device_status(const char *path, bool follow, struct status *status)
 int64_t device_readlink(const char *path, char *buffer, uint64_t size)
 {
     const struct device *device = find(path);
+    struct status status;
     if (!device || !device->target)
-        return device ? -EINVAL : -ENOENT;
+        return device || pty_status(path, &status) == 0 ? -EINVAL : -ENOENT;
     const size_t length = minimum(strlen(device->target), size);
     memcpy(buffer, device->target, length);
     return (int64_t)length;
