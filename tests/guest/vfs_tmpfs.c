@@ -187,6 +187,15 @@ static void times_by_older_calls(int fd)
           status.st_mtim.tv_sec > 7000);
 }
 
+static void times_without_a_path(int fd)
+{
+    struct stat status;
+    const struct timespec times[2] = { { 1000, 5 }, { 2000, 7 } };
+    CHECK(utimensat(fd, "", times, AT_EMPTY_PATH) == 0 && fstat(fd, &status) == 0 &&
+          status.st_mtim.tv_sec == 2000);
+    CHECK(utimensat(fd, "", times, 0) == -1 && errno == ENOENT);
+}
+
 static void extended_status(int fd)
 {
     struct stat status;
@@ -233,6 +242,7 @@ static void attributes(void)
     int fd = open("file", O_RDWR);
     modes_and_times(fd);
     times_by_older_calls(fd);
+    times_without_a_path(fd);
     extended_status(fd);
     owners_and_advice(fd);
     close(fd);

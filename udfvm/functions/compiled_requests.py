@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from udfvm.load.declaration import Language
 
 _COMPILED_ONCE: Final = 256 << 10  # bytes of code; less compiles quickly
+# wasmtime compiles a module in some 40 times the memory that the module has.
+_COMPILING: Final = 64
 # A setting of guest/runtimes/wasm/settings.c.
 _COMPILED: Final = struct.pack("<BII", ord("c"), 0, 0)
 _DIGEST: Final = 32  # bytes of a SHA-256
@@ -148,7 +150,7 @@ class Loadable(NamedTuple):
 
 def ahead(language: Language, code: bytes, *, name: str, limits: Limits, pool: Pool) -> Loadable:
     """Returns code in the form that loads fastest. Large WebAssembly is compiled once, in a
-    micro-VM, for all functions in it.
+    micro-VM with the memory for it, for all functions in it.
 
     The compiled code is as opaque to the host as the code was, and runs only where the code would.
     Raises SignatureError for code that does not compile.
@@ -158,6 +160,7 @@ def ahead(language: Language, code: bytes, *, name: str, limits: Limits, pool: P
 
     if language != "wasm" or len(code) < _COMPILED_ONCE:
         return Loadable(code, b"")
+    limits = limits._replace(memory=max(limits.memory, _memory_to_compile(len(code))))
 
     def ask() -> bytes:
         compiled = ask_runtime(
@@ -167,7 +170,7 @@ def ahead(language: Language, code: bytes, *, name: str, limits: Limits, pool: P
 
     try:
         compiled = cached_reply(
-            pool._base(compiled_base(language, limits)),
+            pool._base(compiled_base(language, limits), limits, name),
             vmm.sha256(code),
             ".compiled",
             ask,
@@ -176,6 +179,16 @@ def ahead(language: Language, code: bytes, *, name: str, limits: Limits, pool: P
     except OutputLimitError:
         return Loadable(code, b"")  # compiled, it would not fit into the output window
     return Loadable(compiled, _COMPILED)
+
+
+def _memory_to_compile(length: int) -> int:
+    """Returns the memory of a micro-VM that compiles a module of so many bytes: a power of 2, so
+    that few base images serve all modules.
+
+    >>> _memory_to_compile(1 << 20) >> 20, _memory_to_compile(18 << 20) >> 20
+    (64, 2048)
+    """
+    return 1 << (_COMPILING * length - 1).bit_length()
 
 
 def _undamaged(kept: bytes) -> bytes:

@@ -85,8 +85,7 @@ def from_wasm(
         options: ``name``, ``memory``, ``timeout``, ``max_output``, ``max_log``, ``log``,
             ``deterministic``, ``isolation``, ``pool``, ``host_functions``, ``host_calls``,
             ``build_timeout``: as for ``udfvm.udf``. The module imports host functions by their
-            names. It is compiled in ``memory`` (default: 256 MiB), and its own memory grows there:
-            raise it for modules of many MiB.
+            names. It runs in ``memory`` (default: 256 MiB), and its own memory grows there.
 
     Returns:
         The UDF: a TableFunction if the module's function yields rows, else a ScalarFunction. A call

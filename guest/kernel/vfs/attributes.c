@@ -80,11 +80,17 @@ SYSTEM_CALL(fchown)
     return is_root(b, c) ? change_open((int)a, &no_change) : -EPERM;
 }
 
+/* Whether an empty path stands for the open file itself. */
+static bool means_open(uint64_t path, uint64_t flags)
+{
+    return (flags & AT_EMPTY_PATH) && user_range_ok(path, 1) && !*(const char *)path;
+}
+
 SYSTEM_CALL(fchownat)
 {
     if (!is_root(c, d))
         return -EPERM;
-    if ((e & AT_EMPTY_PATH) && user_range_ok(b, 1) && !*(const char *)b)
+    if (means_open(b, e))
         return change_open((int)a, &no_change);
     return change_at((int)a, b, !(e & AT_SYMLINK_NOFOLLOW), &no_change);
 }
@@ -112,8 +118,8 @@ SYSTEM_CALL(utimensat)
         error = take_time(times + 2, &change.set_modified, &change.modified);
     if (error)
         return error;
-    return b ? change_at((int)a, b, !(d & AT_SYMLINK_NOFOLLOW), &change)
-             : change_open((int)a, &change);
+    return b && !means_open(b, d) ? change_at((int)a, b, !(d & AT_SYMLINK_NOFOLLOW), &change)
+                                  : change_open((int)a, &change);
 }
 
 /* The older calls: times in microseconds, or in seconds. An address of 0 means now. */

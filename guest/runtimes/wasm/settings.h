@@ -7,7 +7,7 @@
 #include "wasm/link_settings.h"
 
 #define SETTINGS_FOLDER "/tmp/preopened" /* the folder of the files */
-#define SCRATCH_FOLDER  "/tmp/scratch"   /* what the module may write, unless it may write files */
+#define SCRATCH_FOLDER  "/tmp/scratch"   /* what the module may write as /tmp */
 
 struct settings {
     size_t argument_count, variable_count;

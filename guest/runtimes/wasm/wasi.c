@@ -111,10 +111,10 @@ static ptrdiff_t keep_and_log(void *unused, const unsigned char *bytes, size_t l
 /* Opens the folders that the module sees. */
 static bool open_folders(wasi_config *config, const struct settings *settings)
 {
-    return (!(settings->files || settings->writable) ||
+    const bool root = settings->files || settings->writable;
+    return (!root ||
             wasmtime.wasi_config_preopen_dir(config, SETTINGS_FOLDER, "/", settings->writable)) &&
-           (settings->writable ||
-            wasmtime.wasi_config_preopen_dir(config, SCRATCH_FOLDER, "/tmp", true));
+           wasmtime.wasi_config_preopen_dir(config, SCRATCH_FOLDER, "/tmp", true);
 }
 
 bool wasi_configure(wasmtime_context *context, const struct settings *settings,
