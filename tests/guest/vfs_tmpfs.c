@@ -207,10 +207,36 @@ static void extended_status(int fd)
           extended.stx_mtime.tv_sec == status.st_mtim.tv_sec);
 }
 
-/* They succeed and change nothing. */
-static void owners_and_advice(int fd)
+static bool belongs_to(const char *path, uid_t user, gid_t group)
 {
-    CHECK(chown("file", 0, 0) == 0 && fsync(fd) == 0 && fdatasync(fd) == 0 &&
+    struct stat status;
+    return lstat(path, &status) == 0 && status.st_uid == user && status.st_gid == group;
+}
+
+static void owners(int fd)
+{
+    struct stat status;
+    const uid_t same = (uid_t)-1;
+    CHECK(belongs_to("file", 0, 0) && chown("file", 1000, 100) == 0 && fchown(fd, same, 200) == 0);
+    CHECK(belongs_to("file", 1000, 200) && fchmod(fd, 06711) == 0 && fchown(fd, 7, same) == 0);
+    CHECK(fstat(fd, &status) == 0 && status.st_uid == 7 && (status.st_mode & 07777) == 0711);
+    CHECK(fchownat(fd, "", 0, 0, AT_EMPTY_PATH) == 0 && belongs_to("file", 0, 0));
+    CHECK(fails_with(chown("no", 0, 0), ENOENT) && fchmod(fd, 0644) == 0);
+}
+
+static void owners_of_links(void)
+{
+    CHECK(chown("file", 7, 200) == 0);
+    CHECK(symlink("file", "owned") == 0 && lchown("owned", 8, 9) == 0);
+    CHECK(belongs_to("owned", 8, 9) && belongs_to("file", 7, 200));
+    CHECK(fchownat(AT_FDCWD, "owned", 0, 0, 0) == 0 && belongs_to("file", 0, 0));
+    CHECK(unlink("owned") == 0);
+}
+
+/* It succeeds and changes nothing. */
+static void advice(int fd)
+{
+    CHECK(fsync(fd) == 0 && fdatasync(fd) == 0 &&
           posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED) == 0);
 }
 
@@ -244,7 +270,9 @@ static void attributes(void)
     times_by_older_calls(fd);
     times_without_a_path(fd);
     extended_status(fd);
-    owners_and_advice(fd);
+    owners(fd);
+    owners_of_links();
+    advice(fd);
     close(fd);
     permissions();
     file_system_status();

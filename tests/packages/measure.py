@@ -3,44 +3,35 @@ are installed, and writes the table of `docs/packages.md`. Packages are those of
 
     image   of the base image and the function's layer on disk, once the sample ran
     memory  in use after a call, of all that `memory=` counts
-    call    milliseconds of a call, the median of some
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "packages.md"
-HEAD = "| package | version | image | memory | a call of the use |\n| --- | --- | --- | --- | --- |\n"
-CALLS = 5
+HEAD = "| package | version | image | memory |\n| --- | --- | --- | --- |\n"
 TIMEOUT = 300
 MEMORY = "2GiB"
 MEBIBYTE = 1 << 20
 
 
 class Row(NamedTuple):
-    """What a package needs: MiB on disk and in memory, and milliseconds."""
+    """What a package needs, in MiB on disk and in memory."""
 
     package: str
     version: str
     image: int
     memory: int
-    call: float
 
     def __str__(self) -> str:
-        call = f"{self.call:.0f}" if self.call >= 10 else f"{self.call:.1f}"
-        return (
-            f"| {self.package} | {self.version} | {self.image} MiB | {self.memory} MiB"
-            f" | {call} ms |"
-        )
+        return f"| {self.package} | {self.version} | {self.image} MiB | {self.memory} MiB |"
 
 
 def on_disk(image: Any) -> int:
@@ -65,13 +56,7 @@ def measure(use: Callable[[float], str]) -> Row:
         total, free = (int(lines[name].split()[0]) for name in ("MemTotal", "MemFree"))
         return f"{(total - free) * 1024} {result}"
 
-    used.prepare()
-    times = []
-    reply = ""
-    for _ in range(CALLS):
-        started = time.perf_counter()
-        reply = used(3.0)
-        times.append(time.perf_counter() - started)
+    reply = used(3.0)
     taken, _, result = reply.partition(" ")
     if result != expected:
         raise ValueError(f"{use.__name__}: {result} in a micro-VM, {expected} on the host")
@@ -81,7 +66,6 @@ def measure(use: Callable[[float], str]) -> Row:
         importlib.metadata.version(package),
         round(on_disk(used.image) / MEBIBYTE),
         round(int(taken) / MEBIBYTE),
-        statistics.median(times) * 1000,
     )
 
 

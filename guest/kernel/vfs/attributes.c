@@ -58,26 +58,24 @@ SYSTEM_CALL(fchmod)
     return change_open((int)a, &(struct attributes[]){ new_mode(b) }[0]);
 }
 
-/* Everything belongs to root, the only user. So a change of the owner to root succeeds. */
-static bool is_root(uint64_t user, uint64_t group)
+/* The program is root's, who may give files to anybody. */
+static struct attributes new_owner(uint64_t user, uint64_t group)
 {
-    return ((uint32_t)user == 0 || (uint32_t)user == UINT32_MAX) &&
-           ((uint32_t)group == 0 || (uint32_t)group == UINT32_MAX);
+    return (
+        struct attributes){ .set_owner = true, .user = (uint32_t)user, .group = (uint32_t)group };
 }
-
-static const struct attributes no_change;
 
 SYSTEM_CALL(chown)
 {
-    return is_root(b, c) ? change_at(AT_FDCWD, a, true, &no_change) : -EPERM;
+    return change_at(AT_FDCWD, a, true, &(struct attributes[]){ new_owner(b, c) }[0]);
 }
 SYSTEM_CALL(lchown)
 {
-    return is_root(b, c) ? change_at(AT_FDCWD, a, false, &no_change) : -EPERM;
+    return change_at(AT_FDCWD, a, false, &(struct attributes[]){ new_owner(b, c) }[0]);
 }
 SYSTEM_CALL(fchown)
 {
-    return is_root(b, c) ? change_open((int)a, &no_change) : -EPERM;
+    return change_open((int)a, &(struct attributes[]){ new_owner(b, c) }[0]);
 }
 
 /* Whether an empty path stands for the open file itself. */
@@ -88,11 +86,10 @@ static bool means_open(uint64_t path, uint64_t flags)
 
 SYSTEM_CALL(fchownat)
 {
-    if (!is_root(c, d))
-        return -EPERM;
+    const struct attributes change = new_owner(c, d);
     if (means_open(b, e))
-        return change_open((int)a, &no_change);
-    return change_at((int)a, b, !(e & AT_SYMLINK_NOFOLLOW), &no_change);
+        return change_open((int)a, &change);
+    return change_at((int)a, b, !(e & AT_SYMLINK_NOFOLLOW), &change);
 }
 
 static int64_t take_time(const int64_t from[2], bool *set, struct timestamp *time)

@@ -53,10 +53,13 @@ struct status {
     struct timestamp accessed, modified, changed;
 };
 
+#define UNCHANGED UINT32_MAX
+
 /* A change of attributes. Unmarked attributes keep their values. */
 struct attributes {
-    bool set_mode, set_accessed, set_modified;
+    bool set_mode, set_owner, set_accessed, set_modified;
     uint32_t mode;
+    uint32_t user, group; /* UNCHANGED: as it is */
     struct timestamp accessed, modified;
 };
 

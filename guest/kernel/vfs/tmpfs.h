@@ -9,6 +9,7 @@
 /* A file, directory or symbolic link. */
 struct node {
     uint32_t mode, links, users; /* users: open files */
+    uint32_t user, group;        /* its owner */
     uint64_t inode, size;
     struct timestamp accessed, modified, changed;
     bool dated;    /* the program, not a clock, set the first two */

@@ -189,6 +189,8 @@ void node_status(const struct node *node, struct status *status)
         .size = node->size,
         .mode = node->mode,
         .links = node->links + (node->links && node_is(node, S_IFDIR)), /* the link of its "." */
+        .uid = node->user,
+        .gid = node->group,
         .accessed = node->accessed,
         .modified = node->modified,
         .changed = node->changed,
@@ -202,8 +204,21 @@ void node_status(const struct node *node, struct status *status)
     }
 }
 
+/* A regular file of another owner no longer runs as its owner. */
+static void set_owner(struct node *node, uint32_t user, uint32_t group)
+{
+    if (user != UNCHANGED)
+        node->user = user;
+    if (group != UNCHANGED)
+        node->group = group;
+    if (node_is(node, S_IFREG))
+        node->mode &= ~(uint32_t)(node->mode & S_IXGRP ? S_ISUID | S_ISGID : S_ISUID);
+}
+
 void node_change(struct node *node, const struct attributes *change)
 {
+    if (change->set_owner)
+        set_owner(node, change->user, change->group);
     if (change->set_mode)
         node->mode = (node->mode & S_IFMT) | (change->mode & 07777);
     if (change->set_accessed)
