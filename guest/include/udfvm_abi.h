@@ -318,8 +318,9 @@ struct udfvm_pending_log {
 };
 
 /* When the guest wants to be interrupted. The host looks at it from time to time, and interrupts
- * the program at that time or some milliseconds later: see UDFVM_VECTOR_INTERRUPT. A program that
- * is in the kernel then is not interrupted. In a deterministic call the host does not look. */
+ * the program at that time, or up to some twenty milliseconds later: see UDFVM_VECTOR_INTERRUPT. A
+ * program that is in the kernel then is not interrupted. In a deterministic call the host does not
+ * look. */
 struct udfvm_timer {
     uint64_t due_ns; /* of the clock of udfvm_call.monotonic_ns; 0: never */
 };

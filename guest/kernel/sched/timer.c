@@ -2,6 +2,8 @@
 #include "host/clock.h"
 #include "host/interrupt.h"
 
+#define SOON_NS 20000u /* an exit takes longer */
+
 static HOT_DATA struct timer *armed;
 
 static uint64_t clock_now(const struct timer *timer)
@@ -47,6 +49,13 @@ uint64_t timer_left(const struct timer *timer)
     if (!timer->expiry_ns)
         return 0;
     return timer->expiry_ns > now ? timer->expiry_ns - now : 1;
+}
+
+void timer_wait_if_soon(const struct timer *timer)
+{
+    if (timer->clock == TIMER_WALL && timer->expiry_ns && !clock_is_fixed() &&
+        timer_left(timer) <= SOON_NS)
+        clock_wait_until(timer->expiry_ns);
 }
 
 bool timers_armed(void)

@@ -33,6 +33,10 @@ void timer_disarm(struct timer *timer);
 /* Nanoseconds to its expiry, at least 1; 0: it is not armed. */
 uint64_t timer_left(const struct timer *timer);
 
+/* After a timer that sends a signal was armed: one that expires sooner than the host could
+ * interrupt the program is waited for. */
+void timer_wait_if_soon(const struct timer *timer);
+
 bool timers_armed(void);
 void timers_run(void); /* lets those expire whose time has come */
 /* The nearest time of monotonic_ns() at which one can expire, or NO_DEADLINE: while the current

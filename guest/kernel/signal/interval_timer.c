@@ -68,6 +68,7 @@ SYSTEM_CALL(setitimer)
     const struct itimerval old = value_of(&timers[a]);
     timers[a].interval_ns = interval;
     timer_arm(&timers[a], value);
+    timer_wait_if_soon(&timers[a]);
     if (c)
         memcpy((void *)c, &old, size);
     return 0;

@@ -167,6 +167,8 @@ SYSTEM_CALL(timer_settime)
     timer->timer.interval_ns = wanted.interval_ns;
     timer->count = timer->sent; /* what was not told is forgotten */
     timer_arm(&timer->timer, wanted.left_ns);
+    if (timer->notify != SIGEV_NONE)
+        timer_wait_if_soon(&timer->timer);
     if (d)
         timer_setting_write(d, &old);
     return 0;

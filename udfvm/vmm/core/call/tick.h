@@ -15,7 +15,7 @@
 #include "memory/memory.h"
 
 #define TICK_NS       5000000u  /* from the beginning of a call to the first look */
-#define MAX_TICK_NS   40000000u /* between two looks, where the guest asks for nothing */
+#define MAX_TICK_NS   20000000u /* between two looks, where the guest asks for nothing */
 #define TICK_RETRY_NS 1000000u  /* the least between two looks */
 
 struct ticker {
