@@ -154,10 +154,14 @@ static void options_of_other_sizes(int fd)
 
 static void refused_options(int fd)
 {
-    const int value = 1;
+    int value = 1;
+    socklen_t length = sizeof value;
+    CHECK(fails_with(getsockopt(fd, 500, 1, &value, &length), EOPNOTSUPP) &&
+          fails_with(getsockopt(fd, IPPROTO_TCP, 9999, &value, &length), ENOPROTOOPT));
     CHECK(fails_with(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, 1), EINVAL) &&
           fails_with(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, NULL, 4), EFAULT) &&
           fails_with(set_option(fd, SOL_SOCKET, 9999, 1), ENOPROTOOPT) &&
+          fails_with(set_option(fd, 500, 1, 1), ENOPROTOOPT) &&
           fails_with(set_option(fd, SOL_SOCKET, SO_TYPE, 1), ENOPROTOOPT));
 }
 

@@ -30,6 +30,7 @@ static void bytes_through_a_pipe(const int ends[2])
     int bytes;
     CHECK(write(ends[1], "hello", 5) == 5 && events_of(ends[0]) == POLLIN);
     CHECK(ioctl(ends[0], FIONREAD, &bytes) == 0 && bytes == 5);
+    CHECK(ioctl(ends[1], FIONREAD, &bytes) == 0 && bytes == 5);
     CHECK(read(ends[0], buffer, 2) == 2 && read(ends[0], buffer + 2, 100) == 3 &&
           memcmp(buffer, "hello", 5) == 0);
 }

@@ -154,15 +154,23 @@ static int64_t set_number(struct socket *socket, unsigned place, int value)
     return 0;
 }
 
-/* There are no other interfaces, and no groups. */
+/* Options that no value is right for: there are no other interfaces and no groups, and some need
+ * privileges. */
+static const struct {
+    uint8_t level, name;
+    int error;
+} refused[] = {
+    { LEVEL_IP, IP_ADD_MEMBERSHIP, ENODEV },    { LEVEL_IP, IP_MULTICAST_IF, ENODEV },
+    { LEVEL_IP6, IPV6_ADD_MEMBERSHIP, ENODEV }, { LEVEL_IP6, IPV6_MULTICAST_IF, ENODEV },
+    { LEVEL_SOCKET, SO_BINDTODEVICE, ENODEV },  { LEVEL_SOCKET, SO_SNDBUFFORCE, EPERM },
+    { LEVEL_SOCKET, SO_RCVBUFFORCE, EPERM },    { LEVEL_SOCKET, SO_MARK, EPERM },
+};
+
 static int64_t set_unkept(uint64_t level, uint64_t name)
 {
-    if (level == LEVEL_IP && (name == IP_ADD_MEMBERSHIP || name == IP_MULTICAST_IF))
-        return -ENODEV;
-    if (level == LEVEL_IP6 && (name == IPV6_ADD_MEMBERSHIP || name == IPV6_MULTICAST_IF))
-        return -ENODEV;
-    if (level == LEVEL_SOCKET && name == SO_BINDTODEVICE)
-        return -ENODEV;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (refused[i].level == level && refused[i].name == name)
+            return -refused[i].error;
     return -ENOPROTOOPT;
 }
 
@@ -293,6 +301,8 @@ SYSTEM_CALL(getsockopt)
         return result;
     struct socket *socket = socket_of(file);
     result = find(socket, b, c);
+    if (result == -ENOPROTOOPT && socket->family == FAMILY_INTERNET && !has_level(socket, b))
+        result = -EOPNOTSUPP; /* setsockopt(2) has the other error, as in Linux */
     if (result >= 0)
         result = give_number(d, e, socket->options[result]);
     else if (result == -ENOPROTOOPT && b == LEVEL_SOCKET)

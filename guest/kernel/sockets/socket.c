@@ -177,7 +177,7 @@ static int64_t check_local(int type, int protocol)
 static int64_t check_internet(int type, int *protocol)
 {
     if (type != SOCKET_STREAM && type != SOCKET_DATAGRAM)
-        return type == SOCKET_RAW ? -EPERM : -ESOCKTNOSUPPORT;
+        return type != SOCKET_RAW ? -ESOCKTNOSUPPORT : *protocol ? -EPERM : -EPROTONOSUPPORT;
     const int own = type == SOCKET_STREAM ? PROTOCOL_TCP : PROTOCOL_UDP;
     if (*protocol == PROTOCOL_UDP_LITE && type == SOCKET_DATAGRAM)
         return 0;

@@ -1,5 +1,6 @@
 /* System calls that are refused as Linux refuses them to a program without privileges, and those
- * about children, of which there are none. */
+ * about children, of which there are none. docs/system_calls.md lists them, and those that are
+ * missing. */
 #include "kernel.h"
 
 SYSTEM_CALL(acct)

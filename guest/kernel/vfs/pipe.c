@@ -177,7 +177,7 @@ uint64_t pipe_activity(struct file *file)
 uint64_t pipe_available(struct file *file)
 {
     const struct pipe_end *end = file->object;
-    return end->in ? waiting_bytes(end->in) : 0;
+    return waiting_bytes(end->in ? end->in : end->out);
 }
 
 static void end_status(struct file *file, struct status *status)
@@ -220,6 +220,7 @@ static const struct file_operations writing = {
     .status = end_status,
     .events = pipe_events,
     .activity = pipe_activity,
+    .available = pipe_available,
     .release = pipe_release,
 };
 

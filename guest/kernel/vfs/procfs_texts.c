@@ -250,6 +250,7 @@ const struct generated generated[] = {
     { "/proc/sys/kernel/pid_max", .text = "32768\n" },
     { "/proc/sys/kernel/random/entropy_avail", .text = "256\n" },
     { "/proc/sys/kernel/random/uuid", .write = write_uuid },
+    { "/proc/sys/kernel/tainted", .text = "0\n" },
     { "/proc/sys/kernel/threads-max", .text = "32768\n" },
     { "/proc/sys/net/core/somaxconn", .text = "128\n" },
     { "/proc/sys/vm/max_map_count", .text = "65530\n" },

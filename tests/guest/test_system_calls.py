@@ -1,0 +1,59 @@
+"""The page on system calls says which ones guests do not have, and how each ends."""
+
+from __future__ import annotations
+
+import errno
+import re
+from pathlib import Path
+
+import udfvm
+from udfvm.installation import GUEST
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFINED = re.compile(r"^SYSTEM_CALL(?:_ALIAS)?\((\w+)", flags=re.MULTILINE)
+REFUSED, ABSENT = "## Refused as Linux refuses them", "## Not there"
+LATER = {"fork", "clone"}  # they are there for what they do without another process
+
+
+def numbers() -> dict[str, int]:
+    lines = (GUEST / "syscalls.txt").read_text().splitlines()
+    return {name: int(number) for number, name in map(str.split, lines)}
+
+
+def defined(pattern: str) -> set[str]:
+    kernel = ROOT / "guest" / "kernel"
+    return {name for path in kernel.glob(pattern) for name in DEFINED.findall(path.read_text())}
+
+
+def rows(part: str) -> list[tuple[set[str], str]]:
+    """The calls and the second column of each row of a part of the page."""
+    page = (ROOT / "docs" / "system_calls.md").read_text()
+    text = page.split(part)[1].split("\n## ")[0]
+    cells = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    return [(set(re.findall(r"`(\w+)`", first)), second) for first, second, *_ in cells]
+
+
+def test_the_page_has_every_call_that_the_kernel_does_not_serve() -> None:
+    refused = {name for names, _ in rows(REFUSED) for name in names}
+    absent = {name for names, _ in rows(ABSENT) for name in names} - LATER
+    assert refused == defined("syscall/refused.c")
+    assert absent == set(numbers()) - defined("*/*.c")
+
+
+@udfvm.udf
+def errors_of(calls: list[int]) -> list[int]:
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    return [ctypes.get_errno() if library.syscall(number) == -1 else 0 for number in calls]
+
+
+def test_each_of_them_ends_as_the_page_says() -> None:
+    expected = {
+        name: getattr(errno, error.strip(" `|")) for names, error in rows(REFUSED) for name in names
+    }
+    expected |= {name: errno.ENOSYS for names, _ in rows(ABSENT) for name in names}
+    expected.pop("clone")  # with arguments that ask for a process, which tests of threads pass
+    found = errors_of([numbers()[name] for name in expected])
+    assert dict(zip(expected, found, strict=True)) == expected
+    assert set(errors_of([512, 1000, 5000])) == {errno.ENOSYS}
