@@ -175,6 +175,63 @@ static void grow_in_place(uint8_t *at)
     CHECK(faults(at + 4 * GIB, 0, SEGV_ACCERR) && faults(at + 4 * MIB, 0, SEGV_ACCERR));
 }
 
+/* ---- Stacks of threads: their guards fault, and they take as much memory as they use ---- */
+
+static void *overflow(void *argument)
+{
+    stack_t other = { .ss_sp = malloc(64 * KIB), .ss_size = 64 * KIB };
+    pthread_attr_t attributes;
+    void *start;
+    size_t size;
+    CHECK(sigaltstack(&other, NULL) == 0);
+    CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0 &&
+          pthread_attr_getstack(&attributes, &start, &size) == 0);
+    volatile uint8_t *at = (volatile uint8_t *)__builtin_frame_address(0) - PAGE;
+    if (sigsetjmp(again, 1) == 0)
+        for (;; at -= 64)
+            *at = 1;
+    const uintptr_t guard = (uintptr_t)start;
+    CHECK(fault_code == SEGV_ACCERR && fault_address < guard && fault_address >= guard - PAGE);
+    other.ss_flags = SS_DISABLE;
+    CHECK(sigaltstack(&other, NULL) == 0 && pthread_attr_destroy(&attributes) == 0);
+    free(other.ss_sp);
+    return argument;
+}
+
+static pthread_barrier_t all;
+
+/* The kernel writes to a part of the stack that was not used before. */
+static void *read_deep(void *argument)
+{
+    uint8_t deep[512 * KIB];
+    int ends[2];
+    CHECK(pipe(ends) == 0 && write(ends[1], "deep", 4) == 4);
+    CHECK(read(ends[0], deep, 4) == 4 && memcmp(deep, "deep", 4) == 0);
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+    pthread_barrier_wait(&all);
+    return argument;
+}
+
+static void stacks_of_threads(void)
+{
+    enum { THREADS = 40 };
+    pthread_t threads[THREADS];
+    const struct sigaction usual = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO },
+                           aside = { .sa_sigaction = on_fault,
+                                     .sa_flags = SA_SIGINFO | SA_ONSTACK };
+    CHECK(sigaction(SIGSEGV, &aside, NULL) == 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(pthread_create(&threads[0], NULL, overflow, NULL) == 0);
+        CHECK(pthread_join(threads[0], NULL) == 0);
+    }
+    CHECK(sigaction(SIGSEGV, &usual, NULL) == 0);
+    CHECK(pthread_barrier_init(&all, NULL, THREADS) == 0);
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, read_deep, NULL) == 0);
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
 /* As a memory of WebAssembly grows: where it lies, or to where there is space. */
 static void growth(void)
 {
@@ -244,6 +301,7 @@ int main(void)
     protections();
     small_steps();
     heaps_of_threads();
+    stacks_of_threads();
     growth();
     system_calls();
     limits();

@@ -84,7 +84,8 @@ static int64_t give(uint64_t address, uint64_t length, int protection)
 
 static int64_t map_anonymous(uint64_t address, uint64_t length, int protection, int flags)
 {
-    if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
+    const bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
+    if (fixed) {
         int64_t error = clear_fixed(address, length, flags);
         if (error)
             return error;
@@ -95,10 +96,12 @@ static int64_t map_anonymous(uint64_t address, uint64_t length, int protection, 
         if (!address)
             return -ENOMEM;
     }
-    region_insert((struct region){ .start = address,
-                                   .end = address + length,
-                                   .protection = (uint8_t)protection,
-                                   .shared = (flags & MAP_TYPE) != MAP_PRIVATE });
+    region_insert(
+        (struct region){ .start = address,
+                         .end = address + length,
+                         .protection = (uint8_t)protection,
+                         .shared = (flags & MAP_TYPE) != MAP_PRIVATE,
+                         .lazy = !fixed && (flags & MAP_STACK) && in_reserve(address, length) });
     pages_hand_out(address, address + length, protection != PROT_NONE);
     return give(address, length, protection);
 }

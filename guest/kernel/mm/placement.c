@@ -33,11 +33,12 @@ bool memory_over_limit(uint64_t length)
 
 /* Thread-caching allocators reserve tens of MiB of address space and use little of it. In program
  * memory address space is memory, so a reservation may take at most a quarter of the largest gap.
- * Others lie in the reserve. */
+ * Others lie in the reserve, and so do stacks of threads. */
 bool belongs_in_reserve(uint64_t length, int protection, int flags)
 {
-    return protection == PROT_NONE && !(flags & (MAP_STACK | MAP_FIXED | MAP_FIXED_NOREPLACE)) &&
-           length > SMALL_RESERVATION && length > largest_gap() / 4;
+    if (protection != PROT_NONE || (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
+        return false;
+    return (flags & MAP_STACK) || (length > SMALL_RESERVATION && length > largest_gap() / 4);
 }
 
 /* In program memory. */

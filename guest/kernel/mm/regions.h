@@ -27,6 +27,7 @@ struct region {
     bool may_write; /* of a file's own pages: the program opened the file for writing */
     bool pristine;  /* a file mapping that was never writable: it still holds what the file holds */
     bool wiped;     /* MADV_WIPEONFORK: a call finds zeros there */
+    bool lazy;      /* in the reserve: its pages get frames when they are used */
     uint8_t access; /* UDFVM_MAP_ of the frames, which the program may have less of */
 };
 

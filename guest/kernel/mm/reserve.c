@@ -13,6 +13,7 @@
 #define TABLE_BYTES (2ull << 20)  /* that one page table of the host's is for */
 #define SMALL_STEP  (64ull << 10) /* less than a page of WebAssembly, whose end must be exact */
 #define AHEAD       (1ull << 20)
+#define LAZY_STEP   (128ull << 10) /* at a time, of a stack */
 
 bool in_reserve(uint64_t address, uint64_t length)
 {
@@ -129,6 +130,12 @@ static int64_t change_access(const struct region *region, uint64_t start, uint64
     return error;
 }
 
+/* A stack is used from its end on. */
+static uint64_t last_step(uint64_t start, uint64_t end)
+{
+    return end - start > LAZY_STEP ? end - LAZY_STEP : start;
+}
+
 int64_t reserve_give(uint64_t start, uint64_t end, int protection)
 {
     const uint8_t access = access_of(protection);
@@ -142,8 +149,8 @@ int64_t reserve_give(uint64_t start, uint64_t end, int protection)
             if (error)
                 return error;
         } else if (access != UDFVM_MAP_NOTHING) {
-            const int64_t to = add_frames(start, end_of_step(start, region_end, protection),
-                                          access);
+            const uint64_t from = region->lazy ? last_step(start, region_end) : start;
+            const int64_t to = add_frames(from, end_of_step(from, region_end, protection), access);
             if (to < 0)
                 return to;
             region_end = (uint64_t)to;
@@ -151,6 +158,43 @@ int64_t reserve_give(uint64_t start, uint64_t end, int protection)
         start = region_end;
     }
     return 0;
+}
+
+static bool is_lazy(const struct region *region)
+{
+    return region->lazy && !region->frame && region->protection != PROT_NONE;
+}
+
+bool reserve_fill(uint64_t address, bool writing)
+{
+    uint64_t end;
+    const uint64_t step = address & ~(LAZY_STEP - 1);
+    const struct region *region = in_reserve(address, 1)
+                                      ? region_of(address, step + LAZY_STEP, &end)
+                                      : NULL;
+    if (!region || !is_lazy(region) || (writing && !(region->protection & PROT_WRITE)))
+        return false;
+    const uint8_t access = access_of(region->protection);
+    int64_t done = (int64_t)maximum(region->start, step);
+    while (done > 0 && (uint64_t)done < end)
+        done = add_frames((uint64_t)done, end, access);
+    if (done < 0)
+        memory_note_refusal(LAZY_STEP);
+    return done > 0;
+}
+
+void reserve_fill_range(uint64_t start, uint64_t end)
+{
+    while (start < end) {
+        const size_t index = region_find(start);
+        if (index == region_count() || region_at(index)->start >= end)
+            return;
+        const struct region *region = region_at(index);
+        const uint64_t from = maximum(region->start, start);
+        start = region->end;
+        if (is_lazy(region))
+            start = reserve_fill(from, false) ? from : end;
+    }
 }
 
 static bool has_access(uint64_t start, uint64_t end)

@@ -12,6 +12,10 @@ uint64_t reserve_place(uint64_t length);
 /* Makes mapped regions accessible as PROT_ bits say, with frames where they have none, or
  * inaccessible. 0 or negative errno: then some may have frames, and no more access than before. */
 int64_t reserve_give(uint64_t start, uint64_t end, int protection);
+/* Gives frames to what a program uses of lazy regions: about an address that it may access, or a
+ * range. False: nothing was there to give, or there is no memory. */
+bool reserve_fill(uint64_t address, bool writing);
+void reserve_fill_range(uint64_t start, uint64_t end);
 /* Takes the frames of regions away, which are then as at first. */
 void reserve_release(uint64_t start, uint64_t end);
 /* Moves frames between two ranges that regions of the same kind map; `to` has none. */

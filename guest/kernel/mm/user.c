@@ -3,18 +3,26 @@
 #include "mm/reserve.h"
 #include "mm/scratch.h"
 
-bool user_range_ok(uint64_t address, uint64_t length)
+bool user_range_exists(uint64_t address, uint64_t length)
 {
     if (address >= program_start && address <= program_end)
         return length <= program_end - address;
     if (in_reserve(address, 1))
         return in_reserve(address, length);
-    if (address >= UDFVM_INPUT_BASE && address - UDFVM_INPUT_BASE <= UDFVM_MAX_WINDOW)
-        return length <= UDFVM_MAX_WINDOW - (address - UDFVM_INPUT_BASE);
-    if (address < UDFVM_OUTPUT_BASE || address - UDFVM_OUTPUT_BASE > UDFVM_MAX_WINDOW ||
-        length > UDFVM_MAX_WINDOW - (address - UDFVM_OUTPUT_BASE))
+    const uint64_t window = address < UDFVM_OUTPUT_BASE ? UDFVM_INPUT_BASE : UDFVM_OUTPUT_BASE;
+    return address >= window && address - window <= UDFVM_MAX_WINDOW &&
+           length <= UDFVM_MAX_WINDOW - (address - window);
+}
+
+/* The kernel itself must not fault on it. */
+bool user_range_ok(uint64_t address, uint64_t length)
+{
+    if (!user_range_exists(address, length))
         return false;
-    scratch_open_for(address + length); /* the kernel itself must not fault on it */
+    if (address >= UDFVM_OUTPUT_BASE)
+        scratch_open_for(address + length);
+    else if (in_reserve(address, 1))
+        reserve_fill_range(address, address + length);
     return true;
 }
 

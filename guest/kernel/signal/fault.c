@@ -154,7 +154,8 @@ void fault(const struct program_registers *registers)
     const bool opened = trap.vector == PAGE &&
                         (trap.error_code & PAGE_PRESENT
                              ? reserve_permits(trap.cr2, trap.error_code & PAGE_WRITE)
-                             : scratch_open_for(trap.cr2));
+                             : scratch_open_for(trap.cr2) ||
+                                   reserve_fill(trap.cr2, trap.error_code & PAGE_WRITE));
     current->user = *registers;
     current->user.rip = trap.rip;
     current->user.rsp = trap.rsp;

@@ -59,7 +59,8 @@ static int64_t mapped_range(uint64_t address, uint64_t length, uint64_t *end)
 {
     if (address & PAGE_MASK)
         return -EINVAL;
-    if (!user_range_ok(address, length) || (length > program_end && !in_reserve(address, length)))
+    if (!user_range_exists(address, length) ||
+        (length > program_end && !in_reserve(address, length)))
         return -ENOMEM;
     *end = address + page_up(length);
     return range_is_mapped(address, *end) ? 0 : -ENOMEM;

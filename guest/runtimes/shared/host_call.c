@@ -5,10 +5,22 @@
 
 #include "udfvm_abi.h"
 
+/* Pages of a thread's stack may be without memory until they are used: the host does not see them
+ * then. */
+static void touch(volatile const char *at, uint64_t length)
+{
+    for (uint64_t offset = 0; offset < length; offset += UDFVM_PAGE_SIZE)
+        (void)at[offset];
+    if (length)
+        (void)at[length - 1];
+}
+
 int64_t host_call(const char *name, uint64_t name_length, const void *arguments, uint64_t length,
                   void *reply)
 {
     int64_t result = UDFVM_HYPERCALL_HOST_CALL;
+    if ((uint64_t)reply >= UDFVM_RESERVE_BASE && (uint64_t)reply < UDFVM_RESERVE_END)
+        touch(reply, MAX_HOST_REPLY);
     register uint64_t r10 __asm__("r10") = length;
     register void *r8 __asm__("r8") = reply;
     register uint64_t r9 __asm__("r9") = MAX_HOST_REPLY;
