@@ -39,7 +39,7 @@ def test_backtraces(tmp_path: Path, flags: tuple[str, ...], frames: str) -> None
         UDFVM_MAIN
     """
     crashes = udfvm.from_elf(build(tmp_path, LINKS["static, fixed"], source, *flags), "crashes")
-    with pytest.raises(udfvm.GuestCrashError, match=rf"(?s){frames}.*\(native\)"):
+    with pytest.raises(udfvm.GuestCrashError, match=rf"(?s){frames}\S* \(udf\)\nRegisters:"):
         crashes(24)
 
 

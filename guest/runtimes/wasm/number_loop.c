@@ -32,10 +32,10 @@ static void write_address(FILE *text, enum wasm_kind kind)
  * which row failed. */
 static void write_loop(FILE *text, const struct number_type *type)
 {
-    const size_t bytes = NUMBER_LOOP_OFFSET(type->count + 1);
+    const size_t pages = (NUMBER_LOOP_OFFSET(type->count + 1) + WASM_PAGE - 1) / WASM_PAGE;
     fprintf(text, "(module $" RUNTIME_MODULE "\n  (import \"\" \"function\" (func $function");
     write_types(text, type);
-    fprintf(text, "))\n  (memory (export \"memory\") %zu)\n", (bytes + WASM_PAGE - 1) / WASM_PAGE);
+    fprintf(text, "))\n  (memory (export \"memory\") %zu %zu)\n", pages, pages);
     fprintf(text, "  (global $at (export \"row\") (mut i32) (i32.const 0))\n"
                   "  (func (export \"run\") (param $rows i32) (local $row i32)\n   loop\n    "
                   "local.get $row global.set $at\n");

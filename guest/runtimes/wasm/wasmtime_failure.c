@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "shared/compiled/demangle.h"
 #include "shared/compiled/failure.h"
 #include "wasm/standard_error.h"
 
@@ -36,9 +37,11 @@ static void trace(const wasm_frames *frames)
             break;
         }
         failure_trace("\n  #%zu ", shown++);
+        char readable[MAX_NAME_SHOWN + 1];
         if (name)
-            failure_trace("%.*s", name->size > MAX_NAME_SHOWN ? MAX_NAME_SHOWN : (int)name->size,
-                          name->data);
+            demangle(name->data, name->size, readable, sizeof readable);
+        if (name)
+            failure_trace("%s", readable);
         else
             failure_trace("function %u", wasmtime.wasm_frame_func_index(frames->data[i]));
         failure_trace(" (offset 0x%zx of the module)",

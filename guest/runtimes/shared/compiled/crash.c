@@ -13,6 +13,8 @@
 
 #define MAX_FRAMES 32
 
+extern char __executable_start[], etext[]; /* of this program, from the linker */
+
 /* the runtime's thread pointer, by which its C library finds the thread's data */
 static void *thread_pointer;
 
@@ -29,11 +31,10 @@ static const struct {
 
 static void trace_registers(const greg_t *values)
 {
-    failure_trace("Registers:");
+    failure_trace("\nRegisters:");
     for (size_t i = 0; i < sizeof registers / sizeof *registers; i++)
         failure_trace("%s%s=0x%llx", i % 6 ? " " : "\n  ", registers[i].name,
                       (unsigned long long)values[registers[i].index]);
-    failure_trace("\n");
 }
 
 static void trace_frame(size_t number, const struct unwind_frame *frame)
@@ -43,6 +44,14 @@ static void trace_frame(size_t number, const struct unwind_frame *frame)
     symbol_describe(frame->exact ? address : address - 1, text,
                     sizeof text); /* a return address may be past the end of its function */
     failure_trace("\n  #%zu 0x%llx %s", number, (unsigned long long)address, text);
+}
+
+/* Returns true for a frame of this program, which called the function, and is called by nothing of
+ * interest. */
+static bool is_of_runtime(const struct unwind_frame *frame)
+{
+    const uint64_t address = frame->registers[UNWIND_RIP];
+    return address >= (uint64_t)__executable_start && address < (uint64_t)etext;
 }
 
 static void trace_frames(const greg_t *values)
@@ -59,7 +68,7 @@ static void trace_frames(const greg_t *values)
     failure_trace("Backtrace, innermost first:");
     do {
         trace_frame(number++, &frame);
-    } while (number < MAX_FRAMES && unwind_step(&frame));
+    } while (number < MAX_FRAMES && unwind_step(&frame) && !is_of_runtime(&frame));
     if (number == MAX_FRAMES)
         failure_trace("\n  ...");
 }
@@ -110,9 +119,9 @@ static void report(int number, siginfo_t *info, void *context)
                     (unsigned long long)instruction);
     failure_signal((uint32_t)number, address, instruction);
     failure_add_refusal();
+    trace_frames(values);
     if (!refused_memory())
         trace_registers(values);
-    trace_frames(values);
     for (;;) /* the program cannot continue; further requests get the same answer */
         exchange_complete((struct answer){ UDFVM_STATUS_ERROR, failure_reply(-1) });
 }

@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/compiled/demangle.h"
 #include "shared/compiled/objects.h"
+
+#define MAX_READABLE 256 /* bytes of a function's name */
 
 struct symbol_table {
     const Elf64_Sym *symbols;
@@ -140,10 +143,13 @@ void symbol_describe(uint64_t address, char *text, size_t size)
     start += object.bias;
     if (!name)
         name = exported_name(address, &start);
-    if (name)
-        snprintf(text, size, "%s+0x%llx (%s)", name, (unsigned long long)(address - start),
+    if (name) {
+        char readable[MAX_READABLE];
+        demangle(name, strlen(name), readable, sizeof readable);
+        snprintf(text, size, "%s+0x%llx (%s)", readable, (unsigned long long)(address - start),
                  file_name);
-    else
+    } else {
         snprintf(text, size, "%s+0x%llx", file_name, (unsigned long long)(address - object.bias));
+    }
     object_file_unmap(&file);
 }
