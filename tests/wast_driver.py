@@ -108,6 +108,7 @@ class _Script:
     modules: dict[str, bytes | str] = field(default_factory=lambda: {"spectest": SPECTEST})
     named: dict[str, str] = field(default_factory=dict)  # $name -> key of `modules`
     current: str = ""
+    over: bool = False  # what follows is not done
     unlike: bool = False  # the state may be another: an action since the module was not done
     actions: list[_Action] = field(default_factory=list)
 
@@ -303,6 +304,9 @@ def _register(form: Form, script: _Script) -> None:
 
 
 def _form(form: Form, script: _Script, outcome: Outcome) -> None:
+    script.over |= form.head == "module" and form.tree[1:2] == ["instance"]
+    if script.over or (form.head == "module" and form.tree[1:2] == ["definition"]):
+        raise NotDrivenError("definitions and instances of modules, and what follows instances")
     if form.head == "module":
         _run_actions(script, outcome)
         _module(form, script)
