@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import sys
+import sysconfig
 import tempfile
 import traceback
 import types
@@ -132,6 +133,9 @@ def remove(suite: unittest.TestSuite, names: set[str]) -> None:
 
 def run(request: Request, record: Record) -> None:
     """Runs the tests of a module but those that are done, and records each."""
+    # A function has the prefix of its virtual environment, the process on the host has none.
+    sys.prefix, sys.exec_prefix = sys.base_prefix, sys.base_exec_prefix
+    importlib.reload(sysconfig)
     folder = tempfile.mkdtemp()
     os.chdir(folder)
     os.environ["TMPDIR"] = tempfile.tempdir = folder

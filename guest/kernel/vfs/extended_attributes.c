@@ -66,6 +66,8 @@ static int64_t check_name(uint64_t string, const char **name)
     if (length <= 0)
         return length == -EFAULT ? -EFAULT : -ERANGE;
     *name = (const char *)string;
+    if (strncmp(*name, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN) == 0)
+        return -EPERM; /* it needs a privilege */
     if (strncmp(*name, XATTR_USER_PREFIX, XATTR_USER_PREFIX_LEN) != 0)
         return -EOPNOTSUPP;
     return (*name)[XATTR_USER_PREFIX_LEN] ? 0 : -EINVAL;
@@ -159,7 +161,7 @@ static int64_t get(const struct subject *subject, uint64_t string, uint64_t buff
     struct node *node;
     const int64_t error = find_node(subject, string, &name, &node);
     if (error)
-        return error;
+        return error == -EPERM ? -ENODATA : error;
     const struct extended_attribute *found = has_attributes(node) ? *find(node, name) : NULL;
     if (!found)
         return -ENODATA;
