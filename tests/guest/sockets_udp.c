@@ -1,5 +1,6 @@
 /* Datagrams of UDP within one host, options of sockets, and their timeouts. */
 #define _GNU_SOURCE
+#include <ifaddrs.h>
 #include <net/if.h>
 #include <signal.h>
 #include <sys/time.h>
@@ -220,6 +221,25 @@ static void interface(void)
     CHECK(if_nametoindex("lo") == 1 && close(fd) == 0);
 }
 
+/* The interfaces, of which Linux has more, and their addresses. */
+static void addresses(void)
+{
+    struct ifaddrs *first, *entry;
+    int found = 0, others = 0;
+    CHECK(getifaddrs(&first) == 0);
+    for (entry = first; entry; entry = entry->ifa_next) {
+        if (strcmp(entry->ifa_name, "lo") != 0) {
+            others++;
+            continue;
+        }
+        CHECK(entry->ifa_flags & IFF_LOOPBACK);
+        const struct sockaddr_in *in = (const struct sockaddr_in *)entry->ifa_addr;
+        found += in && in->sin_family == AF_INET && in->sin_addr.s_addr == htonl(0x7f000001);
+    }
+    CHECK(found == 1 && (others == 0 || getenv("ON_LINUX")));
+    freeifaddrs(first);
+}
+
 /* The hosts of others, by every way: the VM has no network. */
 static void outside(void)
 {
@@ -317,6 +337,7 @@ int main(void)
     options();
     timeouts();
     interface();
+    addresses();
     outside();
     interrupted_waits(false);
     interrupted_waits(true);

@@ -121,6 +121,7 @@ assert socket.getaddrinfo("localhost", 80, socket.AF_INET6)[0][4][:2] == ("::1",
 assert socket.gethostbyaddr("127.0.0.1")[0] == "localhost"
 assert socket.getservbyname("https", "tcp") == 443 and socket.getprotobyname("udp") == 17
 assert socket.if_nametoindex("lo") == 1 and socket.if_indextoname(1) == "lo"
+assert socket.if_nameindex() == [(1, "lo")]
 with open("/etc/hosts") as hosts:
     assert hosts.read().startswith("127.0.0.1\\tlocalhost")
 for name in ("example.com", "udfvm.invalid"):

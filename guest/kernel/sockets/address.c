@@ -4,6 +4,7 @@
 
 #include <linux/in.h>
 #include <linux/in6.h>
+#include <linux/netlink.h>
 #include <linux/un.h>
 
 #define SHORTEST_INTERNET6 24u /* bytes of an address of RFC 2133, without a scope */
@@ -105,12 +106,22 @@ static int64_t read_internet6(const struct sockaddr_in6 *from, uint64_t length,
     return 0;
 }
 
+static int64_t read_netlink(const struct sockaddr_nl *from, uint64_t length,
+                            struct address *address)
+{
+    if (length < sizeof *from || from->nl_family != FAMILY_NETLINK)
+        return -EINVAL;
+    *address = (struct address){ .family = FAMILY_NETLINK, .scope = from->nl_pid };
+    return 0;
+}
+
 int64_t address_read(uint64_t from, uint64_t length, int family, struct address *address)
 {
     union {
         struct sockaddr_un local;
         struct sockaddr_in internet;
         struct sockaddr_in6 internet6;
+        struct sockaddr_nl netlink;
         uint8_t bytes[ADDRESS_BYTES];
     } copy;
     if (length < sizeof(uint16_t) || length > ADDRESS_BYTES)
@@ -120,6 +131,7 @@ int64_t address_read(uint64_t from, uint64_t length, int family, struct address 
     memset(&copy, 0, sizeof copy);
     memcpy(&copy, (const void *)from, length);
     return family == FAMILY_LOCAL      ? read_local(&copy.local, length, address)
+           : family == FAMILY_NETLINK  ? read_netlink(&copy.netlink, length, address)
            : family == FAMILY_INTERNET ? read_internet(&copy.internet, length, address)
                                        : read_internet6(&copy.internet6, length, address);
 }
@@ -142,6 +154,12 @@ static uint32_t encode(const struct address *address, int family, uint8_t to[ADD
         internet->sin_port = swap(address->port);
         memcpy(&internet->sin_addr, address->host + 12, 4);
         return sizeof *internet;
+    }
+    if (family == FAMILY_NETLINK) {
+        struct sockaddr_nl *netlink = (struct sockaddr_nl *)to;
+        netlink->nl_family = FAMILY_NETLINK;
+        netlink->nl_pid = address->scope;
+        return sizeof *netlink;
     }
     struct sockaddr_in6 *internet6 = (struct sockaddr_in6 *)to;
     internet6->sin6_family = FAMILY_INTERNET6;

@@ -9,6 +9,7 @@ enum families {
     FAMILY_LOCAL = 1,
     FAMILY_INTERNET = 2,
     FAMILY_INTERNET6 = 10,
+    FAMILY_NETLINK = 16,
 };
 
 #define LOCAL_NAME_BYTES 108u /* of a name of a local socket */
@@ -18,7 +19,7 @@ struct address {
     uint16_t family; /* FAMILY_NONE: no address */
     uint16_t length; /* of `name`; a path has no NUL, an abstract name begins with one */
     uint16_t port;
-    uint32_t scope;
+    uint32_t scope; /* of netlink: the socket's number; 0: the kernel */
     union {
         uint8_t host[16]; /* of IPv6; IPv4 addresses are mapped: ::ffff:a.b.c.d */
         char name[LOCAL_NAME_BYTES];

@@ -17,7 +17,9 @@ SYSTEM_CALL(bind)
     struct socket *socket = socket_of(file);
     result = address_read(b, c, socket->family, &address);
     if (result == 0)
-        result = is_local(socket) ? local_bind(socket, &address) : internet_bind(socket, &address);
+        result = is_local(socket)     ? local_bind(socket, &address)
+                 : is_netlink(socket) ? netlink_bind(socket, &address)
+                                      : internet_bind(socket, &address);
     file_put(file);
     return result;
 }

@@ -35,6 +35,11 @@ int64_t datagram_connect(struct socket *socket, const struct address *to)
     }
     if (is_local(socket))
         return connect_local(socket, to);
+    if (is_netlink(socket)) {
+        socket->peer_name = *to;
+        socket->state = SOCKET_CONNECTED;
+        return 0;
+    }
     struct address route = *to;
     int64_t error = internet_route(socket, &route);
     if (error == 0)

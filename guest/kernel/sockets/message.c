@@ -27,6 +27,8 @@ static int64_t send(struct socket *socket, struct message *message, bool wait)
     const bool urgent = message->flags & MESSAGE_OUT_OF_BAND;
     if (urgent && !is_tcp(socket))
         return -EOPNOTSUPP;
+    if (is_netlink(socket))
+        return netlink_send(socket, message);
     const int64_t result = urgent                          ? urgent_send(socket, message, wait)
                            : socket->type == SOCKET_STREAM ? stream_send(socket, message, wait)
                                                            : datagram_send(socket, message, wait);

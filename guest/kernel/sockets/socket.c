@@ -193,6 +193,8 @@ static int64_t check_kind(int family, int type, int *protocol)
         return check_local(type, *protocol);
     if (family == FAMILY_INTERNET || family == FAMILY_INTERNET6)
         return check_internet(type, protocol);
+    if (family == FAMILY_NETLINK && (type == SOCKET_RAW || type == SOCKET_DATAGRAM))
+        return *protocol ? -EPROTONOSUPPORT : 0;
     count_unknown(SYS_socket); /* the build report has the request */
     return -EAFNOSUPPORT;
 }
@@ -220,7 +222,9 @@ SYSTEM_CALL(socket)
     int64_t error = check_flags(flags);
     if (error == 0)
         error = check_kind((int)a, type, &protocol);
-    struct file *file = error ? NULL : make((int)a, type, protocol, flags, &error);
+    const bool raw = type == SOCKET_RAW; /* of netlink, which has datagrams */
+    struct file *file = error ? NULL
+                              : make((int)a, raw ? SOCKET_DATAGRAM : type, protocol, flags, &error);
     return file ? descriptor_install(file, 0, flags & O_CLOEXEC) : error;
 }
 

@@ -110,6 +110,10 @@ static inline bool is_local(const struct socket *socket)
 {
     return socket->family == FAMILY_LOCAL;
 }
+static inline bool is_netlink(const struct socket *socket)
+{
+    return socket->family == FAMILY_NETLINK;
+}
 static inline bool has_connections(const struct socket *socket)
 {
     return socket->type != SOCKET_DATAGRAM;
@@ -138,6 +142,10 @@ struct socket *internet_find_receiver(int protocol, const struct address *to,
 int64_t internet_route(const struct socket *socket, struct address *to);
 /* The address that a bound socket sends from. */
 struct address internet_source(const struct socket *socket, const struct address *to);
+
+/* netlink.c */
+int64_t netlink_bind(struct socket *socket, const struct address *address);
+int64_t netlink_send(struct socket *socket, struct message *message);
 
 /* local.c */
 int64_t local_bind(struct socket *socket, const struct address *address);
