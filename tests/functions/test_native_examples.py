@@ -187,16 +187,16 @@ def _go(folder: Path, *command: str) -> Path:
 @pytest.mark.skipif(shutil.which("go") is None, reason="no Go compiler")
 def test_go(tmp_path: Path) -> None:
     made = _go(tmp_path, "-buildmode=c-shared", "-o", "built", str(EXAMPLES / "words.go"))
-    words = udfvm.from_elf(made, "words", signature="(text) -> i64", memory="128MiB")
+    words = udfvm.from_elf(made, "words", signature="(text) -> i64")
     assert words(pa.array(["Hello, World 42", "", None, "à b"])).to_pylist() == [3, 0, None, 2]
-    primes = udfvm.from_elf(made, "primes", signature="(i64) -> i64", memory="128MiB")
+    primes = udfvm.from_elf(made, "primes", signature="(i64) -> i64")
     assert [primes(100), primes(1), primes(30_000), primes(100)] == [25, 0, 3245, 25]
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="no Go compiler")
 def test_go_program(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / "greeting", tmp_path, dirs_exist_ok=True)
-    greeting = udfvm.from_elf(_go(tmp_path, "-o", "built", "."), "greeting", memory="128MiB")
+    greeting = udfvm.from_elf(_go(tmp_path, "-o", "built", "."), "greeting")
     assert greeting(pa.array(["en", "de", None]), pa.array(["Ada", "Emmy", "x"])).to_pylist() == [
         "Hello, Ada!",
         "Guten Tag, Emmy!",

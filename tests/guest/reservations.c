@@ -292,8 +292,19 @@ static void limits(void)
     CHECK(fails_with(mprotect(at, PAGE, PROT_READ), ENOMEM));
 }
 
+static void *crash(void *argument)
+{
+    volatile uint8_t *at = (volatile uint8_t *)__builtin_frame_address(0) - PAGE;
+    for (;; at -= 64)
+        *at = 1;
+    return argument;
+}
+
 int main(void)
 {
+    pthread_t thread;
+    if (getenv("CRASH") && pthread_create(&thread, NULL, crash, NULL) == 0)
+        return pthread_join(thread, NULL);
     const struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
     CHECK(sigaction(SIGSEGV, &action, NULL) == 0);
     like_go();

@@ -93,6 +93,12 @@ def runs_well(program: Path, memory: int, place: int = 0) -> None:
     assert ended.status == 0, caught.value.report
 
 
+def test_a_thread_that_overflows_its_stack_is_told_so(folder: Path) -> None:
+    with pytest.raises(errors.BuildError) as caught:
+        boot(compiled(folder, "reservations", "dynamic"), 64 << 20, ("CRASH=1",))
+    assert "the stack overflowed" in str(caught.value.__cause__)
+
+
 @pytest.mark.parametrize("name", sorted(SEALING))
 def test_every_call_finds_the_seal(folder: Path, tmp_path: Path, name: str) -> None:
     booted, log = boot(compiled(folder, name, "dynamic"), 64 << 20)

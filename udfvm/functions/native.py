@@ -20,7 +20,7 @@ from udfvm.keywords import checks_options
 from udfvm.load.compiled_code import read_code
 from udfvm.texts import counted, format_size
 
-_MEMORY: Final = "64MiB"  # unless memory= says otherwise
+_MEMORY: Final = "128MiB"  # unless memory= says otherwise
 # An executable's initial stack has room for so many variables, and for bytes of them.
 _MAX_VARIABLES: Final = 32
 _MAX_ENVIRONMENT: Final = 16 << 10
@@ -57,7 +57,7 @@ def from_elf(
             the arguments alone, so that large batches may be cut. Others always do.
         env: environment variables, which the code finds when it is loaded, and an executable from
             its start: at most 32, with 16 KiB together.
-        options: ``name``, ``memory`` (default: 64 MiB), ``timeout``, ``max_output``, ``max_log``,
+        options: ``name``, ``memory`` (default: 128 MiB), ``timeout``, ``max_output``, ``max_log``,
             ``log``, ``files``, ``deterministic``, ``isolation``, ``pool``, ``host_functions``,
             ``host_calls``, ``build_timeout``: as for ``udfvm.udf``. The function calls host
             functions by ``udfvm_call_host`` of ``udfvm.h``.

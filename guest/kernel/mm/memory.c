@@ -293,7 +293,11 @@ uint64_t memory_stack_size(void)
 
 bool memory_in_stack_guard(uint64_t address)
 {
-    return address - (stack_start - UDFVM_STACK_GUARD) < UDFVM_STACK_GUARD;
+    const size_t index = region_find(address);
+    const struct region *region = index < region_count() ? region_at(index) : NULL;
+    const bool of_thread = region && region->start <= address && region->lazy &&
+                           region->protection == PROT_NONE;
+    return of_thread || address - (stack_start - UDFVM_STACK_GUARD) < UDFVM_STACK_GUARD;
 }
 
 void memory_prepare_seal(void)
