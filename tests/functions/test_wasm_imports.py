@@ -164,6 +164,9 @@ COMPILERS = r"""
 (module
   (import "env" "abort" (func $abort (param i32 i32 i32 i32)))
   (import "env" "emscripten_notify_memory_growth" (func $grown (param i32)))
+  (import "env" "_emscripten_memcpy_js" (func $copy (param i32 i32 i32)))
+  (import "env" "_abort_js" (func $end))
+  (import "env" "seed" (func $seed (result f64)))
   (import "./made_bg.js" "__wbg___wbindgen_throw_b855445ff6a94295"
     (func $throw (param i32 i32)))
   (import "./made_bg.js" "__wbindgen_init_externref_table" (func $table))
@@ -173,6 +176,13 @@ COMPILERS = r"""
   (data (i32.const 60) "it is \c3\a9")
   (func (export "f") (param i32) (result i32)
     (call $table) (call $grown (i32.const 0))
+    (call $copy (i32.const 100) (i32.const 60) (i32.const 4))
+    (if (i32.eq (local.get 0) (i32.const 5)) (then (call $end)))
+    (if (i32.eq (local.get 0) (i32.const 6))
+      (then (call $copy (i32.const 65533) (i32.const 60) (i32.const 4))))
+    (if (i32.eq (local.get 0) (i32.const 7)) (then (return (i32.load (i32.const 100)))))
+    (if (i32.eq (local.get 0) (i32.const 8)) (then
+      (return (i32.wrap_i64 (i64.trunc_f64_s (call $seed))))))
     (if (i32.eq (local.get 0) (i32.const 1))
       (then (call $abort (i32.const 8) (i32.const 32) (i32.const 3) (i32.const 14))))
     (if (i32.eq (local.get 0) (i32.const 2))
@@ -186,11 +196,15 @@ COMPILERS = r"""
 def test_imports_that_compilers_add() -> None:
     udf = udfvm.from_wasm(COMPILERS, "f")
     assert udf(0) == 0
+    assert udf(7) == int.from_bytes(b"it i", "little")
+    assert udf(8) != udf(8)
     for case, message in (
         (1, r"the module aborted: no 🙂, in a\.t:3:14"),
         (2, r"the module aborted: \?, in \?:3:14"),
         (3, "the module threw: it is é"),
         (4, r"the module threw: \?"),
+        (5, "the module aborted"),
+        (6, "out of bounds memory access"),
     ):
         with pytest.raises(udfvm.UDFError, match=rf"RuntimeError: {message}\nBacktrace"):
             udf(case)

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "shared/compiled/failure.h"
 #include "utf8.h"
@@ -76,6 +77,45 @@ static wasm_trap *bindgen_throw(void *data, wasmtime_caller *caller, const wasmt
     return trap_of(&message);
 }
 
+/* abort() of C, as Emscripten imports it. */
+static wasm_trap *plain_abort(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
+                              size_t argument_count, wasmtime_val *results, size_t result_count)
+{
+    (void)data, (void)caller, (void)arguments, (void)argument_count, (void)results,
+        (void)result_count;
+    static const char message[] = "the module aborted";
+    return wasmtime.wasmtime_trap_new(message, strlen(message));
+}
+
+/* seed() of AssemblyScript, for Math.random(). The guest kernel's random numbers are new in every
+ * call. */
+static wasm_trap *script_seed(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
+                              size_t argument_count, wasmtime_val *results, size_t result_count)
+{
+    (void)data, (void)caller, (void)arguments, (void)argument_count, (void)result_count;
+    uint64_t bits;
+    if (getrandom(&bits, sizeof bits, 0) != (ssize_t)sizeof bits)
+        bits = 0;
+    results[0] = (wasmtime_val){ .kind = WASM_F64, .of.f64 = (double)(bits >> 11) };
+    return NULL;
+}
+
+/* Emscripten's memcpy() of large blocks: to, from, length. */
+static wasm_trap *copy_memory(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
+                              size_t argument_count, wasmtime_val *results, size_t result_count)
+{
+    (void)data, (void)argument_count, (void)results, (void)result_count;
+    static const char message[] = "out of bounds memory access";
+    const struct linear linear = memory_of(caller);
+    const uint32_t length = (uint32_t)arguments[2].of.i32;
+    uint8_t *to = linear_at(&linear, (uint32_t)arguments[0].of.i32, length);
+    const uint8_t *from = linear_at(&linear, (uint32_t)arguments[1].of.i32, length);
+    if (!to || !from)
+        return wasmtime.wasmtime_trap_new(message, strlen(message));
+    memmove(to, from, length);
+    return NULL;
+}
+
 static wasm_trap *do_nothing(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
                              size_t argument_count, wasmtime_val *results, size_t result_count)
 {
@@ -90,7 +130,12 @@ static const struct {
     wasmtime_callback *body;
 } known[] = {
     { "env", "abort", "(param i32 i32 i32 i32)", script_abort },
+    { "env", "seed", "(result f64)", script_seed },
+    { "env", "abort", "", plain_abort },
+    { "env", "_abort_js", "", plain_abort },
     { "env", "emscripten_notify_memory_growth", "(param i32)", do_nothing },
+    { "env", "emscripten_memcpy_js", "(param i32 i32 i32)", copy_memory },
+    { "env", "_emscripten_memcpy_js", "(param i32 i32 i32)", copy_memory },
     { "", "__wbindgen_throw", "(param i32 i32)", bindgen_throw },
     { "", "__wbg___wbindgen_throw", "(param i32 i32)", bindgen_throw },
     { "", "__wbindgen_init_externref_table", "", do_nothing },
