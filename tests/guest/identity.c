@@ -136,6 +136,8 @@ static void own_descriptor(void)
     CHECK(syscall(SYS_pidfd_send_signal, fd, SIGUSR1, NULL, 0) == 0 && signals == 1);
     CHECK(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == 0);
     CHECK(fails_with(syscall(SYS_pidfd_send_signal, 0, SIGUSR1, NULL, 0), EBADF));
+    const int folder = open("/proc/self", O_RDONLY | O_DIRECTORY);
+    CHECK(syscall(SYS_pidfd_send_signal, folder, 0, NULL, 0) == 0 && close(folder) == 0);
     CHECK(close(fd) == 0 && fails_with(syscall(SYS_pidfd_open, 99999, 0), ESRCH) &&
           fails_with(syscall(SYS_pidfd_open, -1, 0), EINVAL) &&
           fails_with(syscall(SYS_pidfd_open, getpid(), 1), EINVAL));

@@ -78,6 +78,8 @@ def written(page: str, rows: list[Row]) -> str:
 
 def main() -> None:
     """Measures what is installed, and writes the table."""
+    import udfvm
+
     sys.path.insert(0, str(ROOT / "tests"))
     from packages.uses import USES
 
@@ -87,6 +89,8 @@ def main() -> None:
             rows.append(measure(use))
         except ModuleNotFoundError as error:
             print(f"{name}: {error.name} is not installed")
+        except udfvm.Error as error:
+            print(f"{name}: {error}")
         else:
             print(rows[-1], flush=True)
     PAGE.write_text(written(PAGE.read_text(), rows))

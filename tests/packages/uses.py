@@ -225,7 +225,7 @@ def torch(x: float) -> str:
     loss = layer(th.full((3, 4), x)).pow(2).sum()
     loss.backward()
     gradient = layer.weight.grad
-    return repr((round(float(loss), 4), [] if gradient is None else gradient.tolist()))
+    return repr((round(loss.item(), 4), [] if gradient is None else gradient.tolist()))
 
 
 def orjson(x: float) -> str:

@@ -1,5 +1,6 @@
 /* Descriptors of processes. There is one process, which has not ended while it can ask. */
 #include "host/call.h"
+#include "lib/string.h"
 #include "signal/signal.h"
 #include "vfs/file.h"
 
@@ -29,11 +30,19 @@ SYSTEM_CALL(pidfd_open)
     return file ? descriptor_install(file, 0, true) : -ENOMEM;
 }
 
+static bool is_process_folder(const struct file *file)
+{
+    char own[32];
+    format(own, sizeof own, "/proc/%u", process_id());
+    return file->path && (strcmp(file->path, "/proc/self") == 0 || strcmp(file->path, own) == 0);
+}
+
 /* Returns 0 or an error: -EBADF if the descriptor is none of a process. */
-static int64_t check_descriptor(int fd)
+static int64_t check_descriptor(int fd, bool may_be_folder)
 {
     struct file *file = file_get(fd);
-    const bool ok = file && file->operations == &process_operations;
+    const bool ok = file && (file->operations == &process_operations ||
+                             (may_be_folder && is_process_folder(file)));
     file_put(file);
     return ok ? 0 : -EBADF;
 }
@@ -42,7 +51,7 @@ SYSTEM_CALL(pidfd_send_signal)
 {
     if ((uint32_t)d)
         return -EINVAL;
-    const int64_t error = check_descriptor((int)a);
+    const int64_t error = check_descriptor((int)a, true);
     return error ? error : signal_send_to_process(b, c);
 }
 
@@ -50,7 +59,7 @@ SYSTEM_CALL(pidfd_getfd)
 {
     if ((uint32_t)c)
         return -EINVAL;
-    const int64_t error = check_descriptor((int)a);
+    const int64_t error = check_descriptor((int)a, false);
     struct file *file = error ? NULL : file_get((int)b);
     return file ? descriptor_install(file, 0, true) : -EBADF;
 }
