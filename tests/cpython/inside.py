@@ -173,7 +173,6 @@ def main() -> None:
             os.dup2(nothing.fileno(), descriptor)
     sys.argv = [""]
     sys.path[:] = request["path"]
-    sys.prefix, sys.exec_prefix = request["prefixes"]
     sys.modules["__main__"] = types.ModuleType("__main__")
 
     def record(line: str) -> None:

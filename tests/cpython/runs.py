@@ -173,12 +173,7 @@ class _Gathering:
         """Runs what is left of the module in a process. Returns how that ended."""
         self._running = None
         path = [each for each in sys.path if each and Path(each) not in (HERE, HERE.parent)]
-        request = {
-            "module": self._module,
-            "done": list(self.outcomes.tests),
-            "path": path,  # what follows is the host's alone: a micro-VM has the same
-            "prefixes": [sys.prefix, sys.exec_prefix],
-        }
+        request = {"module": self._module, "done": list(self.outcomes.tests), "path": path}
         began, before = time.monotonic(), self.outcomes.seconds
         try:
             for line in process.ask(request, self._silence):
