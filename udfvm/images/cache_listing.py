@@ -17,7 +17,7 @@ from udfvm.images.cache_files import cache_directory
 from udfvm.static_typing import Any, Final
 from udfvm.tuples import NamedTuple
 
-REPLIES: Final = (".compiled", ".description")
+REPLIES: Final = (".compiled", ".contents", ".description")
 _FOLDERS: Final = ("", "functions/", "runtimes/")
 _BLOCK: Final = 512  # the unit of st_blocks
 _UNFINISHED: Final = ".tmp"

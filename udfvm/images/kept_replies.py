@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from udfvm import errors, vmm
 from udfvm.images.cache import cached_bytes, keep_bytes
 from udfvm.images.cache_files import cache_directory
+from udfvm.images.cache_listing import REPLIES
 from udfvm.images.layer import layer_key
 from udfvm.limits import Limits
 
@@ -26,9 +27,12 @@ def cached_reply(
 ) -> _Read:
     """Returns what ``read`` makes of a reply, from the cache or from a VM by ``ask``.
 
-    Analysing large code takes seconds, so replies are kept. If ``read`` raises ProtocolError for a
+    Analysing large code takes seconds, so replies are kept, in files with a suffix of ``REPLIES``,
+    by which the cache knows them. If ``read`` raises ProtocolError for a
     cached reply, the VM is asked again.
     """
+    if suffix not in REPLIES:
+        raise ValueError(f"the cache would not know files with the suffix {suffix}")
     path = cache_directory() / f"{layer_key(base, identity, Limits())}{suffix}"
     kept = cached_bytes(path)
     with contextlib.suppress(errors.ProtocolError):
