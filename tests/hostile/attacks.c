@@ -46,6 +46,8 @@ static uint64_t place(void)
         UDFVM_PROGRAM_BASE,
         MEMORY,
         MEMORY - UDFVM_STACK_GUARD,
+        UDFVM_RESERVE_BASE,
+        UDFVM_RESERVE_END,
         UDFVM_INPUT_BASE,
         UDFVM_INPUT_BASE + WINDOW,
         UDFVM_OUTPUT_BASE,
@@ -86,6 +88,24 @@ static void by_hypercall(uint64_t *words)
     words[1] = below(4) ? below(24) : number();
     for (unsigned i = 2; i < REQUEST_WORDS; i++)
         words[i] = number();
+}
+
+#define NEAR 700u /* pages of the reserve, on both sides of the end of a page table */
+
+static uint64_t reserved(void)
+{
+    return UDFVM_RESERVE_BASE + below(NEAR) * 4096;
+}
+
+/* Pages of the reserve, of which most are mapped; then one of them is used. */
+static void by_mapping(uint64_t *words)
+{
+    words[0] = below(3) ? RAW_HYPERCALL : RAW_WRITE;
+    words[1] = words[0] == RAW_HYPERCALL ? UDFVM_HYPERCALL_MAP : reserved();
+    words[2] = words[0] == RAW_HYPERCALL ? reserved() : any();
+    words[3] = UDFVM_PROGRAM_BASE + (1 << 20) + below((MEMORY >> 12) - 1500) * 4096;
+    words[4] = below(NEAR);
+    words[5] = below(3);
 }
 
 /* Bytes of instructions that matter more often than of others. */
@@ -169,9 +189,9 @@ static void by_vectors(uint64_t *words)
 }
 
 static void (*const attacks[])(uint64_t *words) = {
-    by_hypercall, by_hypercall, by_instruction, by_instruction, by_disturbance,
-    by_memory,    by_selector,  by_port,        by_privilege,   by_system_call,
-    by_stack,     by_flags,     by_vectors,
+    by_hypercall, by_hypercall,   by_instruction, by_instruction, by_disturbance,
+    by_mapping,   by_mapping,     by_memory,      by_selector,    by_port,
+    by_privilege, by_system_call, by_stack,       by_flags,       by_vectors,
 };
 
 /* ---- Calls ---- */
@@ -206,6 +226,10 @@ static void attack(udfvm_vm *vm, unsigned long round)
               *(const uint64_t *)reply.data == 1,
           "round %lu, after attack %llu: the next call is wrong", round,
           (unsigned long long)words[0]);
+    check(udfvm_vm_restore(vm, &error) == UDFVM_OK, "round %lu: restore", round);
+    check(call(vm, &usual, &reply, RAW_READ, reserved(), 0, 0) == UDFVM_OK &&
+              *(const uint64_t *)reply.data == RAW_FAULTED,
+          "round %lu: what an attack mapped is there", round);
     check(udfvm_vm_restore(vm, &error) == UDFVM_OK, "round %lu: restore", round);
 }
 
