@@ -91,8 +91,8 @@ def sleeps_among_many(done: list[int]) -> None:
 
 def is_stopped(stop: Callable[[], object]) -> str:
     """The name of the exception that another thread raises in this one, which computes."""
-    threading.Timer(0.02, stop).start()
     try:
+        threading.Timer(0.02, stop).start()
         spin([], threading.Lock())
     except (StoppedError, KeyboardInterrupt) as error:
         return type(error).__name__
@@ -182,8 +182,8 @@ def stopped(how: str) -> str:
 
     if how != "no handler":
         signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.02, 10)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02, 10)
         if how == "sleeps":
             time.sleep(1000)
         spin([], threading.Lock())
