@@ -1,6 +1,8 @@
 /* Files in memory: contents, attributes and descriptors of temporary files. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -108,7 +110,8 @@ static void holes(void)
     writing_past_the_end(fd);
     CHECK(posix_fallocate(fd, 0, 7 * PAGE) == 0 && fstat(fd, &status) == 0 &&
           status.st_size == 7 * PAGE);
-    CHECK(fails_with(ftruncate(fd, -1), EINVAL));
+    CHECK(fails_with(ftruncate(fd, -1), EINVAL) &&
+          fails_with(fallocate(fd, FALLOC_FL_KEEP_SIZE, PAGE, INT64_MAX - 100), EFBIG));
     close(fd);
     CHECK(truncate("holes", 1) == 0 && stat("holes", &status) == 0 && status.st_size == 1);
     unlink("holes");
@@ -124,11 +127,25 @@ static void vectors(void)
     CHECK(preadv(fd, in, 2, 0) == 8 && strcmp(left, "one") == 0 && memcmp(right, "three", 5) == 0);
     CHECK(pwritev(fd, out, 3, 4) == 8);
     CHECK(lseek(fd, 0, SEEK_SET) == 0 && readv(fd, in, 2) == 11);
-    CHECK(fails_with(syscall(SYS_readv, fd, in, -1l), EINVAL));
+    const struct iovec negative[2] = { { left, 3 }, { right, (size_t)-1 } };
+    CHECK(fails_with(syscall(SYS_readv, fd, in, -1l), EINVAL) &&
+          fails_with(preadv(fd, negative, 2, 0), EINVAL) &&
+          fails_with(writev(fd, negative, 2), EINVAL));
     CHECK(read(fd, NULL, 0) == 0);
     CHECK(fails_with(read(3000, left, 1), EBADF));
     close(fd);
     unlink("vectors");
+}
+
+static void flags_of_openat2(void)
+{
+    struct open_how how = { .flags = O_RDWR | O_CREAT, .mode = 0600 };
+    const int fd = (int)syscall(SYS_openat2, AT_FDCWD, "strict", &how, sizeof how);
+    CHECK(fd >= 0 && close(fd) == 0 && unlink("strict") == 0);
+    how.flags = O_RDONLY;
+    CHECK(fails_with(syscall(SYS_openat2, AT_FDCWD, "none", &how, sizeof how), EINVAL)); /* mode */
+    how = (struct open_how){ .flags = 1u << 30 };
+    CHECK(fails_with(syscall(SYS_openat2, AT_FDCWD, "none", &how, sizeof how), EINVAL));
 }
 
 static void nameless(void)
@@ -203,6 +220,8 @@ static void extended_status(int fd)
     CHECK(fstat(fd, &status) == 0);
     CHECK(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &extended) == 0 &&
           extended.stx_size == 4 && extended.stx_ino == status.st_ino);
+    CHECK(fails_with(statx(fd, "", AT_EMPTY_PATH, STATX__RESERVED, &extended), EINVAL) &&
+          fails_with(statx(fd, "", 1 << 30, STATX_BASIC_STATS, &extended), EINVAL));
     CHECK(extended.stx_mode == status.st_mode &&
           extended.stx_mtime.tv_sec == status.st_mtim.tv_sec);
 }
@@ -357,6 +376,7 @@ int main(void)
     contents();
     holes();
     vectors();
+    flags_of_openat2();
     nameless();
     attributes();
     copying();

@@ -93,6 +93,9 @@ static int64_t transfer_vectors(struct file *file, bool write, uint64_t offset,
 static int64_t move_vectors(struct file *file, bool write, uint64_t offset,
                             const struct io_vector *vectors, uint64_t count)
 {
+    for (uint64_t i = 0; i < count; i++)
+        if ((int64_t)vectors[i].length < 0)
+            return -EINVAL;
     if (offset != CURRENT_OFFSET || !file->operations->move_vectors)
         return transfer_vectors(file, write, offset, vectors, count);
     return file->operations->move_vectors(file, write, vectors, count);

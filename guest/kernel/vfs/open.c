@@ -5,6 +5,12 @@
 
 #include <linux/memfd.h>
 
+/* openat2(2) refuses others; open(2) ignores them. */
+#define KNOWN_FLAGS                                                                       \
+    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | \
+     O_DSYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |   \
+     O_CLOEXEC | O_PATH | O_TMPFILE)
+
 static int64_t open_at(int directory, uint64_t string, int flags, uint32_t mode)
 {
     char path[MAX_PATH];
@@ -44,7 +50,9 @@ SYSTEM_CALL(openat2)
     if (!user_range_ok(c, sizeof how))
         return -EFAULT;
     memcpy(&how, (const void *)c, sizeof how);
-    if (how.flags >> 32 || how.mode & ~07777ull)
+    if ((how.flags & ~(uint64_t)KNOWN_FLAGS) || how.mode & ~07777ull)
+        return -EINVAL;
+    if (how.mode && !(how.flags & O_CREAT) && (how.flags & O_TMPFILE) != O_TMPFILE)
         return -EINVAL;
     /* This kernel cannot resolve as strictly as asked. Programs have a fallback for kernels that
      * lack the call, such as cap-std, which checks for this error. */

@@ -242,6 +242,7 @@ const struct generated generated[] = {
     { "/proc/version", .text = "Linux version 6.1.0-udfvm (udfvm) #1\n" },
     { "/proc/sys/fs/file-max", .write = write_file_limit },
     { "/proc/sys/fs/nr_open", .write = write_file_limit },
+    { "/proc/sys/fs/pipe-max-size", .text = "1048576\n" },
     { "/proc/sys/kernel/cap_last_cap", .text = "40\n" },
     { "/proc/sys/kernel/hostname", .text = "udfvm\n" },
     { "/proc/sys/kernel/ngroups_max", .text = "65536\n" },

@@ -50,7 +50,7 @@ static int64_t allocate(struct file *file, uint64_t mode, uint64_t offset, uint6
         return -EOPNOTSUPP;
     if ((int64_t)offset < 0 || (int64_t)length <= 0)
         return -EINVAL;
-    if (__builtin_add_overflow(offset, length, &end))
+    if (__builtin_add_overflow(offset, length, &end) || (int64_t)end < 0)
         return -EFBIG;
     return (mode & KEEP_SIZE) || end <= file_size(file) ? 0 : file->operations->truncate(file, end);
 }

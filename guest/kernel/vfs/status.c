@@ -134,6 +134,10 @@ static void to_statx(const struct status *from, struct statx *to)
 SYSTEM_CALL(statx)
 {
     struct status status;
+    const uint32_t flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH |
+                           AT_STATX_SYNC_TYPE;
+    if (((uint32_t)c & ~flags) || ((uint32_t)d & STATX__RESERVED))
+        return -EINVAL;
     int64_t result = status_at((int)a, b, (uint32_t)c, &status);
     if (result)
         return result;
