@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import mmap
 import os
 import random
 import signal
@@ -96,10 +97,12 @@ def _files(mark: bytes, chance: random.Random, at: dict[str, int]) -> None:
     os.link(f"{folder}/0", "/tmp/other")
     os.utime("/tmp/other", (1, 2))
     os.chmod("/tmp/other", 0o7000)
-    with contextlib.suppress(OSError):
-        os.setxattr("/tmp/other", "user.mark", mark)
-    with open("/dev/shm/mark", "wb") as file:
+    os.setxattr("/tmp/other", "user.mark", mark)
+    with open("/dev/shm/mark", "wb+") as file:
         file.write(mark * 100)
+        file.flush()
+        kept.append(mmap.mmap(file.fileno(), 0))
+        kept[-1][:8] = mark[:8]
 
 
 def _environment(mark: bytes, chance: random.Random, at: dict[str, int]) -> None:
@@ -122,6 +125,11 @@ def _descriptors(mark: bytes, chance: random.Random, at: dict[str, int]) -> None
     os.unlink("/tmp/deleted")
     os.eventfd(7)
     os.open(sys.executable, os.O_RDONLY)
+    os.mkfifo("/tmp/fifo")
+    os.write(os.open("/tmp/fifo", os.O_RDWR), mark * 30)
+    fcntl.flock(deleted, fcntl.LOCK_EX)
+    for end in os.openpty():
+        os.write(end, mark * 20)
     kept.append(select.epoll())
     kept[-1].register(reading)
     fcntl.fcntl(0, fcntl.F_SETFL, os.O_NONBLOCK)

@@ -171,7 +171,8 @@ static void fixed(void)
     char *map = mapped(fd, 4, BOTH, 0);
     CHECK(map[0] == 'F' && map[PAGE] == 'B' && map[3 * PAGE] == 'd');
     munmap(map, 4 * PAGE);
-    char *anonymous = mmap(map, 4 * PAGE, BOTH, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    char *anonymous = mmap(map, 4 * PAGE, BOTH, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+                           -1, 0);
     CHECK(anonymous == map && anonymous[0] == 0);
     anonymous[0] = 'x';
     CHECK(file_has(fd, "Fa", 0) && munmap(anonymous, 4 * PAGE) == 0);

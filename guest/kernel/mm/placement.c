@@ -59,6 +59,14 @@ uint64_t place_anonymous(uint64_t hint, uint64_t length, int protection, int fla
     return address ? address : memory_over_limit(length) ? 0 : place_mapping(hint, length, flags);
 }
 
+static int64_t remove_all(uint64_t start, uint64_t end)
+{
+    const int64_t error = file_memory_make_way(start, end);
+    if (error == 0)
+        regions_remove(start, end);
+    return error;
+}
+
 /* Removes the mappings at a fixed address, to make space for a new one. */
 int64_t clear_fixed(uint64_t address, uint64_t length, int flags)
 {
@@ -70,12 +78,9 @@ int64_t clear_fixed(uint64_t address, uint64_t length, int flags)
     const bool reserved = in_reserve(address, length);
     if (range_is_free(address, address + length))
         return !reserved && memory_over_limit(length) ? -ENOMEM : 0;
-    if (flags & MAP_FIXED_NOREPLACE)
+    if ((flags & MAP_FIXED_NOREPLACE) && range_has_mapping(address, address + length))
         return -EEXIST;
     if (reserved)
         reserve_release(address, address + length);
-    const int64_t error = file_memory_make_way(address, address + length);
-    if (error == 0)
-        regions_remove(address, address + length);
-    return error;
+    return remove_all(address, address + length);
 }

@@ -258,6 +258,14 @@ bool range_has_kernel(uint64_t start, uint64_t end)
     return false;
 }
 
+bool range_has_mapping(uint64_t start, uint64_t end)
+{
+    for (size_t index = region_find(start); index < count && regions[index].start < end; index++)
+        if (regions[index].use != REGION_FILE)
+            return true;
+    return false;
+}
+
 uint64_t gap_lowest(uint64_t length, uint64_t low, uint64_t high)
 {
     uint64_t start = low;

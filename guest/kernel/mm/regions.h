@@ -53,6 +53,7 @@ void regions_set_frames(uint64_t start, uint64_t end, uint64_t frame, uint8_t ac
 bool range_is_free(uint64_t start, uint64_t end);
 bool range_is_mapped(uint64_t start, uint64_t end);
 bool range_has_kernel(uint64_t start, uint64_t end);
+bool range_has_mapping(uint64_t start, uint64_t end); /* something besides pages of files */
 /* A gap of `length` bytes within [low, high): the lowest, or its lowest fit from the top; 0 where
  * there is none. */
 uint64_t gap_lowest(uint64_t length, uint64_t low, uint64_t high);
