@@ -199,6 +199,15 @@ static void remapped(void)
     close(fd);
 }
 
+static void read_only_program(void)
+{
+    int fd = open("/proc/self/exe", O_RDONLY), zeros = open("/dev/zero", O_RDWR);
+    char *map = mapped(fd, 1, PROT_READ, 0), *zero = mapped(zeros, 1, PROT_READ, 0);
+    CHECK(memcmp(map, "\177ELF", 4) == 0 && fails_with(mprotect(map, PAGE, BOTH), EACCES));
+    CHECK(mprotect(zero, PAGE, BOTH) == 0 && zero[0] == 0);
+    CHECK(munmap(map, PAGE) == 0 && munmap(zero, PAGE) == 0 && close(fd) == 0 && close(zeros) == 0);
+}
+
 static void permissions(void)
 {
     int fd = file_of("file", 1), reader = open("file", O_RDONLY), writer = open("file", O_WRONLY),
@@ -221,6 +230,7 @@ static void permissions(void)
     CHECK(private != MAP_FAILED && munmap(private, PAGE) == 0);
     map = mapped(fd, 1, PROT_READ, 0);
     CHECK(mprotect(map, PAGE, BOTH) == 0 && munmap(map, PAGE) == 0);
+    read_only_program();
     const int all[] = { fd, reader, writer, folder, ends[0], ends[1], path };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         close(all[i]);

@@ -113,7 +113,8 @@ static int64_t map_file(uint64_t address, uint64_t length, int protection, int f
                              .offset = offset,
                              .protection = (uint8_t)protection,
                              .pristine = !(protection & PROT_WRITE),
-                             .shared = (flags & MAP_TYPE) != MAP_PRIVATE };
+                             .shared = (flags & MAP_TYPE) != MAP_PRIVATE,
+                             .may_write = backing->writable };
     if (!region.name || !regions_have_capacity(3)) {
         region_name_release(region.name);
         return -ENOMEM;
@@ -255,7 +256,7 @@ static bool may_become_writable(uint64_t start, uint64_t end)
 {
     for (size_t index = region_find(start); index < region_count() && region_at(index)->start < end;
          index++)
-        if (region_file(region_at(index)) && !region_at(index)->may_write)
+        if (region_at(index)->shared && region_at(index)->name && !region_at(index)->may_write)
             return false;
     return true;
 }

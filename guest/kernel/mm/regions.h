@@ -24,7 +24,7 @@ struct region {
     uint8_t protection;       /* PROT_ bits */
     uint8_t use;              /* enum region_use */
     bool shared;
-    bool may_write; /* of a file's own pages: the program opened the file for writing */
+    bool may_write; /* of a file's mapping: the program opened the file for writing */
     bool pristine;  /* a file mapping that was never writable: it still holds what the file holds */
     bool wiped;     /* MADV_WIPEONFORK: a call finds zeros there */
     bool lazy;      /* in the reserve: its pages get frames when they are used */
