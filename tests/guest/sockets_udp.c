@@ -285,9 +285,10 @@ static void *interrupt(void *argument)
     return NULL;
 }
 
-/* A signal ends a wait, or the call goes on waiting. */
-static void interrupted_waits(bool restarts)
+/* A signal ends a wait, or the call goes on waiting, unless it has a timeout. */
+static void interrupted_waits(bool restarts, bool timeout)
 {
+    const struct timeval late = { timeout ? LONG / 1000 : 0, 0 };
     int ends[2];
     char byte;
     pthread_t thread;
@@ -295,10 +296,11 @@ static void interrupted_waits(bool restarts)
                                       .sa_flags = restarts ? SA_RESTART : 0 };
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
     connected(ends);
+    CHECK(setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &late, sizeof late) == 0);
     struct interruption interruption = { pthread_self(), ends[1] };
     alarms = 0;
     CHECK(pthread_create(&thread, NULL, interrupt, &interruption) == 0);
-    if (!restarts)
+    if (!restarts || timeout)
         CHECK(fails_with(read(ends[0], &byte, 1), EINTR) && alarms == 1);
     CHECK(read(ends[0], &byte, 1) == 1 && alarms == 1);
     pthread_join(thread, NULL);
@@ -339,8 +341,9 @@ int main(void)
     interface();
     addresses();
     outside();
-    interrupted_waits(false);
-    interrupted_waits(true);
+    interrupted_waits(false, false);
+    interrupted_waits(true, false);
+    interrupted_waits(true, true);
     shut_while_waiting();
     return DONE();
 }

@@ -50,6 +50,7 @@ struct thread {
     uint8_t *xsave_area;
     int32_t id;
     bool keep_registers; /* the system call has set user.rax itself */
+    bool never_restarts; /* a signal ends the system call even with SA_RESTART */
     bool delivering;     /* the kernel is writing a signal frame */
     bool dead;
     char name[16];

@@ -157,7 +157,7 @@ void signals_deliver(struct thread *thread, int64_t result)
         if (actions[event.number].sa_handler == SIG_DFL)
             signal_die(thread, &event);
         if (restartable && (actions[event.number].sa_flags & SA_RESTART) &&
-            !never_restarts(thread->call_number))
+            !thread->never_restarts && !never_restarts(thread->call_number))
             restart(thread);
         restartable = false;
         handled = true;

@@ -62,6 +62,7 @@ int64_t socket_take_error(struct socket *socket)
 
 uint64_t socket_deadline(int64_t timeout)
 {
+    current->never_restarts = timeout != 0; /* signal(7) */
     return timeout ? monotonic_ns() + (uint64_t)timeout : NO_DEADLINE;
 }
 
