@@ -23,6 +23,7 @@ import pytest
 import udfvm
 import udfvm.sqlite
 from udfvm.functions.scalar import ScalarFunction
+from udfvm.protocol import TIMER
 
 KINDS = (
     "a sleeper",
@@ -33,6 +34,7 @@ KINDS = (
     "an exception",
     "interrupt_main",
     "many",
+    "nonsense",
 )
 
 
@@ -89,6 +91,16 @@ def sleeps_among_many(done: list[int]) -> None:
         other.join()
 
 
+def asks_for_nonsense(done: list[int], lock: threading.Lock) -> None:
+    """Writes what only the guest kernel may, beside a thread that computes."""
+    word = ctypes.c_uint64.from_address(TIMER)
+    end = time.monotonic() + 0.05
+    while time.monotonic() < end:
+        for value in (0, 1, 2**64 - 1, time.monotonic_ns()):
+            word.value = value
+    done.append(1)
+
+
 def is_stopped(stop: Callable[[], object]) -> str:
     """The name of the exception that another thread raises in this one, which computes."""
     try:
@@ -113,6 +125,7 @@ def turns(kind: str) -> str:
         "a worker": (work, spin),
         "a lock": (later, spin_with_lock),
         "sleep(0)": (later, spin_with_sleep),
+        "nonsense": (spin, asks_for_nonsense),
     }
     if kind in pairs:
         lock = threading.Lock()
@@ -135,7 +148,7 @@ EXPECTED = [
     {"an exception": "StoppedError", "interrupt_main": "KeyboardInterrupt"}.get(kind, kind)
     for kind in KINDS
 ]
-QUERY = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 15) SELECT {} n"
+QUERY = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 17) SELECT {} n"
 
 
 def test_each_has_its_turn() -> None:
