@@ -151,3 +151,24 @@ def test_functions_that_nothing_provides_may_trap() -> None:
 def test_components_are_not_linked_with_modules() -> None:
     with pytest.raises(udfvm.SignatureError, match="a component cannot be linked with modules="):
         udfvm.from_wasm("(component)", "f", modules={"a": "(module)"})
+
+
+HTTP = """
+(component
+  (import "wasi:http/types@0.2.10" (instance $http
+    (export "fields" (type $fields (sub resource)))
+    (export "[constructor]fields" (func (result (own $fields))))))
+  (core func $new (canon lower (func $http "[constructor]fields")))
+  (core module $m (import "w" "new" (func $new (result i32)))
+    (func (export "f") (param i32) (result i32) (i32.ge_s (call $new) (local.get 0))))
+  (core instance $i
+    (instantiate $m (with "w" (instance (export "new" (func $new))))))
+  (func (export "made") (param "least" s32) (result bool) (canon lift (core func $i "f"))))
+"""
+
+
+def test_components_may_import_http() -> None:
+    """As those do that are made from JavaScript, whether they use it or not."""
+    made = udfvm.from_wasm(HTTP, "made")
+    assert [made(0), made(2**31 - 1)] == [True, False]
+    assert not udfvm.wasm.exports(HTTP)[0].needs

@@ -248,7 +248,8 @@ static bool define(struct imports *imports, const wasm_bytes *name,
 bool component_import_is_wasi(const char *name, size_t length)
 {
     static const char *const packages[] = { "wasi:io/",         "wasi:clocks/",  "wasi:random/",
-                                            "wasi:filesystem/", "wasi:sockets/", "wasi:cli/" };
+                                            "wasi:filesystem/", "wasi:sockets/", "wasi:cli/",
+                                            "wasi:http/" };
     const char *version = memchr(name, '@', length);
     bool found = false;
     for (size_t i = 0; i < sizeof packages / sizeof *packages && !found; i++)

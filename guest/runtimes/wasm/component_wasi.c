@@ -154,6 +154,19 @@ static bool each_import(wasmtime_component_linker *linker, const wasm_engine *en
     return done;
 }
 
+/* Defines HTTP if the component imports it, as those made from JavaScript do. There is no network,
+ * so a request fails. */
+static bool define_http(wasmtime_component_linker *linker, const wasm_engine *engine,
+                        const wasmtime_component_componenttype *type, wasmtime_context *context)
+{
+    size_t count = 0;
+    if (!each_import(NULL, engine, type, "wasi:http/", &count) || count == 0)
+        return true;
+    wasmtime.wasmtime_context_set_wasi_http(context);
+    return !wasmtime_failed("LinkError", wasmtime.wasmtime_component_linker_add_wasi_http(linker),
+                            NULL);
+}
+
 bool component_wasi_define(wasmtime_component_linker *linker, const wasm_engine *engine,
                            const wasmtime_component *component, wasmtime_context *context,
                            const struct settings *settings)
@@ -165,7 +178,8 @@ bool component_wasi_define(wasmtime_component_linker *linker, const wasm_engine 
         done = !wasmtime_failed("LinkError", wasmtime.wasmtime_component_linker_add_wasip2(linker),
                                 NULL);
         wasmtime.wasmtime_component_linker_allow_shadowing(linker, true);
-        done = done && each_import(linker, engine, type, "wasi:random/", &count) &&
+        done = done && define_http(linker, engine, type, context) &&
+               each_import(linker, engine, type, "wasi:random/", &count) &&
                wasi_configure(context, settings, NULL);
     }
     wasmtime.wasmtime_component_type_delete(type);

@@ -382,6 +382,8 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
     F(void, wasmtime_component_extern_delete, (wasmtime_component_extern *))                      \
     F(void, wasmtime_component_item_delete, (wasmtime_component_item *))                          \
     F(wasmtime_error *, wasmtime_component_linker_add_wasip2, (wasmtime_component_linker *))      \
+    F(wasmtime_error *, wasmtime_component_linker_add_wasi_http, (wasmtime_component_linker *))   \
+    F(void, wasmtime_context_set_wasi_http, (wasmtime_context *))                                 \
     F(void, wasmtime_component_linker_allow_shadowing, (wasmtime_component_linker *, bool))       \
     F(wasmtime_component_linker_instance *, wasmtime_component_linker_root,                       \
       (wasmtime_component_linker *))                                                              \
