@@ -122,7 +122,7 @@ void signal_force(struct thread *thread, int number, int code, uint64_t address,
 }
 
 /* These calls end with EINTR even if the handler has SA_RESTART: signal(7). */
-static bool never_restarts(uint64_t number)
+static bool never_restarts(const struct thread *thread)
 {
     static const uint16_t calls[] = {
         SYS_pause,    SYS_rt_sigsuspend,   SYS_rt_sigtimedwait, SYS_nanosleep,
@@ -130,9 +130,9 @@ static bool never_restarts(uint64_t number)
         SYS_pselect6, SYS_epoll_wait,      SYS_epoll_pwait,     SYS_epoll_pwait2,
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
-        if (calls[i] == number)
+        if (calls[i] == thread->call_number)
             return true;
-    return false;
+    return thread->never_restarts;
 }
 
 static void restart(struct thread *thread)
@@ -156,8 +156,7 @@ void signals_deliver(struct thread *thread, int64_t result)
             continue;
         if (actions[event.number].sa_handler == SIG_DFL)
             signal_die(thread, &event);
-        if (restartable && (actions[event.number].sa_flags & SA_RESTART) &&
-            !thread->never_restarts && !never_restarts(thread->call_number))
+        if (restartable && (actions[event.number].sa_flags & SA_RESTART) && !never_restarts(thread))
             restart(thread);
         restartable = false;
         handled = true;
