@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cpython import inside
-
 HERE = Path(__file__).resolve().parent
 
 # Seconds of a module, without those of tests that ended its process; and how many of these there
@@ -34,7 +32,7 @@ GUEST_SILENCE = 20.0
 SLOWER = 4.0
 
 BETWEEN = "between tests"
-ENOUGH = "enough"
+DONE, ENOUGH = "done", "enough"  # the first as inside.py says, which not every CPython can import
 TIMED_OUT, CRASHED = "timed out", "crashed"
 LOST = (TIMED_OUT, CRASHED)
 
@@ -146,11 +144,11 @@ class Side:
             process = self._process or Process(self._command, self._environment)
             self._process = None
             ended, status = gathering.from_process(process), ""
-            if ended == inside.DONE and self._lasting:
+            if ended == DONE and self._lasting:
                 self._process = process
             else:
                 status = process.end()
-            if ended in (inside.DONE, ENOUGH) or not gathering.lose(ended or status):
+            if ended in (DONE, ENOUGH) or not gathering.lose(ended or status):
                 return gathering.outcomes
 
     def close(self) -> None:

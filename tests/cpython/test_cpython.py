@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from cpython import chosen, inside
+from cpython import chosen
 from cpython.differences import Difference, Reason, differences, expected, judge
 from cpython.report import report
 from cpython.runs import Outcome, Outcomes, Runner, Side
@@ -125,4 +125,3 @@ def test_each_reason_is_one() -> None:
     for each in expected():
         assert each.reason.endswith(".") and bool(each.modules) != bool(each.tests), each
         assert bool(each.says) == bool(each.modules), each
-    assert inside.DETAIL > 1000
