@@ -93,13 +93,13 @@ def test_a_system_call_that_is_not_there_is_refused_and_counted(tmp_path: Path) 
         def call(x: int) -> int:
             import ctypes
             library = ctypes.CDLL(None, use_errno=True)
-            failed = library.syscall(310 if x else 999, 0, 0, 0, 0, 0, 0) == -1
+            failed = library.syscall(447 if x else 999, 0, 0, 0, 0, 0, 0) == -1
             return ctypes.get_errno() if failed else 0
 
         assert call(1) == 38 and call(0) == 38
         print(json.dumps(json.loads(call.image.metadata)["unknown_syscalls"]))
     """
-    assert outcome(start(tmp_path, textwrap.dedent(program)))["process_vm_readv"]
+    assert outcome(start(tmp_path, textwrap.dedent(program)))["memfd_secret"]
 
 
 @pytest.mark.parametrize("suffix", [".base", ".layer"])
