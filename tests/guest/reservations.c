@@ -278,6 +278,26 @@ static void system_calls(void)
     fclose(self);
 }
 
+/* What does not fit into any gap is put together from free pages. */
+static void scattered(void)
+{
+    enum { MOST = 60 };
+    uint8_t *at[MOST];
+    size_t count = 0;
+    while (count < MOST && (at[count] = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
+                                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED)
+        memset(at[count++], 4, MIB);
+    for (size_t i = 0; i < count; i += 2)
+        CHECK(munmap(at[i], MIB) == 0);
+    const size_t length = count / 4 * MIB;
+    uint8_t *large = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(large != MAP_FAILED && is_filled(large, length, 0));
+    memset(large, 5, length);
+    for (size_t i = 1; i < count; i += 2)
+        CHECK(is_filled(at[i], MIB, 4) && munmap(at[i], MIB) == 0);
+    CHECK(is_filled(large, length, 5) && munmap(large, length) == 0);
+}
+
 static void limits(void)
 {
     CHECK(mmap(NULL, 1ul << 48, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) ==
@@ -315,6 +335,7 @@ int main(void)
     stacks_of_threads();
     growth();
     system_calls();
+    scattered();
     limits();
     like_go();
     return DONE();

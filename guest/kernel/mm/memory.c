@@ -9,6 +9,9 @@
 #include "mm/regions.h"
 #include "mm/reserve.h"
 
+/* Bytes of a mapping that may be put together from free pages wherever they are. */
+#define MIN_SCATTERED (1ull << 20)
+
 static uint64_t stack_start;
 
 void memory_init(uint64_t memory_end)
@@ -93,6 +96,8 @@ static int64_t map_anonymous(uint64_t address, uint64_t length, int protection, 
         address = belongs_in_reserve(length, protection, flags)
                       ? reserve_place(length)
                       : place_anonymous(address, length, protection, flags);
+        if (!address && length >= MIN_SCATTERED)
+            address = reserve_place(length);
         if (!address)
             return -ENOMEM;
     }
