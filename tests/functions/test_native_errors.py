@@ -93,6 +93,15 @@ EITHER_WAY: list[Callable[[Path], object]] = [
 ]
 
 
+def test_the_error_of_an_object_with_a_sanitizer_says_what_to_do(tmp_path: Path) -> None:
+    source, made = tmp_path / "half.c", tmp_path / "half.so"
+    source.write_text("double half(double value) { return value / 2; }")
+    command = ["gcc", "-shared", "-fPIC", "-fsanitize=address", str(source), "-o", str(made)]
+    subprocess.run(command, check=True)
+    with pytest.raises(errors.BuildError, match=r"(?s)build it without -fsanitize=.*ASan runtime"):
+        udfvm.from_elf(made, "half", signature="(value: f64) -> f64").prepare()
+
+
 @pytest.mark.parametrize("use", EITHER_WAY, ids=["described", "declared"])
 def test_programs_that_never_serve(tmp_path: Path, use: Callable[[Path], object]) -> None:
     static = LINKS["static, fixed"]
