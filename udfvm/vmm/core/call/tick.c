@@ -1,7 +1,5 @@
 #include "call/tick.h"
 
-#include <string.h>
-
 #include "base/clock.h"
 
 #define RFLAGS_TRAP 0x100ull
@@ -42,10 +40,9 @@ const struct udfvm_timer *udfvm_machine_timer(const struct machine *machine)
  * The hypervisor does not tell of those events, and forgets them where registers are set. */
 static bool is_at_breakpoint(const struct machine *machine, uint64_t rip)
 {
-    uint8_t code[4] = { 0 }; /* two bytes before RIP, two from there */
-    const uint8_t *memory = udfvm_machine_address(machine, rip - 2, sizeof code);
-    if (memory)
-        memcpy(code, memory, sizeof code);
+    uint8_t code[4] = { 0 };                   /* two bytes before RIP, two from there */
+    for (unsigned i = 0; i < sizeof code; i++) /* those that are mapped */
+        udfvm_machine_read(machine, rip - 2 + i, &code[i], 1);
     return code[1] == 0xcc || (code[0] == 0xcd && code[1] == 3) || code[2] == 0xcc ||
            (code[2] == 0xcd && code[3] == 3);
 }
