@@ -68,7 +68,7 @@ PUBLIC: dict[str, tuple[Callable[..., object], Callable[..., object]]] = {
     "Pool.warm": (udfvm.Pool.warm, lambda **options: udfvm.Pool().warm(**options)),
     "Policy": (udfvm.sqlite.Policy, udfvm.sqlite.Policy),
 }
-SWITCHES = {"files", "deterministic", "allow_create", "jail"}
+SWITCHES = {"files", "deterministic", "allow_create", "jail", "writable"}
 UNDECIDED = {"jail"}  # None leaves it to the environment
 SWITCHED_ELSEWHERE = {"vectorized", "elementwise"}  # any object is true or not
 

@@ -51,9 +51,10 @@ static void note_opened(struct udfvm_vm *vm)
     vm->opened_files = true;
     if (vm->first_end_ns == 0 || udfvm_vm_forked(vm))
         return;
-    const uint64_t now = udfvm_monotonic_ns(), timeout = vm->limits.timeout_ns;
+    const uint64_t now = udfvm_monotonic_ns(), end_ns = vm->first_end_ns,
+                   left = end_ns > now ? end_ns - now : 0;
     udfvm_deadline_extend(&vm->deadline,
-                          timeout < vm->first_end_ns - now ? now + timeout : vm->first_end_ns);
+                          vm->limits.timeout_ns < left ? now + vm->limits.timeout_ns : end_ns);
 }
 
 static void ask_embedder(void *context)
