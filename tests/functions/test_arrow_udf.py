@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import base64
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import apsw
 import pyarrow as pa
 import pytest
+import wasi_programs
 
 import udfvm
 from udfvm import errors
@@ -53,27 +52,8 @@ def c_array(name: str, data: bytes) -> str:
 
 
 def compiled(folder: Path, source: str, *more: str | Path) -> Path:
-    (folder / "module.c").write_text(source)
-    command = [
-        sys.executable,
-        "-m",
-        "ziglang",
-        "cc",
-        "-target",
-        "wasm32-wasi",
-        "-O1",
-        "-s",
-        "-mexec-model=reactor",
-        "-Wl,-z,stack-size=65536",
-        "-o",
-        "module.wasm",
-        "module.c",
-        "-I.",
-        f"-I{SOURCES}",
-        *map(str, more),
-    ]
-    subprocess.run(command, cwd=folder, check=True, timeout=300)
-    return folder / "module.wasm"
+    options = ("-O1", "-mexec-model=reactor", "-I.", f"-I{SOURCES}")  # of -O the last one holds
+    return wasi_programs.compiled(folder, "module", source, *options, *map(str, more))
 
 
 @pytest.fixture(scope="module")

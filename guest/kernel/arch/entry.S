@@ -66,6 +66,24 @@ vectors:
         movq    R15(%rcx), %r15
         .endm
 
+/* Saves the registers that an entry in the midst of the program finds, but for RAX, RCX and RSP,
+ * which each of them saves in its own way. */
+        .macro  save_registers to
+        movq    %rdx, RDX(\to)
+        movq    %rbx, RBX(\to)
+        movq    %rbp, RBP(\to)
+        movq    %rsi, RSI(\to)
+        movq    %rdi, RDI(\to)
+        movq    %r8, R8(\to)
+        movq    %r9, R9(\to)
+        movq    %r10, R10(\to)
+        movq    %r11, R11(\to)
+        movq    %r12, R12(\to)
+        movq    %r13, R13(\to)
+        movq    %r14, R14(\to)
+        movq    %r15, R15(\to)
+        .endm
+
         .text
 boot_entry:
         call    kernel_boot
@@ -149,19 +167,7 @@ fault_entry:
         subq    $REGISTERS_SIZE, %rsp
         movq    %rax, RAX(%rsp)
         movq    %rcx, RCX(%rsp)
-        movq    %rdx, RDX(%rsp)
-        movq    %rbx, RBX(%rsp)
-        movq    %rbp, RBP(%rsp)
-        movq    %rsi, RSI(%rsp)
-        movq    %rdi, RDI(%rsp)
-        movq    %r8, R8(%rsp)
-        movq    %r9, R9(%rsp)
-        movq    %r10, R10(%rsp)
-        movq    %r11, R11(%rsp)
-        movq    %r12, R12(%rsp)
-        movq    %r13, R13(%rsp)
-        movq    %r14, R14(%rsp)
-        movq    %r15, R15(%rsp)
+        save_registers %rsp
         movq    %rsp, %rdi
         call    fault
         movq    current, %rcx
@@ -177,20 +183,8 @@ interrupt_entry:
         movq    %rax, RAX(%rcx)
         movq    interrupted_rcx, %rax
         movq    %rax, RCX(%rcx)
-        movq    %rdx, RDX(%rcx)
-        movq    %rbx, RBX(%rcx)
         movq    %rsp, RSP(%rcx)
-        movq    %rbp, RBP(%rcx)
-        movq    %rsi, RSI(%rcx)
-        movq    %rdi, RDI(%rcx)
-        movq    %r8, R8(%rcx)
-        movq    %r9, R9(%rcx)
-        movq    %r10, R10(%rcx)
-        movq    %r11, R11(%rcx)
-        movq    %r12, R12(%rcx)
-        movq    %r13, R13(%rcx)
-        movq    %r14, R14(%rcx)
-        movq    %r15, R15(%rcx)
+        save_registers %rcx
         movq    $0, TRAPPED(%rcx)
         movq    $1, RESTORE_ALL(%rcx)
         movq    KERNEL_STACK_TOP(%rcx), %rsp
