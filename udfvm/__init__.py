@@ -26,6 +26,7 @@ from udfvm.errors import (
     CallTimeoutError,
     CodeFileError,
     CodeFileNotFoundError,
+    EngineError,
     Error,
     ForkedError,
     GuestCrashError,
@@ -82,6 +83,7 @@ __all__ = [
     "CallTimeoutError",
     "CodeFileError",
     "CodeFileNotFoundError",
+    "EngineError",
     "Error",
     "FailedRowsWarning",
     "ForkedError",
@@ -133,6 +135,8 @@ __all__ = [
     "wasm",
 ]
 
+#: Modules of ``udfvm.engines`` that are named after their engine alone: ``udfvm.duckdb``.
+_ENGINES: frozenset[str] = frozenset()
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm", "wasm"})
 _MODULES = {
     "AggregateFunction": "functions.aggregate",
@@ -151,6 +155,8 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"udfvm.{name}")
+    if name in _ENGINES:
+        return importlib.import_module(f"udfvm.engines.{name}")
     if name in _MODULES:
         value = globals()[name] = getattr(importlib.import_module(f"udfvm.{_MODULES[name]}"), name)
         return value

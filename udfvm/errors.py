@@ -112,6 +112,16 @@ class HardenError(Error):
     """``udfvm.harden()`` cannot filter system calls here. Nothing has changed."""
 
 
+class EngineError(Error, ImportError):
+    """The package of an engine is not installed, too old, or broken. It is also an ``ImportError``.
+
+    >>> from udfvm.engines.packages import load_package
+    >>> load_package("pyarrow", engine="arrow", package="pyarrow", oldest="1000.0")
+    Traceback (most recent call last):
+    udfvm.errors.EngineError: udfvm.arrow needs version 1000.0 of the package pyarrow or ...
+    """
+
+
 class SignatureError(Error, TypeError):
     """A function cannot become a UDF as it is declared. It is also a ``TypeError``.
 
