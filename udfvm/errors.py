@@ -313,7 +313,7 @@ class PolicyError(Error):
 class SQLConnectionError(Error):
     """A connection of SQLite is in a state in which it cannot do what was asked for.
 
-    It is closed, for example, cannot load extensions, or has statements that run.
+    It is closed, for example, or has statements that run.
 
     >>> import apsw, udfvm.sqlite
     >>> connection = apsw.Connection(":memory:")

@@ -92,7 +92,7 @@ def test_doctor_says_what_is_missing_and_how_to_get_it() -> None:
     """
     done = run(sys.executable, "-c", textwrap.dedent(program))
     assert done.returncode == 0, done.stderr
-    assert "cannot load extensions (this Python was built without): use apsw" in done.stdout
+    assert "cannot load extensions (this Python was built without): functions cost" in done.stdout
     assert "gcc not found" in " ".join(done.stdout.split()) and "apt-get install gcc" in done.stdout
     assert (
         "pip install 'udfvm[wasm]'" in done.stdout

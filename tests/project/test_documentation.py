@@ -64,7 +64,7 @@ def test_the_tutorial_runs() -> None:
 
 def test_the_page_on_sqlite_runs() -> None:
     blocks = examples(ROOT / "docs" / "sqlite.md")
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     run_example("\n".join(blocks), "<sqlite>", {})
 
 

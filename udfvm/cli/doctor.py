@@ -111,8 +111,8 @@ def _standard_sqlite() -> str:
         "loads extensions"
         if able
         else (
-            "cannot load extensions (this Python was built without): use apsw with"
-            " udfvm.sqlite.register"
+            "cannot load extensions (this Python was built without): functions cost more for each"
+            " row there than in apsw"
         )
     )
     return f"SQLite {sqlite3.sqlite_version}, {loads}"

@@ -44,17 +44,19 @@ decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from udfvm.checks import check_choice, check_switch, options_of, shown
-from udfvm.errors import OptionError, SignatureError, SQLConnectionError
+from udfvm.errors import OptionError, SignatureError
 from udfvm.functions.function import checked_name
 from udfvm.functions.integration import check_functions, names_of
 from udfvm.functions.options import OF_FUNCTIONS
 from udfvm.keywords import checks_options
 from udfvm.sqlite import _extension
 from udfvm.sqlite._functions import offered_function
+from udfvm.sqlite._loading import is_apsw, is_plain, loader
 from udfvm.sqlite._offer import offer
 from udfvm.sqlite._times import CHOICES
 from udfvm.sqlite.policy import Policy, offered_policy, runtimes_of
@@ -68,14 +70,10 @@ if TYPE_CHECKING:
     from udfvm.load.declaration import Isolation
     from udfvm.sqlite._times import Times
 
-__all__ = ["EXTENSION", "Policy", "register", "unregister"]
+__all__ = ["EXTENSION", "Policy", "last_error", "real_errors", "register", "unregister"]
 
 #: Path of the loadable extension, for the sqlite3 shell's ``.load`` and programs without Python.
 EXTENSION: Final = _extension.PATH
-
-# SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION switches extension loading for C alone. The SQL function
-# load_extension() stays as it was.
-_ENABLE_LOAD_EXTENSION: Final = 1005
 
 
 def __dir__() -> list[str]:
@@ -102,9 +100,9 @@ def register(
     until it is closed.
 
     Args:
-        target: an ``apsw.Connection``, or a ``sqlite3.Connection`` of the standard library if
-            Python was built with support for extensions. For the latter, extension loading is
-            switched off afterwards.
+        target: an ``apsw.Connection``, or a ``sqlite3.Connection`` of the standard library. For
+            the latter, extension loading is switched off afterwards. If Python was built without
+            support for extensions, docs/sqlite.md says what differs.
         functions: the functions.
         name: the name in SQL of a single function. Default: each function's own.
         replace: False refuses a name that SQL has a function of already: a registered one, or one
@@ -127,8 +125,8 @@ def register(
         SignatureError: a name is taken or not valid, or SQL cannot have such a function.
         OptionError: an option has a value that it cannot have, or a function's pool does not serve
             the tenant of the connection's policy.
-        SQLConnectionError: the connection is closed, cannot load extensions, or has statements that
-            run, so that a function of theirs cannot be replaced.
+        SQLConnectionError: the connection is closed, or has statements that run, so that a function
+            of theirs cannot be replaced.
         BuildError: an image cannot be built.
 
     >>> import apsw
@@ -164,9 +162,22 @@ def register(
                 f"udfvm.sqlite.register: the name {name_in_sql!r} begins with vm_, as udfvm's own"
                 " do: pass another name="
             )
+    if is_plain(target):
+        from udfvm.sqlite import _plain
+
+        _plain.register(
+            target,
+            named,
+            replace=replace,
+            isolation=isolation,
+            in_schema=in_schema,
+            times=times,
+            policy=policy,
+        )
+        return
     offered = offered_policy(policy) if policy else None
     offer(
-        _loader("register", target),
+        loader("register", target),
         functions=[
             offered_function(
                 function,
@@ -181,7 +192,7 @@ def register(
         replace=replace,
         policy=offered,
         runtimes=runtimes_of(policy) if policy else [],
-        to_apsw=_is_apsw(target),
+        to_apsw=is_apsw(target),
     )
 
 
@@ -212,9 +223,79 @@ def unregister(
     [(0,)]
     """
     names = names_of("udfvm.sqlite.unregister", functions_or_names)
-    loader = _loader("unregister", target)
+    if is_plain(target):
+        from udfvm.sqlite import _plain
+
+        _plain.unregister(target, names)
+        return
+    load = loader("unregister", target)
     if names:
-        offer(loader, removed=names, to_apsw=_is_apsw(target))
+        offer(load, removed=names, to_apsw=is_apsw(target))
+
+
+def last_error(target: apsw.Connection | sqlite3.Connection, /) -> BaseException | None:
+    """Returns the exception of the last call that failed on a ``sqlite3.Connection`` that loads no
+    extensions.
+
+    The module ``sqlite3`` replaces the texts of all errors of functions by one of its own. ``SELECT
+    vm_last_error()`` returns the text that SQL would have had. See also ``real_errors``.
+
+    Args:
+        target: the connection.
+
+    Returns:
+        The exception; None if no call has failed, if a statement was interrupted, and for other
+        connections, whose errors have their texts.
+
+    Raises:
+        SQLConnectionError: the connection is closed, or belongs to another thread.
+
+    >>> import sqlite3
+    >>> udfvm.sqlite.last_error(sqlite3.connect(":memory:")) is None
+    True
+    """
+    if not is_plain(target):
+        return None
+    from udfvm.sqlite import _plain
+
+    return _plain.last_error(target)
+
+
+def real_errors(
+    target: apsw.Connection | sqlite3.Connection, /
+) -> contextlib.AbstractContextManager[None]:
+    """Gives errors of statements in the ``with`` block their texts, on a ``sqlite3.Connection``
+    that loads no extensions.
+
+    The error is the same object, of the class that ``sqlite3`` chose. Its text is that of the
+    function's error, which is the ``__cause__``. Errors that SQLAlchemy and Django make of it have
+    the text, too. Where the extension is loaded, errors have their texts without this.
+
+    Args:
+        target: the connection.
+
+    Returns:
+        A context manager.
+
+    Raises:
+        SQLConnectionError: the connection is closed, or belongs to another thread.
+
+    >>> import sqlite3
+    >>> @udfvm.udf
+    ... def inverse(x: float) -> float:
+    ...     return 1 / x
+    >>> con = sqlite3.connect(":memory:")
+    >>> udfvm.sqlite.register(con, inverse)
+    >>> with udfvm.sqlite.real_errors(con):
+    ...     con.execute("SELECT inverse(0.0)").fetchall()
+    Traceback (most recent call last):
+    sqlite3.OperationalError: UDF 'inverse'...: ZeroDivisionError: float division by zero...
+    """
+    if not is_plain(target):
+        return contextlib.nullcontext()
+    from udfvm.sqlite import _plain
+
+    return _plain.real_errors(target)
 
 
 def _named(functions: Sequence[Function], name: str | None) -> list[tuple[str, Function]]:
@@ -229,10 +310,6 @@ def _named(functions: Sequence[Function], name: str | None) -> list[tuple[str, F
     return [(checked_name(name), functions[0])]
 
 
-def _is_apsw(connection: object) -> bool:
-    return any(cls.__module__ == "apsw" for cls in type(connection).__mro__)
-
-
 def _check_names(udfs: Sequence[Function]) -> None:
     """Raises SignatureError for different functions of the same name. SQL ignores case."""
     seen: dict[str, Function] = {}
@@ -243,50 +320,3 @@ def _check_names(udfs: Sequence[Function]) -> None:
                 f"udfvm.sqlite.register: {other.name!r} and {udf.name!r} are the same name in SQL,"
                 " which ignores case: give one of them another with name="
             )
-
-
-def _loader(caller: str, connection: Any) -> Callable[[], None]:
-    """Returns a function that loads the extension into the connection.
-
-    It leaves extension loading as it was.
-    """
-    try:
-        is_async = getattr(connection, "is_async", False)
-    except Exception as error:
-        raise SQLConnectionError(f"udfvm.sqlite.{caller}: {error}") from error  # it is closed
-    if is_async:
-        raise SQLConnectionError(
-            f"udfvm.sqlite.{caller}: the connection is asynchronous: call {caller} from a"
-            " connection hook, which runs in its thread"
-        )
-    if not hasattr(connection, "load_extension"):
-        if not any(cls.__module__ == "sqlite3" for cls in type(connection).__mro__):
-            raise SignatureError(
-                f"udfvm.sqlite.{caller} takes an apsw.Connection or a sqlite3.Connection; got"
-                f" {type(connection).__name__}"
-            )
-        raise SQLConnectionError(
-            f"udfvm.sqlite.{caller}: this Python's sqlite3 was built without support for"
-            " loadable extensions: use apsw, or a Python that was configured with"
-            " --enable-loadable-sqlite-extensions"
-        )
-    path = str(_extension.PATH)
-
-    def load_into_apsw() -> None:
-        before = connection.config(
-            _ENABLE_LOAD_EXTENSION, -1
-        )  # a negative value only returns the setting
-        connection.config(_ENABLE_LOAD_EXTENSION, 1)
-        try:
-            connection.load_extension(path, _extension.ENTRY_POINT)
-        finally:
-            connection.config(_ENABLE_LOAD_EXTENSION, before)
-
-    def load_into_sqlite3() -> None:
-        connection.enable_load_extension(True)
-        try:
-            connection.load_extension(path)
-        finally:
-            connection.enable_load_extension(False)
-
-    return load_into_apsw if hasattr(connection, "config") else load_into_sqlite3

@@ -129,6 +129,7 @@ def _before_call(failure: Any, row: int | None) -> Exception:
         if failure.position:
             position, argument = int(failure.position), _text(failure.argument)
             exception.position, exception.argument = position, argument
+            exception._udf = _text(failure.function)
             exception.reason = _text(failure.detail).removeprefix(
                 f"argument '{argument}' (position {position}) "
             )
