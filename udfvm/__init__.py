@@ -66,6 +66,7 @@ from udfvm.static_typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite, wasm
     from udfvm.call.hardening import harden
+    from udfvm.engines import duckdb
     from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.native import from_c, from_elf
     from udfvm.functions.table import TableFunction, table_function
@@ -123,6 +124,7 @@ __all__ = [
     "__version__",
     "aggregate",
     "arrow",
+    "duckdb",
     "errors",
     "from_c",
     "from_elf",
@@ -136,7 +138,7 @@ __all__ = [
 ]
 
 #: Modules of ``udfvm.engines`` that are named after their engine alone: ``udfvm.duckdb``.
-_ENGINES: frozenset[str] = frozenset()
+_ENGINES: frozenset[str] = frozenset({"duckdb"})
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm", "wasm"})
 _MODULES = {
     "AggregateFunction": "functions.aggregate",

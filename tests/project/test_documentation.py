@@ -26,9 +26,12 @@ WITH_EXAMPLES = sorted(
 
 def examples(document: Path) -> list[str]:
     """The Python blocks of a document."""
-    return re.findall(
-        r"^```python\n(.*?)^```", document.read_text(), flags=re.DOTALL | re.MULTILINE
-    )
+    return examples_of(document.read_text())
+
+
+def examples_of(text: str) -> list[str]:
+    """The Python blocks of a text."""
+    return re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def run_example(source: str, name: str, names: dict[str, object]) -> None:
@@ -78,6 +81,19 @@ def test_pages_on_arrow_run(page: str, assertions: int, tmp_path: Path) -> None:
         [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+ENGINES = re.split(
+    r"^## (.*)$", (ROOT / "docs" / "engines.md").read_text(), flags=re.MULTILINE
+)  # what all sections share; then the title and text of each
+
+
+@pytest.mark.parametrize("section", range(1, len(ENGINES), 2), ids=ENGINES[1::2])
+def test_the_page_on_engines_runs(section: int) -> None:
+    """Each section after what all share."""
+    blocks = examples_of(ENGINES[0]) + examples_of(ENGINES[section + 1])
+    assert len(blocks) > 1 and any("assert " in block for block in blocks)
+    run_example("\n".join(blocks), f"<engines: {ENGINES[section]}>", {})
 
 
 def test_batches_in_sql_run() -> None:

@@ -1,0 +1,83 @@
+"""Functions in DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+
+import udfvm
+
+
+@udfvm.udf
+def ratio(a: float, b: float) -> float | None:
+    if b < 0:
+        raise ValueError("negative")
+    return a / b if b else None
+
+
+@udfvm.udf
+def total(first: float, *rest: float | None) -> float:
+    return first + sum(each or 0 for each in rest)
+
+
+@pytest.fixture
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        connection.execute("SET threads = 2")
+        udfvm.duckdb.register(connection, ratio, total)
+        yield connection
+
+
+def test_results_may_be_null_and_nulls_are_not_called(con: duckdb.DuckDBPyConnection) -> None:
+    rows = "(VALUES (1, 2), (NULL, 2), (3, 0), (-1, 4)) AS t(a, b)"
+    found = con.execute(f"SELECT ratio(a, b) FROM {rows}").fetchall()
+    assert found == [(0.5,), (None,), (None,), (-0.25,)]
+
+
+def test_many_rows_on_several_threads(con: duckdb.DuckDBPyConnection) -> None:
+    found = con.execute("SELECT sum(ratio(range, 2)), count(*) FROM range(100_000)").fetchone()
+    assert found == (sum(range(100_000)) / 2, 100_000)
+
+
+def test_any_number_of_arguments(con: duckdb.DuckDBPyConnection) -> None:
+    query = "SELECT total(1), total(range, 0.5), total(range, NULL::DOUBLE, 2) FROM range(2)"
+    assert con.execute(query).fetchall() == [(1.0, 0.5, 2.0), (1.0, 1.5, 3.0)]
+
+
+def test_errors_arrive_whole_and_the_connection_goes_on(con: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(duckdb.InvalidInputException) as caught:
+        con.execute("SELECT ratio(1, 2 - range) FROM range(5)").fetchall()
+    text = str(caught.value)
+    assert "UDFError: UDF 'ratio', row 3 of its batch: ValueError: negative" in text
+    assert 'raise ValueError("negative")' in text and "test_duckdb.py" in text
+    assert con.execute("SELECT ratio(1, 2)").fetchall() == [(0.5,)]
+
+
+def test_names(con: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(udfvm.SignatureError, match=r"'ratio'.*replace=True"):
+        udfvm.duckdb.register(con, ratio, replace=False)
+    with pytest.raises(udfvm.SignatureError, match=r"'abs'.*pass another name="):
+        udfvm.duckdb.register(con, ratio, name="abs", replace=False)
+    udfvm.duckdb.register(con, total, name="ratio")
+    assert con.cursor().execute("SELECT ratio(1, 2)").fetchall() == [(3.0,)]
+    udfvm.duckdb.unregister(con, "ratio", total)
+    with pytest.raises(duckdb.CatalogException):
+        con.execute("SELECT ratio(1, 2)")
+    with pytest.raises(udfvm.UnknownUDFError, match="no UDF 'ratio'"):
+        udfvm.duckdb.unregister(con, "ratio")
+
+
+def test_what_duckdb_cannot_have(con: duckdb.DuckDBPyConnection) -> None:
+    whole = udfvm.udf(lambda x: x, name="whole", vectorized=True, input_types=["double"],
+                      output_type="double")  # fmt: skip
+    with pytest.raises(udfvm.SignatureError, match=r"declare elementwise=True"):
+        udfvm.duckdb.register(con, whole)
+    wide = udfvm.udf(
+        lambda x: x, name="wide", input_types=["decimal256(50, 2)"], output_type="double"
+    )
+    with pytest.raises(udfvm.TypeMappingError, match=r"'wide': DuckDB has no type.*at most 38"):
+        udfvm.duckdb.register(con, wide)
+    with pytest.raises(udfvm.SignatureError, match=r"takes a connection of duckdb first"):
+        udfvm.duckdb.register(ratio)
