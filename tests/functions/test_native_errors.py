@@ -147,7 +147,8 @@ def test_programs_that_never_serve(tmp_path: Path, use: Callable[[Path], object]
             "(x: i64) ->> i64",
             "of a table function, which native code cannot be: write it in Python",
         ),
-        ("(x: list<i64>) -> i64", "use text .JSON., or a function in Python or WebAssembly"),
+        ("(x: list<i64>) -> i64", "x is declared as list<item: int64>, and compiled as i64"),
+        ("(x: large_string) -> i64", "native functions do not support: use text and blob"),
         (
             "(x: i64) -> decimal128(5, 2)",
             "dates and timestamps, or a function in Python, which has",
@@ -214,3 +215,61 @@ def test_the_environment() -> None:
     ):
         with pytest.raises(udfvm.OptionError, match=f"UDF 'variable': {message}"):
             udfvm.from_elf(b"", "variable", env=wrong)  # type: ignore[arg-type]
+
+
+CPP = ("g++", "-std=gnu++20", "-x", "c++")
+EXCEPTIONS = r"""
+#include <udfvm.h>
+#include <stdexcept>
+#include <vector>
+
+namespace mine {
+struct odd : std::runtime_error {
+    using runtime_error::runtime_error;
+};
+struct no_exception {};
+}
+
+UDFVM_SCALAR(throws, i64, (i64, how))
+{
+    if (how == 1)
+        return std::vector<int>(3).at((size_t)how + 2);
+    if (how == 2)
+        throw mine::odd("is odd");
+    if (how == 3)
+        throw mine::no_exception();
+    if (how == 4)
+        throw 4;
+    return how;
+}
+UDFVM_VECTOR(throws_whole, i64, (i64, how))
+{
+    if (result->length > 1)
+        throw mine::odd("is long");
+    ((int64_t *)result->buffers[1])[0] = ((const int64_t *)arguments[0].buffers[1])[0];
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "type_", "message"),
+    [
+        (1, "std::out_of_range", "vector::_M_range_check"),
+        (2, "mine::odd", "is odd"),
+        (3, "mine::no_exception", "was thrown, and is no std::exception"),
+        (4, "int", "was thrown, and is no std::exception"),
+    ],
+)
+def test_exceptions_of_cpp_are_errors(how: int, type_: str, message: str) -> None:
+    throws = udfvm.from_c(EXCEPTIONS, "throws", compiler=CPP)
+    with pytest.raises(udfvm.UDFError, match=f"row 2: {type_}: {message}") as caught:
+        throws(pa.array([0, None, how]))
+    assert caught.value.guest_type == type_
+    assert throws(7) == 7
+
+
+def test_exceptions_of_whole_columns_are_errors() -> None:
+    throws = udfvm.from_c(EXCEPTIONS, "throws_whole", compiler=CPP)
+    with pytest.raises(udfvm.UDFError, match="'throws_whole': mine::odd: is long"):
+        throws(pa.array([1, 2]))
+    assert throws(7) == 7

@@ -165,13 +165,8 @@ def _restored(cls: type[CompiledProgram], state: dict[str, object]) -> CompiledP
 
 def _refuse_others_than_c_has(name: str, signature: Signature) -> None:
     for each in (Parameter("the result", *signature.result), *signature.parameters):
-        if each.type.is_nested or each.type.name in _LARGE:
-            advice = (
-                "text (JSON), or a function in Python or WebAssembly, which have lists and structs"
-                if each.type.is_nested
-                else "text and blob"
-            )
+        if each.type.name in _LARGE:
             raise SignatureError(
                 f"UDF {name!r}: {each.name} is {each.type}, which native functions do not"
-                f" support: use {advice}"
+                " support: use text and blob"
             )

@@ -56,9 +56,9 @@ def parse_signature(name: str, text: str) -> Signature:
     the same. ``?`` allows null. Types are those of ``udfvm.h`` (``i8`` ... ``i64``, ``u8`` ...
     ``u64``, ``f32``, ``f64``, ``bool``, ``text``, ``blob``) and their other names
     (``udfvm/types/type_names.py``), and dates and timestamps by pyarrow's names, which are integers
-    in the code. WebAssembly also has lists and structs of these, ``list<f64>`` and
-    ``struct<x: f64, tags: list<text>>``, ``large_string`` and ``large_binary``. Raises
-    SignatureError.
+    in the code. ``udfvm.h`` and WebAssembly also have lists and structs of these, ``list<f64>`` and
+    ``struct<x: f64, tags: list<text>>``. WebAssembly has ``large_string`` and ``large_binary``,
+    too. Raises SignatureError.
 
     >>> signature = parse_signature("score", "(f64, distance: f64?) -> f64")
     >>> [(each.name, str(each.type), each.nullable) for each in signature.parameters]

@@ -109,20 +109,21 @@ bool c_function_prepare(struct program *program, void *address)
 {
     const struct signature *signature = &program->signature;
     size_t integers = 0, reals = 0;
-    bool nullable = signature->result.nullable;
+    bool others = signature->result.nullable || signature->result.type;
     for (size_t i = 0; i < signature->count; i++) {
         const enum storage storage = signature->parameters[i].storage;
-        nullable |= signature->parameters[i].nullable;
+        others |= signature->parameters[i].nullable || signature->parameters[i].type;
         if (storage_is_real(storage))
             reals++;
         else
             integers += storage_is_variable(storage) ? 2 : 1;
     }
-    if (nullable || storage_is_variable(signature->result.storage) || integers > INTEGERS ||
+    if (others || storage_is_variable(signature->result.storage) || integers > INTEGERS ||
         reals > REALS)
         return failure_set(
             "TypeError",
-            "a plain C function takes and returns no nulls, returns a number or bool, and "
+            "a plain C function takes and returns no nulls, lists and structs, returns a number or "
+            "bool, and "
             "has at most %d arguments that are "
             "integers, bools or halves of text and bytes (pointer, length) and %d that are "
             "floats: use udfvm.h for others",

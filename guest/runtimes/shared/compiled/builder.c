@@ -92,6 +92,24 @@ void builder_number(struct builder *builder, const void *value)
         bytes_put(&builder->data, value, storage_width(builder->type->storage));
 }
 
+static void begin_rows(struct builder *builder, size_t count)
+{
+    const int64_t end = builder->rows + (int64_t)count;
+    while ((builder->rows & 7) != 0 && builder->rows < end)
+        begin_row(builder, true);
+    const size_t whole = (size_t)(end - builder->rows) / 8;
+    memset(bytes_extend(&builder->validity, whole), 0xff, whole);
+    builder->rows += 8 * (int64_t)whole;
+    while (builder->rows < end)
+        begin_row(builder, true);
+}
+
+void builder_numbers(struct builder *builder, const void *values, size_t count)
+{
+    begin_rows(builder, count);
+    bytes_put(&builder->data, values, count * storage_width(builder->type->storage));
+}
+
 bool builder_bytes(struct builder *builder, const void *bytes, size_t length)
 {
     begin_row(builder, true);

@@ -21,6 +21,8 @@ void builder_free(struct builder *builder);
 void builder_null(struct builder *builder);
 /* Appends a value of a fixed width, as it is stored; a bool is a byte. */
 void builder_number(struct builder *builder, const void *value);
+/* Appends such values, of a type that is no bool. */
+void builder_numbers(struct builder *builder, const void *values, size_t count);
 /* Appends text or bytes. Returns false if the column is too large for its offsets. */
 bool builder_bytes(struct builder *builder, const void *bytes, size_t length);
 /* Append a struct, whose fields the caller then appends to its children, or a list, whose items

@@ -1,0 +1,142 @@
+/* See services.h. */
+#include "native/services.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "native/context_switch.h"
+#include "native/nested_value.h"
+#include "shared/host_call.h"
+
+/* Keeps the compiler from using the thread pointer before it is the runtime's. */
+#define NOT_INLINE __attribute__((noinline))
+
+/* ---- Memory for results, until the caller has taken them ---- */
+
+struct allocation {
+    struct allocation *next;
+    char bytes[];
+};
+
+static struct allocation *allocations;
+
+NOT_INLINE void *services_allocate(size_t size)
+{
+    struct allocation *made = size < SIZE_MAX / 2 ? malloc(sizeof *made + size) : NULL;
+    if (!made)
+        abort();
+    made->next = allocations;
+    allocations = made;
+    return made->bytes;
+}
+
+NOT_INLINE void services_free_all(void)
+{
+    while (allocations) {
+        struct allocation *next = allocations->next;
+        free(allocations);
+        allocations = next;
+    }
+}
+
+/* ---- Host functions ---- */
+
+static size_t row_size(const struct udfvm_any *arguments, size_t count)
+{
+    size_t size = sizeof(struct udfvm_row) + count * sizeof(struct udfvm_value);
+    for (size_t i = 0; i < count; i++)
+        size += arguments[i].type == UDFVM_TYPE_TEXT || arguments[i].type == UDFVM_TYPE_BLOB
+                    ? arguments[i].bytes.length
+                    : 0;
+    return size;
+}
+
+static void put_row(uint8_t *row, const struct udfvm_any *arguments, size_t count)
+{
+    struct udfvm_value *values = (struct udfvm_value *)(row + sizeof(struct udfvm_row));
+    uint64_t end = sizeof(struct udfvm_row) + count * sizeof *values;
+    *(struct udfvm_row *)row = (struct udfvm_row){ .count = (uint32_t)count };
+    for (size_t i = 0; i < count; i++) {
+        const struct udfvm_any *argument = &arguments[i];
+        values[i] = (struct udfvm_value){ .type = argument->type, .integer = argument->integer };
+        if (argument->type == UDFVM_TYPE_FLOAT64)
+            values[i].real = argument->real;
+        if (argument->type != UDFVM_TYPE_TEXT && argument->type != UDFVM_TYPE_BLOB)
+            continue;
+        values[i].offset = end;
+        values[i].length = (uint32_t)argument->bytes.length;
+        if (argument->bytes.length)
+            memcpy(row + end, argument->bytes.data, argument->bytes.length);
+        end += argument->bytes.length;
+    }
+}
+
+NOT_INLINE static const char *call_host(const char *name, const struct udfvm_any *arguments,
+                                        size_t count, struct udfvm_any *result)
+{
+    const size_t size = row_size(arguments, count);
+    uint8_t *row = services_allocate(size), *reply = services_allocate(MAX_HOST_REPLY);
+    put_row(row, arguments, count);
+    const int64_t got = host_call(name, strlen(name), row, size, reply);
+    if (got < 0)
+        return host_call_error(got);
+    const struct udfvm_value *value = (const struct udfvm_value *)reply;
+    *result = (struct udfvm_any){ .type = value->type };
+    if (value->type == UDFVM_TYPE_TEXT || value->type == UDFVM_TYPE_BLOB)
+        result->bytes = (struct udfvm_bytes){ (const char *)reply + value->offset, value->length };
+    else if (value->type == UDFVM_TYPE_FLOAT64)
+        result->real = value->real;
+    else
+        result->integer = value->integer;
+    return NULL;
+}
+
+/* ---- Lists and structs ---- */
+
+NOT_INLINE static void read_nested(const struct udfvm_input *column, int64_t row, void *to)
+{
+    const struct nested_input *input = column->nested;
+    nested_read(input->type, input->column, row, to, services_allocate);
+}
+
+/* ---- The same for programs, which call it with a thread pointer of their own ---- */
+
+static void *allocate_for_program(size_t size)
+{
+    const uint64_t thread = context_enter();
+    void *made = services_allocate(size);
+    context_leave(thread);
+    return made;
+}
+
+static void free_all_for_program(void)
+{
+    const uint64_t thread = context_enter();
+    services_free_all();
+    context_leave(thread);
+}
+
+static const char *call_host_for_program(const char *name, const struct udfvm_any *arguments,
+                                         size_t count, struct udfvm_any *result)
+{
+    const uint64_t thread = context_enter();
+    const char *error = call_host(name, arguments, count, result);
+    context_leave(thread);
+    return error;
+}
+
+static void read_for_program(const struct udfvm_input *column, int64_t row, void *to)
+{
+    const uint64_t thread = context_enter();
+    read_nested(column, row, to);
+    context_leave(thread);
+}
+
+void services_offer(struct udfvm_state *state)
+{
+    const bool program = context_has_program();
+    state->allocate = program ? allocate_for_program : services_allocate;
+    state->free_all = program ? free_all_for_program : services_free_all;
+    state->call_host = program ? call_host_for_program : call_host;
+    state->read = program ? read_for_program : read_nested;
+}
