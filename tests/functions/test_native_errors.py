@@ -148,7 +148,6 @@ def test_programs_that_never_serve(tmp_path: Path, use: Callable[[Path], object]
             "of a table function, which native code cannot be: write it in Python",
         ),
         ("(x: list<i64>) -> i64", "x is declared as list<item: int64>, and compiled as i64"),
-        ("(x: large_string) -> i64", "native functions do not support: use text and blob"),
         (
             "(x: i64) -> decimal128(5, 2)",
             "dates and timestamps, or a function in Python, which has",
