@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.native import from_c, from_elf
     from udfvm.functions.table import TableFunction, table_function
+    from udfvm.functions.text import expression, from_source
     from udfvm.functions.wasm import from_wasm
     from udfvm.pipelines.progress import FailedRowsWarning, Progress
 
@@ -126,8 +127,10 @@ __all__ = [
     "arrow",
     "duckdb",
     "errors",
+    "expression",
     "from_c",
     "from_elf",
+    "from_source",
     "from_wasm",
     "get_include",
     "harden",
@@ -146,8 +149,10 @@ _MODULES = {
     "Progress": "pipelines.progress",
     "TableFunction": "functions.table",
     "aggregate": "functions.aggregate",
+    "expression": "functions.text",
     "from_c": "functions.native",
     "from_elf": "functions.native",
+    "from_source": "functions.text",
     "from_wasm": "functions.wasm",
     "harden": "call.hardening",
     "table_function": "functions.table",

@@ -47,6 +47,8 @@ OPTIONS = {
     "aggregate": options.PythonOptions,
     "from_elf": options.NativeOptions,
     "from_wasm": options.WasmOptions,
+    "from_source": options.ScalarPythonOptions,
+    "expression": options.ScalarPythonOptions,
 }
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)

@@ -71,6 +71,12 @@ def test_the_page_on_sqlite_runs() -> None:
     run_example("\n".join(blocks), "<sqlite>", {})
 
 
+def test_the_page_on_text_runs() -> None:
+    blocks = examples(ROOT / "docs" / "text.md")
+    assert len(blocks) == 3
+    run_example("\n".join(blocks), "<text>", {})
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(("page", "assertions"), [("pipelines.md", 9), ("arrow.md", 8)])
 def test_pages_on_arrow_run(page: str, assertions: int, tmp_path: Path) -> None:

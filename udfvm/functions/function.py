@@ -58,8 +58,8 @@ class Function(DeclaredFunction):
     """A function that runs in micro-VMs.
 
     The base of ``ScalarFunction``, ``TableFunction`` and ``AggregateFunction``. The declaring
-    functions make them: ``udfvm.udf``, ``udfvm.table_function``, ``udfvm.aggregate``,
-    ``udfvm.from_c``, ``udfvm.from_elf`` and ``udfvm.from_wasm``.
+    functions make them: ``udfvm.udf``, ``table_function``, ``aggregate``, ``from_c``, ``from_elf``,
+    ``from_wasm``, ``from_source`` and ``expression``.
 
     A function may be used from several threads. It can be pickled: by reference where the other
     process can import it, otherwise by value: without its pool, or with one of the same tenant.
@@ -68,7 +68,7 @@ class Function(DeclaredFunction):
         name: the function's name in SQL, in pyarrow and in errors.
         language: the language of its code: "python", "native" or "wasm".
         form: "scalar", "vectorized", "table" or "aggregate".
-        function: the Python function, or the class of an aggregate; None in other languages.
+        function: the Python function, or the class of an aggregate; None if there is none here.
         vectorized: True if the function takes columns.
         elementwise: True if each row of the result depends on the same row of the arguments alone,
             so that large batches may be cut.

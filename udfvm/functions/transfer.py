@@ -47,7 +47,7 @@ def reduced(udf: Transferable, base: type[Any]) -> str | tuple[object, ...]:
 
     Raises SignatureError if the function cannot be pickled.
     """
-    if udf.language != "python":
+    if udf.function is None:  # compiled code, or source text
         return rebuilt, (type(udf), udf._program, _options_of(udf))
     if _is_importable(udf):
         return _found_as(udf)
@@ -68,8 +68,8 @@ def reduced(udf: Transferable, base: type[Any]) -> str | tuple[object, ...]:
 
 
 def _options_of(udf: Transferable) -> bytes:
-    """Returns the options of a UDF of compiled code, pickled. Raises SignatureError if one cannot
-    be.
+    """Returns the options of a UDF that has no Python function, pickled. Raises SignatureError if
+    one cannot be.
     """
     import cloudpickle
 
@@ -148,7 +148,7 @@ def fill(udf: Transferable, state: tuple[Program, dict[str, Any]]) -> None:
 
 
 def rebuilt(cls: type[Transferable], program: Program, options: bytes) -> Transferable:
-    """Makes a function of compiled code again from its pickled state."""
+    """Makes a function of compiled code, or of source text, again from its pickled state."""
     return cls(program, **pickle.loads(options))  # type: ignore[call-arg]
 
 

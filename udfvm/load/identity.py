@@ -52,6 +52,16 @@ def of_pickled(declaration: Declaration, sample: object, pickled: PickledFunctio
     )
 
 
+def of_source(declaration: Declaration, sample: object, source: PickledFunction) -> bytes:
+    """Returns the identity of a function that is given as source text."""
+    import cloudpickle
+
+    pickled_sample: bytes = b"" if sample is None else cloudpickle.dumps(sample)
+    names = [each.name for each in declaration.parameters]
+    facts = repr((_facts(declaration), names, sorted(source.code.items()), len(source.data)))
+    return facts.encode() + b"\0" + source.data + pickled_sample
+
+
 def of_self_contained(
     declaration: Declaration, function: Callable[..., object], sample: object
 ) -> bytes | None:

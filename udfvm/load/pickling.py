@@ -65,9 +65,14 @@ _registry_guard: Final = ForkLock()  # of cloudpickle's registry of modules by v
 
 @dataclass
 class PickledFunction:
-    """A function as bytes, and what was noted while it was pickled."""
+    """A function as bytes, and what was noted while it was pickled.
+
+    ``code`` describes ``data`` where that is source text, which nobody has parsed on the host: its
+    ``form``, "module" or "expression", and the ``entry``.
+    """
 
     data: bytes = b""
+    code: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     # Modules that the guest imports to unpickle it, or that the function's body imports.
     modules: set[str] = field(default_factory=set)
@@ -218,9 +223,10 @@ def _reduced_declared(obj: object) -> Reduced | None:
     """
     if not isinstance(obj, DeclaredFunction):
         return None
-    if obj.language != "python":
+    if obj.function is None:
+        code = "source text" if obj.language == "python" else "compiled code"
         raise pickle.PicklingError(
-            f"it refers to UDF {obj.name!r}, which is compiled code and needs a micro-VM of its own"
+            f"it refers to UDF {obj.name!r}, which is {code} and needs a micro-VM of its own"
         )
     return operator.itemgetter(0), ((obj.function,),)
 

@@ -116,6 +116,7 @@ def _common_metadata(declaration: Declaration, pickled: PickledFunction) -> dict
         ],
         "result": declaration.result.type.name,
         "result_nullable": declaration.result.nullable,
+        "code": pickled.code,
         "imports": sorted(pickled.imports),
         "sources": pickled.sources,
         "user_modules": sorted(pickled.user_modules.values()),

@@ -1,13 +1,14 @@
-"""Signatures of functions in compiled code: as text, and the types that such code takes."""
+"""Signatures as text, and the types that compiled code takes."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from udfvm import protocol
 from udfvm.errors import SignatureError
-from udfvm.types.arrow_types import Kind, Parameter, ResultType, Type, declared
+from udfvm.types.arrow_types import JSON, Kind, Parameter, ResultType, Type, declared
 from udfvm.types.nested import at_colon, split_at_commas, take_apart
 from udfvm.types.signatures import Signature
 from udfvm.types.type_names import SHORT_NAMES
@@ -49,7 +50,9 @@ _SIGNATURE: Final = re.compile(r"\s*\((.*)\)\s*->\s*(.+?)\s*", re.DOTALL)
 _NAMED: Final = re.compile(r"([^\W\d]\w*)\s+(\w.*)", re.DOTALL)
 
 
-def parse_signature(name: str, text: str) -> Signature:
+def parse_signature(
+    name: str, text: str, *, compiled: bool = True, names: Sequence[str] = ()
+) -> Signature:
     """Parses a signature such as ``"(a: f64, b: i64?) -> text?"``.
 
     Parameters need no names. The colon may be left out, as in SQL: ``(a f64, b i64?) -> text?`` is
@@ -58,7 +61,8 @@ def parse_signature(name: str, text: str) -> Signature:
     (``udfvm/types/type_names.py``), and dates and timestamps by pyarrow's names, which are integers
     in the code. ``udfvm.h`` and WebAssembly also have lists and structs of these, ``list<f64>`` and
     ``struct<x: f64, tags: list<text>>``. WebAssembly has ``large_string`` and ``large_binary``,
-    too. Raises SignatureError.
+    too. Code that is not ``compiled`` has all types, and ``json`` as the result. ``names`` are
+    those of parameters that the text does not name. Raises SignatureError.
 
     >>> signature = parse_signature("score", "(f64, distance: f64?) -> f64")
     >>> [(each.name, str(each.type), each.nullable) for each in signature.parameters]
@@ -76,8 +80,12 @@ def parse_signature(name: str, text: str) -> Signature:
     parameters = []
     for index, part in enumerate(parts):
         label, type_text = _at_name(part.strip())
-        parameters.append((f"a{index}" if label is None else label, *_type(name, type_text)))
-    return made_signature(name, parameters, *_type(name, match[2]))
+        if label is None:
+            label = names[index] if index < len(names) else f"a{index}"
+        parameters.append((label, *_type(name, type_text, compiled)))
+    if not compiled and match[2].removesuffix("?").strip() == JSON.name:
+        return made_signature(name, parameters, JSON, match[2].endswith("?"), compiled=False)
+    return made_signature(name, parameters, *_type(name, match[2], compiled), compiled=compiled)
 
 
 def _at_name(parameter: str) -> tuple[str | None, str]:
@@ -101,14 +109,15 @@ def _long_name(short: str) -> str:
     )
 
 
-def _type(name: str, text: str) -> tuple[Type, bool]:
+def _type(name: str, text: str, compiled: bool) -> tuple[Type, bool]:
     text = text.strip()
     nullable = text.endswith("?")
     try:
         type_ = declared(_long_name(text.rstrip("?").strip()))
     except ValueError as error:
         raise SignatureError(f"UDF {name!r}: signature=: {error}") from error
-    storage_of(name, type_)
+    if compiled:
+        storage_of(name, type_)
     return type_, nullable
 
 
@@ -155,13 +164,18 @@ def _check_held(name: str, type_: str) -> None:
 
 
 def made_signature(
-    name: str, parameters: list[tuple[str, Type, bool]], result: Type, result_nullable: bool
+    name: str,
+    parameters: list[tuple[str, Type, bool]],
+    result: Type,
+    result_nullable: bool,
+    *,
+    compiled: bool = True,
 ) -> Signature:
     """Returns a signature of parameters, given by name, type and whether they may be null.
 
     Raises SignatureError.
     """
-    if len(parameters) > MAX_PARAMETERS:
+    if compiled and len(parameters) > MAX_PARAMETERS:
         raise SignatureError(
             f"UDF {name!r}: its signature has {len(parameters)} parameters; compiled code has at"
             f" most {MAX_PARAMETERS}: pass some of them as one struct"

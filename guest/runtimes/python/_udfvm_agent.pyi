@@ -6,6 +6,7 @@ INPUT_PAYLOAD: int
 REQUEST_LOAD: int
 REQUEST_BATCH: int
 REQUEST_COLUMNS: int
+REQUEST_DESCRIBE: int
 REQUEST_TABLE: int
 REQUEST_FETCH: int
 REQUEST_AGGREGATE: int
@@ -44,7 +45,11 @@ STORAGE_BYTES32: int
 STORAGE_BYTES64: int
 STORAGE_NULL: int
 
-_Slot = tuple[int, bool, bool, Callable[..., object] | None, Callable[..., BaseException] | None]
+_Refuse = Callable[..., BaseException] | None
+_Slot = (
+    tuple[int, bool, bool, Callable[..., object] | None, _Refuse]
+    | tuple[int, bool, bool, Callable[..., object] | None, _Refuse, bool]
+)
 _Bytes = bytes | bytearray | memoryview
 
 class ScalarFunction:

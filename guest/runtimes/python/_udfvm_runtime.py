@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import _udfvm_advice
 import _udfvm_agent
+import _udfvm_describe
 import _udfvm_scalar
 import _udfvm_source
 import cloudpickle
@@ -25,6 +26,7 @@ from _udfvm_agent import (
     REQUEST_AGGREGATE,
     REQUEST_BATCH,
     REQUEST_COLUMNS,
+    REQUEST_DESCRIBE,
     REQUEST_FETCH,
     REQUEST_LOAD,
     REQUEST_TABLE,
@@ -46,7 +48,15 @@ GC_THRESHOLD: Final = 50_000
 ARRAYS: Final = 256
 
 # What loads functions of every form. The base image has it, so that no layer need.
-_FOR_FUNCTIONS: Final = ("aggregate", "column_batch", "decorators", "host", "source", "table")
+_FOR_FUNCTIONS: Final = (
+    "aggregate",
+    "column_batch",
+    "decorators",
+    "describe",
+    "host",
+    "source",
+    "table",
+)
 _FOR_COLUMNS: Final = (
     "arrow_columns",
     "column_streams",
@@ -107,6 +117,8 @@ def _settle_numpy() -> None:
 
 
 def _load_or_report(request: int, length: int) -> Answer:
+    if request == REQUEST_DESCRIBE:
+        return _udfvm_describe.answer(length)
     try:
         return _load(request, length)
     except SampleError as error:
@@ -139,7 +151,7 @@ def _load(request: int, length: int) -> Answer:
     for name in payload.metadata["imports"]:
         _import_quietly(name)
     warm_up_reports()
-    function = cloudpickle.loads(payload.function)
+    function = _function(payload)
     native, stream, handler = _LOADERS[payload.metadata["form"]](function, payload)
     if payload.metadata["deterministic"] and "numpy" in sys.modules:
         _import_quietly("numpy.random")  # numpy imports it at first use, which would be in a row
@@ -149,12 +161,25 @@ def _load(request: int, length: int) -> Answer:
     _udfvm_agent.serve(native, stream, handler, report, begin)
 
 
+def _function(payload: _Payload) -> Callable[..., Any]:
+    """Returns the function of a LOAD request: unpickled, or made of its source text."""
+    if not payload.metadata["code"]:
+        unpickled: Callable[..., Any] = cloudpickle.loads(payload.function)
+        return unpickled
+    names = {}
+    if offered := payload.metadata["host_functions"]:
+        import _udfvm_host
+
+        names = {each["name"]: _udfvm_host.find(each["name"]) for each in offered}
+    return _udfvm_source.loaded(payload.metadata, payload.function.decode(), names)
+
+
 class _Payload(NamedTuple):
     metadata: dict[str, Any]
     schema: bytes  # of the arguments: Arrow IPC message
     result_schema: bytes
     template: bytes  # record batch message of a result of one row
-    function: bytes  # pickled
+    function: bytes  # pickled, or source text
     warm: bytes  # Arrow IPC stream: a row of nulls, a row of zeros
     sample: bytes  # Arrow IPC stream; for tables and aggregates pickled rows; may be empty
 
@@ -176,7 +201,7 @@ def _load_source(metadata: dict[str, Any]) -> None:
     loaded, answer_columns = _udfvm_source.load(metadata)
 
     def handle(request: int, _: int) -> Answer:
-        if request != REQUEST_COLUMNS:
+        if request != REQUEST_COLUMNS or answer_columns is None:
             raise RuntimeError(
                 f"a function that was loaded from source does not answer request {request}"
             )

@@ -4,15 +4,18 @@ and to put them there.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
+import _udfvm_agent
 from _udfvm_arguments import Parameter
 from _udfvm_column_types import column_type
 from _udfvm_conversions import is_missing
+from _udfvm_json import to_json_text
 from _udfvm_nested_values import json_reader, json_writer
 from _udfvm_signature import Parameters, Signature
-from _udfvm_value_type import Converter
+from _udfvm_value_type import Converter, python_bool
 from _udfvm_value_types import is_nested, storage_of, value_type
 
 #: The storage; whether null is allowed; whether the stored value is Python's; else what converts
@@ -69,6 +72,43 @@ def returned_slot(signature: Signature) -> Slot:
         decoder_of(name) is None,
         encode if nullable else refuse_none(encode),
         None,
+    )
+
+
+# ---- Expressions in SQL, whose values have any type ----
+
+AnySlot = tuple[int, bool, bool, Callable[..., Any] | None, None, bool]
+
+
+def any_slot(*, nullable: bool) -> AnySlot:
+    """Returns the slot of a value that has its own type: of a parameter, and of the result."""
+    return _udfvm_agent.STORAGE_NULL, nullable, True, _stored_as_any, None, True
+
+
+_AS_ANY: Final[tuple[tuple[Any, Converter], ...]] = (
+    (dict | list, to_json_text),
+    (tuple, lambda value: to_json_text(list(value))),
+    (bytearray | memoryview, bytes),
+    (numbers.Integral, int),
+    (numbers.Real, float),
+)
+
+
+def _stored_as_any(value: object) -> object:
+    """Returns what SQL stores for a value that is none of bool, int, float, str and bytes."""
+    plain = None if is_missing(value) else python_bool(value)
+    if plain is None or isinstance(plain, bool):
+        return plain
+    for classes, convert in _AS_ANY:
+        if isinstance(plain, classes):
+            return convert(plain)
+    if hasattr(plain, "isoformat"):  # dates and times
+        return str(plain.isoformat())
+    if type(plain).__name__ == "Decimal":
+        return str(plain)
+    raise TypeError(
+        f"the expression gave {type(value).__name__}, which SQL has no value for: make it a number,"
+        " text or bytes, as by str()"
     )
 
 

@@ -1,10 +1,11 @@
-"""Functions that come as source text with a signature: those stored in databases."""
+"""Functions that come as source text: those stored in databases, and those that the host was given
+as text.
+"""
 
 from __future__ import annotations
 
-import linecache
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any, Final
 
@@ -12,8 +13,10 @@ import _udfvm_agent
 import _udfvm_scalar
 from _udfvm_agent import TYPE_BLOB, TYPE_TEXT
 from _udfvm_column_batch import scalar_columns
+from _udfvm_expression import compiled, expression
 from _udfvm_layouts import ROW, VALUE
 from _udfvm_signature import Signature
+from _udfvm_slots import any_slot
 from _udfvm_texts import counted, counted_between
 from _udfvm_value_types import value_type
 from _udfvm_warmup import repeat
@@ -23,28 +26,55 @@ _VARARGS: Final = 0x04  # co_flags of functions with *args
 
 def load(
     metadata: dict[str, Any],
-) -> tuple[_udfvm_agent.ScalarFunction, Callable[[], tuple[int, int]]]:
-    """Runs the source as a module and makes its function ready to be called. Returns it for rows,
-    and what answers COLUMNS.
-
-    The function is the one named `entry`. Without that it is the one with the UDF's own name, or
-    else the last one that the source defines.
+) -> tuple[_udfvm_agent.ScalarFunction, Callable[[], tuple[int, int]] | None]:
+    """Makes a function that is stored in a database, or an expression in SQL, ready to be called.
+    Returns it for rows, and what answers COLUMNS; expressions do not.
     """
-    namespace = sys.modules["__main__"].__dict__
-    filename = f"<{metadata['name']}>"
-    # Python allows a byte order mark in files, but not in text.
-    source = metadata["source"].removeprefix("\ufeff")
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    exec(compile(source, filename, "exec", dont_inherit=True), namespace)
-    function = _entry(namespace, metadata["name"], metadata["entry"], filename)
     signature = Signature.of(metadata)
     types = signature.parameters.types
+    if metadata["expression"]:
+        made = expression(f"<{metadata['name']}>", metadata["source"], signature.parameters.names)
+        of_any = any_slot(nullable=False), any_slot(nullable=True)
+        parameters = (of_any[0],) * len(types)
+        return _udfvm_agent.ScalarFunction(made, parameters, of_any[1]), None
+    function = function_of(metadata, metadata["source"], {})
     _check_count(function, len(types))
     row = _zero_row(types)
     internal = _udfvm_scalar.of_rows(lambda *_: None, signature.with_nulls())
     if "json" not in types:  # an empty text is not JSON
         repeat(lambda: _udfvm_agent.run_row(internal, row))
     return _udfvm_scalar.of_rows(function, signature), scalar_columns(function, signature)
+
+
+def loaded(
+    metadata: Mapping[str, Any], source: str, names: Mapping[str, Any]
+) -> Callable[..., object]:
+    """Returns a function that the host was given as text: a module, or an expression. ``names``
+    are further globals of a module.
+    """
+    parameters = Signature.of(metadata).parameters
+    code = metadata["code"]
+    if code["form"] == "expression":
+        return expression(f"<{metadata['name']}>", source, parameters.names)
+    function = function_of({**metadata, "entry": code["entry"]}, source, names)
+    _check_count(function, len(parameters.types))
+    return function
+
+
+def function_of(
+    metadata: Mapping[str, Any], source: str, names: Mapping[str, Any]
+) -> Callable[..., object]:
+    """Runs source text as a module. Returns its function.
+
+    The function is the one named `entry`. Without that it is the one with the UDF's own name, or
+    else the last one that the source defines.
+    """
+    namespace = sys.modules["__main__"].__dict__
+    namespace.update(names)
+    filename = f"<{metadata['name']}>"
+    # Python allows a byte order mark in files, but not in text.
+    exec(compiled(source.removeprefix("\ufeff"), filename, "exec"), namespace)
+    return _entry(namespace, metadata["name"], metadata["entry"], filename)
 
 
 def _entry(

@@ -10,10 +10,10 @@
 
 int slot_from_tuple(PyObject *tuple, struct value_slot *slot)
 {
-    int storage, nullable, direct;
+    int storage, nullable, direct, any = 0;
     PyObject *convert, *refuse = Py_None;
-    if (!PyTuple_Check(tuple) ||
-        !PyArg_ParseTuple(tuple, "ippO|O", &storage, &nullable, &direct, &convert, &refuse)) {
+    if (!PyTuple_Check(tuple) || !PyArg_ParseTuple(tuple, "ippO|Op", &storage, &nullable, &direct,
+                                                   &convert, &refuse, &any)) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_TypeError, "a slot is a tuple");
         return -1;
@@ -22,8 +22,12 @@ int slot_from_tuple(PyObject *tuple, struct value_slot *slot)
         PyErr_SetString(PyExc_ValueError, "there is no such storage");
         return -1;
     }
-    *slot = (struct value_slot){ (enum storage)storage, nullable, direct, Py_NewRef(convert),
-                                 refuse == Py_None ? NULL : Py_NewRef(refuse) };
+    *slot = (struct value_slot){ .storage = (enum storage)storage,
+                                 .nullable = nullable,
+                                 .any = any,
+                                 .direct = direct,
+                                 .convert = Py_NewRef(convert),
+                                 .refuse = refuse == Py_None ? NULL : Py_NewRef(refuse) };
     return 0;
 }
 
@@ -127,23 +131,22 @@ static PyObject *call(const struct scalar_function *function, PyObject **argumen
     return value;
 }
 
-static uint64_t write_reply(const struct value_slot *slot, const struct scalar *scalar,
-                            uint8_t *output, uint64_t capacity)
+static uint64_t write_reply(enum storage storage, const struct scalar *scalar, uint8_t *output,
+                            uint64_t capacity)
 {
     struct udfvm_value value = { .type = UDFVM_TYPE_NULL };
     uint64_t length = sizeof value;
     if (!scalar->null) {
-        if (storage_is_variable(slot->storage)) {
-            value.type = slot->storage <= STORAGE_TEXT64 ? UDFVM_TYPE_TEXT : UDFVM_TYPE_BLOB;
+        if (storage_is_variable(storage)) {
+            value.type = storage <= STORAGE_TEXT64 ? UDFVM_TYPE_TEXT : UDFVM_TYPE_BLOB;
             value.length = (uint32_t)scalar->length;
             value.offset = sizeof value;
             length += (uint64_t)scalar->length;
-        } else if (slot->storage == STORAGE_FLOAT32 || slot->storage == STORAGE_FLOAT64) {
+        } else if (storage == STORAGE_FLOAT32 || storage == STORAGE_FLOAT64) {
             value.type = UDFVM_TYPE_FLOAT64;
-            value.real = slot->storage == STORAGE_FLOAT32 ? (double)(float)scalar->real
-                                                          : scalar->real;
+            value.real = storage == STORAGE_FLOAT32 ? (double)(float)scalar->real : scalar->real;
         } else {
-            value.type = slot->storage == STORAGE_BOOL ? UDFVM_TYPE_BOOL : UDFVM_TYPE_INT64;
+            value.type = storage == STORAGE_BOOL ? UDFVM_TYPE_BOOL : UDFVM_TYPE_INT64;
             value.integer = scalar->integer;
         }
     }
@@ -194,7 +197,7 @@ int scalar_function_row(struct scalar_function *function, const uint8_t *payload
     int code = called ? result_from_object(&function->result, result, &converted) : 0;
     Py_XDECREF(result);
     if (code == 0)
-        *reply = write_reply(&function->result, &converted.scalar, output, capacity);
+        *reply = write_reply(converted.storage, &converted.scalar, output, capacity);
     result_clear(&converted);
     return code;
 }

@@ -14,9 +14,24 @@ static PyObject *converted(const struct value_slot *slot, PyObject *stored)
     return argument;
 }
 
+/* Returns how a value of a row is stored that may have any type. */
+static enum storage storage_of_row(uint32_t type)
+{
+    static const enum storage storages[] = { [UDFVM_TYPE_BOOL] = STORAGE_BOOL,
+                                             [UDFVM_TYPE_INT64] = STORAGE_INT64,
+                                             [UDFVM_TYPE_FLOAT64] = STORAGE_FLOAT64,
+                                             [UDFVM_TYPE_TEXT] = STORAGE_TEXT32,
+                                             [UDFVM_TYPE_BLOB] = STORAGE_BYTES32 };
+    return type < sizeof storages / sizeof *storages ? storages[type] : STORAGE_NULL;
+}
+
 PyObject *value_from_row(const struct value_slot *slot, const struct udfvm_value *value,
                          const uint8_t *payload, uint64_t length)
 {
+    if (slot->any) {
+        const struct value_slot found = { .storage = storage_of_row(value->type), .direct = true };
+        return value_from_row(&found, value, payload, length);
+    }
     if (value->type != storage_row_type(slot->storage))
         return PyErr_Format(PyExc_TypeError, "an argument of row type %u where type %u is declared",
                             value->type, storage_row_type(slot->storage));
@@ -237,12 +252,27 @@ static int scalar_direct(enum storage storage, PyObject *object, struct scalar *
     }
 }
 
+/* Returns how an object is stored where results may have any type; STORAGE_NULL if it is not. */
+static enum storage storage_of_object(PyObject *object)
+{
+    if (PyBool_Check(object))
+        return STORAGE_BOOL;
+    if (PyLong_Check(object))
+        return STORAGE_INT64;
+    if (PyFloat_Check(object))
+        return STORAGE_FLOAT64;
+    if (PyUnicode_Check(object))
+        return STORAGE_TEXT32;
+    return PyBytes_Check(object) ? STORAGE_BYTES32 : STORAGE_NULL;
+}
+
 int result_from_object(const struct value_slot *slot, PyObject *object, struct result *result)
 {
-    *result = (struct result){ .scalar.null = object == Py_None && slot->nullable };
+    *result = (struct result){ .scalar.null = object == Py_None && slot->nullable,
+                               .storage = slot->any ? storage_of_object(object) : slot->storage };
     if (result->scalar.null)
         return 0;
-    int taken = slot->direct ? scalar_direct(slot->storage, object, &result->scalar) : 0;
+    int taken = slot->direct ? scalar_direct(result->storage, object, &result->scalar) : 0;
     if (taken < 0)
         return -1;
     if (taken) {
@@ -257,7 +287,9 @@ int result_from_object(const struct value_slot *slot, PyObject *object, struct r
         result->owner = stored;
         return 0;
     }
-    taken = scalar_direct(slot->storage, stored, &result->scalar);
+    if (slot->any)
+        result->storage = storage_of_object(stored);
+    taken = scalar_direct(result->storage, stored, &result->scalar);
     if (taken == 0)
         PyErr_SetString(
             PyExc_TypeError,

@@ -12,6 +12,7 @@
 struct value_slot {
     enum storage storage;
     bool nullable;
+    bool any;          /* values have the type that each of them has; `storage` is not used */
     bool direct;       /* the stored value is the Python value: bool, int, float, str, bytes */
     PyObject *convert; /* of a parameter: stored value -> argument, unless direct; of the result:
                           returned value -> stored Python value, if C does not store it as it is */
@@ -22,6 +23,7 @@ struct value_slot {
 /* A result that will be stored. Its bytes belong to `owner`. */
 struct result {
     struct scalar scalar;
+    enum storage storage;
     PyObject *owner;
 };
 

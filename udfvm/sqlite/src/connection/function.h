@@ -10,6 +10,9 @@
 #include "udfvm_abi.h"
 
 enum { MAX_PARAMETERS = 127, MAX_NAME = 255 };
+/* The type of what an expression takes and returns: that of each value. No other function has it.
+ */
+enum { TYPE_ANY = UDFVM_TYPE_NULL };
 enum { LANGUAGES = 3 }; /* of enum udfvm_sqlite_language */
 
 /* A set of forms. */
@@ -43,7 +46,8 @@ struct sql_function {
      * reference; NULL: none. */
     struct sql_function *family;
     char *definition; /* of a stored function: all that it was made of; else NULL */
-    size_t definition_length;
+    size_t definition_length, source_length; /* the source is the end of the definition */
+    bool expression;                         /* of vm_expr: no name finds it */
     char *name;
     size_t name_length;
     udfvm_pool *pool; /* references; NULL: one of a family that no statement has run yet */

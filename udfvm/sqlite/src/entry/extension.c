@@ -23,6 +23,7 @@ ENTRIES(vm_udf, call_by_name)
 ENTRIES(vm_attach, sql_attach)
 ENTRIES(vm_create, sql_create)
 ENTRIES(vm_drop, sql_drop)
+ENTRIES(vm_expr, call_expression)
 ENTRIES(vm_policy, sql_policy)
 ENTRIES(vm_release, sql_release)
 
@@ -31,9 +32,9 @@ static const struct {
     const char *name;
     sql_entry *const *entries;
 } helpers[] = {
-    { "vm_attach", vm_attach_entries },   { "vm_create", vm_create_entries },
-    { "vm_drop", vm_drop_entries },       { "vm_policy", vm_policy_entries },
-    { "vm_release", vm_release_entries },
+    { "vm_attach", vm_attach_entries }, { "vm_create", vm_create_entries },
+    { "vm_drop", vm_drop_entries },     { "vm_expr", vm_expr_entries },
+    { "vm_policy", vm_policy_entries }, { "vm_release", vm_release_entries },
 };
 
 /* ---- Defining functions ---- */

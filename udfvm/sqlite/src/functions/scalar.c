@@ -1,5 +1,7 @@
-/* Scalar SQL functions: vm_udf, which finds a UDF by name, and a UDF's own function. */
+/* Scalar SQL functions: vm_udf, which finds a UDF by name, vm_expr, whose UDF is an expression, and
+ * a UDF's own function. */
 #include "functions/scalar.h"
+#include "sql/expression.h"
 #include "sql/resolve.h"
 #include "statement/report.h"
 #include "statement/row.h"
@@ -138,5 +140,44 @@ void call_by_name(sqlite_library *library, sqlite3_context *context, int count,
     else
         call(statement, session ? session : statement_find(statement, function), function, context,
              with_defaults(function, count - 1, arguments + 1, completed));
+    statement_clear(&alone);
+}
+
+/* vm_expr('a / b * 100', x, y) */
+void call_expression(sqlite_library *library, sqlite3_context *context, int count,
+                     sqlite3_value **arguments)
+{
+    sqlite_library *sqlite3_api = library;
+    struct function_registry *registry = sqlite3_user_data(context);
+    if (count == 0 || sqlite3_value_type(arguments[0]) != SQLITE_TEXT) {
+        fail_because(registry, context, UDFVM_SQLITE_TYPE,
+                     sqlite3_mprintf("vm_expr: the first argument must be an expression, as TEXT, "
+                                     "such as 'a / b'; its values a, b and so on follow"));
+        return;
+    }
+    if (count - 1 > MAX_EXPRESSION) {
+        fail_because(registry, context, UDFVM_SQLITE_TYPE,
+                     sqlite3_mprintf("vm_expr: an expression has at most %d values, a to z; got %d",
+                                     MAX_EXPRESSION, count - 1));
+        return;
+    }
+    const char *text = (const char *)sqlite3_value_text(arguments[0]);
+    const size_t length = (size_t)sqlite3_value_bytes(arguments[0]);
+    if (!text) {
+        sqlite3_result_error_nomem(context);
+        return;
+    }
+    struct statement alone = { .library = library };
+    struct statement *statement = statement_of(library, context, &alone);
+    struct session *session = statement_find_expression(statement, text, length, count - 1);
+    char *wrong = NULL;
+    struct sql_function *function = session ? session->function
+                                            : expression_find(registry, statement, text, length,
+                                                              count - 1, &wrong);
+    if (!function)
+        fail_to_resolve(registry, context, wrong);
+    else
+        call(statement, session ? session : statement_find(statement, function), function, context,
+             arguments + 1);
     statement_clear(&alone);
 }

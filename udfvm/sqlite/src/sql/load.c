@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "sql/load.h"
+#include "sql/expression.h"
 #include "sql/sealed.h"
 #include "statement/report.h"
 
@@ -251,6 +252,8 @@ static struct sql_function *make_function(struct function_registry *registry,
     if (!function)
         return NULL;
     function->definition = copy_definition(registry, definition, &function->definition_length);
+    function->source_length = definition->source_length;
+    function->expression = definition->expression;
     if (function->definition)
         return function;
     function_release(function);
@@ -270,6 +273,15 @@ static bool find_language(struct function_registry *registry, const char *name, 
             "the policy of this connection does not allow functions of language '%s' (languages)",
             name);
     return !*message;
+}
+
+static const char *take_signature(const struct stored_definition *definition,
+                                  struct sql_signature *signature)
+{
+    if (!definition->expression)
+        return signature_parse(definition->signature, strlen(definition->signature), signature);
+    expression_signature(definition->values, signature);
+    return NULL;
 }
 
 struct sql_function *load_function(struct function_registry *registry,
@@ -295,9 +307,7 @@ struct sql_function *load_function(struct function_registry *registry,
         return NULL;
     }
     struct sql_signature *signature = malloc(sizeof *signature);
-    const char *error = signature ? signature_parse(definition->signature,
-                                                    strlen(definition->signature), signature)
-                                  : "out of memory";
+    const char *error = signature ? take_signature(definition, signature) : "out of memory";
     const char *what = "signature";
     if (!error) {
         what = "options";

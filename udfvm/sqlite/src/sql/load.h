@@ -11,6 +11,8 @@ struct stored_definition {
     const void *source;
     size_t name_length, source_length;
     bool source_is_text;
+    bool expression; /* of so many values, a, b and so on */
+    int values;
 };
 struct stored_options {
     bool deterministic;

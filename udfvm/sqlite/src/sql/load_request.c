@@ -28,7 +28,7 @@ static void append_json_text(sqlite_library *library, sqlite3_str *out, const ch
 static const char *python_type(uint32_t type, bool json)
 {
     static const char *const names[] = {
-        [UDFVM_TYPE_NULL] = "null",   [UDFVM_TYPE_INT64] = "int64", [UDFVM_TYPE_FLOAT64] = "double",
+        [TYPE_ANY] = "any",           [UDFVM_TYPE_INT64] = "int64", [UDFVM_TYPE_FLOAT64] = "double",
         [UDFVM_TYPE_TEXT] = "string", [UDFVM_TYPE_BLOB] = "binary", [UDFVM_TYPE_BOOL] = "bool"
     };
     return json ? "json" : names[type];
@@ -47,9 +47,10 @@ uint8_t *python_request(sqlite_library *library, const struct stored_definition 
     }
     sqlite3_str *out = sqlite3_str_new(NULL);
     sqlite3_str_append(out, "12345678", 8); /* a placeholder for the length, set below */
-    sqlite3_str_appendf(
-        out, "{\"lengths\": [], \"name\": \"%.*s\", \"entry\": \"%s\", \"parameters\": [",
-        (int)definition->name_length, definition->name, options->entry);
+    sqlite3_str_appendf(out, "{\"lengths\": [], \"expression\": %s, \"entry\": \"%s\", \"name\": ",
+                        definition->expression ? "true" : "false", options->entry);
+    append_json_text(library, out, definition->name, definition->name_length);
+    sqlite3_str_appendall(out, ", \"parameters\": [");
     for (uint32_t i = 0; i < signature->count; i++) {
         const struct udfvm_sqlite_parameter *parameter = &signature->parameters[i];
         sqlite3_str_appendf(out, "%s{\"type\": \"%s\", \"nullable\": %s, \"name\": ", i ? ", " : "",

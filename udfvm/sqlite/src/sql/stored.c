@@ -89,7 +89,8 @@ static struct sql_function **stored_link(struct function_registry *registry, con
                                          size_t length)
 {
     struct sql_function **link = &registry->stored;
-    while (*link && ((*link)->name_length != length || !same_name((*link)->name, name, length)))
+    while (*link && ((*link)->expression || (*link)->name_length != length ||
+                     !same_name((*link)->name, name, length)))
         link = &(*link)->next;
     return link;
 }
@@ -111,6 +112,18 @@ static bool made_of(const struct function_registry *registry, const struct sql_f
            memcmp(at + language + signature + options, &registry->policy.limits, limits) == 0 &&
            memcmp(at + language + signature + options + limits, definition->source,
                   definition->source_length) == 0;
+}
+
+/* Finds the function of a name; of an expression, that of the same definition. */
+static struct sql_function **defined_link(struct function_registry *registry,
+                                          const struct stored_definition *definition)
+{
+    struct sql_function **link = &registry->stored;
+    if (!definition->expression)
+        return stored_link(registry, definition->name, definition->name_length);
+    while (*link && !((*link)->expression && made_of(registry, *link, definition)))
+        link = &(*link)->next;
+    return link;
 }
 
 static bool language_allowed(const struct function_registry *registry, const char *language)
@@ -156,8 +169,7 @@ static void trim_stored(struct function_registry *registry)
 struct sql_function *stored_load(struct function_registry *registry,
                                  const struct stored_definition *definition, char **message)
 {
-    struct sql_function **link = stored_link(registry, definition->name, definition->name_length),
-                        *old = *link;
+    struct sql_function **link = defined_link(registry, definition), *old = *link;
     if (old && made_of(registry, old, definition) &&
         language_allowed(registry, definition->language)) {
         *link = old->next;
@@ -166,7 +178,7 @@ struct sql_function *stored_load(struct function_registry *registry,
         return old;
     }
     struct sql_function *function = load_function(registry, definition, message);
-    link = stored_link(registry, definition->name, definition->name_length);
+    link = defined_link(registry, definition);
     old = *link;
     if (!function)
         return NULL;

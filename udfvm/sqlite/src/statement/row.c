@@ -52,6 +52,9 @@ static bool fits(sqlite_library *library, const struct sql_parameter *parameter,
         return found == SQLITE_TEXT;
     case UDFVM_TYPE_BLOB:
         return found == SQLITE_BLOB;
+    case TYPE_ANY:
+        *integer = found == SQLITE_INTEGER ? sqlite3_value_int64(value) : 0;
+        return true;
     default:
         *integer = found == SQLITE_INTEGER ? sqlite3_value_int64(value) : -1;
         return (uint64_t)*integer <= 1;
@@ -87,6 +90,20 @@ enum row_check row_check(const struct session *session, sqlite3_value **argument
     return result;
 }
 
+/* Returns the type with which a value goes to the function. */
+static uint32_t type_of(sqlite_library *library, const struct sql_parameter *parameter,
+                        sqlite3_value *value)
+{
+    static const uint32_t types[] = { [SQLITE_INTEGER] = UDFVM_TYPE_INT64,
+                                      [SQLITE_FLOAT] = UDFVM_TYPE_FLOAT64,
+                                      [SQLITE_TEXT] = UDFVM_TYPE_TEXT,
+                                      [SQLITE_BLOB] = UDFVM_TYPE_BLOB,
+                                      [SQLITE_NULL] = UDFVM_TYPE_NULL };
+    sqlite_library *sqlite3_api = library;
+    const int found = sqlite3_value_type(value);
+    return found == SQLITE_NULL || parameter->type == TYPE_ANY ? types[found] : parameter->type;
+}
+
 int value_bytes(const struct session *session, uint32_t index, sqlite3_value *value,
                 char text[TIMES_TEXT], const void **bytes, size_t *length, char **wrong)
 {
@@ -97,7 +114,7 @@ int value_bytes(const struct session *session, uint32_t index, sqlite3_value *va
         *length = times_write(&parameter->times, sqlite3_value_int64(value), text);
         return SQLITE_OK;
     }
-    const bool is_text = parameter->type == UDFVM_TYPE_TEXT;
+    const bool is_text = type_of(sqlite3_api, parameter, value) == UDFVM_TYPE_TEXT;
     *bytes = is_text ? (const void *)sqlite3_value_text(value) : sqlite3_value_blob(value);
     *length = (size_t)sqlite3_value_bytes(value);
     SQL_TRY_MEMORY(*bytes || (!is_text && *length == 0));
@@ -185,9 +202,10 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
     request->length = fixed;
     memcpy(request->bytes, &row, sizeof row);
     for (uint32_t i = 0; i < row.count; i++) {
-        struct udfvm_value value = { .type = function->parameters[i].type };
-        if (sqlite3_value_type(arguments[i]) == SQLITE_NULL)
-            value.type = UDFVM_TYPE_NULL;
+        struct udfvm_value value = { .type = type_of(sqlite3_api, &function->parameters[i],
+                                                     arguments[i]) };
+        if (value.type == UDFVM_TYPE_NULL)
+            value.integer = 0;
         else if (value.type == UDFVM_TYPE_INT64 || value.type == UDFVM_TYPE_BOOL)
             value.integer = integers[i];
         else if (value.type == UDFVM_TYPE_FLOAT64)
@@ -235,6 +253,14 @@ static void decode_integer(const struct session *session, sqlite3_context *conte
         bad_reply(session, context, wrong);
 }
 
+static bool may_return(const struct sql_function *function, uint32_t type)
+{
+    if (function->result_type != TYPE_ANY)
+        return type == function->result_type;
+    return type == UDFVM_TYPE_INT64 || type == UDFVM_TYPE_FLOAT64 || type == UDFVM_TYPE_TEXT ||
+           type == UDFVM_TYPE_BLOB || type == UDFVM_TYPE_BOOL;
+}
+
 /* The guest does not run now, so the window is stable. Still, a hostile program may have chosen all
  * of it. */
 void row_decode(const struct session *session, sqlite3_context *context,
@@ -251,7 +277,7 @@ void row_decode(const struct session *session, sqlite3_context *context,
         sqlite3_result_null(context);
         return;
     }
-    if (value.type != session->function->result_type) {
+    if (!may_return(session->function, value.type)) {
         bad_reply(session, context, "not of the declared type");
         return;
     }

@@ -83,8 +83,25 @@ struct session *statement_find_name(const struct statement *statement, const cha
                                     size_t length)
 {
     struct session *session = statement->sessions;
-    while (session && (session->function->name_length != length ||
+    while (session && (session->function->expression || session->function->name_length != length ||
                        memcmp(session->function->name, name, length) != 0))
+        session = session->next;
+    return session;
+}
+
+static bool is_expression(const struct sql_function *function, const char *text, size_t length,
+                          int count)
+{
+    return function->expression && function->parameter_count == (uint32_t)count &&
+           function->source_length == length &&
+           memcmp(function->definition + function->definition_length - length, text, length) == 0;
+}
+
+struct session *statement_find_expression(const struct statement *statement, const char *text,
+                                          size_t length, int count)
+{
+    struct session *session = statement->sessions;
+    while (session && !is_expression(session->function, text, length, count))
         session = session->next;
     return session;
 }

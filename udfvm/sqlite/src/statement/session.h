@@ -48,6 +48,9 @@ struct session *statement_find(const struct statement *statement,
                                const struct sql_function *function);
 struct session *statement_find_name(const struct statement *statement, const char *name,
                                     size_t length);
+/* Returns the session of an expression of so many values. */
+struct session *statement_find_expression(const struct statement *statement, const char *text,
+                                          size_t length, int count);
 /* Starts the statement's time, if it does not run yet. */
 void statement_begin(struct statement *statement, const struct function_registry *registry);
 

@@ -1,0 +1,199 @@
+"""Functions that are given as source text, which nothing on the host parses: a micro-VM does."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import keyword
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from udfvm.call.guest_exceptions import guest_exception
+from udfvm.call.runtime import Loading
+from udfvm.errors import ProtocolError, SignatureError
+from udfvm.functions.options import ScalarPythonOptions
+from udfvm.functions.program import Interface, Program
+from udfvm.limits import WINDOW
+from udfvm.protocol import REQUEST_DESCRIBE
+from udfvm.types.arrow_types import Parameter, Type, named
+
+if TYPE_CHECKING:
+    from udfvm.call.codecs import Codecs
+    from udfvm.call.pool import Pool
+    from udfvm.limits import Limits
+    from udfvm.load.bindings import Bindings
+    from udfvm.load.declaration import Declaration
+
+SourceForm = Literal["module", "expression"]
+# Types that a guest may say that a function has: those of _udfvm_inference.py.
+_TYPES: Final = frozenset(
+    ["bool", "int64", "double", "string", "binary", "date32[day]", "timestamp[us]", "null"]
+)
+_MAX_PARAMETERS: Final = 1000
+_MAX_REPLY: Final = 1 << 20  # bytes of a description
+
+
+class Source(NamedTuple):
+    """Source text. ``entry``: the function in a module; empty for the last that it defines."""
+
+    form: SourceForm
+    text: str
+    entry: str = ""
+
+
+class Declared(NamedTuple):
+    """A type that source text says; ``type`` is None where it does not."""
+
+    type: Type | None
+    nullable: bool
+
+
+class Description(NamedTuple):
+    """What source text says of its function."""
+
+    name: str
+    result: Declared
+    parameters: tuple[tuple[str, Declared], ...]
+
+
+def describe(
+    source: Source,
+    name: str,
+    limits: Limits,
+    pool: Pool,
+    parameters: Sequence[Parameter] = (),
+    *,
+    has_result: bool = False,
+) -> Description:
+    """Asks a micro-VM what source text says of its function. It parses the text, and runs none.
+
+    ``name`` is what errors call the function. ``parameters`` are those of an expression, whose type
+    is told unless it ``has_result``. Raises UDFError: of the type ``SyntaxError`` where the text is
+    no Python.
+    """
+    from udfvm.images.layer import load_call, load_limits
+    from udfvm.images.spec import BaseSpec
+
+    base = pool._base(BaseSpec(memory=limits.memory, window=WINDOW), limits, name)
+    request = json.dumps(
+        {
+            "form": source.form,
+            "name": name,
+            "entry": source.entry,
+            "source": source.text,
+            "parameters": [(each.name, each.type.name) for each in parameters],
+            "result": has_result,
+        }
+    ).encode()
+    with pool._for_base(base).vm(base) as vm:
+        reply = load_call(vm, REQUEST_DESCRIBE, request, load_limits(limits), name)
+        status, data = reply.status, bytes(reply.data[: _MAX_REPLY + 1])
+    if status:
+        raise guest_exception(data, name)
+    return read_description(name, data)
+
+
+def read_description(name: str, reply: bytes) -> Description:
+    """Parses the reply of DESCRIBE. The guest wrote it, so all of it is checked.
+
+    Raises ProtocolError.
+
+    >>> read_description("f", b"half\\0double?\\0x\\0double\\0").parameters[0][0]
+    'x'
+    """
+    try:
+        if len(reply) > _MAX_REPLY or reply[-1:] != b"\0":
+            raise ValueError(f"{len(reply)} bytes without an end")
+        function, result, *rest = reply[:-1].decode().split("\0")
+        names = rest[::2]
+        if len(rest) % 2 or len(names) > _MAX_PARAMETERS or len(set(names)) != len(names):
+            raise ValueError(f"{len(rest)} texts for parameters")
+        for each in (function, *names):
+            if not each.isidentifier() or keyword.iskeyword(each):
+                raise ValueError(f"{each[:64]!r} is no name")
+        parameters = zip(names, map(_declared, rest[1::2]), strict=True)
+        return Description(function, _declared(result), tuple(parameters))
+    except ValueError as error:
+        raise ProtocolError(
+            f"the guest's description of the function is not valid: {error}", name
+        ) from error
+
+
+def _declared(text: str) -> Declared:
+    type_ = text.removesuffix("?")
+    if type_ and type_ not in _TYPES:
+        raise ValueError(f"the type {type_[:64]!r}")
+    return Declared(named(type_) if type_ else None, text.endswith("?"))
+
+
+def python_signature(name: str, parameters: Sequence[str]) -> inspect.Signature:
+    """Returns the signature that binds arguments, by the names of the parameters. Raises
+    SignatureError for names that they cannot have.
+    """
+    try:
+        return inspect.Signature(
+            [
+                inspect.Parameter(label, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+                for label in parameters
+            ]
+        )
+    except ValueError as error:
+        raise SignatureError(f"UDF {name!r}: {error}") from error
+
+
+class SourceProgram(Program):
+    """Source text, and the interface that it was declared with."""
+
+    language = "python"
+    options = ScalarPythonOptions
+
+    def __init__(self, source: Source, name: str, interface: Interface, sample: Any) -> None:
+        """``name`` is the function's own. ``sample``: the arguments of a call, as users write
+        them. Raises SignatureError for names that parameters cannot have.
+        """
+        self._source = source
+        self._name = name
+        labels = tuple(each.name for each in interface.signature.parameters)
+        python = functools.partial(python_signature, name, labels)  # which can be pickled
+        python()
+        self._interface = interface._replace(signature=interface.signature._replace(python=python))
+        self.sample = sample
+
+    @property
+    def default_name(self) -> object:
+        """The name of the function in the text."""
+        return self._name
+
+    def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
+        """Returns the interface, which was read when the function was declared."""
+        if self.sample is not None:
+            from udfvm.functions.samples import checked_sample
+
+            self.sample = checked_sample(name, self._interface.signature.parameters, self.sample)
+        return self._interface
+
+    def capture(self, declaration: Declaration) -> Bindings:
+        """Returns no bindings: text refers to no objects of this process."""
+        return ()
+
+    def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
+        """Returns what the image is built from: the text, as it is."""
+        from udfvm.images.spec import BaseSpec
+        from udfvm.load.identity import of_source
+        from udfvm.load.libraries import packages_of
+        from udfvm.load.pickling import PickledFunction
+        from udfvm.load.request import load_request
+
+        form, text, entry = self._source
+        shipped = PickledFunction(data=text.encode(), code={"form": form, "entry": entry})
+        series = filter(None, (each.container.package for each in declaration.parameters))
+        packages = packages_of(
+            (), (*declaration.packages, *series), arrow=declaration.needs_pyarrow
+        )
+        return Loading(
+            BaseSpec(memory=declaration.limits.memory, packages=packages, window=WINDOW),
+            of_source(declaration, self.sample, shipped),
+            lambda: load_request(declaration, self.sample, shipped, codecs.rows, codecs.batches),
+            imports_late=self.sample is None,
+        )
