@@ -65,6 +65,20 @@ ENDS = """
     print("ended")
 """
 
+LATE = """
+    from udfvm.functions import arrow_interrupts
+
+    arrow_interrupts._LEASE = 0.1
+
+    def happens():
+        if is_busy(number):
+            time.sleep(0.4)  # no other call begins meanwhile
+            return True
+
+    assert interrupted(lambda: scan(number, 0), happens)
+    print("ended")
+"""
+
 PASSES_ON = """
     assert scan(number, 2)["y"].to_pylist() == [2] * 20
     # The signal is still taken, and nobody waits for a scan.
@@ -102,8 +116,13 @@ HANDLES = """
 
 @pytest.mark.parametrize(
     ("program", "said"),
-    [(ENDS, ["ended"]), (PASSES_ON, ["went on", "ended"]), (HANDLES, ["went on", "ended"])],
-    ids=["ends", "is passed on", "has another handler"],
+    [
+        (ENDS, ["ended"]),
+        (LATE, ["ended"]),
+        (PASSES_ON, ["went on", "ended"]),
+        (HANDLES, ["went on", "ended"]),
+    ],
+    ids=["ends", "is late", "is passed on", "has another handler"],
 )
 def test_control_c(program: str, said: list[str]) -> None:
     tests = Path(__file__).parent.parent

@@ -97,6 +97,8 @@ PyObject *pass_interrupt_on(PyObject *, PyObject *)
 
 PyObject *seconds_since_call(PyObject *, PyObject *)
 {
+    if (scans_of_main_run())
+        interrupts.last_ns = now_ns();
     return PyFloat_FromDouble((double)(now_ns() - interrupts.last_ns) / SECOND);
 }
 
@@ -109,6 +111,12 @@ PyObject *interrupt_scans_by(PyObject *, PyObject *exception)
 PyObject *interruption_is_raised(PyObject *, PyObject *)
 {
     return PyBool_FromLong(is_interrupting());
+}
+
+PyObject *call_for_main_thread(PyObject *, PyObject *)
+{
+    call_for_main();
+    Py_RETURN_NONE;
 }
 
 PyObject *end_interruption(PyObject *, PyObject *)
@@ -161,6 +169,9 @@ PyMethodDef interrupt_methods[] = {
     { "seconds_since_call", seconds_since_call, METH_NOARGS,
       "seconds_since_call()\n--\n\n"
       "Returns for how long no call was made for a scan of the main thread." },
+    { "call_for_main", call_for_main_thread, METH_NOARGS,
+      "call_for_main()\n--\n\n"
+      "Says that another thread makes a call that the main thread may wait for." },
     { "interrupt_scans", interrupt_scans_by, METH_O,
       "interrupt_scans(exception)\n--\n\n"
       "Ends the scans of the main thread by an exception. False: there is none." },

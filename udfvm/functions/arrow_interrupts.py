@@ -1,4 +1,4 @@
-"""Ctrl-C while the main thread waits for a scan whose expressions call UDFs.
+"""Ctrl-C while the main thread waits for a scan whose expressions call UDFs, or for an engine.
 
 Python runs handlers of signals on the main thread, when Python code runs there next: not while that
 waits within Arrow, which runs the scan on other threads. Arrow cannot be told to stop either, but
@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Final
 
-from udfvm.functions import _arrow_functions
+from udfvm.functions import _arrow_functions, engine_calls
 
 _LEASE: Final = 1.0  # seconds after a call for which the signal is taken
 _SHORT: Final = 0.2  # seconds that a scan has to make a call that raises the exception
@@ -57,7 +57,7 @@ def _watch(event: int) -> None:
             if poll.poll(_LEASE * 1000):
                 os.eventfd_read(event)
                 _interrupt()
-            elif _arrow_functions.seconds_since_call() > _LEASE:
+            elif _arrow_functions.seconds_since_call() > _LEASE and not engine_calls.calls_run():
                 return
     finally:
         _arrow_functions.give_interrupts_back()
@@ -65,7 +65,9 @@ def _watch(event: int) -> None:
 
 
 def _interrupt() -> None:
-    """Ends the scans of the main thread, or passes the signal on."""
+    """Ends what the main thread waits for, or passes the signal on."""
+    if engine_calls.interrupt(_arrow_functions.pass_interrupt_on):
+        return
     interruption = KeyboardInterrupt()
     begun = time.monotonic()
     is_raised = False

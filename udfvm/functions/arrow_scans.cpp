@@ -219,6 +219,14 @@ bool interrupt_scans(Status status)
     return found;
 }
 
+bool scans_of_main_run()
+{
+    std::lock_guard guard(lock);
+    return std::any_of(scans.begin(), scans.end(), [](const auto &each) {
+        return each.second->is_of_main && each.second->calls > 0;
+    });
+}
+
 bool is_interrupting()
 {
     return interruption.detail().use_count() > 1;

@@ -17,8 +17,11 @@ arrow::compute::ScalarKernel in_scans(arrow::compute::ScalarKernel kernel);
 const arrow::compute::ScalarKernel &without_scans(const arrow::compute::ScalarKernel &kernel);
 
 // Ends the scans that the main thread waits for by an error, which is kept for them. False: there
-// is none. With the interpreter's lock, as the next two.
+// is none. With the interpreter's lock, as the next three.
 bool interrupt_scans(arrow::Status status);
+
+// Whether one of them makes a call.
+bool scans_of_main_run();
 
 // Whether one of them has the error, and has not raised it.
 bool is_interrupting();

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from udfvm.call.dispatch import Calls
 from udfvm.checks import shown
 from udfvm.errors import SignatureError
 from udfvm.functions.function import Function
+from udfvm.functions.group import Group
 from udfvm.load.declaration import Declaration
+from udfvm.static_typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from udfvm.functions.aggregate import AggregateFunction
 
 
 def declaration_of(function: Function) -> Declaration:
@@ -19,6 +26,36 @@ def declaration_of(function: Function) -> Declaration:
 def calls_of(function: Function, arguments: int) -> Calls:
     """Returns the object that makes the calls of a function with so many arguments."""
     return function._calls_with(arguments)
+
+
+def bound_arguments(
+    function: Function, arguments: Sequence[Any], keywords: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """Returns an argument for each parameter, defaults included. Raises TypeMappingError for
+    arguments that do not fit the parameters.
+    """
+    return function._bind(tuple(arguments), dict(keywords))
+
+
+def results_of_values(function: Function, values: Sequence[Any], rows: int) -> pa.Array:
+    """Returns the results of so many rows that all have the same values, each called by itself."""
+    import pyarrow as pa
+
+    from udfvm.codec.containers import Container
+    from udfvm.codec.scalars import scalar_of
+
+    calls = function._calls_with(len(values))
+    columns = [
+        pa.repeat(scalar_of(function.name, parameter, value), rows)
+        for parameter, value in zip(calls.declaration.parameters, values, strict=True)
+    ]
+    calls.follow()
+    return calls.call_columns(columns, Container.ARRAY, rows=rows, spread=True)
+
+
+def value_of_group(function: AggregateFunction, columns: Sequence[Any]) -> pa.Array:
+    """Returns the aggregate of all rows of columns, in a column of the declared type."""
+    return function._value_of(columns, Group.finish_column)
 
 
 def encoded_defaults(function: Function) -> list[bytes | None]:

@@ -1,0 +1,238 @@
+"""Functions in Polars."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import udfvm
+
+ENGINES = ["in-memory", "streaming"]
+
+
+@udfvm.udf
+def ratio(a: float, b: float = 1.0) -> float | None:
+    while b == 13:
+        pass
+    if b < 0:
+        raise ValueError("negative")
+    return a / b if b else None
+
+
+@udfvm.udf
+def shown(text: str | None, mark: str = "!") -> str:
+    return f"{text}{mark}"
+
+
+@udfvm.aggregate
+class Total:
+    def __init__(self) -> None:
+        self.sum = 0.0
+
+    def step(self, x: float) -> None:
+        if x < 0:
+            raise ValueError("negative")
+        self.sum += x
+
+    def finish(self) -> float:
+        return self.sum
+
+
+@udfvm.table_function(columns={"i": int, "text": str})
+def upto(count: int):  # type: ignore[no-untyped-def]
+    for i in range(count):
+        yield i, f"number {i}"
+    if count == 5:
+        raise ValueError("five")
+
+
+FRAME = pl.DataFrame(
+    {
+        "a": [1.0, 2.0, None, 4.0],
+        "b": [1, 0, 3, 4],
+        "key": ["x", "x", "y", "y"],
+    }
+)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_columns_expressions_and_values(engine: pl.EngineType) -> None:
+    expr = udfvm.polars.expr
+    query = FRAME.lazy().select(
+        expr(ratio, "a", pl.col("b").cast(float)),
+        default=expr(ratio, "a"),
+        value=expr(ratio, "a", 4),
+        literal=expr(ratio, "a", b=pl.lit(2.0)),
+        values=expr(ratio, 6.0, b=2),
+        text=expr(shown, pl.when(pl.col("b") > 0).then("key"), pl.lit("?")),
+        default_text=expr(shown, "key"),
+    )
+    schema = query.collect_schema()
+    found = query.collect(engine=engine)
+    assert found.schema == schema and schema["a"] == pl.Float64 and schema["text"] == pl.String
+    assert found.to_dict(as_series=False) == {
+        "a": [1.0, None, None, 1.0],
+        "default": [1.0, 2.0, None, 4.0],
+        "value": [0.25, 0.5, None, 1.0],
+        "literal": [0.5, 1.0, None, 2.0],
+        "values": [3.0] * 4,
+        "text": ["x?", "None?", "y?", "y?"],
+        "default_text": ["x!", "x!", "y!", "y!"],
+    }
+
+
+def test_the_schema_is_known_without_a_call_and_filters_pass() -> None:
+    failing = udfvm.polars.expr(ratio, pl.lit(1.0), -1.0)
+    assert FRAME.lazy().select(x=failing).collect_schema() == {"x": pl.Float64}
+    query = FRAME.lazy().with_columns(x=udfvm.polars.expr(ratio, "a")).filter(pl.col("b") > 3)
+    plan = query.explain()
+    assert plan.index("WITH_COLUMNS") < plan.index("FILTER"), plan  # which is thus made before
+    assert query.collect()["x"].to_list() == [4.0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_many_rows(engine: pl.EngineType) -> None:
+    rows = 250_000
+    query = pl.LazyFrame({"a": pl.arange(rows, eager=True)}).select(
+        udfvm.polars.expr(ratio, pl.col("a").cast(float), 2.0)
+    )
+    assert query.collect(engine=engine)["a"].to_list() == [row / 2 for row in range(rows)]
+
+
+def test_no_rows() -> None:
+    empty = FRAME.clear().select(x=udfvm.polars.expr(ratio, "a"), y=udfvm.polars.expr(ratio, 1.0))
+    assert empty.schema == {"x": pl.Float64, "y": pl.Float64} and empty.height == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_aggregates(engine: pl.EngineType) -> None:
+    total = udfvm.polars.expr(Total, "a")
+    groups = FRAME.lazy().group_by("key").agg(total, n=pl.len()).sort("key").collect(engine=engine)
+    assert groups.rows() == [("x", 3.0, 2), ("y", 4.0, 2)]
+    assert FRAME.lazy().select(total).collect(engine=engine).rows() == [(7.0,)]
+    over = FRAME.lazy().select(total.over("key")).collect(engine=engine)
+    assert over["a"].to_list() == [3.0, 3.0, 4.0, 4.0]
+    with pytest.raises(udfvm.UDFError, match=r"'total', row 2 of its group.*negative"):
+        FRAME.lazy().select(udfvm.polars.expr(Total, 1 - pl.col("b"))).collect(engine=engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_table_functions(engine: pl.EngineType) -> None:
+    query = udfvm.polars.scan(upto, 300)
+    assert query.collect_schema() == {"i": pl.Int64, "text": pl.String}
+    found = query.filter(pl.col("i") > 100).select("text").head(2).collect(engine=engine)
+    assert found.rows() == [("number 101",), ("number 102",)]
+    assert query.head(3).select("i").collect(engine=engine)["i"].to_list() == [0, 1, 2]
+    assert query.collect(engine=engine).height == 300
+    assert udfvm.polars.scan(upto, 0).collect(engine=engine).schema == query.collect_schema()
+    with pytest.raises(udfvm.UDFError, match="ValueError: five"):
+        udfvm.polars.scan(upto, 5).collect(engine=engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_errors_keep_what_they_know(engine: pl.EngineType) -> None:
+    query = FRAME.lazy().select(udfvm.polars.expr(ratio, "a", pl.col("b") - 3.5).alias("x"))
+    with pytest.raises(udfvm.UDFError) as caught:
+        query.collect(engine=engine)
+    error = caught.value
+    assert error.guest_type == "ValueError" and error.guest_message == "negative"
+    assert error.udf == "ratio" and error.row is not None
+    text = str(error)
+    assert f"'ratio', row {error.row} of its batch: ValueError: negative" in text
+    assert 'raise ValueError("negative")' in text and "test_polars.py" in text
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is udfvm.UDFError and str(again) == text and again.row == error.row
+    slow = udfvm.polars.expr(ratio.with_options(timeout=0.1), "a", 13)
+    with pytest.raises(udfvm.CallTimeoutError, match="did not end within"):
+        FRAME.lazy().select(slow).collect(engine=engine)
+    with pytest.raises(udfvm.TypeMappingError, match=r"argument 'a'.*is declared double"):
+        FRAME.lazy().select(udfvm.polars.expr(ratio, "key")).collect(engine=engine)
+
+
+def test_expressions_are_pickled() -> None:
+    expression = pickle.loads(pickle.dumps(udfvm.polars.expr(ratio, "a", b=2.0)))
+    assert FRAME.select(expression)["a"].to_list() == [0.5, 1.0, None, 2.0]
+
+
+def test_the_namespace() -> None:
+    udfvm.polars.register()
+    udfvm.polars.register()  # without Polars' warning
+    expression = pl.col("a").udfvm(ratio, b=2.0)  # type: ignore[attr-defined]
+    assert FRAME.select(expression)["a"].to_list() == [0.5, 1.0, None, 2.0]
+
+
+def test_what_polars_cannot_have() -> None:
+    with pytest.raises(udfvm.SignatureError, match=r"is a table function.*udfvm\.polars\.scan"):
+        udfvm.polars.expr(upto, 1)
+    with pytest.raises(udfvm.SignatureError, match=r"call udfvm\.polars\.expr\(ratio"):
+        udfvm.polars.scan(ratio, 1.0)
+    with pytest.raises(udfvm.TypeMappingError, match="too many positional arguments"):
+        udfvm.polars.expr(ratio, "a", "b", "c")
+    with pytest.raises(udfvm.TypeMappingError, match=r"got a Series: call ratio\(series\)"):
+        udfvm.polars.expr(ratio, FRAME["a"])
+    with pytest.raises(udfvm.SignatureError, match="takes UDFs; got"):
+        udfvm.polars.expr(max, "a")  # type: ignore[arg-type]
+    wide = udfvm.udf(
+        lambda x: x, name="wide", input_types=["double"], output_type=pa.decimal256(50, 2)
+    )
+    with pytest.raises(udfvm.TypeMappingError, match=r"'wide': the result is of decimal256"):
+        udfvm.polars.expr(wide, "a")
+
+
+INTERRUPTED = """
+    import os, signal, threading, time
+    import polars as pl, udfvm
+
+    @udfvm.udf(timeout=60)
+    def endless(x: float) -> float:
+        while True:
+            pass
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def is_busy():
+        statistics = endless.pool.statistics()
+        return statistics.idle < statistics.live
+
+    def interrupt():
+        while not is_busy():
+            time.sleep(0.01)
+        time.sleep(wait)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    frame = pl.LazyFrame({"a": [1.0, 2.0]})
+    query = frame.select(udfvm.polars.expr(endless, "a"), b=udfvm.polars.expr(endless, "a"))
+    from udfvm.functions import arrow_interrupts
+    arrow_interrupts._LEASE = 0.1
+    for engine, wait in (("in-memory", 0.0), ("streaming", 0.3)):
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        try:
+            query.collect(engine=engine)
+        except KeyboardInterrupt:
+            time.sleep(0.1)  # no second one
+            thread.join()
+            assert not is_busy()
+            print(engine)
+"""
+
+
+def test_an_interrupt_ends_a_query_and_its_calls() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(INTERRUPTED)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.stdout.split() == ENGINES, done.stderr

@@ -1,0 +1,39 @@
+"""Errors that engines make anew from their texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from udfvm.errors import Error
+
+
+def made_anew(error: Error) -> Error:
+    """Returns an error like another, for an engine that adds to its text by ``type(error)(text)``:
+    that gives an error of the same class, with the same attributes.
+
+    >>> from udfvm.errors import UDFError
+    >>> error = made_anew(UDFError("ValueError", "no", "", udf="f", row=3))
+    >>> again = type(error)(f"{error}, in a query")
+    >>> type(again), str(again), again.row
+    (<class 'udfvm.errors.UDFError'>, "UDF 'f', row 3: ValueError: no, in a query", 3)
+    """
+    class_ = type(error)
+
+    def again(_: object, text: str = "") -> Error:
+        made = _copy(class_, error)
+        made.args = (text,)
+        return made
+
+    names = {"__module__": class_.__module__, "__qualname__": class_.__qualname__}
+    body: dict[str, Any] = {**names, "__new__": again, "__reduce__": lambda _: error.__reduce__()}
+    return _copy(type(class_.__name__, (class_,), body), error, class_)
+
+
+def _copy(class_: type[Error], error: Error, maker: type[Error] | None = None) -> Error:
+    """Returns an error of a class that is like another, without a call of ``__init__``."""
+    made = (maker or class_).__new__(class_)
+    made.args = error.args
+    made.__dict__.update(error.__dict__)
+    made.__cause__ = error.__cause__
+    made.__traceback__ = error.__traceback__
+    return made
