@@ -15,6 +15,7 @@ import pytest
 
 import udfvm
 from udfvm import errors
+from udfvm.functions.source_language import compiler_for, is_cpp
 
 CHECKSUM = """
 #include <udfvm.h>
@@ -43,9 +44,9 @@ def test_libraries_are_linked() -> None:
     assert made("hello") == zlib.crc32(b"hello")
 
 
-@pytest.mark.parametrize("compiler", [("gcc",), ("gcc", "-x", "c"), ("g++", "-x", "c++")])
+@pytest.mark.parametrize("compiler", [("gcc",), ("gcc", "-x", "c"), ("c++",)])
 def test_objects_are_linked_as_what_they_are(helper: Path, compiler: tuple[str, ...]) -> None:
-    source = CALLER if "c++" not in compiler else f'extern "C" {{ {CALLER} }}'
+    source = CALLER if "gcc" in compiler else f'extern "C" {{ {CALLER} }}'
     made = udfvm.from_c(
         source,
         "caller",
@@ -61,7 +62,7 @@ def test_a_language_among_the_flags_is_that_of_the_source(helper: Path) -> None:
         f'extern "C" {{ {CALLER} }}\ntemplate <class T> T same(T x) {{ return x; }}',
         "caller",
         signature="(i32) -> i32",
-        compiler=["g++"],
+        compiler=["gcc", "-x", "c"],
         flags=["-x", "c++", str(helper / "helper.o")],
     )
     assert made(4) == 41
@@ -182,7 +183,7 @@ def test_a_compiler_that_does_not_read_and_leaves_something_behind(tmp_path: Pat
         f"#!/bin/sh\nexec 0<&-\nsleep 100000 &\necho $! > {tmp_path}/child\necho said >&2\nexit 4\n"
     )
     script.chmod(0o755)
-    with pytest.raises(errors.BuildError, match="does not compile\nsaid"):
+    with pytest.raises(errors.BuildError, match="does not compile as C\nsaid"):
         udfvm.from_c(
             "/" * (8 << 20),
             "f",
@@ -247,3 +248,60 @@ def test_python_functions_have_build_timeout() -> None:
 
     with pytest.raises(errors.BuildError, match=r"not ready within 1 s: raise build_timeout="):
         udfvm.udf(spins, sample=(), build_timeout=1).prepare()
+
+
+@pytest.mark.parametrize(
+    ("source", "cpp"),
+    [
+        ("#include <vector>\n", True),
+        ("#  include  <Eigen/Dense>", True),
+        ("int f() { return std::max(1, 2); }", True),
+        ("using namespace a;", True),
+        ("namespace a::b {\n}", True),
+        ("template <class T> T same(T x);", True),
+        ("class point final : base { };", True),
+        ('extern "C" int f(void) { return 0; }', True),
+        ("int f() { return static_cast<int>(2.5); }", True),
+        ("#include <udfvm.h>\n#include <sys/types.h>\nint f(void);", False),
+        ("// std::vector, #include <vector>\n/* template <class T>\nstd:: */ int class;", False),
+        ('const char *a = "std::\\"string";\nchar b = \'"\';\nint std;', False),
+        ('#ifdef __cplusplus\nextern "C"\n#endif\nint f(void) { return 0; }', False),
+        ("int template(int a, int b) { return a < b; }", False),
+    ],
+)
+def test_a_source_says_that_it_is_cpp(source: str, cpp: bool) -> None:
+    assert is_cpp(source) == cpp
+    assert compiler_for("f", source, None, None, []).command[0] == ("g++" if cpp else "gcc")
+
+
+@pytest.mark.parametrize(
+    ("language", "compiler", "flags", "expected"),
+    [
+        ("c", None, [], "c"),
+        ("c++", ["gcc"], [], "c++"),
+        (None, ["gcc"], [], "c"),
+        (None, ["/usr/bin/x86_64-linux-gnu-g++-12", "-O1"], [], "c++"),
+        (None, ["python", "-m", "ziglang", "c++"], [], "c++"),
+        (None, ["g++", "-x", "c"], [], "c"),
+        (None, ["clang++"], ["-x", "objective-c"], "objective-c"),
+        (None, None, ["-x", "c"], "c"),
+    ],
+)
+def test_the_language_that_is_said(
+    language: str | None, compiler: list[str] | None, flags: list[str], expected: str
+) -> None:
+    assert compiler_for("f", "#include <vector>", language, compiler, flags).language == expected
+
+
+def test_a_machine_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    for source, message in (
+        ("#include <vector>", r"its source is C\+\+, and this machine has no g\+\+"),
+        ("", "its source is C, and this machine has no gcc, which compiles that: install it"),
+    ):
+        with pytest.raises(errors.BuildError, match=f"UDF 'f': {message}"):
+            udfvm.from_c(source, "f")
+    with pytest.raises(errors.OptionError, match=r"language='rust' must be 'c' or 'c\+\+'"):
+        udfvm.from_c("", "f", language="rust")  # type: ignore[arg-type]
+    with pytest.raises(errors.OptionError, match=r"must be the text of a source; got 'a\.cc'"):
+        udfvm.from_c("a.cc", "f")

@@ -216,7 +216,6 @@ def test_the_environment() -> None:
             udfvm.from_elf(b"", "variable", env=wrong)  # type: ignore[arg-type]
 
 
-CPP = ("g++", "-std=gnu++20", "-x", "c++")
 EXCEPTIONS = r"""
 #include <udfvm.h>
 #include <stdexcept>
@@ -260,7 +259,7 @@ UDFVM_VECTOR(throws_whole, i64, (i64, how))
     ],
 )
 def test_exceptions_of_cpp_are_errors(how: int, type_: str, message: str) -> None:
-    throws = udfvm.from_c(EXCEPTIONS, "throws", compiler=CPP)
+    throws = udfvm.from_c(EXCEPTIONS, "throws")
     with pytest.raises(udfvm.UDFError, match=f"row 2: {type_}: {message}") as caught:
         throws(pa.array([0, None, how]))
     assert caught.value.guest_type == type_
@@ -268,7 +267,7 @@ def test_exceptions_of_cpp_are_errors(how: int, type_: str, message: str) -> Non
 
 
 def test_exceptions_of_whole_columns_are_errors() -> None:
-    throws = udfvm.from_c(EXCEPTIONS, "throws_whole", compiler=CPP)
+    throws = udfvm.from_c(EXCEPTIONS, "throws_whole")
     with pytest.raises(udfvm.UDFError, match="'throws_whole': mine::odd: is long"):
         throws(pa.array([1, 2]))
     assert throws(7) == 7

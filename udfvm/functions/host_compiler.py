@@ -8,16 +8,17 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from udfvm.checks import shown
 from udfvm.errors import BuildError, OptionError
+from udfvm.functions.source_language import LANGUAGES, Compiler, compiler_for
 from udfvm.guest_text import visible
 
 _FLAGS: Final = ("-O3", "-g", "-Wall", "-shared", "-fPIC", "-fno-omit-frame-pointer")
-_LANGUAGE: Final = "-x"
+_SUFFIXES: Final = (".c", ".h", ".cc", ".cpp", ".cxx", ".hpp")  # of files with sources
 # Bytes kept of a compiler's output. With the mark they are less than guest_text.MAX_LENGTH.
 _MAX_HEAD: Final = 40 << 10
 _MAX_TAIL: Final = 20 << 10
@@ -29,7 +30,8 @@ def compile_shared_object(
     made: Path,
     *,
     name: str,
-    compiler: Sequence[str],
+    language: str | None,
+    compiler: Sequence[str] | None,
     flags: Sequence[str],
     include: str,
     timeout: float | None,
@@ -39,12 +41,7 @@ def compile_shared_object(
     ``flags`` follow the source: the linker wants libraries and objects there. Paths in them are
     relative to the current directory. Raises BuildError, with what the compiler wrote.
     """
-    language, others = _split_language(name, compiler, flags)
-    command = [
-        *language.compiler, *_FLAGS, "-I", include, f"-fdebug-prefix-map={os.getcwd()}=.",
-        _LANGUAGE, language.name, "-", _LANGUAGE, "none", *others, "-o", str(made),
-    ]  # fmt: skip
-    if not isinstance(source, str) or (source.endswith((".c", ".h")) and "\n" not in source):
+    if not isinstance(source, str) or (source.endswith(_SUFFIXES) and "\n" not in source):
         advice = (
             ": read the file, as by pathlib.Path(...).read_text()"
             if isinstance(source, (str, os.PathLike))
@@ -57,6 +54,11 @@ def compile_shared_object(
         text = source.encode()
     except UnicodeEncodeError as error:
         raise BuildError(f"UDF {name!r}: its source is not valid Unicode: {error}") from error
+    used = compiler_for(name, source, language, compiler, flags)
+    command = [
+        *used.command, *_FLAGS, "-I", include, f"-fdebug-prefix-map={os.getcwd()}=.",
+        "-x", used.language, "-", "-x", "none", *used.flags, "-o", str(made),
+    ]  # fmt: skip
     try:
         with _started(command) as process:
             output = _output_of(process, text, timeout)
@@ -66,19 +68,30 @@ def compile_shared_object(
         )
         raise BuildError(message) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in a word
-        message = f"UDF {name!r}: the compiler {command[0]} does not start: {error}"
-        raise BuildError(message) from error
+        raise BuildError(f"UDF {name!r}: {_not_started(used, error)}") from error
     if process.returncode:
         how = (
             "" if process.returncode > 0 else f" (signal {-process.returncode} ended the compiler)"
         )
-        raise BuildError(f"UDF {name!r} does not compile{how}", output)
+        language_name = LANGUAGES.get(used.language, used.language)
+        raise BuildError(f"UDF {name!r} does not compile as {language_name}{how}", output)
     if not made.is_file() or made.is_symlink():
         raise BuildError(
             f"UDF {name!r}: the compiler {command[0]} succeeded but made no shared object: check"
             " flags=",
             output,
         )
+
+
+def _not_started(compiler: Compiler, error: Exception) -> str:
+    program = compiler.command[0]
+    if not compiler.chosen or not isinstance(error, FileNotFoundError):
+        return f"the compiler {program} does not start: {error}"
+    language = LANGUAGES.get(compiler.language, compiler.language)
+    return (
+        f"its source is {language}, and this machine has no {program}, which compiles that: install"
+        f" it (apt-get install {program}), or name another compiler by compiler="
+    )
 
 
 class _Excerpt:
@@ -148,43 +161,6 @@ def _write(descriptor: int, data: memoryview) -> int:
         return len(data)
     except BlockingIOError:
         return 0
-
-
-class _Language:
-    """A compiler's command without its language, and the language of the source."""
-
-    def __init__(self, compiler: list[str], name: str) -> None:
-        self.compiler = compiler
-        self.name = name
-
-
-def _split_language(
-    name: str, compiler: Sequence[str], flags: Sequence[str]
-) -> tuple[_Language, list[str]]:
-    """Takes ``-x LANGUAGE`` out of both lists: it applies to the source, and must not apply to
-    objects in the flags.
-    """
-    chosen = "c"
-    rest: list[list[str]] = []
-    for words in (compiler, flags):
-        if isinstance(words, str) or not isinstance(words, Iterable):
-            raise OptionError(
-                f"UDF {name!r}: compiler= and flags= must be lists of texts; got {words!r}"
-            )
-        kept = list(words)
-        if wrong := [word for word in kept if not isinstance(word, str)]:
-            raise OptionError(
-                f"UDF {name!r}: compiler= and flags= must be lists of texts; got {wrong[0]!r} in"
-                " one"
-            )
-        while _LANGUAGE in kept:
-            index = kept.index(_LANGUAGE)
-            chosen = kept[index + 1] if index + 1 < len(kept) else chosen
-            del kept[index : index + 2]
-        rest.append(kept)
-    if not rest[0]:
-        raise OptionError(f"UDF {name!r}: compiler= is empty")
-    return _Language(rest[0], chosen), rest[1]
 
 
 @contextlib.contextmanager

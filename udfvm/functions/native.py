@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import Any, Final, Literal, Unpack
 
 from udfvm.checks import check_switch, options_of
 from udfvm.errors import OptionError
@@ -97,13 +97,14 @@ def from_c(
     function: str,
     *,
     signature: str | None = None,
-    compiler: Sequence[str] = ("gcc", "-std=gnu17"),
+    language: Literal["c", "c++"] | None = None,
+    compiler: Sequence[str] | None = None,
     flags: Sequence[str] = (),
     elementwise: bool = False,
     env: Mapping[str, str] | None = None,
     **options: Unpack[NativeOptions],
 ) -> ScalarFunction:
-    """Compiles C source text **on the host** and makes a function of it a UDF.
+    """Compiles C or C++ source text **on the host** and makes a function of it a UDF.
 
     The compiler runs in a temporary folder, with your rights: pass only source that you would give
     to your compiler. For objects that others compiled use ``from_elf``.
@@ -112,7 +113,10 @@ def from_c(
         source: the text; ``#include <udfvm.h>`` works.
         function: as for ``from_elf``.
         signature: as for ``from_elf``.
-        compiler: the compiler's command, for example ``("g++", "-std=gnu++20", "-x", "c++")``.
+        language: ``"c"`` or ``"c++"``. By default that of the compiler, or else of the source: what
+            can only be C++, such as ``#include <vector>``, is C++.
+        compiler: the compiler's command, for example ``("clang", "-std=gnu17")``. By default
+            ``("gcc", "-std=gnu17")``, and for C++ ``("g++", "-std=gnu++20")``.
         flags: more arguments for the compiler, such as ``["-lz", "helper.o"]``. They follow udfvm's
             own (``-O3 -g``) and the source. Paths in them are relative to the current directory.
         elementwise: as for ``from_elf``.
@@ -123,7 +127,8 @@ def from_c(
         The UDF, as ``from_elf`` does.
 
     Raises:
-        BuildError: the source does not compile; the error has what the compiler wrote.
+        BuildError: the source does not compile, and the error has what the compiler wrote; or there
+            is no compiler.
         SignatureError: as for ``from_elf``.
 
     >>> score = udfvm.from_c('''
@@ -144,6 +149,7 @@ def from_c(
             source,
             made,
             name=function,
+            language=language,
             compiler=compiler,
             flags=flags,
             include=get_include(),

@@ -88,6 +88,7 @@ struct udfvm_type {
     const struct udfvm_field *fields;
 };
 
+/* A field of a struct, or the items of a list. */
 struct udfvm_field {
     const char *name;
     size_t offset;
