@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from busy_processes import BUSY_SECONDS, processor_seconds
 
 
 @contextlib.contextmanager
-def interrupting(connection: apsw.Connection) -> Iterator[None]:
+def interrupting(connection: apsw.Connection | sqlite3.Connection) -> Iterator[None]:
     """Interrupts whenever this process has used the processor for a while: an interrupt before the
     statement has no effect.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import gc
 import os
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 from batch_functions import fails as fails_in_group
 from batch_functions import middle, words
+from interrupts import interrupting
 from row_functions import NUMBERS, UDFS, counter, same_int, score, type_of
 
 import udfvm
@@ -134,22 +136,26 @@ def test_an_interrupt_ends_a_call(sql: str, way: str) -> None:
     connection = connect(check_same_thread=False)
     udfvm.sqlite.register(connection, waits, gathers)
     assert connection.execute("SELECT waits(0), gathers(0)").fetchall() == [(0, 0)]
-    timer = threading.Timer(0.3, connection.interrupt)
-    if way == "interrupt":
-        timer.start()
-    else:
+    interrupts = interrupting(connection) if way == "interrupt" else contextlib.nullcontext()
+    if way == "progress handler":
         connection.set_progress_handler(lambda: 1, 1000)
     with pytest.raises(sqlite3.OperationalError) as raised, udfvm.sqlite.real_errors(connection):
-        connection.execute(f"SELECT {sql}").fetchall()
-    timer.cancel()
+        with interrupts:
+            connection.execute(f"SELECT {sql}").fetchall()
     assert str(raised.value) == "interrupted"
     connection.set_progress_handler(None, 0)
     assert connection.execute("SELECT waits(0), gathers(0)").fetchall() == [(0, 0)]
     connection.close()
 
 
-@udfvm.udf(timeout=100)
+def send_a_signal_soon() -> None:
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+@udfvm.udf(timeout=100, host_functions=[send_a_signal_soon])
 def waits(value: int) -> int:
+    if value == 2:
+        send_a_signal_soon()
     while value:
         pass
     return value
@@ -288,10 +294,8 @@ def test_what_a_signal_raises_is_raised() -> None:
     connection = connect()
     udfvm.sqlite.register(connection, waits)
     assert connection.execute("SELECT waits(0)").fetchall() == [(0,)]
-    signal_soon = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt) as raised, udfvm.sqlite.real_errors(connection):
-        signal_soon.start()
-        connection.execute("SELECT waits(1)")
+        connection.execute("SELECT waits(2)")
     assert isinstance(raised.value.__cause__, sqlite3.OperationalError)
     assert connection.execute("SELECT waits(0)").fetchall() == [(0,)]
     connection.close()

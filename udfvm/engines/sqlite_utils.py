@@ -1,0 +1,31 @@
+"""The plugin for sqlite-utils: each database that it opens has the functions that the environment
+variable ``UDFVM_FUNCTIONS`` names, separated by commas.
+
+sqlite-utils loads it by the entry point ``sqlite-utils-udfvm``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from pluggy import HookimplMarker
+
+_implements: Final = HookimplMarker("sqlite_utils")
+
+
+@_implements
+def prepare_connection(conn: Any) -> None:
+    """Registers the functions. Raises what ``functions_named`` and ``udfvm.sqlite.register``
+    raise.
+    """
+    names = [
+        name for each in os.environ.get("UDFVM_FUNCTIONS", "").split(",") if (name := each.strip())
+    ]
+    if not names:
+        return
+    import udfvm.sqlite
+    from udfvm.engines.named_functions import functions_named
+
+    udfvm.sqlite.register(conn, *functions_named("UDFVM_FUNCTIONS", names, Path()))
