@@ -56,16 +56,22 @@ def test_errors_arrive_whole_and_the_connection_goes_on(con: duckdb.DuckDBPyConn
 
 
 def test_names(con: duckdb.DuckDBPyConnection) -> None:
-    with pytest.raises(udfvm.SignatureError, match=r"'ratio'.*replace=True"):
+    with pytest.raises(udfvm.SignatureError, match=r"has a UDF 'ratio': pass replace=True"):
         udfvm.duckdb.register(con, ratio, replace=False)
-    with pytest.raises(udfvm.SignatureError, match=r"'abs'.*pass another name="):
-        udfvm.duckdb.register(con, ratio, name="abs", replace=False)
-    udfvm.duckdb.register(con, total, name="ratio")
+    with pytest.raises(udfvm.SignatureError, match=r"function 'abs' that register\(\) did not"):
+        udfvm.duckdb.register(con, ratio, name="abs")
+    with pytest.raises(udfvm.SignatureError, match=r"function 'ratio' that register\(\) did not"):
+        udfvm.duckdb.register(con.cursor(), ratio)
+    with pytest.raises(udfvm.SignatureError, match="are the same name in SQL"):
+        udfvm.duckdb.register(con, ratio, total.with_options(name="RATIO"))
+    udfvm.duckdb.register(con, total, name="Ratio")
     assert con.cursor().execute("SELECT ratio(1, 2)").fetchall() == [(3.0,)]
+    with pytest.raises(udfvm.UnknownUDFError, match="no function 'other'"):
+        udfvm.duckdb.unregister(con, "ratio", "other")
     udfvm.duckdb.unregister(con, "ratio", total)
     with pytest.raises(duckdb.CatalogException):
         con.execute("SELECT ratio(1, 2)")
-    with pytest.raises(udfvm.UnknownUDFError, match="no UDF 'ratio'"):
+    with pytest.raises(udfvm.UnknownUDFError, match="no function 'ratio'"):
         udfvm.duckdb.unregister(con, "ratio")
 
 

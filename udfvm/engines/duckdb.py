@@ -7,27 +7,32 @@ its own. Nothing is done for each row in Python on the host.
 
 from __future__ import annotations
 
-import inspect
-import itertools
-from collections.abc import Callable, Sequence
+import contextlib
+import weakref
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.checks import check_switch, shown
-from udfvm.engines.duckdb_types import argument_converter, duckdb_type, result_type, widened
+from udfvm.engines.duckdb_functions import Registered, TableScan, made_for
+from udfvm.engines.duckdb_types import quoted
 from udfvm.engines.packages import load_package
-from udfvm.errors import CallError, SignatureError, TypeMappingError, UnknownUDFError
-from udfvm.functions.function import checked_name
-from udfvm.functions.integration import calls_of, check_functions, names_of
+from udfvm.errors import SignatureError, UnknownUDFError
+from udfvm.functions.integration import check_functions, names_of
 from udfvm.functions.options import OF_FUNCTIONS
 from udfvm.keywords import checks_options
 
 if TYPE_CHECKING:
     from udfvm.functions.function import Function
-    from udfvm.types.arrow_types import Parameter
+    from udfvm.functions.table import TableFunction
 
-__all__ = ["register", "unregister"]
+__all__ = ["register", "table", "unregister"]
 
 _duckdb: Final = load_package("duckdb", engine="duckdb", package="duckdb", oldest="2.0")
+
+#: What register() gave to connections, by its name in lower case.
+_registered: Final[weakref.WeakKeyDictionary[Any, dict[str, Registered]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def __dir__() -> list[str]:
@@ -38,7 +43,7 @@ def __dir__() -> list[str]:
 def register(
     connection: Any, /, *functions: Function, name: str | None = None, replace: bool = True
 ) -> None:
-    """Makes functions SQL functions of a DuckDB connection, and of its cursors.
+    """Makes functions SQL functions of a DuckDB connection.
 
     Images are built, or taken from the cache, here and not in the first query.
 
@@ -47,12 +52,17 @@ def register(
     value for each row, because it may be random. With ``deterministic=True`` DuckDB may call it
     once for constants, and once for what a query says twice.
 
+    A scalar function is one for the cursors of the connection, too. An aggregate ``x`` becomes
+    ``list_x``, a function of a list of rows, and a table function ``t`` becomes ``list_t``, which
+    returns a list of rows. Macros make of these ``x(...)`` for groups and windows, and ``FROM
+    t(...)``. Macros are of this connection alone, and give parameters their defaults.
+
     Args:
         connection: a connection, as ``duckdb.connect()`` makes it.
-        functions: scalar functions, and vectorised ones that are declared ``elementwise=True``.
+        functions: functions of any form; vectorised ones that are declared ``elementwise=True``.
         name: the name in SQL of a single function. Default: each function's own.
-        replace: True replaces a function of that name that ``register`` gave to the connection.
-            False refuses a name that DuckDB has a function of.
+        replace: True replaces functions of these names that ``register`` gave to the connection.
+            False refuses such names. Names of other functions are refused in any case.
 
     Raises:
         SignatureError: a name is taken or not valid, or DuckDB cannot have such a function.
@@ -71,19 +81,49 @@ def register(
     _check_connection("udfvm.duckdb.register", connection)
     check_switch("udfvm.duckdb.register: replace", replace)
     check_functions("udfvm.duckdb.register", functions, name)
-    made = [_Registered(each.name if name is None else name, each) for each in functions]
-    for each in made:
-        if not replace and _is_taken(connection, each.name):
-            raise SignatureError(
-                f"udfvm.duckdb.register: DuckDB has a function {each.name!r}: pass another name=,"
-                " or replace=True"
-            )
+    made = [made_for(each.name if name is None else name, each) for each in functions]
+    _check_names(connection, made, replace)
     for each in made:
         each.function.prepare()
+    known = _registered.setdefault(connection, {})
     for each in made:
-        if _is_taken(connection, each.name):
-            _remove(connection, each.name)
+        _remove(connection, each.name)
         each.create(connection)
+        known[each.name.lower()] = each
+
+
+def table(connection: Any, function: TableFunction, /, *arguments: Any, **keywords: Any) -> Any:
+    """Returns a relation of DuckDB with the rows of a table function, which are fetched as DuckDB
+    reads them: a query that needs few rows computes few. Each scan is a call.
+
+    SQL finds a relation by the name of the variable that has it. Before a scan DuckDB knows the
+    names and types of the columns, and calls nothing.
+
+    Args:
+        connection: the connection.
+        function: the table function.
+        arguments, keywords: one value for each parameter.
+
+    Raises:
+        SignatureError: the function is no table function, or not a connection of duckdb.
+        TypeMappingError: the function has a type that DuckDB does not have, or an argument is
+            missing.
+
+    >>> import duckdb
+    >>> @udfvm.table_function(columns={"i": int, "square": int})
+    ... def squares(count: int):
+    ...     for i in range(count):
+    ...         yield i, i * i
+    >>> con = duckdb.connect()
+    >>> many = udfvm.duckdb.table(con, squares, 1_000_000)
+    >>> con.sql("SELECT square FROM many WHERE i > 1 LIMIT 2").fetchall()
+    [(4,), (9,)]
+    """
+    _check_connection("udfvm.duckdb.table", connection)
+    check_functions("udfvm.duckdb.table", [function], None)
+    if function.form != "table":
+        raise SignatureError(f"udfvm.duckdb.table takes a table function; got {function!r}")
+    return connection.from_arrow(TableScan(function, arguments, keywords))
 
 
 @checks_options("udfvm.duckdb.unregister")
@@ -106,86 +146,15 @@ def unregister(connection: Any, /, *functions_or_names: Function | str) -> None:
     >>> udfvm.duckdb.unregister(con, "twice")
     """
     _check_connection("udfvm.duckdb.unregister", connection)
-    for name in names_of("udfvm.duckdb.unregister", functions_or_names):
-        if not _remove(connection, name):
+    names = names_of("udfvm.duckdb.unregister", functions_or_names)
+    known = _registered.get(connection, {})
+    for name in names:
+        if name.lower() not in known:
             raise UnknownUDFError(
-                f"udfvm.duckdb.unregister: the connection has no UDF {name!r} of register()"
+                f"udfvm.duckdb.unregister: register() gave the connection no function {name!r}"
             )
-
-
-class _Registered:
-    """A function with its name in DuckDB: what DuckDB calls.
-
-    Raises SignatureError or TypeMappingError for a function that DuckDB cannot have.
-    """
-
-    def __init__(self, name: str, function: Function) -> None:
-        self.name = checked_name(name)
-        self.function = function
-        if not function.elementwise or function.form not in ("scalar", "vectorized"):
-            raise SignatureError(
-                f"UDF {function.name!r}: DuckDB cuts its rows into batches, and a vectorised"
-                " function sees one batch at a time: declare elementwise=True, if it works row by"
-                " row"
-            )
-        try:
-            self._types = [duckdb_type(each.type) for each in function.parameters]
-            self._result = duckdb_type(function.result.type)
-        except TypeMappingError as error:
-            raise TypeMappingError(f"UDF {function.name!r}: {error}") from None
-        self._converters = [_converter(function, each) for each in function.parameters]
-        self._converts = any(self._converters)
-        self._result_type = result_type(function.result.type)
-        # DuckDB reads the number of arguments from here.
-        kind = inspect.Parameter.POSITIONAL_ONLY
-        parameters = [inspect.Parameter(f"argument_{n}", kind) for n in range(len(self._types))]
-        if function.is_variadic:
-            parameters = [inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL)]
-        self.__signature__ = inspect.Signature(parameters)
-
-    def create(self, connection: Any) -> None:
-        """Gives the function to DuckDB."""
-        connection.create_function(
-            self.name,
-            self,
-            None if self.function.is_variadic else self._types,
-            self._result,
-            type="arrow",
-            null_handling="special",
-            side_effects=not self.function.limits.deterministic,
-        )
-
-    def __call__(self, *columns: Any) -> Any:
-        """One call with a batch. Failures count their row in the batch."""
-        try:
-            arrays = self._arguments(columns)
-            calls = calls_of(self.function, len(arrays))
-            result = calls.call_small(arrays)
-            if result is NotImplemented:
-                result = calls.call_columns(arrays)
-        except (CallError, TypeMappingError) as error:
-            error.locate(error.row, of="batch")
-            raise
-        return result if result.type == self._result_type else result.cast(self._result_type)
-
-    def _arguments(self, columns: Sequence[Any]) -> tuple[Any, ...]:
-        arrays = [each.chunk(0) if each.num_chunks == 1 else each for each in columns]
-        if self._converts:
-            rest = itertools.repeat(self._converters[-1])  # for the values of *args
-            converters = itertools.chain(self._converters, rest)
-            arrays = [
-                each if convert is None else convert(each)
-                for each, convert in zip(arrays, converters, strict=False)
-            ]
-        return tuple(arrays)
-
-
-def _converter(function: Function, parameter: Parameter) -> Callable[[Any], Any] | None:
-    """Returns what makes of a column of DuckDB one that the function takes; None for nothing."""
-    convert = argument_converter(parameter.type)
-    if convert is None and function.is_variadic:
-        return lambda column: widened(column, parameter.type)
-    return convert
+    for name in names:
+        _remove(connection, name)
 
 
 def _check_connection(caller: str, connection: object) -> None:
@@ -196,15 +165,39 @@ def _check_connection(caller: str, connection: object) -> None:
         )
 
 
-def _is_taken(connection: Any, name: str) -> bool:
-    query = "SELECT count(*) FROM duckdb_functions() WHERE lower(function_name) = lower(?)"
-    return bool(connection.cursor().execute(query, [name]).fetchone()[0])
+def _check_names(connection: Any, made: Sequence[Registered], replace: bool) -> None:
+    """Raises SignatureError for a name that the connection cannot have."""
+    known = _registered.get(connection, {})
+    own = set().union(*(each.names for each in known.values()))
+    query = "SELECT DISTINCT lower(function_name) FROM duckdb_functions()"
+    taken = {name for (name,) in connection.cursor().execute(query).fetchall()}
+    seen: dict[str, Registered] = {}
+    for each in made:
+        other = seen.setdefault(each.name.lower(), each)
+        if other.function is not each.function:
+            raise SignatureError(
+                f"udfvm.duckdb.register: {other.name!r} and {each.name!r} are the same name in SQL,"
+                " which ignores case: give one of them another with name="
+            )
+        if found := each.names & (taken - own):
+            raise SignatureError(
+                f"udfvm.duckdb.register: DuckDB has a function {found.pop()!r} that register() did"
+                " not give to this connection: pass another name="
+            )
+        if not replace and each.name.lower() in known:
+            raise SignatureError(
+                f"udfvm.duckdb.register: the connection has a UDF {each.name!r}: pass replace=True,"
+                " or another name="
+            )
 
 
-def _remove(connection: Any, name: str) -> bool:
-    """Removes a function that was given to the connection. Returns False if there is none."""
-    try:
-        connection.remove_function(name)
-    except _duckdb.InvalidInputException:
-        return False
-    return True
+def _remove(connection: Any, name: str) -> None:
+    """Removes a function, if the connection was given it."""
+    found = _registered.get(connection, {}).pop(name.lower(), None)
+    if found is None:
+        return
+    if found.macro:
+        kind = "MACRO TABLE" if found.function.form == "table" else "MACRO"
+        connection.execute(f"DROP {kind} IF EXISTS temp.main.{quoted(found.name)}").fetchall()
+    with contextlib.suppress(_duckdb.InvalidInputException):  # removed by other means
+        connection.remove_function(found.function_name)

@@ -111,7 +111,7 @@ class AggregateFunction(Function):
         self._calls.follow()
         columns, _ = columns_of(self.name, self.parameters, arguments, vectorized=self.vectorized)
         table, valid = self._table(columns)
-        with _rows_of(valid):
+        with rows_that_count(valid):
             shared = self.has_merge and table.num_rows >= _ENOUGH_FOR_TWO
             with (group_of_halves if shared else group_of_all)(self._calls, table) as group:
                 return finish(group)
@@ -214,7 +214,7 @@ class _FedByColumns:
     def feed(self, columns: Sequence[Any]) -> int:
         """Takes rows; returns how many count. Failures have their row in these."""
         table, valid = self._function._table(columns)
-        with _rows_of(valid):
+        with rows_that_count(valid):
             self._feed(table, 0)
         return int(table.num_rows)
 
@@ -285,7 +285,7 @@ class AggregateProgram(PythonProgram):
 
 
 @contextmanager
-def _rows_of(valid: Any) -> Iterator[None]:
+def rows_that_count(valid: Any) -> Iterator[None]:
     """Makes failures count their row among all rows, not among those that count."""
     try:
         yield

@@ -32,7 +32,7 @@ _MAX_BATCH: Final = 1 << 16  # rows of one exchange
 
 
 class Group:
-    """The only group in a VM."""
+    """Groups in a VM: only one, 0, unless rows and ``finish_column`` say which."""
 
     def __init__(self, declaration: Declaration, runtime: Runtime, vm: VM) -> None:
         self._name = declaration.name
@@ -43,7 +43,8 @@ class Group:
 
     def feed(self, table: pa.Table, first_row: int) -> None:
         """Takes rows without nulls that the aggregate does not take. ``first_row`` is the index of
-        the first of them, for failures.
+        the first of them, for failures. A column more than the aggregate has parameters is the
+        group of each row, an int64.
         """
         from udfvm.codec.column_batches import widened
         from udfvm.codec.record_batches import one_batch
@@ -57,13 +58,13 @@ class Group:
             if size > 1 and size_of_rows(chunk) > capacity:
                 size //= 2
                 continue
+            found = one_batch(chunk).columns
             columns = [
                 widened(column, parameter.type)
-                for column, parameter in zip(
-                    one_batch(chunk).columns, self._parameters, strict=True
-                )
+                for column, parameter in zip(found, self._parameters, strict=False)
             ]
-            self._ask(ANSWER_NONE, columns, None, first_row + start)
+            groups = found[len(columns)] if len(found) > len(columns) else None
+            self._ask(ANSWER_NONE, columns, None, first_row + start, groups=groups)
             start += len(chunk)
 
     def state(self) -> bytes:
@@ -92,17 +93,26 @@ class Group:
         except ValueError as error:
             raise ProtocolError(f"the guest's reply is not valid: {error}", self._name) from error
 
-    def finish_column(self) -> pa.Array:
-        """Returns the group's value as a column of the declared type; JSON is text."""
+    def finish_column(self, group: int = 0) -> pa.Array:
+        """Returns the value of a group as a column of the declared type; JSON is text."""
         from udfvm.codec.containers import as_declared
 
-        found = self._ask(ANSWER_FINISH, [], self._result)
+        found = self._ask(ANSWER_FINISH, [], self._result, group=group)
         return as_declared(self._name, self._result, [found])[0]
 
     def _ask(
-        self, answer: int, columns: Sequence[pa.Array], type_: Type | None, first_row: int = 0
+        self,
+        answer: int,
+        columns: Sequence[pa.Array],
+        type_: Type | None,
+        first_row: int = 0,
+        *,
+        groups: pa.Array | None = None,
+        group: int = 0,
     ) -> Any:
-        """Makes one exchange. Returns a column with what came back, if that has a type."""
+        """Makes one exchange. ``groups`` are those of the rows, ``group`` is what is asked. Returns
+        a column with what came back, if that has a type.
+        """
         import pyarrow as pa
 
         from udfvm.codec.column_batches import decode, encode, widened
@@ -113,8 +123,10 @@ class Group:
             columns = [
                 widened(pa.nulls(0, each.type.arrow), each.type) for each in self._parameters
             ]
-        group, inverse = pa.array([0] * rows, pa.int64()), pa.nulls(rows, pa.bool_())
-        payload = AGGREGATE.pack(0, answer, REPLY_ARROW) + encode([group, inverse, *columns], rows)
+        of_rows = pa.array([0] * rows, pa.int64()) if groups is None else groups
+        inverse = pa.nulls(rows, pa.bool_())
+        head = AGGREGATE.pack(group, answer, REPLY_ARROW)
+        payload = head + encode([of_rows, inverse, *columns], rows)
         reply = self._vm.call(REQUEST_AGGREGATE, payload, self._runtime.limits, self._name)
         data = bytes(reply.data)
         if reply.status:

@@ -58,6 +58,11 @@ def value_of_group(function: AggregateFunction, columns: Sequence[Any]) -> pa.Ar
     return function._value_of(columns, Group.finish_column)
 
 
+def defaults_of(function: Function) -> dict[str, object]:
+    """Returns the defaults of the parameters in Python, by name."""
+    return function._column_defaults()
+
+
 def encoded_defaults(function: Function) -> list[bytes | None]:
     """Returns the defaults of the parameters, encoded as values of a row; lists and structs are
     JSON.

@@ -1,0 +1,86 @@
+"""Calls with lists, for engines without aggregates or table functions of their own: an aggregate
+takes a list of rows for each group, and a table function returns a list of rows for each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from udfvm.codec.any_columns import concatenated
+from udfvm.codec.arguments import columns_of
+from udfvm.functions.aggregate import rows_that_count
+from udfvm.functions.group import group_of
+from udfvm.types.unions import null_count
+
+if TYPE_CHECKING:
+    from udfvm.functions.aggregate import AggregateFunction
+    from udfvm.functions.table import TableFunction
+
+
+def aggregated_lists(
+    function: AggregateFunction, columns: Sequence[Any], groups: Any, count: int
+) -> pa.Array:
+    """Returns the value of each of so many groups, whose rows lie in columns one after the other.
+    ``groups`` has the group of each row, an int64. All groups share a micro-VM.
+
+    Raises what calls of the aggregate raise. Failures count their row in the columns.
+    """
+    calls = function._calls
+    calls.follow()
+    cast, _ = columns_of(
+        function.name, function.parameters, columns, vectorized=function.vectorized
+    )
+    table, valid = function._table(cast)
+    with rows_that_count(valid), group_of(calls) as group:
+        group.feed(
+            table.append_column("group", groups if valid is None else groups.filter(valid)), 0
+        )
+        found = [group.finish_column(each) for each in range(count)]
+    return concatenated(found, function.result.type.as_declared)
+
+
+def listed_rows(function: TableFunction, columns: Sequence[Any], rows: int) -> pa.ListArray:
+    """Returns a list of structs for each of so many rows of columns: what the table function yields
+    for it. A null in a parameter that does not allow None makes an empty list. The rows share a
+    micro-VM.
+
+    Raises what calls of the function raise.
+    """
+    function._calls.follow()
+    cast, _ = columns_of(function.name, function.parameters, columns, vectorized=False)
+    valid: Any = None
+    for column, parameter in zip(cast, function.parameters, strict=True):
+        if not parameter.nullable and null_count(column):
+            valid = column.is_valid() if valid is None else pc.and_(valid, column.is_valid())
+    called: Any = pa.array(range(rows), pa.int64())
+    if valid is not None:
+        called, cast = called.filter(valid), [column.filter(valid) for column in cast]
+    sources: list[int] = []
+    batches: list[pa.RecordBatch] = []
+    if len(called):
+        for made_for, batch in function._fetch(function._calls, cast, len(called)):
+            sources += made_for
+            batches.append(batch)
+    schema = pa.schema([each.type.field(each.name) for each in function.columns])
+    made = [
+        concatenated([batch.column(index) for batch in batches], field.type)
+        for index, field in enumerate(schema)
+    ]
+    source = called.take(pa.array(sources, pa.int64()))
+    structs = pa.StructArray.from_arrays(made, fields=list(schema))
+    return pa.ListArray.from_arrays(_offsets(source, rows), structs)
+
+
+def _offsets(sources: Any, rows: int) -> Any:
+    """Returns where the items of each row begin, and where the last ones end; ``sources`` has the
+    row of each item, in order.
+    """
+    every = pa.concat_arrays([sources, pa.array(range(rows), pa.int64())])
+    counted = pa.table({"row": every}).group_by("row").aggregate([([], "count_all")])
+    counts: Any = counted.sort_by("row")["count_all"]
+    ends = pc.cumulative_sum(pc.subtract(counts, 1)).combine_chunks()
+    return pa.concat_arrays([pa.array([0], pa.int64()), ends]).cast(pa.int32())
