@@ -93,13 +93,58 @@ EITHER_WAY: list[Callable[[Path], object]] = [
 ]
 
 
-def test_the_error_of_an_object_with_a_sanitizer_says_what_to_do(tmp_path: Path) -> None:
-    source, made = tmp_path / "half.c", tmp_path / "half.so"
-    source.write_text("double half(double value) { return value / 2; }")
-    command = ["gcc", "-shared", "-fPIC", "-fsanitize=address", str(source), "-o", str(made)]
-    subprocess.run(command, check=True)
-    with pytest.raises(errors.BuildError, match=r"(?s)build it without -fsanitize=.*ASan runtime"):
-        udfvm.from_elf(made, "half", signature="(value: f64) -> f64").prepare()
+SANITIZED = """
+#include <udfvm.h>
+UDFVM_SCALAR(next, i32, (i32, value)) { return value + 1; }
+UDFVM_MAIN
+"""
+
+
+def sanitized(folder: Path, *command: str) -> Path:
+    made = folder / "made"
+    done = subprocess.run(
+        [*command, "-I", udfvm.get_include(), "-x", "c", "-", "-o", str(made)],
+        input=SANITIZED, text=True, capture_output=True,
+    )  # fmt: skip
+    if done.returncode:
+        pytest.skip(f"{command[0]} has no {command[1]}")
+    return made
+
+
+@pytest.mark.parametrize("form", [("-shared", "-fPIC"), ("-pie", "-fPIE")], ids=["object", "exe"])
+@pytest.mark.parametrize(
+    ("compiler", "sanitizer"),
+    [
+        *(("gcc", sanitizer) for sanitizer in ("address", "thread", "leak")),
+        *(("clang", sanitizer) for sanitizer in ("address", "thread", "memory", "dataflow")),
+    ],
+)
+def test_sanitizers_of_memory_and_threads_are_refused(
+    tmp_path: Path, compiler: str, sanitizer: str, form: tuple[str, str]
+) -> None:
+    made = sanitized(tmp_path, compiler, f"-fsanitize={sanitizer}", *form)
+    with pytest.raises(
+        errors.SignatureError, match=f"is built with -fsanitize={sanitizer}, .*: build it without"
+    ):
+        udfvm.from_elf(made, "next")
+
+
+def test_the_sanitizer_of_undefined_behaviour_works(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flags = ("-fsanitize=undefined", "-shared", "-fPIC")
+    reports = udfvm.from_elf(sanitized(tmp_path, "gcc", *flags), "next")
+    assert (reports(1), capfd.readouterr().err) == (2, "")
+    assert reports(2**31 - 1) == -(2**31)
+    assert "runtime error: signed integer overflow: 2147483647 + 1" in capfd.readouterr().err
+    made = sanitized(tmp_path, "gcc", *flags, "-fsanitize-undefined-trap-on-error")
+    traps = udfvm.from_elf(made, "next")
+    assert traps(1) == 2
+    with pytest.raises(udfvm.GuestCrashError, match=r"(?s)SIGILL.*udfvm_run_next"):
+        traps(2**31 - 1)
+    made = sanitized(tmp_path, "clang", *flags)
+    with pytest.raises(errors.SignatureError, match="build the object with -fsanitize-trap=undef"):
+        udfvm.from_elf(made, "next")
 
 
 @pytest.mark.parametrize("use", EITHER_WAY, ids=["described", "declared"])

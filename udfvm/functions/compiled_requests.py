@@ -52,6 +52,9 @@ _PREFIXES: Final = {  # in place of the types of a runtime's errors
 _LINK_ADVICE: Final = (
     ": link the object with the library that defines it, as from_c does with flags=['-lm']"
 )
+_TRAP_ADVICE: Final = (
+    ": build the object with -fsanitize-trap=undefined, or link the sanitizer's runtime into it"
+)
 #: What to do if a program of a language ends before its function is loaded.
 ADVICE: Final = {
     "native": ": an executable becomes ready when its main() calls udfvm_serve() of udfvm.h"
@@ -138,6 +141,8 @@ def _error_text(error: Any) -> str:
     text, type_ = str(error), getattr(error, "guest_type", "")
     if type_ in _PREFIXES:
         text = text.replace(f": {type_}: ", f": {_PREFIXES[type_]}", 1)
+    if "undefined symbol: __ubsan_" in text:
+        return text + _TRAP_ADVICE
     return text + _LINK_ADVICE if "undefined symbol: " in text else text
 
 

@@ -14,8 +14,6 @@ from udfvm.protocol import REQUEST_LOAD
 from udfvm.static_typing import Final
 
 _NOT_READY: Final = "; the function was not ready by then"
-_SANITIZERS: Final = ("ASan runtime", "AddressSanitizer", "MemorySanitizer", "ThreadSanitizer")
-_SANITIZED: Final = ": build it without -fsanitize=, whose runtime reserves terabytes of addresses"
 
 
 def layer_key(base: vmm.Image, identity: bytes, limits: Limits) -> str:
@@ -47,9 +45,7 @@ def load_call(
         )
         raise errors.BuildError(message, vm.log()) from error
     except errors.GuestExitError as error:
-        log = vm.log()
-        advice = _SANITIZED if any(word in log for word in _SANITIZERS) else advice
-        raise errors.BuildError(f"{error}{_NOT_READY}{advice}", log) from error
+        raise errors.BuildError(f"{error}{_NOT_READY}{advice}", vm.log()) from error
     except (errors.GuestCrashError, errors.GuestDeadlockError) as error:
         error.extend(f"{_NOT_READY}{advice}")
         raise

@@ -64,6 +64,31 @@ bool runtime_prepare(int count, char **arguments)
     return make_file(OBJECT_PATH) && make_file(PROGRAM_PATH);
 }
 
+/* ---- Sanitizers: their runtimes reserve terabytes, or take over memory and threads ---- */
+
+static const char *const sanitizer_symbols[] = { "__asan_init", "__hwasan_init",
+                                                 "__msan_init", "__dfsan_retval_tls",
+                                                 "__tsan_init", "__lsan_init" };
+static const char *const sanitizers[] = { "address",  "hwaddress", "memory",
+                                          "dataflow", "thread",    "leak" };
+
+static bool refuse_sanitizer(const char *sanitizer)
+{
+    return failure_set("ImportError",
+                       "the file is built with -fsanitize=%s, whose runtime needs more addresses "
+                       "than a micro-VM has: build it without, or with -fsanitize=undefined",
+                       sanitizer);
+}
+
+static bool has_no_sanitizer(const char *path)
+{
+    const size_t count = sizeof sanitizers / sizeof *sanitizers;
+    const size_t found = symbol_first_of(path, sanitizer_symbols, count);
+    return found == count || refuse_sanitizer(sanitizers[found]);
+}
+
+/* ---- Loading ---- */
+
 /* A function without a description: the host must declare its signature. */
 static bool load_c_function(struct program *program, const struct load *load, void *address,
                             struct signature *found)
@@ -81,8 +106,11 @@ static bool load_c_function(struct program *program, const struct load *load, vo
 static void *open_object(void)
 {
     void *object = dlopen(OBJECT_PATH, RTLD_NOW | RTLD_LOCAL);
-    if (!object)
-        failure_set("ImportError", "%s", dlerror());
+    const char *error = object ? NULL : dlerror();
+    if (error && strstr(error, "/liblsan.so")) /* an object has no symbol that would tell */
+        refuse_sanitizer("leak");
+    else if (error)
+        failure_set("ImportError", "%s", error);
     return object;
 }
 
@@ -160,7 +188,8 @@ bool runtime_load(struct program *program, const struct load *load, struct signa
 {
     struct elf_image image;
     take_environment(load);
-    if (!write_file(PROGRAM_PATH, load) || !elf_image_open(&image, PROGRAM_PATH, "the file"))
+    if (!write_file(PROGRAM_PATH, load) || !has_no_sanitizer(PROGRAM_PATH) ||
+        !elf_image_open(&image, PROGRAM_PATH, "the file"))
         return false;
     bool loaded;
     if (image.executable)
@@ -221,7 +250,8 @@ bool runtime_list(const struct load *load, struct bytes *list)
 {
     struct elf_image image;
     struct object_listing listing = { NULL, list };
-    if (!write_file(PROGRAM_PATH, load) || !elf_image_open(&image, PROGRAM_PATH, "the file"))
+    if (!write_file(PROGRAM_PATH, load) || !has_no_sanitizer(PROGRAM_PATH) ||
+        !elf_image_open(&image, PROGRAM_PATH, "the file"))
         return false;
     bool listed;
     if (image.executable) {

@@ -93,6 +93,31 @@ bool symbol_find(const char *path, const char *name, uint64_t *value)
     return global || local == 1;
 }
 
+static bool has_symbol(const struct symbol_table *table, const char *name)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const Elf64_Sym *symbol = &table->symbols[i];
+        const bool weak = ELF64_ST_BIND(symbol->st_info) == STB_WEAK;
+        if (symbol->st_name < table->strings_length && !(weak && symbol->st_shndx == SHN_UNDEF) &&
+            strcmp(table->strings + symbol->st_name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+size_t symbol_first_of(const char *path, const char *const *names, size_t count)
+{
+    struct object_file file = object_file_map(path);
+    struct symbol_table table;
+    size_t first = count;
+    for (uint32_t index = 0; next_table(&file, &index, &table);)
+        for (size_t i = 0; i < first; i++)
+            if (has_symbol(&table, names[i]))
+                first = i;
+    object_file_unmap(&file);
+    return first;
+}
+
 /* Visits the symbols of a table that other objects can refer to. */
 static void visit_exported(const struct symbol_table *table, symbol_visitor *visit, void *context)
 {
