@@ -66,7 +66,7 @@ from udfvm.static_typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite, wasm
     from udfvm.call.hardening import harden
-    from udfvm.engines import duckdb, polars
+    from udfvm.engines import duckdb, pandas, polars
     from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.native import from_c, from_elf
     from udfvm.functions.table import TableFunction, table_function
@@ -134,6 +134,7 @@ __all__ = [
     "from_wasm",
     "get_include",
     "harden",
+    "pandas",
     "polars",
     "sqlite",
     "table_function",
@@ -142,7 +143,7 @@ __all__ = [
 ]
 
 #: Modules of ``udfvm.engines`` that are named after their engine alone: ``udfvm.duckdb``.
-_ENGINES: frozenset[str] = frozenset({"duckdb", "polars"})
+_ENGINES: frozenset[str] = frozenset({"duckdb", "pandas", "polars"})
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm", "wasm"})
 _MODULES = {
     "AggregateFunction": "functions.aggregate",

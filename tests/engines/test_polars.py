@@ -13,46 +13,11 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pytest
+from engine_functions import Total, ratio, shown, upto
 
 import udfvm
 
 ENGINES = ["in-memory", "streaming"]
-
-
-@udfvm.udf
-def ratio(a: float, b: float = 1.0) -> float | None:
-    while b == 13:
-        pass
-    if b < 0:
-        raise ValueError("negative")
-    return a / b if b else None
-
-
-@udfvm.udf
-def shown(text: str | None, mark: str = "!") -> str:
-    return f"{text}{mark}"
-
-
-@udfvm.aggregate
-class Total:
-    def __init__(self) -> None:
-        self.sum = 0.0
-
-    def step(self, x: float) -> None:
-        if x < 0:
-            raise ValueError("negative")
-        self.sum += x
-
-    def finish(self) -> float:
-        return self.sum
-
-
-@udfvm.table_function(columns={"i": int, "text": str})
-def upto(count: int):  # type: ignore[no-untyped-def]
-    for i in range(count):
-        yield i, f"number {i}"
-    if count == 5:
-        raise ValueError("five")
 
 
 FRAME = pl.DataFrame(
@@ -148,7 +113,7 @@ def test_errors_keep_what_they_know(engine: pl.EngineType) -> None:
     assert error.udf == "ratio" and error.row is not None
     text = str(error)
     assert f"'ratio', row {error.row} of its batch: ValueError: negative" in text
-    assert 'raise ValueError("negative")' in text and "test_polars.py" in text
+    assert 'raise ValueError("negative")' in text and "engine_functions.py" in text
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is udfvm.UDFError and str(again) == text and again.row == error.row
     slow = udfvm.polars.expr(ratio.with_options(timeout=0.1), "a", 13)

@@ -52,7 +52,15 @@ OPTIONS = {
 }
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (udfvm, udfvm.sqlite, udfvm.arrow, udfvm.wasm, udfvm.duckdb, udfvm.polars)
+    for module in (
+        udfvm,
+        udfvm.sqlite,
+        udfvm.arrow,
+        udfvm.wasm,
+        udfvm.duckdb,
+        udfvm.pandas,
+        udfvm.polars,
+    )
     for name in module.__all__
     if callable(getattr(module, name))
 }

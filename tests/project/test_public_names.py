@@ -31,7 +31,16 @@ def test_every_public_name_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["udfvm", "udfvm.arrow", "udfvm.duckdb", "udfvm.polars", "udfvm.sqlite", "udfvm.wasm"]
+    "module",
+    [
+        "udfvm",
+        "udfvm.arrow",
+        "udfvm.duckdb",
+        "udfvm.pandas",
+        "udfvm.polars",
+        "udfvm.sqlite",
+        "udfvm.wasm",
+    ],
 )
 def test_dir_lists_public_names_alone(module: str) -> None:
     name = module.removeprefix("udfvm.")
