@@ -150,6 +150,14 @@ def test_the_command_on_a_module(tmp_path: Path) -> None:
     )
     (tmp_path / "empty.wat").write_text("(module)")
     assert inspected(str(tmp_path / "empty.wat")) == "It has no functions.\n"
+    escapes = r'(import "e\1b]0;\07" "a\0ab" (func)) (func (export "f\1b[2J\e2\80\ae"))'
+    (tmp_path / "escapes.wat").write_text(f"(module {escapes})")
+    assert inspected(str(tmp_path / "escapes.wat")) == (
+        r"f\x1b[2J\u202e () -> bool? [function]"
+        "\nIt needs, in host_functions= or modules=:\n"
+        r"  e\x1b]0;\x07.a\x0ab (func )"
+        "\n"
+    )
 
 
 @pytest.mark.parametrize(

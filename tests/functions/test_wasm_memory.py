@@ -107,6 +107,22 @@ def test_text_that_ends_with_nul() -> None:
         at(15)
 
 
+def test_an_allocator_that_fails_is_no_fault_of_the_argument() -> None:
+    same = function("pair", "(text) -> text")
+    with pytest.raises(udfvm.UDFError, match="UDF 'pair', row 1: Trap: wasm `unreachable`") as trap:
+        same(pa.array(["x", "y" * 60000]))
+    assert trap.value.row == 1
+    for address in ("0", "0xfffffff0", "65535"):
+        allocator = f'(func (export "malloc") (param i32) (result i32) (i32.const {address}))'
+        failing = udfvm.from_wasm(
+            f'(module (memory (export "memory") 1) {allocator}(func (export "f") (param i32 i32)))',
+            "f",
+            signature="(text) -> bool?",
+        )
+        with pytest.raises(udfvm.UDFError, match="MemoryError: the module did not allocate 3 byt"):
+            failing("abc")
+
+
 @pytest.mark.parametrize(
     ("export", "signature", "allocator", "message"),
     [

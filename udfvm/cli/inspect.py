@@ -10,6 +10,7 @@ import click
 from udfvm.call.pool import pool_of
 from udfvm.functions.contents import Contents, contents_of
 from udfvm.functions.wasm_settings import module_code
+from udfvm.guest_text import visible
 
 
 @click.command()
@@ -48,6 +49,7 @@ def _json(label: str, found: Contents) -> str:
 
 
 def _text(found: Contents) -> str:
+    """Returns a line for each function and import. Names are what a stranger's code says."""
     lines = []
     for each in found.exports:
         types = f"{each.signature or 'needs signature='} [{each.kind}]"
@@ -56,4 +58,4 @@ def _text(found: Contents) -> str:
     if missing:
         lines.append("It needs, in host_functions= or modules=:")
         lines.extend(f"  {each.name} {each.type}" for each in missing)
-    return "\n".join(lines or ["It has no functions."])
+    return "\n".join(visible(line, keep="") for line in lines or ["It has no functions."])

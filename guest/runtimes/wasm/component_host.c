@@ -280,7 +280,7 @@ bool component_host_define(wasmtime_component_linker *linker, const wasm_engine 
     wasmtime.wasmtime_component_linker_instance_delete(imports.root);
     wasmtime.wasmtime_component_type_delete(type);
     if (done)
-        return interface_complete("the component", true, &imports.missing);
+        return interface_complete("the component", true, false, &imports.missing);
     bytes_free(&imports.missing);
     return false;
 }

@@ -91,6 +91,7 @@ static bool put_argument(const struct export_function *function, struct export_c
     }
 }
 
+/* Where the module cannot take what it is given, that is no fault of the argument. */
 static bool put_arguments(const struct export_function *function, struct export_call *call,
                           const struct column *columns, int64_t row)
 {
@@ -100,8 +101,11 @@ static bool put_arguments(const struct export_function *function, struct export_
         put_word(call, call->stored);
     }
     for (size_t i = 0; i < function->signature.count; i++)
-        if (!put_argument(function, call, i, &columns[i], row))
-            return failure_of_argument(i + 1);
+        if (!put_argument(function, call, i, &columns[i], row)) {
+            if (function->plan.parameters[i] != EXPORT_BYTES)
+                failure_of_argument(i + 1);
+            return false;
+        }
     return true;
 }
 

@@ -105,7 +105,8 @@ static bool define_imports(const struct linking *linking, const wasmtime_module 
 static bool provide(const struct linking *linking, const wasmtime_module *module, const char *what)
 {
     struct bytes list = { 0 };
-    return define_imports(linking, module, &list) && interface_complete(what, false, &list);
+    return define_imports(linking, module, &list) &&
+           interface_complete(what, false, linking->settings->traps, &list);
 }
 
 static bool provide_module(const struct linking *linking, const struct linked_module *module)

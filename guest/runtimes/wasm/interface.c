@@ -43,16 +43,23 @@ void interface_list(struct bytes *list, const wasm_bytes *interface, const char 
     list_name(list, interface->data, interface->size, separator, name->data, name->size);
 }
 
-bool interface_complete(const char *what, bool component, struct bytes *list)
+static const char *remedy(bool component, bool traps)
+{
+    if (traps)
+        return "pass a module that exports them in modules=: imports='trap' is for functions alone";
+    return component ? "pass functions in host_functions=, or imports='trap', so that only calls "
+                       "of them fail"
+                     : "pass functions in host_functions=, modules in modules=, or "
+                       "imports='trap', so that only calls of them fail";
+}
+
+bool interface_complete(const char *what, bool component, bool traps, struct bytes *list)
 {
     if (list->length == 0)
         return true;
-    failure_set("LinkError",
-                "%.*s imports what a micro-VM does not have: %.*s%s; it has %s: pass functions "
-                "in host_functions=%s, or imports='trap', so that only calls of them fail",
+    failure_set("LinkError", "%.*s imports what a micro-VM does not have: %.*s%s; it has %s: %s",
                 MAX_NAME_SHOWN, what, shown(list), (const char *)list->at, mark(list),
-                component ? "WASI 0.2" : "WASI preview 1",
-                component ? "" : ", modules in modules=");
+                component ? "WASI 0.2" : "WASI preview 1", remedy(component, traps));
     bytes_free(list);
     return false;
 }

@@ -31,7 +31,8 @@ void component_fail_no_export(const wasmtime_component *component, const wasm_en
 void interface_list(struct bytes *list, const wasm_bytes *interface, const char *separator,
                     const wasm_bytes *name);
 /* Returns true if the list is empty. Otherwise it frees the list, and returns false with a failure
- * that has it. `what` imports them, such as "the module". */
-bool interface_complete(const char *what, bool component, struct bytes *list);
+ * that has it. `what` imports them, such as "the module". With `traps`, functions that nothing
+ * provides are not in the list. */
+bool interface_complete(const char *what, bool component, bool traps, struct bytes *list);
 
 #endif

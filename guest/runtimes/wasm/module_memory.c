@@ -158,7 +158,8 @@ bool module_memory_put(const struct module_memory *memory, const char *bytes, bo
     else
         bytes_put(&made, bytes, *length);
     *length = made.length;
-    bool done = made.length <= INT32_MAX || failure_set("OverflowError", "is too long");
+    bool done = made.length <= INT32_MAX ||
+                failure_set("OverflowError", "a module takes at most 2 GiB of text or bytes");
     done = done &&
            allocate(memory, room(memory, made.length), text ? SCRIPT_TEXT : SCRIPT_BUFFER, address);
     if (done && made.length > 0) {
