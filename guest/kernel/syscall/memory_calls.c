@@ -8,8 +8,8 @@
 #include "rewrite/rewrite.h"
 #include "vfs/vfs.h"
 
-/* Notes a refused request. A request for address space only (PROT_NONE) probes how much is
- * available: it is not noted. */
+/* Notes a refused request. Two kinds are not noted, since programs go on without what they ask for:
+ * address space only (PROT_NONE), which probes how much is available, and growing in place. */
 static int64_t note(int64_t result, uint64_t length, int protection)
 {
     if (result == -ENOMEM && protection != PROT_NONE)
@@ -46,7 +46,8 @@ SYSTEM_CALL(mprotect)
 
 SYSTEM_CALL(mremap)
 {
-    return note(memory_remap(a, b, c, (int)d, e), c, PROT_READ);
+    const int64_t result = memory_remap(a, b, c, (int)d, e);
+    return d & MREMAP_MAYMOVE ? note(result, c, PROT_READ) : result;
 }
 
 SYSTEM_CALL(brk)
