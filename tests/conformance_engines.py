@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -14,6 +15,7 @@ import apsw
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from plain_connections import connect
 
 import udfvm
 import udfvm.arrow
@@ -207,6 +209,17 @@ def stored(functions: Functions, function: str, rows: Sequence[Row]) -> list[Any
     )
 
 
+def without_extension(functions: Functions, function: str, rows: Sequence[Row]) -> list[Any]:
+    """By the standard library's sqlite3."""
+    head, columns = _query(rows)
+    connection, udf = connect(), functions.udfs[function]
+    udfvm.sqlite.register(connection, udf)
+    query = f"{head} json_group_array({udf.name}({columns})) FROM r"
+    with contextlib.closing(connection), udfvm.sqlite.real_errors(connection):
+        result: list[Any] = json.loads(connection.execute(query).fetchone()[0])
+        return result
+
+
 class ShellError(Exception):
     """What the shell wrote to standard error."""
 
@@ -259,4 +272,5 @@ ENGINES = [
     Engine(by_vm_map),
     Engine(stored, rows_apart=("row",), only_by_row=True, from_database=True),
     Engine(in_shell, rows_apart=("row",)),
+    Engine(without_extension, ("statement",), ("statement",), names_row=False, only_by_row=True),
 ]

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,14 @@ def test_functions_of_the_configuration(server: Server) -> None:
     assert server.ask("SELECT picky(2) AS picked", "other") == (200, [{"picked": 2}])
     status, text = server.ask(QUERY, "other")
     assert status == 400 and "no such function: score" in text
+
+
+def test_queries_run_at_once(server: Server) -> None:
+    query = f"SELECT sum(score) AS total FROM ({QUERY}), json_each('{json.dumps([0] * 50)}')"
+    with ThreadPoolExecutor(6) as threads:
+        assert set(map(str, threads.map(server.ask, [query] * 12))) == {
+            str((200, [{"total": 150.0}]))
+        }
 
 
 def test_the_time_limit_of_datasette_ends_a_function(server: Server) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -246,7 +247,7 @@ class Cell(NamedTuple):
 
     def fails(self, function: str, rows: Sequence[Row]) -> str:
         """The text of the error; afterwards all is as before."""
-        with pytest.raises((udfvm.errors.Error, apsw.Error, ShellError)) as caught:
+        with pytest.raises((udfvm.errors.Error, apsw.Error, sqlite3.Error, ShellError)) as caught:
             self(function, rows)
         assert self("weigh", [(1.0, 2)]) == [2.5]
         return str(caught.value)

@@ -18,27 +18,13 @@ import pytest
 from batch_functions import fails as fails_in_group
 from batch_functions import middle, words
 from interrupts import interrupting
+from plain_connections import connect
 from row_functions import NUMBERS, UDFS, counter, same_int, score, type_of
 
 import udfvm
 import udfvm.sqlite
-from udfvm.sqlite._loading import is_plain
 
 GENERIC = "user-defined "
-
-
-class Plain(sqlite3.Connection):
-    """As in a Python that was built without support for extensions."""
-
-    @property
-    def load_extension(self) -> Any:  # type: ignore[override, unused-ignore]
-        raise AttributeError("load_extension")
-
-
-def connect(path: str | Path = ":memory:", **options: Any) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, factory=Plain, **options)
-    assert is_plain(connection)
-    return connection
 
 
 @pytest.fixture(scope="module")
