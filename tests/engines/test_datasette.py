@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -36,6 +37,8 @@ pytest.importorskip("datasette")
 WITHOUT_EXTENSIONS = "import sys; sys.modules['pysqlite3'] = None; "
 PROGRAM = "from datasette.cli import cli; cli()"
 LIMIT_MS = 1000
+#: What takes the configuration: Datasette 1.0 has a file for it alone.
+OPTION = "--metadata" if importlib.metadata.version("datasette")[0] == "0" else "--config"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -51,7 +54,7 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.address = f"http://127.0.0.1:{port}"
-        options = ["--metadata", "datasette.yaml", "--port", str(port)]
+        options = [OPTION, "datasette.yaml", "--port", str(port)]
         settings = ["--setting", "sql_time_limit_ms", str(LIMIT_MS)]
         self.log = folder / "log.txt"
         self.process = subprocess.Popen(
