@@ -73,6 +73,9 @@ def test_a_wheel_of_the_source_distribution_is_whole(
     installed = tmp_path / "installed"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)
+    (points,) = installed.glob("*.dist-info/entry_points.txt")
+    for plugin in ("datasette-udfvm = udfvm.engines.", "sqlite-utils-udfvm = udfvm.engines."):
+        assert plugin in points.read_text()
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=tmp_path,
