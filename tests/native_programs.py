@@ -146,8 +146,8 @@ def _lld() -> str:
 
 
 def _musl() -> dict[str, list[str]]:
-    """Commands that link statically with musl: to fixed addresses, from 0x1000000 on as Zig's are,
-    and position-independent.
+    """Commands that link statically with musl: to fixed addresses, lld's own from 0x200000 on or
+    those of Zig, and position-independent.
     """
     if not MUSL_OF_DISTRIBUTION:
         zig = [*ZIG, "cc", "-target", "x86_64-linux-musl"]
@@ -155,7 +155,7 @@ def _musl() -> dict[str, list[str]]:
         return {"fixed": [*zig, "-fPIC", "-no-pie"], "pie": [*zig, "-fPIE", "-pie"]}
     gcc = ["musl-gcc", "-static", "-Wl,--no-dynamic-linker", f"-B{_lld()}", "-fuse-ld=lld"]
     return {
-        "fixed": [*gcc, "-no-pie", "-Wl,--image-base=0x1000000"],
+        "fixed": [*gcc, "-no-pie"],
         "pie": [*gcc, "-fPIE", "-Wl,-pie", "-nostartfiles", *MUSL_STARTS],
     }
 

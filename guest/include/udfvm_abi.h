@@ -26,10 +26,11 @@
  *
  *   0x00_0000_0000  system area: page tables, descriptors and stubs. It is the host's; ring 3
  *                   reaches only two read-only pages of it.
- *   0x00_0020_0000  guest kernel, at most 2 MiB: vectors, trap page, stacks, text, data.
- *   0x00_0040_0000  program memory, up to the VM's memory size. (An ELF file of fixed addresses,
- *                   such as a distribution's CPython, lies at its usual 0x400000.) Its end is the
- *                   first thread's stack, below which a guard is mapped nowhere.
+ *   0x00_0010_0000  guest kernel, at most 1 MiB: vectors, trap page, stacks, text, data.
+ *   0x00_0020_0000  program memory, up to the VM's memory size. (An ELF file of fixed addresses,
+ *                   such as a distribution's CPython, lies at its usual 0x400000, or 0x200000 if
+ *                   lld linked it.) Its end is the first thread's stack, below which a guard is
+ *                   mapped nowhere.
  *   0x10_0000_0000  reserve: address space of which the guest maps pages to pages of program
  *                   memory, by UDFVM_HYPERCALL_MAP. So it may be larger than memory.
  *   0x40_0000_0000  input window, read-only in the guest: one page of `struct udfvm_call`, then the
@@ -41,8 +42,8 @@
  * The rest of it and the scratch area are unlogged, and out of reach until the guest opens them. */
 
 #define UDFVM_PAGE_SIZE     UDFVM_U64(0x1000)
-#define UDFVM_KERNEL_BASE   UDFVM_U64(0x200000) /* the flat kernel image is loaded here */
-#define UDFVM_PROGRAM_BASE  UDFVM_U64(0x400000) /* program memory ends at udfvm_boot.memory_end */
+#define UDFVM_KERNEL_BASE   UDFVM_U64(0x100000) /* the flat kernel image is loaded here */
+#define UDFVM_PROGRAM_BASE  UDFVM_U64(0x200000) /* program memory ends at udfvm_boot.memory_end */
 #define UDFVM_RESERVE_BASE  UDFVM_U64(0x1000000000)
 #define UDFVM_RESERVE_END   UDFVM_U64(0x4000000000)
 #define UDFVM_INPUT_BASE    UDFVM_U64(0x4000000000) /* struct udfvm_call */
@@ -58,38 +59,38 @@
 
 /* What has a fixed address in the guest kernel. The refused memory, the timer and the stream reply
  * lie in the trap page. */
-#define UDFVM_TRAP_BASE      UDFVM_U64(0x201000) /* struct udfvm_trap; the stubs write it */
-#define UDFVM_REFUSED_MEMORY UDFVM_U64(0x201400) /* struct udfvm_refused_memory */
-#define UDFVM_TIMER          UDFVM_U64(0x201600) /* struct udfvm_timer */
-#define UDFVM_STREAM_REPLY   UDFVM_U64(0x201800) /* struct udfvm_stream_reply */
-#define UDFVM_FAULT_STACK    UDFVM_U64(0x204000) /* grows down to 0x202000 */
-#define UDFVM_BOOT_STACK     UDFVM_U64(0x208000) /* grows down to 0x204000 */
-#define UDFVM_PENDING_LOG    UDFVM_U64(0x208000) /* struct udfvm_pending_log */
+#define UDFVM_TRAP_BASE      UDFVM_U64(0x101000) /* struct udfvm_trap; the stubs write it */
+#define UDFVM_REFUSED_MEMORY UDFVM_U64(0x101400) /* struct udfvm_refused_memory */
+#define UDFVM_TIMER          UDFVM_U64(0x101600) /* struct udfvm_timer */
+#define UDFVM_STREAM_REPLY   UDFVM_U64(0x101800) /* struct udfvm_stream_reply */
+#define UDFVM_FAULT_STACK    UDFVM_U64(0x104000) /* grows down to 0x102000 */
+#define UDFVM_BOOT_STACK     UDFVM_U64(0x108000) /* grows down to 0x104000 */
+#define UDFVM_PENDING_LOG    UDFVM_U64(0x108000) /* struct udfvm_pending_log */
 
 /* ---- Kernel vectors: a `jmp` each, every 16 bytes from the start of the kernel image ---- */
 
 /* The first instruction. RSP is UDFVM_BOOT_STACK. */
-#define UDFVM_VECTOR_BOOT UDFVM_U64(0x200000)
+#define UDFVM_VECTOR_BOOT UDFVM_U64(0x100000)
 /* From the LSTAR stub, at ring 3. RSP is still the program's. */
-#define UDFVM_VECTOR_SYSCALL UDFVM_U64(0x200010)
+#define UDFVM_VECTOR_SYSCALL UDFVM_U64(0x100010)
 /* From the exception stubs, at ring 3. RSP is UDFVM_FAULT_STACK. */
-#define UDFVM_VECTOR_FAULT UDFVM_U64(0x200020)
+#define UDFVM_VECTOR_FAULT UDFVM_U64(0x100020)
 
 /* The host interrupted the program, at udfvm_call.interrupted_rip. All registers are still the
  * program's, but RIP and RFLAGS. */
-#define UDFVM_VECTOR_INTERRUPT UDFVM_U64(0x200070)
+#define UDFVM_VECTOR_INTERRUPT UDFVM_U64(0x100070)
 
 /* Programs call the following ones (System V ABI; no trap, no system call instruction). */
 
 /* void seal(void): see UDFVM_HYPERCALL_SEAL. */
-#define UDFVM_VECTOR_SEAL UDFVM_U64(0x200030)
+#define UDFVM_VECTOR_SEAL UDFVM_U64(0x100030)
 /* void complete(uint64_t status, uint64_t length): see UDFVM_HYPERCALL_COMPLETE. */
-#define UDFVM_VECTOR_COMPLETE UDFVM_U64(0x200040)
+#define UDFVM_VECTOR_COMPLETE UDFVM_U64(0x100040)
 /* long syscall(nr, a, b, c, d, e, f): a system call without a trap. */
-#define UDFVM_VECTOR_SYSCALL_FUNCTION UDFVM_U64(0x200050)
+#define UDFVM_VECTOR_SYSCALL_FUNCTION UDFVM_U64(0x100050)
 /* void row(void): a row begins. In a deterministic call, clocks and randomness start anew, so that
  * they are the same for each row. */
-#define UDFVM_VECTOR_ROW UDFVM_U64(0x200060)
+#define UDFVM_VECTOR_ROW UDFVM_U64(0x100060)
 
 /* prctl(2) with this option: the next fork() succeeds, and the program is the child. For runtimes,
  * before they seal. */

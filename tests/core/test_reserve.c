@@ -254,7 +254,7 @@ static void test_addresses_for_the_host(void)
               memcmp(read, "abababababababab", 8) == 0 && memcmp(read + 8, "cdcdcdcd", 8) == 0,
           "reading in pieces");
     check(udfvm_machine_piece(machine, HERE + PAGE - 8, &length) ==
-                  machine->memory + OTHERS - HUGE_PAGE + PAGE - 8 &&
+                  machine->memory + OTHERS - SYSTEM_SIZE + PAGE - 8 &&
               length == 8,
           "a piece");
     check(!udfvm_machine_address(machine, HERE + PAGE - 8, 16) &&

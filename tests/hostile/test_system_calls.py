@@ -30,7 +30,7 @@ ENDS = (
 @pytest.fixture(scope="module")
 def functions() -> tuple[udfvm.ScalarFunction, udfvm.ScalarFunction]:
     pool = udfvm.Pool(size=1)  # one VM serves both
-    mapped = [0x1A000, 0x200000, protocol.PROGRAM_BASE, protocol.INPUT_BASE, protocol.OUTPUT_BASE]
+    mapped = [0x1A000, protocol.KERNEL_BASE, protocol.PROGRAM_BASE, protocol.INPUT_BASE, protocol.OUTPUT_BASE]
 
     @udfvm.udf(timeout=0.2, log="drop", pool=pool)
     def attack(number: int, tries: int, seed: int) -> int:

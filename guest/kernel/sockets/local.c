@@ -2,7 +2,7 @@
 #include "lib/string.h"
 #include "sockets/socket.h"
 
-#define GIVEN_NAMES 0x100000u /* names of five digits that sockets get without asking for one */
+#define GIVEN_NAMES (1u << 20) /* names of five digits that sockets get without asking for one */
 
 static uint32_t last_given;
 

@@ -57,9 +57,8 @@ static bool place_fixed(const struct elf_image *image, uint64_t *bias)
                        " for that: link it with -pie or -static-pie, or %s",
                        image->file.low, image->file.high, (uint64_t)UDFVM_PROGRAM_BASE,
                        (uint64_t)__executable_start,
-                       image->file.low < UDFVM_PROGRAM_BASE
-                           ? "with -Wl,-Ttext-segment=0x400000 (lld: -Wl,--image-base=0x400000)"
-                           : "raise memory=");
+                       image->file.low < UDFVM_PROGRAM_BASE ? "leave out its base address"
+                                                            : "raise memory=");
 }
 
 static bool load_program(struct elf_image *image)

@@ -182,7 +182,7 @@ static void use(udfvm_image *image, bool calls)
     const void *metadata = udfvm_image_metadata(image, &length);
     udfvm_image_statistics(image, &statistics);
     read_all(metadata, length);
-    const uint64_t pages = statistics.memory / PAGE - HUGE_PAGE / PAGE;
+    const uint64_t pages = (statistics.memory - UDFVM_KERNEL_BASE) / PAGE;
     for (uint64_t page = 0; page < pages; page += 1 + pages / 64) {
         const uint8_t *sealed = udfvm_image_page(image, (uint32_t)page);
         read_all(sealed, sealed ? PAGE : 0);

@@ -9,7 +9,7 @@ int udfvm_boot_check(const struct udfvm_config *config, size_t kernel_length,
 {
     UDFVM_TRY(udfvm_config_check(config, error));
     return kernel_length > UDFVM_PROGRAM_BASE - UDFVM_KERNEL_BASE
-               ? udfvm_fail(error, UDFVM_E_ARGUMENT, "the guest kernel is larger than 2 MiB")
+               ? udfvm_fail(error, UDFVM_E_ARGUMENT, "the guest kernel is larger than 1 MiB")
                : UDFVM_OK;
 }
 

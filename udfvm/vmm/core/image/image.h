@@ -12,7 +12,7 @@
 #include "machine/machine.h"
 
 #define IMAGE_MAGIC   0x314d564644554d49ull
-#define IMAGE_VERSION 5u
+#define IMAGE_VERSION 6u
 enum { IMAGE_BASE = 1, IMAGE_LAYER = 2 };
 /* File: this header, then metadata, what is mapped of the reserve, layer page numbers (uint32_t
  * each), and the pages at a page boundary. A base stores its memory at full length with holes for

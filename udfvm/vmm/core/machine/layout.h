@@ -1,4 +1,4 @@
-/* The system area: the first 2 MiB of guest physical and virtual memory. It belongs to the host:
+/* The system area: the first MiB of guest physical and virtual memory. It belongs to the host:
  * ring 3 reaches the stub page (execute) and the state pages (read), and nothing in it can be
  * written at ring 3. The page tables are mapped nowhere. What is below SYSTEM_FIXED_END nobody in
  * the VM can write, ring 0 either: KVM's memory slot is read-only. Page tables cannot be there:
@@ -9,7 +9,7 @@
 #ifndef UDFVM_LAYOUT_H
 #define UDFVM_LAYOUT_H
 
-#define SYSTEM_SIZE 0x200000
+#define SYSTEM_SIZE 0x100000
 
 #define SYSTEM_GDT 0x6000
 #define SYSTEM_IDT 0x7000
@@ -27,7 +27,8 @@
 #define SYSTEM_STACK_TOP 0x19000
 #define SYSTEM_PML4      0x1a000
 #define SYSTEM_PDPT      0x1b000
-#define SYSTEM_PT_LOW    0x1c000 /* 4 KiB entries for the system area itself */
+#define SYSTEM_PT_LOW \
+    0x1c000 /* 4 KiB entries for the first 2 MiB: the system area and the guest kernel */
 #define SYSTEM_PT_GUARD \
     0x1d000 /* 4 KiB entries for the 2 MiB that the guard of the guest's stack lies in */
 #define SYSTEM_PD        0x20000 /* one page directory per GiB of memory, 64 at most */

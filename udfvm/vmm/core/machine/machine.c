@@ -30,12 +30,14 @@ void udfvm_machine_unmap(const uint8_t *mapping, uint64_t bytes)
     munmap((void *)(uintptr_t)mapping, bytes);
 }
 
-/* Aligned to 2 MiB, so that KVM can use huge pages. */
-static int map_aligned(const uint8_t **mapped, uint64_t bytes, struct udfvm_error *error)
+/* Aligned as guest physical memory from `physical` on is to 2 MiB, so that KVM can use huge pages.
+ */
+static int map_aligned(const uint8_t **mapped, uint64_t bytes, uint64_t physical,
+                       struct udfvm_error *error)
 {
     const uint8_t *mapping = NULL;
     UDFVM_TRY(map_anonymous(&mapping, bytes + HUGE_PAGE, error));
-    uint64_t head = (HUGE_PAGE - (uintptr_t)mapping % HUGE_PAGE) % HUGE_PAGE;
+    uint64_t head = (HUGE_PAGE + physical % HUGE_PAGE - (uintptr_t)mapping % HUGE_PAGE) % HUGE_PAGE;
     if (head)
         udfvm_machine_unmap(mapping, head);
     udfvm_machine_unmap(mapping + head + bytes, HUGE_PAGE - head);
@@ -93,8 +95,8 @@ static int map_guest(struct machine *machine, int image_fd, uint64_t image_offse
                      const struct shared_windows *shared, struct udfvm_error *error)
 {
     UDFVM_TRY(map_system(machine, error));
-    UDFVM_TRY(map_aligned(&machine->memory, mapped_bytes(machine), error));
-    UDFVM_TRY(map_aligned(&machine->input, machine->input_bytes, error));
+    UDFVM_TRY(map_aligned(&machine->memory, mapped_bytes(machine), SYSTEM_SIZE, error));
+    UDFVM_TRY(map_aligned(&machine->input, machine->input_bytes, 0, error));
     machine->output = machine->memory + machine->memory_bytes;
     machine->unlogged = machine->output + UDFVM_LOGGED_OUTPUT;
     if (machine->unlogged_bytes)

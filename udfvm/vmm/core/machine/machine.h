@@ -48,13 +48,13 @@ struct machine {
     struct registers *registers; /* the hypervisor's */
     uint8_t *system; /* SYSTEM_SIZE bytes, guest physical 0: the host's own, see system_area.c */
     /* What guests see of these is written through memory/span.h alone. */
-    const uint8_t *memory; /* program memory (guest physical 2 MiB on), then the logged part of the
-                              output window: one slot */
-    const uint8_t *output; /* inside the mapping of `memory` */
+    const uint8_t *memory;   /* the guest kernel (guest physical 1 MiB on), program memory, then the
+                                logged part of the output window: one slot */
+    const uint8_t *output;   /* inside the mapping of `memory` */
     const uint8_t *unlogged; /* the rest of the output window, and scratch: a slot that is not
                                 logged; see memory/unlogged.c */
     const uint8_t *input;
-    uint64_t memory_bytes; /* without the first 2 MiB */
+    uint64_t memory_bytes; /* without the system area */
     uint64_t output_bytes, input_bytes;
     uint64_t unlogged_bytes;
     bool unlogged_open; /* the guest can reach it */

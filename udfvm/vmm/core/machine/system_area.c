@@ -41,7 +41,7 @@ static void map_huge(uint8_t *system, uint64_t directories, uint64_t virtual, ui
     }
 }
 
-static void map_system_area(uint8_t *system)
+static void map_first_pages(uint8_t *system)
 {
     uint64_t *low = table(system, SYSTEM_PT_LOW);
     table(system, SYSTEM_PD)[0] = SYSTEM_PT_LOW | TABLE;
@@ -52,6 +52,8 @@ static void map_system_area(uint8_t *system)
     low[SYSTEM_STUBS / PAGE] = SYSTEM_STUBS | ENTRY_PRESENT | ENTRY_USER;
     for (uint64_t page = SYSTEM_STATE; page < SYSTEM_XSAVE_END; page += PAGE)
         low[page / PAGE] = page | ENTRY_PRESENT | ENTRY_USER | ENTRY_NO_EXEC;
+    for (uint64_t page = UDFVM_KERNEL_BASE; page < UDFVM_PROGRAM_BASE; page += PAGE)
+        low[page / PAGE] = page | ENTRY_PRESENT | ENTRY_USER | ENTRY_WRITE;
 }
 
 /* Takes the guard below the stack out of what is mapped. */
@@ -67,14 +69,16 @@ static void unmap_guard(uint8_t *system, uint64_t memory_end)
     *huge = SYSTEM_PT_GUARD | TABLE;
 }
 
-/* Physical layout: system area, program memory, output window, scratch, input window. */
+/* Physical layout: system area, guest kernel, program memory, output window, scratch, input window.
+ */
 static void map_memory(const struct machine *machine)
 {
     uint8_t *system = machine->system;
     const uint64_t user = ENTRY_PRESENT | ENTRY_USER;
     const uint64_t end = SYSTEM_SIZE + machine->memory_bytes,
                    input = end + UDFVM_LOGGED_OUTPUT + machine->unlogged_bytes;
-    map_huge(system, SYSTEM_PD, SYSTEM_SIZE, SYSTEM_SIZE, end - SYSTEM_SIZE, user | ENTRY_WRITE);
+    map_huge(system, SYSTEM_PD, UDFVM_PROGRAM_BASE, UDFVM_PROGRAM_BASE, end - UDFVM_PROGRAM_BASE,
+             user | ENTRY_WRITE);
     unmap_guard(system, end);
     map_huge(system, SYSTEM_PD_OUTPUT, UDFVM_OUTPUT_BASE, end, UDFVM_LOGGED_OUTPUT,
              user | ENTRY_WRITE | ENTRY_NO_EXEC);
@@ -140,7 +144,7 @@ void udfvm_system_area_fill(const struct machine *machine)
     uint8_t *system = machine->system;
     table(system, SYSTEM_PML4)[0] = SYSTEM_PDPT | TABLE;
     table(system, SYSTEM_PDPT)[0] = SYSTEM_PD | TABLE;
-    map_system_area(system);
+    map_first_pages(system);
     map_memory(machine);
     fill_descriptors(system);
     udfvm_system_area_fill_stubs(machine);

@@ -32,7 +32,7 @@ int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine,
                          struct udfvm_error *error)
 {
     const uint64_t pages = (machine->memory_bytes + UDFVM_LOGGED_OUTPUT) / PAGE;
-    set->words = pages / 64; /* slots are multiples of 2 MiB, so of 512 pages */
+    set->words = pages / 64; /* slots are multiples of 1 MiB, so of 256 pages */
     set->capacity = 256;
     set->dirty = calloc(set->words, sizeof *set->dirty);
     set->bits = calloc(set->words, sizeof *set->bits);
