@@ -167,7 +167,7 @@ def test_programs_that_never_serve(tmp_path: Path, use: Callable[[Path], object]
         use(build(tmp_path, static, "int main(void) { return *(volatile int *)16; }"))
     with pytest.raises(
         (errors.SignatureError, udfvm.UDFError),
-        match=r"linked to addresses 0x100000 to .*0x200000 to 0x.*-pie or .*leave out its base addr",
+        match=r"linked to addresses 0x100000 to .*0x200000 to 0x.*-pie or .*leave out its base",
     ):
         use(build(tmp_path, static, SOURCE, "-Wl,-Ttext-segment=0x100000"))
     with pytest.raises((errors.SignatureError, udfvm.UDFError), match="raise memory="):

@@ -30,7 +30,8 @@ ENDS = (
 @pytest.fixture(scope="module")
 def functions() -> tuple[udfvm.ScalarFunction, udfvm.ScalarFunction]:
     pool = udfvm.Pool(size=1)  # one VM serves both
-    mapped = [0x1A000, protocol.KERNEL_BASE, protocol.PROGRAM_BASE, protocol.INPUT_BASE, protocol.OUTPUT_BASE]
+    program = [protocol.KERNEL_BASE, protocol.PROGRAM_BASE]
+    mapped = [0x1A000, *program, protocol.INPUT_BASE, protocol.OUTPUT_BASE]
 
     @udfvm.udf(timeout=0.2, log="drop", pool=pool)
     def attack(number: int, tries: int, seed: int) -> int:
