@@ -220,15 +220,26 @@ def test_what_needs_the_extension_is_refused(
     connection.close()
 
 
-def test_a_schema_uses_functions_only_if_it_may(tmp_path: Path) -> None:
+@pytest.mark.parametrize("call", ["same_int(1)", "vm_udf('same_int', 1)", "vm_last_error()"])
+def test_a_strangers_schema_uses_no_function(call: str, tmp_path: Path) -> None:
+    path = tmp_path / "stranger.db"
+    with contextlib.closing(sqlite3.connect(path)) as stranger:
+        stranger.execute("CREATE TABLE t(a, b)")
+        stranger.execute(f"CREATE VIEW v AS SELECT {call}")
+        stranger.execute(f"CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT {call}; END")
+        stranger.execute(f"CREATE TABLE d(a, b DEFAULT ({call}))")
+    connection = connect(path)
+    udfvm.sqlite.register(connection, same_int)
+    for sql in ("SELECT * FROM v", "INSERT INTO t VALUES (1, 2)", "INSERT INTO d(a) VALUES (1)"):
+        with pytest.raises(sqlite3.OperationalError, match="unsafe use of"):
+            connection.execute(sql)
+    connection.close()
+
+
+def test_a_schema_uses_functions_if_it_may(tmp_path: Path) -> None:
     connection = connect(tmp_path / "own.db")
     connection.execute("CREATE TABLE t(a)")
-    udfvm.sqlite.register(connection, same_int)
     connection.execute("CREATE VIEW v AS SELECT same_int(a) FROM t")
-    with pytest.raises(sqlite3.OperationalError, match="unsafe use of"):
-        connection.execute("SELECT * FROM v")
-    connection.close()
-    connection = connect(tmp_path / "own.db")
     steady = same_int.with_options(deterministic=True)
     udfvm.sqlite.register(connection, steady, in_schema=True)
     connection.execute("INSERT INTO t VALUES (4), (5)")
