@@ -19,7 +19,7 @@ DOCUMENTED = dict(
 )
 MODULE = f"""{DOCUMENTED["functions.py"]}
 
-@udfvm.udf(timeout=100)
+@udfvm.udf(timeout=None)
 def endless(value: int) -> int:
     while value:
         pass
