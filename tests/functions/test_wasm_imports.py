@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -130,7 +131,9 @@ def test_functions_that_nothing_provides_may_trap() -> None:
         match=r"the module called any\.say, which nothing provides: pass it in host_functions=\n",
     ):
         function("say", host_functions=[], imports="trap")(0, 0)
-    with pytest.raises(udfvm.SignatureError, match=r"have: env\.m; .*: pass a module that exports"):
+    with pytest.raises(
+        udfvm.SignatureError, match=r"have: env\.m \(a memory\); .*: pass a module that exports"
+    ):
         udfvm.from_wasm('(module (import "env" "m" (memory 1)))', "f", imports="trap")
 
 
@@ -170,13 +173,34 @@ COMPILERS = r"""
   (import "./made_bg.js" "__wbg___wbindgen_throw_b855445ff6a94295"
     (func $throw (param i32 i32)))
   (import "./made_bg.js" "__wbindgen_init_externref_table" (func $table))
+  (import "env" "console.log" (func $log (param i32)))
+  (import "env" "console.warn" (func $warn (param i32)))
+  (import "env" "trace" (func $trace (param i32 i32 f64 f64 f64 f64 f64)))
+  (import "env" "Date.now" (func $date (result f64)))
+  (import "env" "emscripten_get_now" (func $clock (result f64)))
+  (import "env" "emscripten_resize_heap" (func $resize (param i32) (result i32)))
+  (import "env" "__assert_fail" (func $fail (param i32 i32 i32 i32)))
   (memory (export "memory") 1)
-  (data (i32.const 4) "\0a\00\00\00n\00o\00 \00\3d\d8\42\de")
-  (data (i32.const 28) "\06\00\00\00a\00.\00t\00")
+  (data (i32.const 0) "\02\00\00\00\0a\00\00\00n\00o\00 \00\3d\d8\42\de")
+  (data (i32.const 24) "\02\00\00\00\06\00\00\00a\00.\00t\00")
   (data (i32.const 60) "it is \c3\a9")
   (func (export "f") (param i32) (result i32)
     (call $table) (call $grown (i32.const 0))
     (call $copy (i32.const 100) (i32.const 60) (i32.const 4))
+    (if (i32.eq (local.get 0) (i32.const 9)) (then
+      (call $log (i32.const 8)) (call $warn (i32.const 32)) (call $log (i32.const -1))
+      (call $trace (i32.const 32) (i32.const 2) (f64.const 0.5) (f64.const 3) (f64.const 0)
+        (f64.const 0) (f64.const 0))))
+    (if (i32.eq (local.get 0) (i32.const 10))
+      (then (return (i32.trunc_f64_s (f64.div (call $date) (f64.const 1e3))))))
+    (if (i32.eq (local.get 0) (i32.const 11))
+      (then (return (f64.gt (call $clock) (f64.const 0)))))
+    (if (i32.eq (local.get 0) (i32.const 12)) (then
+      (return (i32.add (i32.add
+        (i32.shl (call $resize (i32.const 70000)) (i32.const 8))
+        (i32.shl (call $resize (i32.const -65536)) (i32.const 16))) (memory.size)))))
+    (if (i32.eq (local.get 0) (i32.const 13))
+      (then (call $fail (i32.const 60) (i32.const -1) (i32.const 7) (i32.const 0))))
     (if (i32.eq (local.get 0) (i32.const 5)) (then (call $end)))
     (if (i32.eq (local.get 0) (i32.const 6))
       (then (call $copy (i32.const 65533) (i32.const 60) (i32.const 4))))
@@ -198,6 +222,10 @@ def test_imports_that_compilers_add() -> None:
     assert udf(0) == 0
     assert udf(7) == int.from_bytes(b"it i", "little")
     assert udf(8) != udf(8)
+    before = int(time.time())
+    assert before <= udf(10) <= time.time()
+    assert udf(11) == 1
+    assert udf(12) == 0x102, "one page more, and no 4 GiB"
     for case, message in (
         (1, r"the module aborted: no 🙂, in a\.t:3:14"),
         (2, r"the module aborted: \?, in \?:3:14"),
@@ -205,9 +233,32 @@ def test_imports_that_compilers_add() -> None:
         (4, r"the module threw: \?"),
         (5, "the module aborted"),
         (6, "out of bounds memory access"),
+        (13, r"the module aborted: assertion failed: it is é, in \?:7"),
     ):
         with pytest.raises(udfvm.UDFError, match=rf"RuntimeError: {message}\nBacktrace"):
             udf(case)
+
+
+def test_what_assemblyscript_prints_is_in_the_log() -> None:
+    printed: list[tuple[str, str]] = []
+    udf = udfvm.from_wasm(COMPILERS, "f", log=lambda text, stream: printed.append((stream, text)))
+    udf(9)
+    assert "".join(text for stream, text in printed if stream == "stdout") == "no 🙂\n?\n"
+    errors = "".join(text for stream, text in printed if stream == "stderr")
+    assert errors == "a.t\ntrace: a.t 0.5, 3\n"
+
+
+def console_log(text: str) -> None:
+    seen.append((text,))
+
+
+def test_a_host_function_comes_before_what_compilers_add() -> None:
+    """Dots in names of imports are underscores in those of host functions."""
+    seen.clear()
+    udf = udfvm.from_wasm(COMPILERS, "f", host_functions=[console_log])
+    with pytest.raises(udfvm.UDFError, match="console_log: an argument is outside of the module"):
+        udf(9)
+    assert seen == [("no 🙂",)]
 
 
 USER = """
@@ -238,6 +289,10 @@ def test_modules_are_linked() -> None:
     [
         ({**MODULES, "counter": "(modul"}, "module counter of modules=: expected valid module"),
         ({"adder": MODULES["adder"]}, r"module adder of modules= imports .*: counter\.next; "),
+        (
+            {**MODULES, "counter": "(module)"},
+            r"counter\.next \(which that module of modules= does not export\)",
+        ),
         ({"counter": MODULES["counter"]}, r"the module imports .*: adder\.add; "),
         ({**MODULES, "adder": '(module (func (export "add")))'}, "incompatible import type"),
     ],

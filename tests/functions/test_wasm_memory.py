@@ -164,7 +164,7 @@ SCRIPT = r"""
   (func (export "units") (param i32) (result i32) (i32.load (i32.sub (local.get 0) (i32.const 4))))
   (func (export "class") (param i32) (result i32) (i32.load (i32.sub (local.get 0) (i32.const 8))))
   (func (export "greets") (param i32) (result i32) (call $greet (local.get 0)))
-  (data (i32.const 4) "\04\00\00\00\42\de\3d\d8"))
+  (data (i32.const 0) "\02\00\00\00\04\00\00\00\42\de\3d\d8"))
 """
 
 
@@ -191,6 +191,26 @@ def test_objects_of_assemblyscript() -> None:
         halves(0, 2)
 
 
+@pytest.mark.parametrize(
+    ("signature", "arguments", "message"),
+    [
+        ("(i32, text) -> blob", (1, "a"), "is no ArrayBuffer: declare text"),
+        ("(i32, blob) -> text", (1, b"a"), "is no string: declare blob"),
+        (
+            "(i32, i32) -> blob",
+            (1, 200),
+            r"is no ArrayBuffer: return the buffer .*\(array.buffer\)",
+        ),
+        ("(i32, i32) -> text", (1, 200), "is no string: return a string"),
+    ],
+)
+def test_objects_of_other_classes(signature: str, arguments: tuple[Any, Any], message: str) -> None:
+    with pytest.raises(udfvm.UDFError, match=f"TypeError: the function returned .* {message}"):
+        script("second", signature)(*arguments)
+
+
 def test_objects_of_assemblyscript_in_host_functions() -> None:
     greets = script("greets", "(text) -> text?")
     assert [greets("zoë 🙂"), greets("nobody")] == ["hello zoë 🙂", None]
+    with pytest.raises(udfvm.UDFError, match="greet: an argument that is str got no string"):
+        script("greets", "(blob) -> text?")(b"zo")

@@ -60,20 +60,23 @@ static void list_exports(struct bytes *list, const wasmtime_module *module)
 }
 
 static void list_import(struct bytes *list, const struct import_name *import,
-                        const wasm_functype *function)
+                        const wasm_externtype *what)
 {
+    const uint8_t kind = wasmtime.wasm_externtype_kind(what);
+    const wasm_functype *function = kind == WASM_EXTERN_FUNC
+                                        ? wasmtime.wasm_externtype_as_functype_const(what)
+                                        : NULL;
     struct bytes name = { 0 }, type = { 0 };
     interface_list(&name, import->module, ".", import->name);
     if (function) {
-        bytes_text(&type, "(func");
-        bytes_text(&type, " ");
         struct bytes text = { 0 };
         function_type_write(function, &text);
+        bytes_text(&type, text.length > 0 ? "(func " : "(func");
         bytes_put(&type, text.at, text.length);
         bytes_text(&type, ")");
         bytes_free(&text);
     } else {
-        bytes_text(&type, "memory, table, global or tag");
+        bytes_text(&type, interface_kind(kind));
     }
     listing_import(list, &name, &type,
                    wasi_is_module(import->module)                  ? "WASI preview 1"
@@ -90,10 +93,7 @@ static void list_imports(struct bytes *list, const wasmtime_module *module)
     for (size_t i = 0; i < imports.size; i++) {
         const struct import_name import = { wasmtime.wasm_importtype_module(imports.data[i]),
                                             wasmtime.wasm_importtype_name(imports.data[i]) };
-        const wasm_externtype *what = wasmtime.wasm_importtype_type(imports.data[i]);
-        const bool function = wasmtime.wasm_externtype_kind(what) == WASM_EXTERN_FUNC;
-        list_import(list, &import,
-                    function ? wasmtime.wasm_externtype_as_functype_const(what) : NULL);
+        list_import(list, &import, wasmtime.wasm_importtype_type(imports.data[i]));
     }
     wasmtime.wasm_importtype_vec_delete(&imports);
 }

@@ -181,6 +181,19 @@ static bool measure(const struct linear *linear, struct lent *place)
     return true;
 }
 
+/* Returns false with a failure for an object of AssemblyScript that is not what is declared. */
+static bool check_class(const struct linear *linear, uint32_t address, uint32_t class)
+{
+    uint32_t length;
+    return !script_object(linear, address, &length) || script_is(linear, address, class) ||
+           failure_set("TypeError", "the function returned an object that is no %s: %s",
+                       class == SCRIPT_TEXT ? "string" : "ArrayBuffer",
+                       script_is(linear, address, SCRIPT_TEXT)     ? "declare text"
+                       : script_is(linear, address, SCRIPT_BUFFER) ? "declare blob"
+                       : class == SCRIPT_TEXT ? "return a string"
+                                              : "return the buffer of an array (array.buffer)");
+}
+
 /* Copies the text or bytes of a result. Returns false with a failure. */
 static bool copy_bytes(struct export_function *function, struct lent *place)
 {
@@ -190,6 +203,9 @@ static bool copy_bytes(struct export_function *function, struct lent *place)
     const uint8_t *bytes;
     function->made.length = 0;
     if (function->plan.result == EXPORT_TERMINATED && !measure(&linear, place))
+        return false;
+    if (function->plan.result == EXPORT_OBJECT &&
+        !check_class(&linear, place->address, text ? SCRIPT_TEXT : SCRIPT_BUFFER))
         return false;
     if (function->plan.result == EXPORT_OBJECT)
         bytes = script_object(&linear, place->address, &length);

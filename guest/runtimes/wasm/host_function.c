@@ -9,7 +9,7 @@
 #include "shared/compiled/host_value.h"
 #include "udfvm_abi.h"
 #include "utf8.h"
-#include "wasm/text_format.h"
+#include "wasm/caller_memory.h"
 #include "wasm/value_type.h"
 #include "wasm/wasmtime_failure.h"
 
@@ -124,16 +124,15 @@ wasm_trap *host_function_trap(const char *name, const char *message)
                                       length < (int)sizeof text ? (size_t)length : sizeof text - 1);
 }
 
-static bool take_memory(wasmtime_caller *caller, struct linear *linear)
+/* Returns a message for an object of another class than the declared type needs. */
+static const char *wrong_class(const struct linear *linear, uint32_t address, uint32_t type)
 {
-    wasmtime_context *context = wasmtime.wasmtime_caller_context(caller);
-    wasmtime_extern memory;
-    if (!wasmtime.wasmtime_caller_export_get(caller, "memory", strlen("memory"), &memory) ||
-        memory.kind != WASMTIME_MEMORY)
-        return false;
-    linear->bytes = wasmtime.wasmtime_memory_data(context, &memory.of.memory);
-    linear->size = wasmtime.wasmtime_memory_data_size(context, &memory.of.memory);
-    return true;
+    if (type == UDFVM_TYPE_TEXT)
+        return script_is(linear, address, SCRIPT_TEXT) ? NULL
+                                                       : "an argument that is str got no string";
+    return script_is(linear, address, SCRIPT_BUFFER)
+               ? NULL
+               : "an argument that is bytes got no ArrayBuffer";
 }
 
 /* Takes text or bytes at an address. `made` is memory for text that is converted. Returns a
@@ -147,6 +146,9 @@ static const char *take_bytes(const struct linear *linear, const wasmtime_val *a
                                   : linear_at(linear, address, length);
     if (!bytes)
         return "an argument is outside of the module's memory (an export \"memory\")";
+    const char *wrong = script ? wrong_class(linear, address, value->type) : NULL;
+    if (wrong)
+        return wrong;
     if (script && value->type == UDFVM_TYPE_TEXT) {
         utf16_to_utf8(bytes, length, made);
         bytes = made->at;
@@ -220,6 +222,16 @@ static const char *put_number(const struct binding *binding, const struct host_v
     }
 }
 
+/* Copies bytes to an address in the module's memory. Returns false if they do not fit there. */
+static bool put_at(wasmtime_caller *caller, uint32_t address, const struct bytes *bytes)
+{
+    const struct linear linear = caller_memory(caller);
+    uint8_t *to = linear_at(&linear, address, bytes->length);
+    if (to && bytes->length > 0)
+        memcpy(to, bytes->at, bytes->length);
+    return to != NULL;
+}
+
 /* Makes an object of AssemblyScript for text or bytes. */
 static wasm_trap *put_object(wasmtime_caller *caller, const struct binding *binding,
                              const struct host_value *value, wasmtime_val *result)
@@ -228,7 +240,6 @@ static wasm_trap *put_object(wasmtime_caller *caller, const struct binding *bind
     wasmtime_extern new;
     wasmtime_val arguments[2] = { { .kind = WASM_I32 }, { .kind = WASM_I32 } };
     wasm_trap *trap = NULL;
-    struct linear linear;
     const bool text = value->type == UDFVM_TYPE_TEXT;
     if (text)
         utf8_to_utf16(value->bytes, value->length, &made);
@@ -243,12 +254,9 @@ static wasm_trap *put_object(wasmtime_caller *caller, const struct binding *bind
                                   "--exportRuntime");
     else if (wasmtime.wasmtime_func_call(wasmtime.wasmtime_caller_context(caller), &new.of.func,
                                          arguments, 2, result, 1, &trap) ||
-             trap || !take_memory(caller, &linear) ||
-             !linear_at(&linear, (uint32_t)result->of.i32, made.length))
+             trap || !put_at(caller, (uint32_t)result->of.i32, &made))
         trap = trap ? trap
                     : host_function_trap(binding->function->name, "__new() did not make an object");
-    else if (made.length > 0)
-        memcpy(linear_at(&linear, (uint32_t)result->of.i32, made.length), made.at, made.length);
     bytes_free(&made);
     return trap;
 }
@@ -273,7 +281,6 @@ static wasm_trap *put_result(wasmtime_caller *caller, const struct binding *bind
                              wasmtime_val *result)
 {
     const char *wrong = NULL;
-    struct linear linear = { NULL, 0 };
     if (!has_bytes(binding->function->result.type)) {
         wrong = put_number(binding, value, result);
     } else if (value->type == UDFVM_TYPE_NULL) {
@@ -282,7 +289,7 @@ static wasm_trap *put_result(wasmtime_caller *caller, const struct binding *bind
         return put_object(caller, binding, value, result);
     } else {
         result->kind = WASM_I32;
-        take_memory(caller, &linear);
+        const struct linear linear = caller_memory(caller);
         wrong = put_bytes(&linear, value, buffer, result);
     }
     return wrong ? host_function_trap(binding->function->name, wrong) : NULL;
@@ -293,13 +300,12 @@ static wasm_trap *call_host(void *data, wasmtime_caller *caller, const wasmtime_
 {
     const struct binding *binding = data;
     const struct host_function *function = binding->function;
-    struct linear linear = { NULL, 0 };
+    const struct linear linear = caller_memory(caller);
     struct host_value result;
     struct host_arguments to = { calloc(function->count + 1, sizeof *to.values),
                                  calloc(function->count + 1, sizeof *to.made) };
     if (!to.values || !to.made)
         abort();
-    take_memory(caller, &linear);
     const char *wrong = take_arguments(binding, &linear, arguments, &to);
     if (!wrong)
         wrong = host_value_call(function->name, to.values, function->count, &result);

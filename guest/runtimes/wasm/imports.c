@@ -79,6 +79,23 @@ static bool define_function(const struct linking *linking, const struct import_n
     return !wasmtime_failed("LinkError", define_missing(linking->linker, import, type), NULL);
 }
 
+static void list_missing(const struct linking *linking, const struct import_name *import,
+                         uint8_t kind, struct bytes *list)
+{
+    interface_list(list, import->module, ".", import->name);
+    if (kind != WASM_EXTERN_FUNC) {
+        bytes_text(list, " (a ");
+        bytes_text(list, interface_kind(kind));
+        bytes_text(list, ")");
+    }
+    for (size_t i = 0; i < linking->settings->module_count; i++) {
+        const char *name = linking->settings->modules[i].name;
+        if (strlen(name) == import->module->size &&
+            memcmp(name, import->module->data, import->module->size) == 0)
+            bytes_text(list, " (which that module of modules= does not export)");
+    }
+}
+
 /* Defines the imports of a module that are not defined yet, and lists those that nothing
  * provides. Returns false with a failure. */
 static bool define_imports(const struct linking *linking, const wasmtime_module *module,
@@ -91,12 +108,13 @@ static bool define_imports(const struct linking *linking, const wasmtime_module 
         const struct import_name import = { wasmtime.wasm_importtype_module(imports.data[i]),
                                             wasmtime.wasm_importtype_name(imports.data[i]) };
         const wasm_externtype *what = wasmtime.wasm_importtype_type(imports.data[i]);
+        const uint8_t kind = wasmtime.wasm_externtype_kind(what);
         bool defined = is_defined(linking, &import);
-        if (!defined && wasmtime.wasm_externtype_kind(what) == WASM_EXTERN_FUNC)
+        if (!defined && kind == WASM_EXTERN_FUNC)
             done = define_function(linking, &import,
                                    wasmtime.wasm_externtype_as_functype_const(what), &defined);
         if (!defined)
-            interface_list(list, import.module, ".", import.name);
+            list_missing(linking, &import, kind, list);
     }
     wasmtime.wasm_importtype_vec_delete(&imports);
     return done;

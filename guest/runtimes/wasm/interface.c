@@ -43,6 +43,15 @@ void interface_list(struct bytes *list, const wasm_bytes *interface, const char 
     list_name(list, interface->data, interface->size, separator, name->data, name->size);
 }
 
+const char *interface_kind(uint8_t kind)
+{
+    static const char *const names[] = { [WASM_EXTERN_FUNC] = "function",
+                                         [WASM_EXTERN_GLOBAL] = "global",
+                                         [WASM_EXTERN_TABLE] = "table",
+                                         [WASM_EXTERN_MEMORY] = "memory" };
+    return kind < sizeof names / sizeof *names ? names[kind] : "tag";
+}
+
 static const char *remedy(bool component, bool traps)
 {
     if (traps)

@@ -30,6 +30,8 @@ void component_fail_no_export(const wasmtime_component *component, const wasm_en
 /* Appends "interface", separator and name to a list of imports that nothing provides. */
 void interface_list(struct bytes *list, const wasm_bytes *interface, const char *separator,
                     const wasm_bytes *name);
+/* Returns the name of a kind of imports, such as "memory". */
+const char *interface_kind(uint8_t kind);
 /* Returns true if the list is empty. Otherwise it frees the list, and returns false with a failure
  * that has it. `what` imports them, such as "the module". With `traps`, functions that nothing
  * provides are not in the list. */

@@ -3,37 +3,18 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
+#include <time.h>
 
 #include "shared/compiled/failure.h"
 #include "utf8.h"
-#include "wasm/text_format.h"
+#include "wasm/caller_memory.h"
+#include "wasm/script_import.h"
 #include "wasm/value_type.h"
 #include "wasm/wasmtime_failure.h"
 
 #define MAX_MESSAGE 1600 /* bytes of what a module says of its end */
-
-static struct linear memory_of(wasmtime_caller *caller)
-{
-    wasmtime_context *context = wasmtime.wasmtime_caller_context(caller);
-    wasmtime_extern memory;
-    if (!wasmtime.wasmtime_caller_export_get(caller, "memory", strlen("memory"), &memory) ||
-        memory.kind != WASMTIME_MEMORY)
-        return (struct linear){ NULL, 0 };
-    return (struct linear){ wasmtime.wasmtime_memory_data(context, &memory.of.memory),
-                            wasmtime.wasmtime_memory_data_size(context, &memory.of.memory) };
-}
-
-/* Appends the text of an object of AssemblyScript; "?" for one that is none. */
-static void write_object(const struct linear *linear, int32_t address, struct bytes *to)
-{
-    uint32_t length;
-    const uint8_t *text = script_object(linear, (uint32_t)address, &length);
-    if (address != 0 && text && length <= MAX_MESSAGE)
-        utf16_to_utf8(text, length, to);
-    else
-        bytes_text(to, "?");
-}
+#define MAX_PART    500  /* bytes of each of its parts, if there are several */
+#define WASM_PAGE   65536u
 
 static wasm_trap *trap_of(struct bytes *message)
 {
@@ -42,30 +23,12 @@ static wasm_trap *trap_of(struct bytes *message)
     return trap;
 }
 
-/* abort(message, file, line, column) of AssemblyScript: a failed assert, an Error that is thrown.
- */
-static wasm_trap *script_abort(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
-                               size_t argument_count, wasmtime_val *results, size_t result_count)
-{
-    (void)data, (void)argument_count, (void)results, (void)result_count;
-    const struct linear linear = memory_of(caller);
-    struct bytes message = { 0 };
-    char place[48];
-    bytes_text(&message, "the module aborted: ");
-    write_object(&linear, arguments[0].of.i32, &message);
-    bytes_text(&message, ", in ");
-    write_object(&linear, arguments[1].of.i32, &message);
-    snprintf(place, sizeof place, ":%d:%d", arguments[2].of.i32, arguments[3].of.i32);
-    bytes_text(&message, place);
-    return trap_of(&message);
-}
-
 /* __wbindgen_throw(address, length): a panic or an error of Rust. */
 static wasm_trap *bindgen_throw(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
                                 size_t argument_count, wasmtime_val *results, size_t result_count)
 {
     (void)data, (void)argument_count, (void)results, (void)result_count;
-    const struct linear linear = memory_of(caller);
+    const struct linear linear = caller_memory(caller);
     const uint32_t length = (uint32_t)arguments[1].of.i32;
     const uint8_t *text = linear_at(&linear, (uint32_t)arguments[0].of.i32, length);
     struct bytes message = { 0 };
@@ -87,32 +50,101 @@ static wasm_trap *plain_abort(void *data, wasmtime_caller *caller, const wasmtim
     return wasmtime.wasmtime_trap_new(message, strlen(message));
 }
 
-/* seed() of AssemblyScript, for Math.random(). The guest kernel's random numbers are new in every
- * call. */
-static wasm_trap *script_seed(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
-                              size_t argument_count, wasmtime_val *results, size_t result_count)
-{
-    (void)data, (void)caller, (void)arguments, (void)argument_count, (void)result_count;
-    uint64_t bits;
-    if (getrandom(&bits, sizeof bits, 0) != (ssize_t)sizeof bits)
-        bits = 0;
-    results[0] = (wasmtime_val){ .kind = WASM_F64, .of.f64 = (double)(bits >> 11) };
-    return NULL;
-}
-
 /* Emscripten's memcpy() of large blocks: to, from, length. */
 static wasm_trap *copy_memory(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
                               size_t argument_count, wasmtime_val *results, size_t result_count)
 {
     (void)data, (void)argument_count, (void)results, (void)result_count;
     static const char message[] = "out of bounds memory access";
-    const struct linear linear = memory_of(caller);
+    const struct linear linear = caller_memory(caller);
     const uint32_t length = (uint32_t)arguments[2].of.i32;
     uint8_t *to = linear_at(&linear, (uint32_t)arguments[0].of.i32, length);
     const uint8_t *from = linear_at(&linear, (uint32_t)arguments[1].of.i32, length);
     if (!to || !from)
         return wasmtime.wasmtime_trap_new(message, strlen(message));
     memmove(to, from, length);
+    return NULL;
+}
+
+/* Emscripten's growing of the memory to a number of bytes: 1, or 0 if there is no room. */
+static wasm_trap *resize_memory(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
+                                size_t argument_count, wasmtime_val *results, size_t result_count)
+{
+    (void)data, (void)argument_count, (void)result_count;
+    wasmtime_context *context = wasmtime.wasmtime_caller_context(caller);
+    wasmtime_memory memory;
+    const uint64_t size = (uint32_t)arguments[0].of.i32;
+    bool done = caller_memory_find(caller, &memory);
+    const uint64_t has = done ? wasmtime.wasmtime_memory_data_size(context, &memory) : 0;
+    if (done && size > has) {
+        uint64_t before;
+        wasmtime_error *error = wasmtime.wasmtime_memory_grow(
+            context, &memory, (size - has + WASM_PAGE - 1) / WASM_PAGE, &before);
+        done = !error;
+        if (error)
+            wasmtime.wasmtime_error_delete(error);
+    }
+    results[0] = (wasmtime_val){ .kind = WASM_I32, .of.i32 = done };
+    return NULL;
+}
+
+/* Appends text of C; "?" for what is none. */
+static void write_text(const struct linear *linear, int32_t address, struct bytes *to)
+{
+    const uint8_t *text = linear_at(linear, (uint32_t)address, 1);
+    if (address == 0 || !text) {
+        bytes_text(to, "?");
+        return;
+    }
+    const size_t left = linear->size - (uint32_t)address;
+    const size_t length = strnlen((const char *)text, left < MAX_PART ? left : MAX_PART);
+    if (utf8_is_valid(text, length))
+        bytes_put(to, text, length);
+    else
+        bytes_text(to, "?");
+}
+
+/* __assert_fail(condition, file, line, function) of C. */
+static wasm_trap *assert_fail(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
+                              size_t argument_count, wasmtime_val *results, size_t result_count)
+{
+    (void)data, (void)argument_count, (void)results, (void)result_count;
+    const struct linear linear = caller_memory(caller);
+    struct bytes message = { 0 };
+    char line[16];
+    bytes_text(&message, "the module aborted: assertion failed: ");
+    write_text(&linear, arguments[0].of.i32, &message);
+    bytes_text(&message, ", in ");
+    write_text(&linear, arguments[1].of.i32, &message);
+    snprintf(line, sizeof line, ":%d", arguments[2].of.i32);
+    bytes_text(&message, line);
+    return trap_of(&message);
+}
+
+static double milliseconds(clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
+}
+
+/* Date.now(): whole milliseconds since 1970. */
+static wasm_trap *date_now(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
+                           size_t argument_count, wasmtime_val *results, size_t result_count)
+{
+    (void)data, (void)caller, (void)arguments, (void)argument_count, (void)result_count;
+    const int64_t now = (int64_t)milliseconds(CLOCK_REALTIME);
+    results[0] = (wasmtime_val){ .kind = WASM_F64, .of.f64 = (double)now };
+    return NULL;
+}
+
+/* performance.now(): milliseconds of a clock that never goes back. */
+static wasm_trap *performance_now(void *data, wasmtime_caller *caller,
+                                  const wasmtime_val *arguments, size_t argument_count,
+                                  wasmtime_val *results, size_t result_count)
+{
+    (void)data, (void)caller, (void)arguments, (void)argument_count, (void)result_count;
+    results[0] = (wasmtime_val){ .kind = WASM_F64, .of.f64 = milliseconds(CLOCK_MONOTONIC) };
     return NULL;
 }
 
@@ -131,9 +163,22 @@ static const struct {
 } known[] = {
     { "env", "abort", "(param i32 i32 i32 i32)", script_abort },
     { "env", "seed", "(result f64)", script_seed },
+    { "env", "console.debug", "(param i32)", script_print },
+    { "env", "console.error", "(param i32)", script_print_error },
+    { "env", "console.info", "(param i32)", script_print },
+    { "env", "console.log", "(param i32)", script_print },
+    { "env", "console.warn", "(param i32)", script_print_error },
+    { "env", "trace", "(param i32 i32 f64 f64 f64 f64 f64)", script_trace },
+    { "env", "Date.now", "(result f64)", date_now },
+    { "env", "performance.now", "(result f64)", performance_now },
     { "env", "abort", "", plain_abort },
     { "env", "_abort_js", "", plain_abort },
     { "env", "emscripten_notify_memory_growth", "(param i32)", do_nothing },
+    { "env", "emscripten_resize_heap", "(param i32) (result i32)", resize_memory },
+    { "env", "emscripten_date_now", "(result f64)", date_now },
+    { "env", "emscripten_get_now", "(result f64)", performance_now },
+    { "env", "__assert_fail", "(param i32 i32 i32 i32)", assert_fail },
+    { "env", "emscripten_memcpy_big", "(param i32 i32 i32)", copy_memory },
     { "env", "emscripten_memcpy_js", "(param i32 i32 i32)", copy_memory },
     { "env", "_emscripten_memcpy_js", "(param i32 i32 i32)", copy_memory },
     { "", "__wbindgen_throw", "(param i32 i32)", bindgen_throw },

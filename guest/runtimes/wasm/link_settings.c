@@ -114,7 +114,7 @@ const struct host_function *link_settings_find(const struct link_settings *setti
         const char *known = settings->host_functions[i].name;
         bool same = strlen(known) == length;
         for (size_t at = 0; same && at < length; at++)
-            same = known[at] == (name[at] == '-' ? '_' : name[at]);
+            same = known[at] == (strchr("-.", name[at]) && name[at] ? '_' : name[at]);
         if (same)
             return &settings->host_functions[i];
     }

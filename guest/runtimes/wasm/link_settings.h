@@ -46,7 +46,7 @@ bool link_settings_take(struct link_settings *settings, uint8_t kind, const uint
 bool link_settings_compile(struct link_settings *settings);
 void link_settings_free(struct link_settings *settings);
 /* Returns the host function of that name; NULL if there is none. The names of WIT have hyphens,
- * where those of the host have underscores. */
+ * and those of AssemblyScript dots, where those of the host have underscores. */
 const struct host_function *link_settings_find(const struct link_settings *settings,
                                                const char *name, size_t length);
 

@@ -1,8 +1,10 @@
 /* See standard_error.h. */
 #include "wasm/standard_error.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shared/compiled/failure.h"
 #include "utf8.h"
@@ -23,7 +25,7 @@ void standard_error_begin(void)
     }
 }
 
-void standard_error_append(const unsigned char *bytes, size_t length)
+static void append(const unsigned char *bytes, size_t length)
 {
     if (length > TAIL_BYTES) {
         tail.cut = true;
@@ -37,6 +39,13 @@ void standard_error_append(const unsigned char *bytes, size_t length)
     }
     memcpy(tail.bytes + tail.length, bytes, length);
     tail.length += length;
+}
+
+ptrdiff_t standard_error_log(void *unused, const unsigned char *bytes, size_t length)
+{
+    (void)unused;
+    append(bytes, length);
+    return write(STDERR_FILENO, bytes, length) < 0 ? -errno : (ptrdiff_t)length;
 }
 
 /* Copies [from, end) as text, with '?' for each invalid byte of UTF-8. It omits the rest of a

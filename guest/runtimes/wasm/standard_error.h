@@ -7,7 +7,9 @@
 
 /* Begins a call: discards what was written before. */
 void standard_error_begin(void);
-void standard_error_append(const unsigned char *bytes, size_t length);
+/* Keeps bytes that a module writes there, and writes them to the log. Returns the length, or minus
+ * an errno. For wasi_config_set_stderr_custom(). */
+ptrdiff_t standard_error_log(void *unused, const unsigned char *bytes, size_t length);
 /* Appends it to the failure's traceback as valid UTF-8, after `separator`. Appends nothing if
  * nothing was written. */
 void standard_error_trace(const char *separator);

@@ -23,6 +23,17 @@ const uint8_t *script_object(const struct linear *linear, uint32_t address, uint
     return linear_at(linear, address, *length);
 }
 
+bool script_is(const struct linear *linear, uint32_t address, uint32_t class)
+{
+    uint32_t head[2]; /* the class, the length */
+    const uint8_t *at = address >= sizeof head
+                            ? linear_at(linear, address - sizeof head, sizeof head)
+                            : NULL;
+    if (at)
+        memcpy(head, at, sizeof head);
+    return at && head[0] == class;
+}
+
 static uint32_t unit_at(const uint8_t *text, size_t length, size_t at)
 {
     return at + 1 < length ? (uint32_t)(text[at] | text[at + 1] << 8) : 0;

@@ -31,6 +31,9 @@ static inline uint8_t *linear_at(const struct linear *linear, uint64_t address, 
 /* Reads AssemblyScript's object at an address: *length bytes at the result. Returns NULL if it is
  * not in the memory. */
 const uint8_t *script_object(const struct linear *linear, uint32_t address, uint32_t *length);
+/* Returns true if it has a class: SCRIPT_BUFFER or SCRIPT_TEXT. Arrays such as Uint8Array have
+ * others, and do not begin with their bytes. */
+bool script_is(const struct linear *linear, uint32_t address, uint32_t class);
 /* Appends UTF-16 as UTF-8. Halves of surrogate pairs become U+FFFD. */
 void utf16_to_utf8(const uint8_t *text, size_t length, struct bytes *to);
 /* Appends valid UTF-8 as UTF-16. */

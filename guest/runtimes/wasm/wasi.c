@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "shared/compiled/failure.h"
+#include "wasm/caller_memory.h"
 #include "wasm/wasmtime_failure.h"
 #include "wasm/standard_error.h"
 
@@ -41,19 +42,13 @@ static wasm_trap *random_get(void *unused, wasmtime_caller *caller, const wasmti
     (void)unused, (void)argument_count, (void)result_count;
     const uint64_t address = (uint32_t)arguments[0].of.i32;
     const size_t length = (uint32_t)arguments[1].of.i32;
-    wasmtime_context *context = wasmtime.wasmtime_caller_context(caller);
-    wasmtime_extern memory;
-    bool done = wasmtime.wasmtime_caller_export_get(caller, "memory", strlen("memory"), &memory) &&
-                memory.kind == WASMTIME_MEMORY;
-    if (done) {
-        const size_t size = wasmtime.wasmtime_memory_data_size(context, &memory.of.memory);
-        uint8_t *buffer = wasmtime.wasmtime_memory_data(context, &memory.of.memory) + address;
-        done = address <= size && length <= size - address;
-        for (size_t filled = 0; done && filled < length;) {
-            const ssize_t count = getrandom(buffer + filled, length - filled, 0);
-            done = count > 0;
-            filled += done ? (size_t)count : 0;
-        }
+    const struct linear linear = caller_memory(caller);
+    uint8_t *buffer = linear_at(&linear, address, length);
+    bool done = buffer != NULL;
+    for (size_t filled = 0; done && filled < length;) {
+        const ssize_t count = getrandom(buffer + filled, length - filled, 0);
+        done = count > 0;
+        filled += done ? (size_t)count : 0;
     }
     results[0] = (wasmtime_val){ .kind = WASM_I32, .of.i32 = done ? 0 : WASI_FAULT };
     return NULL;
@@ -101,13 +96,6 @@ static ptrdiff_t append_output(void *context, const unsigned char *bytes, size_t
     return (ptrdiff_t)length;
 }
 
-static ptrdiff_t keep_and_log(void *unused, const unsigned char *bytes, size_t length)
-{
-    (void)unused;
-    standard_error_append(bytes, length);
-    return write(STDERR_FILENO, bytes, length) < 0 ? -errno : (ptrdiff_t)length;
-}
-
 /* Opens the folders that the module sees. */
 static bool open_folders(wasi_config *config, const struct settings *settings)
 {
@@ -134,7 +122,7 @@ bool wasi_configure(wasmtime_context *context, const struct settings *settings,
     } else {
         wasmtime.wasi_config_inherit_stdout(config);
     }
-    wasmtime.wasi_config_set_stderr_custom(config, keep_and_log, NULL, NULL);
+    wasmtime.wasi_config_set_stderr_custom(config, standard_error_log, NULL, NULL);
     if (!done) {
         wasmtime.wasi_config_delete(config);
         return failure_set("ValueError",

@@ -51,7 +51,12 @@ typedef struct wasm_valtypes {
 
 enum wasm_kind { WASM_I32 = 0, WASM_I64 = 1, WASM_F32 = 2, WASM_F64 = 3, WASM_V128 = 4 };
 enum { WASM_EXTERNREF = 128, WASM_FUNCREF = 129 }; /* of wasm_valtype_new() alone */
-enum wasm_extern_kind { WASM_EXTERN_FUNC = 0 };
+enum wasm_extern_kind {
+    WASM_EXTERN_FUNC = 0,
+    WASM_EXTERN_GLOBAL = 1,
+    WASM_EXTERN_TABLE = 2,
+    WASM_EXTERN_MEMORY = 3
+};
 
 typedef struct wasmtime_func {
     uint64_t store;
@@ -332,6 +337,8 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
     F(void, wasmtime_global_get, (wasmtime_context *, const wasmtime_global *, wasmtime_val *))   \
     F(uint8_t *, wasmtime_memory_data, (const wasmtime_context *, const wasmtime_memory *))       \
     F(size_t, wasmtime_memory_data_size, (const wasmtime_context *, const wasmtime_memory *))     \
+    F(wasmtime_error *, wasmtime_memory_grow,                                                     \
+      (wasmtime_context *, const wasmtime_memory *, uint64_t, uint64_t *))                        \
     F(bool, wasmtime_caller_export_get,                                                           \
       (wasmtime_caller *, const char *, size_t, wasmtime_extern *))                               \
     F(wasmtime_context *, wasmtime_caller_context, (wasmtime_caller *))                           \
