@@ -82,8 +82,8 @@ static int64_t last_offset(const int32_t *offsets, int64_t rows)
 static bool take_offsets(const struct ArrowArray *array, const char *name, int64_t rows,
                          struct column *column)
 {
-    static const int32_t none[1];
-    column->offsets = rows == 0 && !array->buffers[1] ? none : array->buffers[1];
+    static const int32_t none[1]; /* the offset of no rows may be missing, or be any */
+    column->offsets = rows == 0 ? none : array->buffers[1];
     if (!column->offsets)
         return failure_set("RuntimeError", "the function's result has no offsets in %s", name);
     const int64_t end = last_offset(column->offsets, rows);
