@@ -135,7 +135,8 @@ static int64_t run_rows(struct described_function *described, const struct colum
     struct udfvm_input native[UDFVM_MAX_PARAMETERS];
     size_t wrong = 0;
     for (size_t i = 0; i < function->count; i++) {
-        nested[i] = (struct nested_input){ function->parameters[i].type, &columns[i] };
+        nested[i] = (struct nested_input){ function->parameters[i].type, &columns[i],
+                                           function->state };
         native[i] = (struct udfvm_input){ columns[i].validity, columns[i].data, columns[i].offsets,
                                           &nested[i] };
     }

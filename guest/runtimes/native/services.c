@@ -96,7 +96,10 @@ NOT_INLINE static const char *call_host(const char *name, const struct udfvm_any
 NOT_INLINE static void read_nested(const struct udfvm_input *column, int64_t row, void *to)
 {
     const struct nested_input *input = column->nested;
+    const struct allocation *before = allocations;
     nested_read(input->type, input->column, row, to, services_allocate);
+    if (allocations != before)
+        input->state->marks |= UDFVM_ALLOCATED;
 }
 
 /* ---- The same for programs, which call it with a thread pointer of their own ---- */

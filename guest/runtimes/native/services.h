@@ -9,6 +9,7 @@
 struct nested_input {
     const struct udfvm_type *type;
     const struct column *column;
+    struct udfvm_state *state;
 };
 
 /* Sets the functions in the state of an object or program. */

@@ -121,7 +121,7 @@ struct udfvm_state {
     char message[1020];
     void *(*allocate)(size_t size);
     void (*free_all)(void);
-    /* Reads a list or struct of a column. Parts may lie in memory of allocate(). */
+    /* Reads a list or struct of a column. Parts may lie in memory of allocate(), then marked. */
     void (*read)(const struct udfvm_input *column, int64_t row, void *to);
     const char *(*call_host)(const char *name, const struct udfvm_any *arguments, size_t count,
                              struct udfvm_any *result);
@@ -379,7 +379,6 @@ static inline void udfvm_put_blob(const struct udfvm_output *output, int64_t row
                                                              int64_t row)                      \
     {                                                                                          \
         udfvm_##TYPE value;                                                                    \
-        udfvm_state.marks |= UDFVM_ALLOCATED;                                                  \
         udfvm_state.read(column, row, &value);                                                 \
         return value;                                                                          \
     }                                                                                          \
