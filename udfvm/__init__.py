@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from udfvm.engines import duckdb, pandas, polars
     from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.native import from_c, from_elf
+    from udfvm.functions.script import ScriptResult, run
     from udfvm.functions.table import TableFunction, table_function
     from udfvm.functions.text import expression, from_source
     from udfvm.functions.wasm import from_wasm
@@ -114,6 +115,7 @@ __all__ = [
     "ProtocolError",
     "SQLConnectionError",
     "ScalarFunction",
+    "ScriptResult",
     "SealError",
     "SignatureError",
     "SourceError",
@@ -136,6 +138,7 @@ __all__ = [
     "harden",
     "pandas",
     "polars",
+    "run",
     "sqlite",
     "table_function",
     "udf",
@@ -149,6 +152,7 @@ _MODULES = {
     "AggregateFunction": "functions.aggregate",
     "FailedRowsWarning": "pipelines.progress",
     "Progress": "pipelines.progress",
+    "ScriptResult": "functions.script",
     "TableFunction": "functions.table",
     "aggregate": "functions.aggregate",
     "expression": "functions.text",
@@ -157,6 +161,7 @@ _MODULES = {
     "from_source": "functions.text",
     "from_wasm": "functions.wasm",
     "harden": "call.hardening",
+    "run": "functions.script",
     "table_function": "functions.table",
 }
 

@@ -49,6 +49,7 @@ OPTIONS = {
     "from_wasm": options.WasmOptions,
     "from_source": options.ScalarPythonOptions,
     "expression": options.ScalarPythonOptions,
+    "run": options.PythonOptions,
 }
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)

@@ -73,7 +73,7 @@ def test_the_page_on_sqlite_runs() -> None:
 
 def test_the_page_on_text_runs() -> None:
     blocks = examples(ROOT / "docs" / "text.md")
-    assert len(blocks) == 3
+    assert len(blocks) == 5
     run_example("\n".join(blocks), "<text>", {})
 
 

@@ -20,12 +20,15 @@ def bind(log: Log) -> BoundLog:
 
     def take(printed: Printed) -> None:
         for stream, text in printed:
-            _pass_on(log, "stdout" if stream == 1 else "stderr", shown(text))
+            pass_on(log, stream, text)
 
     return bind_log(take)
 
 
-def _pass_on(log: Log, stream: Stream, text: str) -> None:
+def pass_on(log: Log, number: int, written: bytes) -> None:
+    """Passes on what a function printed on a stream, 1 or 2."""
+    stream: Stream = "stdout" if number == 1 else "stderr"
+    text = shown(written)
     if log == "drop":
         return
     if is_logger(log):

@@ -59,6 +59,13 @@ def widened(column: pa.Array, declared: Type) -> pa.Array | bytes:
     return cast_column(column, pa.type_for_alias(column_type(str(column.type))))
 
 
+def stream_column(type_: Type, stream: bytes, rows: int) -> pa.Array:
+    """Returns the column in an Arrow stream that a guest wrote. Raises ValueError, struct.error or
+    pyarrow.ArrowException.
+    """
+    return _stream_codec(type_.name).column(stream, rows)
+
+
 def stream_formats(types: Sequence[Type]) -> tuple[bytes, bytes]:
     """Returns the schema messages of the streams of some columns, one after the other, and the
     record batch messages without their bodies. A column that is none has a prefix of zeros.

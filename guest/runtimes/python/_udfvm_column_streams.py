@@ -40,7 +40,7 @@ class StreamColumns:
         parameters = Parameters.of(metadata["parameters"]).in_errors
         self._batch = batch
         self._arguments = {
-            first[0] + index: (_stream(asked.types[index]), parameter)
+            first[0] + index: (stream_of_type(asked.types[index]), parameter)
             for index, (each, parameter) in enumerate(
                 zip(metadata["parameters"], parameters, strict=True)
             )
@@ -116,11 +116,11 @@ class _Made:
     def __init__(self, type_: pa.DataType, name: str, nullable: bool) -> None:
         check = value_check(name)
         self.check = check if nullable else refuse_none(check)
-        self.stream = _stream(type_)
+        self.stream = stream_of_type(type_)
 
 
-def _stream(type_: pa.DataType) -> Stream:
-    """Returns the streams of one column."""
+def stream_of_type(type_: pa.DataType) -> Stream:
+    """Returns the streams of one column of a type."""
     return Stream(None, *(pa.schema([pa.field(name, type_)]) for name in ("c0", "result")))
 
 

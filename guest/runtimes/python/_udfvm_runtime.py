@@ -14,7 +14,7 @@ import linecache
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 import _udfvm_advice
 import _udfvm_agent
@@ -126,13 +126,20 @@ def _load_or_report(request: int, length: int) -> Answer:
 
 
 def _load(request: int, length: int) -> Answer:
-    """Handles LOAD. Returns only by an exception: the function's life continues in serve()."""
+    """Handles LOAD. Returns for scripts alone: the life of a function continues in serve()."""
     if request != REQUEST_LOAD:
         raise RuntimeError(f"request {request} before a function was loaded")
     data = bytes(_udfvm_agent.input()[:length])
     metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    if "script" in metadata:
+        return _run_script(data)
     if "source" in metadata:
         _load_source(metadata)
+    return _load_pickled(data)
+
+
+def _load_pickled(data: bytes) -> NoReturn:
+    """Handles LOAD of a function of the host. Returns only by an exception."""
     sys.modules["udfvm"] = importlib.import_module("_udfvm_decorators")
     payload = _Payload.parse(data)
     for filename, text in payload.metadata["sources"].items():
@@ -185,16 +192,30 @@ class _Payload(NamedTuple):
 
     @classmethod
     def parse(cls, payload: bytes) -> _Payload:
-        position = 8 + int.from_bytes(payload[:8], "little")
-        metadata = json.loads(payload[8:position])
-        parts = []
-        for size in metadata["lengths"]:
-            parts.append(payload[position : position + size])
-            position += size
-        return cls(metadata, *parts)
+        return cls(*_parts_of(payload))
 
 
-def _load_source(metadata: dict[str, Any]) -> None:
+def _parts_of(payload: bytes) -> list[Any]:
+    """Returns the metadata of LOAD, and the parts that follow them."""
+    position = 8 + int.from_bytes(payload[:8], "little")
+    metadata = json.loads(payload[8:position])
+    parts = [metadata]
+    for size in metadata["lengths"]:
+        parts.append(payload[position : position + size])
+        position += size
+    return parts
+
+
+def _run_script(data: bytes) -> Answer:
+    """Handles LOAD of a script, which runs now, and once."""
+    from _udfvm_script import answer
+
+    warm_up_reports()
+    metadata, *parts = _parts_of(data)
+    return answer(metadata, parts)
+
+
+def _load_source(metadata: dict[str, Any]) -> NoReturn:
     """Handles LOAD of source text. Returns only by an exception."""
     _udfvm_advice.stored = True
     warm_up_reports()
