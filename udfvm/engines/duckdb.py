@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.checks import check_switch, shown
 from udfvm.engines.duckdb_functions import Registered, TableScan, made_for
+from udfvm.engines.duckdb_interrupts import watch_interrupts
 from udfvm.engines.duckdb_types import quoted
 from udfvm.engines.packages import load_package
 from udfvm.errors import SignatureError, UnknownUDFError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["register", "table", "unregister"]
 
 _duckdb: Final = load_package("duckdb", engine="duckdb", package="duckdb", oldest="2.0")
+watch_interrupts(_duckdb.DuckDBPyConnection)
 
 #: What register() gave to connections, by its name in lower case.
 _registered: Final[weakref.WeakKeyDictionary[Any, dict[str, Registered]]] = (

@@ -7,20 +7,23 @@ what they are: ``x(a)`` is ``list_x(list(a))``, and ``t(n)`` unnests ``list_t(n)
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import decimal
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from udfvm.codec.containers import Container
+from udfvm.engines.duckdb_interrupts import database_of, interruptible
 from udfvm.engines.duckdb_types import argument_converter, duckdb_type, quoted, result_type, widened
 from udfvm.errors import CallError, SignatureError, TypeMappingError
+from udfvm.functions.engine_calls import call_of_engine
 from udfvm.functions.function import checked_name
 from udfvm.functions.integration import bound_arguments, calls_of, defaults_of
 from udfvm.functions.list_calls import aggregated_lists, listed_rows
@@ -61,6 +64,7 @@ class Registered:
         self.macro = ""
         self.types: list[str] | None = [duckdb_type(each.type) for each in function.parameters]
         self.result = ""
+        self._database = ""
         self._converters = [_converter(function, each) for each in function.parameters]
         self._converts = any(self._converters)
 
@@ -71,6 +75,7 @@ class Registered:
 
     def create(self, connection: Any) -> None:
         """Gives the function, and the macro, to a connection."""
+        self._database = database_of(connection, mark=True)
         connection.create_function(
             self.function_name,
             self,
@@ -96,8 +101,12 @@ class Registered:
 
     def __call__(self, *columns: Any) -> Any:
         """One call with a batch. Failures count their row in the batch."""
+        call = functools.partial(self._call, [_in_one(each) for each in columns])
+        has_effects = self.function.host_functions is not None
         try:
-            return self._call([_in_one(each) for each in columns])
+            return interruptible(
+                self._database, self.function.name, call, may_repeat=not has_effects
+            )
         except (CallError, TypeMappingError) as error:
             error.locate(error.row, of="batch")
             raise
@@ -248,9 +257,20 @@ class TableScan:
         return self._schema.__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        batches = (each.cast(self._schema) for each in self._call())
+        batches = (each.cast(self._schema) for each in _of_duckdb(self._call()))
         reader = pa.RecordBatchReader.from_batches(self._schema, batches)
         return reader.__arrow_c_stream__(requested_schema)
+
+
+def _of_duckdb(batches: Generator[pa.RecordBatch]) -> Generator[pa.RecordBatch]:
+    """Yields batches, each fetched as a call of DuckDB, which Ctrl-C ends."""
+    with contextlib.closing(batches):
+        while True:
+            with call_of_engine("duckdb", raises=False, has_frames=False):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
 
 def _in_one(column: Any) -> Any:

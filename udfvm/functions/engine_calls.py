@@ -8,6 +8,7 @@ and ends those of the engines that the main thread waits for.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -35,17 +36,25 @@ class _Engine(NamedTuple):
     """Attributes:
     package: the Python package of the engine.
     raises: whether KeyboardInterrupt in a call reaches who waits for the engine.
+    has_frames: whether who waits for the engine does so in Python code of its package.
     """
 
     package: str
     raises: bool
+    has_frames: bool
 
 
 _running: Final[dict[Cancellation, _Engine]] = {}
 
 
 @contextmanager
-def call_of_engine(package: str, *, raises: bool) -> Iterator[None]:
+def call_of_engine(
+    package: str,
+    *,
+    raises: bool,
+    has_frames: bool = True,
+    cancellation: Cancellation | None = None,
+) -> Iterator[None]:
     """Within it this thread makes a call for an engine. Ctrl-C ends it with KeyboardInterrupt if
     the main thread waits for that engine.
 
@@ -53,13 +62,17 @@ def call_of_engine(package: str, *, raises: bool) -> Iterator[None]:
         package: the Python package of the engine, such as "polars".
         raises: whether KeyboardInterrupt in a call reaches who waits for the engine. Otherwise the
             engine looks for signals itself.
+        has_frames: whether who waits for the engine does so in Python code of its package.
+            Otherwise the calls end wherever the main thread is.
+        cancellation: what ends the call in other ways, too, also on the main thread.
     """
     is_main = threading.get_ident() == threading.main_thread().ident
     if is_main or _arrow_functions is None or cancellation_of_thread() is not None:
-        yield
+        with cancellation.applies() if cancellation is not None else contextlib.nullcontext():
+            yield
         return
-    cancellation = Cancellation()
-    _running[cancellation] = _Engine(package, raises)
+    cancellation = Cancellation() if cancellation is None else cancellation
+    _running[cancellation] = _Engine(package, raises, has_frames)
     try:
         _arrow_functions.call_for_main()
         with cancellation.applies():
@@ -81,7 +94,7 @@ def interrupt(pass_on: Callable[[], None]) -> bool:
     engines = set(_running.copy().values())  # others add to it
     waiting = _frame_of({engine.package for engine in engines})
     if waiting is None:
-        return False
+        return _interrupt_without_frames(pass_on)
     frame, package = waiting
     passes = not all(engine.raises for engine in engines if engine.package == package)
     if passes:
@@ -95,6 +108,28 @@ def interrupt(pass_on: Callable[[], None]) -> bool:
         if not any(each is frame for each in _frames_of_main()):
             return True
     return passes
+
+
+def _interrupt_without_frames(pass_on: Callable[[], None]) -> bool:
+    """Ends the calls of engines whose waiting cannot be seen, until the main thread goes on."""
+    if all(engine.has_frames for engine in _running.copy().values()):
+        return False
+    place = _place_of_main()
+    pass_on()
+    end = time.monotonic() + _LONG
+    while time.monotonic() < end:
+        for cancellation, engine in _running.copy().items():
+            if not engine.has_frames:
+                cancellation.cancel()
+        time.sleep(_LOOK)
+        if _place_of_main() != place:
+            break
+    return True
+
+
+def _place_of_main() -> tuple[FrameType | None, int]:
+    frame = next(_frames_of_main(), None)
+    return frame, -1 if frame is None else frame.f_lasti
 
 
 def _frame_of(packages: set[str]) -> tuple[FrameType, str] | None:

@@ -1,0 +1,174 @@
+"""Interrupted queries of DuckDB, whose calls end with them, and not those of other queries."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+import udfvm
+from udfvm.engines import duckdb_interrupts
+
+LONG = 1000.0  # seconds: a test that waits for the timeout fails
+
+
+@udfvm.udf(timeout=LONG)
+def lasting(x: int, seconds: float) -> int:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    return x
+
+
+@pytest.fixture(scope="module")
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        connection.execute("SET threads = 2")
+        udfvm.duckdb.register(connection, lasting)
+        lasting(1, 0.0)
+        yield connection
+
+
+def is_busy() -> bool:
+    statistics = lasting.pool.statistics()
+    return statistics.idle < statistics.live
+
+
+def once_busy(do: Callable[[], object]) -> threading.Thread:
+    def wait() -> None:
+        while not is_busy():
+            time.sleep(0.01)
+        do()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("by_cursor", [False, True])
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_interrupts_end_calls(con: duckdb.DuckDBPyConnection, rows: int, by_cursor: bool) -> None:
+    mine = con.cursor() if by_cursor else con
+    thread = once_busy(mine.interrupt)
+    with pytest.raises((duckdb.InterruptException, duckdb.InvalidInputException)) as caught:
+        mine.execute(f"SELECT sum(lasting(range, {LONG})) FROM range({rows})").fetchall()
+    thread.join()
+    assert "Interrupted!" in str(caught.value) or "was interrupted" in str(caught.value)
+    assert not is_busy()
+    assert mine.execute("SELECT lasting(1, 0)").fetchall() == [(1,)]
+
+
+def test_other_queries_go_on(
+    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupts meet calls of both; a call of another database is not even ended."""
+    monkeypatch.setattr(duckdb_interrupts, "_AGAIN", LONG)  # the machine may be busy
+    other, found = con.cursor(), []
+    ended = threading.Event()
+
+    def interrupt() -> None:
+        while not ended.wait(0.05):
+            con.interrupt()
+
+    def query() -> None:
+        rows = other.execute("SELECT sum(lasting(range, 0.00001)) FROM range(40_000)").fetchall()
+        found.append(rows)
+
+    with duckdb.connect() as elsewhere:
+        udfvm.duckdb.register(elsewhere, lasting)
+        threads = [threading.Thread(target=each) for each in (interrupt, query)]
+        for thread in threads:
+            thread.start()
+        assert elsewhere.execute("SELECT lasting(3, 0.5)").fetchall() == [(3,)]
+        threads[1].join()
+        ended.set()
+        threads[0].join()
+    assert found == [[(sum(range(40_000)),)]]
+
+
+def test_calls_with_effects_are_not_made_again(con: duckdb.DuckDBPyConnection) -> None:
+    called = threading.Event()
+
+    def tell(x: int) -> int:
+        called.set()
+        return x
+
+    @udfvm.udf(host_functions=[tell], timeout=LONG)
+    def telling(x: int) -> int:
+        tell(x)
+        while True:
+            pass
+
+    udfvm.duckdb.register(con, telling)
+
+    def interrupt() -> None:
+        called.wait()
+        called.clear()
+        con.interrupt()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises((duckdb.InterruptException, duckdb.InvalidInputException)):
+        con.execute("SELECT telling(1)").fetchall()
+    thread.join()
+    assert not called.is_set()
+
+
+CTRL_C = """
+    import os, signal, threading, time
+    import duckdb, udfvm
+
+    @udfvm.udf(timeout=1000)
+    def endless(a: int) -> int:
+        while True:
+            pass
+
+    def is_busy():
+        statistics = endless.pool.statistics()
+        return statistics.idle < statistics.live
+
+    def interrupt():
+        while not is_busy():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    con = duckdb.connect()
+    con.execute("SET threads = 2")
+    udfvm.duckdb.register(con, endless)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for rows in (1, 10_000):
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        try:  # DuckDB's own interrupt may come after that of the call
+            try:
+                con.execute(f"SELECT sum(endless(range)) FROM range({rows})").fetchall()
+            except (RuntimeError, duckdb.InvalidInputException) as error:
+                assert "nterrupt" in str(error), error
+            time.sleep(0.2)
+        except KeyboardInterrupt:
+            pass
+        thread.join()
+        assert not is_busy()
+        print(rows)
+"""
+
+
+def test_ctrl_c_ends_a_query_and_its_calls() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(CTRL_C)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.stdout.split() == ["1", "10000"], done.stderr

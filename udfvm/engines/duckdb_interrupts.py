@@ -1,0 +1,114 @@
+"""Interrupted queries of DuckDB end the calls of their functions.
+
+``connection.interrupt()`` sets a flag, at which DuckDB looks between two calls of a function, and
+tells nobody. So the method tells this module as well. DuckDB does not say either which query a call
+belongs to. All calls of functions of the database end, therefore, and are made again. One that is
+of another query then gives its result, if it is short; those that last are ended for good.
+"""
+
+from __future__ import annotations
+
+import functools
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from udfvm.errors import CallError
+from udfvm.functions.engine_calls import call_of_engine
+from udfvm.vmm import Cancellation
+
+_Result = TypeVar("_Result")
+
+_MARK: Final = "udfvm_database_"  # begins the name of a function that marks a database
+_AGAIN: Final = 0.25  # seconds of a call that is made again
+
+
+class _Call(Cancellation):
+    """A running call of a function of a database."""
+
+    __slots__ = ("database", "is_interrupted")
+
+    def __init__(self, database: str) -> None:
+        super().__init__()
+        self.database = database
+        self.is_interrupted = False
+
+    def interrupt(self) -> None:
+        """Ends the call, because a query of the database was interrupted."""
+        self.is_interrupted = True
+        self.cancel()
+
+
+_running: Final[set[_Call]] = set()
+
+
+def database_of(connection: Any, *, mark: bool) -> str:
+    """Returns a name of the database of a connection, which all of its cursors have; empty if it
+    has none. ``mark`` gives it one.
+    """
+    names = "SELECT function_name FROM duckdb_functions()"
+    query = f"{names} WHERE starts_with(function_name, '{_MARK}')"
+    found = connection.cursor().execute(query).fetchall()
+    if found:
+        return str(found[0][0])
+    if not mark:
+        return ""
+    name = _MARK + secrets.token_hex(8)
+    connection.create_function(name, lambda column: column, ["TINYINT"], "TINYINT", type="arrow")
+    return name
+
+
+def interruptible(
+    database: str, udf: str, call: Callable[[], _Result], *, may_repeat: bool
+) -> _Result:
+    """Makes a call of a function, which an interrupted query of its database ends.
+
+    Raises KeyboardInterrupt after Ctrl-C, and CallError where a query was interrupted and the call
+    lasts.
+    """
+    made = _Call(database)
+    _running.add(made)
+    try:
+        return _made(made, call)
+    except KeyboardInterrupt:
+        if not made.is_interrupted:
+            raise
+    finally:
+        _running.discard(made)
+    if may_repeat:
+        again = _Call(database)
+        timer = threading.Timer(_AGAIN, again.interrupt)
+        timer.start()
+        try:
+            return _made(again, call)
+        except KeyboardInterrupt:
+            if not again.is_interrupted:
+                raise
+        finally:
+            timer.cancel()
+    raise CallError(
+        f"UDF {udf!r}: a query of the database was interrupted, which ends long calls of all of its"
+        " queries: run this query again"
+    )
+
+
+def _made(call: _Call, make: Callable[[], _Result]) -> _Result:
+    with call_of_engine("duckdb", raises=False, has_frames=False, cancellation=call):
+        return make()
+
+
+def watch_interrupts(connections: Any) -> None:
+    """Makes the method ``interrupt`` of the class of connections end calls of functions."""
+    interrupt = connections.interrupt
+
+    @functools.wraps(interrupt)
+    def also_calls(self: Any) -> None:
+        interrupt(self)
+        if _running:
+            database = database_of(self, mark=False)
+            for call in _running.copy():
+                if call.database == database:
+                    call.interrupt()
+
+    connections.interrupt = also_calls
