@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
@@ -244,6 +245,59 @@ static void led_astray(void)
     CHECK(code == SI_KERNEL);
 }
 
+static int values[8], queued;
+
+static void note_value(int number, siginfo_t *info, void *context)
+{
+    (void)number, (void)context;
+    values[queued++ % 8] = info->si_value.sival_int;
+}
+
+static void send_value(int number, int value)
+{
+    CHECK(sigqueue(getpid(), number, (union sigval){ .sival_int = value }) == 0);
+}
+
+/* A real-time signal comes as often as it was sent, in that order. Another comes once, as it was
+ * sent first. */
+static void queues(void)
+{
+    const struct rlimit few = { 500, 500 };
+    sigset_t set, none;
+    siginfo_t info;
+    int sent = 0;
+    sigemptyset(&none);
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGRTMIN + 1);
+    install(SIGUSR1, note_value, 0);
+    install(SIGRTMIN + 1, note_value, 0);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    for (int i = 1; i <= 3; i++) {
+        send_value(SIGUSR1, 10 * i);
+        send_value(SIGRTMIN + 1, i);
+        CHECK(pthread_sigqueue(pthread_self(), SIGRTMIN + 1,
+                               (union sigval){ .sival_int = 100 * i }) == 0);
+    }
+    for (int i = 1; i <= 3; i++) /* those of the thread are first */
+        CHECK(sigwaitinfo(&set, &info) == SIGRTMIN + 1 && info.si_value.sival_int == 100 * i);
+    CHECK(sigwaitinfo(&set, &info) == SIGUSR1 && info.si_value.sival_int == 10);
+    CHECK(sigwaitinfo(&set, &info) == SIGRTMIN + 1 && info.si_value.sival_int == 1);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    CHECK(queued == 2 && values[0] + values[1] == 5);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    CHECK(setrlimit(RLIMIT_SIGPENDING, &few) == 0);
+    while (sent < 5000 && sigqueue(getpid(), SIGRTMIN + 1, (union sigval){ .sival_int = 1 }) == 0)
+        sent++;
+    CHECK(sent >= 400 && sent < 5000 && errno == EAGAIN);
+    CHECK(kill(getpid(), SIGRTMIN + 1) == 0);
+    signal(SIGRTMIN + 1, SIG_IGN); /* forgets all */
+    install(SIGRTMIN + 1, note_value, 0);
+    queued = 0;
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    CHECK(queued == 0);
+}
+
 int main(void)
 {
     sent();
@@ -255,5 +309,6 @@ int main(void)
     bad_pointers();
     interrupted_sleep();
     restarted_read();
+    queues();
     return DONE();
 }

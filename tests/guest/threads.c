@@ -151,9 +151,40 @@ static void stacks_are_given_back(void)
     }
 }
 
+static void *take_and_end(void *mutex)
+{
+    return (void *)(long)pthread_mutex_lock(mutex);
+}
+
+/* Those who wait for a robust lock are told that its owner ended. */
+static void owners_that_end(void)
+{
+    pthread_mutexattr_t robust;
+    pthread_mutex_t locks[2];
+    pthread_t owner, next;
+    void *result = NULL;
+    CHECK(pthread_mutexattr_init(&robust) == 0 &&
+          pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST) == 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(pthread_mutex_init(&locks[i], &robust) == 0);
+        CHECK(pthread_create(&owner, NULL, take_and_end, &locks[i]) == 0);
+        CHECK(pthread_join(owner, &result) == 0 && result == NULL);
+    }
+    CHECK(pthread_mutex_lock(&locks[0]) == EOWNERDEAD);
+    CHECK(pthread_mutex_consistent(&locks[0]) == 0);
+    CHECK(pthread_create(&next, NULL, take_and_end, &locks[0]) == 0);
+    CHECK(sched_yield() == 0 && pthread_mutex_unlock(&locks[0]) == 0);
+    CHECK(pthread_join(next, &result) == 0 && result == NULL);
+    CHECK(pthread_mutex_trylock(&locks[0]) == EOWNERDEAD);
+    CHECK(pthread_mutex_unlock(&locks[0]) == 0); /* not made consistent */
+    CHECK(pthread_mutex_lock(&locks[0]) == ENOTRECOVERABLE);
+    CHECK(pthread_mutex_lock(&locks[1]) == EOWNERDEAD);
+}
+
 int main(void)
 {
     join_many();
+    owners_that_end();
     ping_pong();
     time_outs();
     vectors();

@@ -132,9 +132,12 @@ static noreturn void thread_exit(int status)
     struct thread *self = current;
     if (thread_count() == 1)
         process_exit(status);
-    if (self->clear_id_address) {
-        *(int32_t *)self->clear_id_address = 0;
-        futex_wake(self->clear_id_address, 1);
+    robust_locks_release(self);
+    const uint64_t id_address = self->clear_id_address;
+    self->clear_id_address = 0;
+    if (id_address && user_range_ok(id_address, sizeof(int32_t))) {
+        *(int32_t *)id_address = 0;
+        futex_wake(id_address, 1);
     }
     thread_leave();
 }
@@ -164,9 +167,4 @@ SYSTEM_CALL(set_tid_address)
 {
     current->clear_id_address = a;
     return current_tid();
-}
-
-SYSTEM_CALL(set_robust_list)
-{
-    return b == 24 ? 0 : -EINVAL; /* ignored: a thread that dies does not release its locks */
 }

@@ -314,10 +314,20 @@ void threads_begin_row(void)
     calls_in_slice = 0;
 }
 
+static void forget_signals(struct thread *thread)
+{
+    while (thread->pending.more) {
+        struct queued_signal *forgotten = thread->pending.more;
+        thread->pending.more = forgotten->next;
+        kernel_free(forgotten);
+    }
+}
+
 noreturn void thread_leave(void)
 {
     struct thread *self = current, *next;
     self->dead = true;
+    forget_signals(self);
     if (self == first_thread)
         first_thread = NULL;
     self->deadline = NO_DEADLINE;

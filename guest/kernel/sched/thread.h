@@ -24,9 +24,16 @@ struct pending_signal {
     uint64_t value;
 };
 
-struct signal_queue { /* one pending signal of each number */
+struct queued_signal {
+    struct queued_signal *next;
+    int number;
+    struct pending_signal info;
+};
+
+struct signal_queue { /* one pending signal of each number, and further real-time signals */
     uint64_t set;     /* bit n - 1: signal n */
     struct pending_signal info[64];
+    struct queued_signal *more; /* oldest first */
 };
 
 /* How a system call was entered. entry.S knows the values. */
@@ -56,6 +63,7 @@ struct thread {
     char name[16];
     uint64_t call_number;      /* the current system call */
     uint64_t clear_id_address; /* CLONE_CHILD_CLEARTID */
+    uint64_t robust_list;      /* struct robust_list_head: see robust.c */
 
     bool (*ready)(
         void *); /* the condition that block_until() waits for; NULL: the thread can run */
@@ -130,5 +138,9 @@ int32_t current_tid(void);
 
 /* ---- futex.c ---- */
 void futex_wake(uint64_t address, unsigned count);
+
+/* ---- robust.c ---- */
+/* The locks that a thread holds as it ends say so, and those who wait for them go on. */
+void robust_locks_release(struct thread *thread);
 
 #endif

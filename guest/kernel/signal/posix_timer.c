@@ -1,7 +1,7 @@
 /* timer_create(2): timers that send signals.
  *
- * A timer has at most one signal pending. What expires meanwhile is its overrun. The kernel keeps
- * one pending signal of each number, so a timer waits until that of another is taken. */
+ * A timer has at most one signal pending. What expires meanwhile is its overrun. Timers
+ * that send the same signal take turns: one waits until that of another is taken. */
 #include "host/call.h"
 #include "host/clock.h"
 #include "lib/string.h"

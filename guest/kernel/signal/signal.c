@@ -9,10 +9,7 @@
 #include "mm/user.h"
 #include "sched/time.h"
 
-#define SIGNALS 64
-
 static struct sigaction actions[SIGNALS + 1];
-static struct pending_signal process_pending_info[SIGNALS];
 
 /* Signals that do nothing by default. Those that stop a process are here too, because nothing
  * could continue the program. */
@@ -37,13 +34,7 @@ bool signal_send(struct thread *thread, int number, struct pending_signal info)
     const uint64_t blocked = thread ? thread->blocked : current->blocked;
     if (is_ignored(number) && !(blocked & signal_bit(number)))
         return false;
-    if (thread) {
-        thread->pending.set |= signal_bit(number);
-        thread->pending.info[number - 1] = info;
-    } else {
-        process_signals |= signal_bit(number);
-        process_pending_info[number - 1] = info;
-    }
+    pending_add(thread, number, &info);
     return true;
 }
 
@@ -51,30 +42,6 @@ void signal_raise(int number)
 {
     signal_send(current, number,
                 (struct pending_signal){ .code = SI_USER, .sender = process_id() });
-}
-
-/* Takes the lowest pending signal of `wanted` off the queues: of the thread's, and of those of the
- * process that are `shared`. */
-static bool take(struct thread *thread, uint64_t wanted, uint64_t shared,
-                 struct signal_event *event)
-{
-    const uint64_t set = (thread->pending.set | shared) & wanted;
-    if (!set)
-        return false;
-    const int number = __builtin_ctzll(set) + 1;
-    const struct pending_signal *info = &process_pending_info[number - 1];
-    if (thread->pending.set & signal_bit(number)) {
-        info = &thread->pending.info[number - 1];
-        thread->pending.set &= ~signal_bit(number);
-    } else {
-        process_signals &= ~signal_bit(number);
-    }
-    *event = (struct signal_event){
-        .number = number, .code = info->code, .address = info->value, .sender = info->sender
-    };
-    if (event->code == SI_TIMER)
-        event->overrun = posix_timer_taken(event->sender);
-    return true;
 }
 
 noreturn void signal_die(struct thread *thread, const struct signal_event *event)
@@ -151,7 +118,7 @@ void signals_deliver(struct thread *thread, int64_t result)
 {
     struct signal_event event;
     bool restartable = can_restart(thread, result), handled = false;
-    while (take(thread, ~thread->blocked, signals_for(thread), &event)) {
+    while (pending_take(thread, ~thread->blocked, signals_for(thread), &event)) {
         if (is_ignored(event.number))
             continue;
         if (actions[event.number].sa_handler == SIG_DFL)
@@ -198,10 +165,8 @@ SYSTEM_CALL(rt_sigaction)
     if (!b)
         return 0;
     actions[a] = action;
-    if (is_ignored((int)a)) {
-        process_signals &= ~signal_bit((int)a);
-        current->pending.set &= ~signal_bit((int)a);
-    }
+    if (is_ignored((int)a))
+        pending_discard((int)a);
     return 0;
 }
 
@@ -294,7 +259,7 @@ SYSTEM_CALL(rt_sigtimedwait)
         return error;
     if (!block_until(has_signal, &wait, deadline))
         return interrupted() ? -EINTR : -EAGAIN;
-    take(current, wait.set, process_signals, &event);
+    pending_take(current, wait.set, process_signals, &event);
     if (b) {
         siginfo_t *info = (siginfo_t *)b;
         memset(info, 0, sizeof *info);
@@ -307,27 +272,28 @@ SYSTEM_CALL(rt_sigtimedwait)
     return event.number;
 }
 
-static int64_t send_to_thread(int32_t id, uint64_t number, struct pending_signal info)
+/* Of the process where `thread` is NULL. Number 0 sends nothing. */
+static int64_t send(struct thread *thread, uint64_t number, struct pending_signal info)
 {
-    struct thread *thread = thread_find(id);
-    if (!thread || thread->dead)
-        return -ESRCH;
     if (number && !is_signal(number))
         return -EINVAL;
+    if (pending_is_full(thread, (int)number) && info.code != SI_USER)
+        return -EAGAIN;
     if (number)
         signal_send(thread, (int)number, info);
     return 0;
 }
 
+static int64_t send_to_thread(int32_t id, uint64_t number, struct pending_signal info)
+{
+    struct thread *thread = thread_find(id);
+    return thread && !thread->dead ? send(thread, number, info) : -ESRCH;
+}
+
 static int64_t send_to_process(int32_t id, uint64_t number, struct pending_signal info)
 {
-    if (id != process_id() && id != 0 && id != -SESSION_ID)
-        return -ESRCH;
-    if (number && !is_signal(number))
-        return -EINVAL;
-    if (number)
-        signal_send(NULL, (int)number, info);
-    return 0;
+    const bool is_own = id == process_id() || id == 0 || id == -SESSION_ID;
+    return is_own ? send(NULL, number, info) : -ESRCH;
 }
 
 SYSTEM_CALL(kill)

@@ -4,6 +4,8 @@
 
 #include "sched/thread.h"
 
+#define SIGNALS 64
+
 struct signal_event {
     int number, code;
     uint64_t address; /* the address of a fault, or the value that came with the signal */
@@ -39,6 +41,19 @@ void signals_deliver(struct thread *thread, int64_t result);
  * ignored, or has no handler, the program dies. */
 void signal_force(struct thread *thread, int number, int code, uint64_t address,
                   const struct udfvm_trap *trap);
+
+/* ---- pending.c ---- */
+
+/* Adds a signal to those that wait. */
+void pending_add(struct thread *thread, int number, const struct pending_signal *info);
+/* Whether signals of this number would wait, but too many do. */
+bool pending_is_full(struct thread *thread, int number);
+/* Takes the lowest pending signal of `wanted`: of the thread's, or else of those of the process
+ * that are `shared`. False: there is none. */
+bool pending_take(struct thread *thread, uint64_t wanted, uint64_t shared,
+                  struct signal_event *event);
+/* Forgets all pending signals of a number. */
+void pending_discard(int number);
 
 /* ---- interval_timer.c, posix_timer.c ---- */
 
