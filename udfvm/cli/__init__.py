@@ -10,6 +10,7 @@ from udfvm import __version__
 from udfvm.cli.cache import cache
 from udfvm.cli.demo import demo
 from udfvm.cli.doctor import doctor
+from udfvm.cli.image import image
 from udfvm.cli.inspect import inspect
 from udfvm.cli.sbom import sbom
 from udfvm.cli.seal import extension, prepare, seal
@@ -26,6 +27,7 @@ commands.add_command(cache)
 commands.add_command(demo)
 commands.add_command(doctor)
 commands.add_command(extension)
+commands.add_command(image)
 commands.add_command(inspect)
 commands.add_command(prepare)
 commands.add_command(sbom)

@@ -29,7 +29,7 @@ from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import JSON, RowType, Type
 from udfvm.vmm import Image
 
-_FORMAT: Final = 5
+NOTE_FORMAT: Final = 5
 _MAX_DEFAULTS: Final = 4096  # bytes of all defaults of a function: the capacity in sealed.c
 _TYPES: Final = {
     RowType.INT64: "int",
@@ -147,7 +147,7 @@ def sealed_note(udf: Function, name: str) -> dict[str, object]:
     signature = signature_text(udf)
     layer = udf.image
     return {
-        "udfvm-function": _FORMAT,
+        "udfvm-function": NOTE_FORMAT,
         "name": name,
         "language": udf.language,
         "signature": signature,
@@ -208,7 +208,7 @@ def prepare(packages: Iterable[str] = (), memory: int = DEFAULT_MEMORY) -> list[
     return [
         write_note(
             cache_directory() / "runtimes" / f"{language}.runtime",
-            {"udfvm-runtime": _FORMAT, "base": _name_of(base)},
+            {"udfvm-runtime": NOTE_FORMAT, "base": _name_of(base)},
         )
         for language in languages
         for base in [stored_base(language, memory, packages, Pool.default())]

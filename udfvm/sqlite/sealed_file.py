@@ -33,7 +33,7 @@ def write_sealed_file(path: Path, note: Mapping[str, object], *, replace: bool) 
     """
     try:
         _check(path, replace)
-        with _new_file(path, replace) as target:
+        with new_file(path, replace) as target:
             end, offsets = HEAD, {}
             for part in ("base", "layer"):
                 length = _append(target, end, cache_directory() / str(note[part]))
@@ -63,7 +63,7 @@ def _check(path: Path, replace: bool) -> None:
 
 
 @contextlib.contextmanager
-def _new_file(path: Path, replace: bool) -> Iterator[int]:
+def new_file(path: Path, replace: bool) -> Iterator[int]:
     """Yields a descriptor of a new file, which becomes ``path`` at the end.
 
     It is not written like a file of the cache (``images.cache_files.write_file``). It lies in a

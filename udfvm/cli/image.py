@@ -1,0 +1,43 @@
+"""``udfvm image``: sealed functions as archives that registries carry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def image() -> None:
+    """Moves sealed functions as OCI image layouts."""
+
+
+@image.command("export")
+@click.argument("function", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("archive", type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="Replace a tar file that exists.")
+def export(function: Path, archive: Path, replace: bool) -> None:
+    """Writes a function as an archive, and prints its digest.
+
+    FUNCTION is a file of `udfvm seal --output`. ARCHIVE is an OCI image layout: a tar file if its
+    name ends with .tar, else a folder.
+    """
+    from udfvm.sqlite.archive import export_image
+
+    click.echo(export_image(function, archive, replace=replace))
+
+
+@image.command("import")
+@click.argument("archive", type=click.Path(exists=True, path_type=Path))
+@click.argument("function", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--digest", help="The digest that the archive must have, as the export printed it.")
+@click.option("--replace", is_flag=True, help="Replace a file that exists.")
+def import_(archive: Path, function: Path, digest: str | None, replace: bool) -> None:
+    """Writes the function in an archive as a file for vm_attach.
+
+    ARCHIVE is a folder or a tar file of `udfvm image export`, however it travelled. Pass --digest
+    if it came from others: only then it must be the function that was exported.
+    """
+    from udfvm.sqlite.archive import import_image
+
+    click.echo(f"{import_image(archive, function, digest=digest, replace=replace)} in {function}")
