@@ -194,3 +194,11 @@ def test_the_plot_in_the_documentation_is_of_its_figures() -> None:
         ("exit", "one exit and re-entry"),
     ):
         assert f"{label}: {figures['latency'][name]['p50']:.0f} µs" in picture
+
+
+def test_engines() -> None:
+    figures = json.loads(_run("engines.py", "--json", "--rows", "5000", "--repeats", "2"))
+    for engine in figures.values():
+        for body in ("python", "numpy"):
+            own = engine[f"{body}_own_ns_per_row"]
+            assert engine[f"{body}_ratio"] == round(engine[f"{body}_vm_ns_per_row"] / own, 3)

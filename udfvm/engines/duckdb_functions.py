@@ -173,9 +173,10 @@ class _Scalar(Registered):
             columns = []
         columns = self._converted(columns)
         calls = calls_of(self.function, len(columns))
-        result = calls.call_small(tuple(columns)) if columns else NotImplemented
-        if result is NotImplemented:
-            result = calls.call_columns(columns, Container.CHUNKED, rows=rows)
+        if columns:
+            result = calls.call(tuple(columns))
+        else:
+            result = calls.call_columns([], Container.CHUNKED, rows=rows)
         return result if result.type == self._result_type else result.cast(self._result_type)
 
 
