@@ -254,16 +254,26 @@ def test_forged_replies(data: bytes) -> None:
         read_reply("script", data)
 
 
-# ---- The executor for agents ----
+# ---- Examples ----
 
 
-def test_the_executor_of_the_examples() -> None:
-    path = ROOT / "examples" / "agent" / "executor.py"
-    specification = importlib.util.spec_from_file_location("executor_example", path)
+def example(path: str) -> Any:
+    """A module of the folder `examples`, which is no package."""
+    specification = importlib.util.spec_from_file_location("example_module", ROOT / path)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
-    sys.modules["executor_example"] = module
+    sys.modules["example_module"] = module
     specification.loader.exec_module(module)
+    return module
+
+
+def test_packets() -> None:
+    results = example("examples/packets/packets.py").main(3001)
+    assert [kept for kept, _ in results.values()] == [1001, 1001, 1001]
+
+
+def test_the_executor_for_agents() -> None:
+    module = example("examples/agent/executor.py")
     observed = module.converse(module.STEPS)
     assert observed[0] == "['carrier', 'delay'] 4\n" and observed[2] == "3 are late\n"
     assert "KeyError: 'dealy'" in observed[1] and "line 2" in observed[1]
