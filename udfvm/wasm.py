@@ -38,7 +38,7 @@ def exports(
     label = "the module" if isinstance(module, bytes | bytearray | memoryview) else str(module)
     if label.lstrip().startswith(("(", ";;")):
         label = "the module"
-    code = module_code(label, module)
+    code = module_code(None, module)
     return list(contents_of(code, label, memory=memory, pool=pool_of(label, pool)).exports)
 
 

@@ -317,3 +317,22 @@ def test_what_is_no_connection(given: Any) -> None:
 def test_one_argument_is_one() -> None:
     with pytest.raises(udfvm.TypeMappingError, match=r"it takes 1 argument \(\w+\)$"):
         real()
+
+
+def test_a_module_for_from_elf() -> None:
+    with pytest.raises(udfvm.SignatureError, match=r"WebAssembly module: pass it to .*from_wasm"):
+        udfvm.from_elf(b"\0asm\1\0\0\0", "f", signature="(f64) -> f64")
+
+
+@pytest.mark.parametrize(
+    ("name", "similar"),
+    [
+        ("shop:prices/of#get-price", "get_price"),
+        ("gcd(int32,int32)->int32", "gcd"),
+        ("<lambda>", "score"),
+        ("3", "score"),
+    ],
+)
+def test_a_name_that_is_no_identifier(name: str, similar: str) -> None:
+    with pytest.raises(udfvm.SignatureError, match=f"pass name=, such as name='{similar}'$"):
+        udfvm.from_wasm('(module (func (export "f")))', "f", name=name)

@@ -293,7 +293,17 @@ def test_pickle() -> None:
         (
             f'(module (func (export "f") (param {"i32 " * 33})))',
             "f",
-            "has 33 parameters in the module, of which the signature declares 32",
+            "the function has 33 parameters, and a UDF at most 32",
+        ),
+        (
+            '(module (func (export "_initialize") unreachable) (func (export "f")))',
+            "f",
+            "(?s)Trap: its _initialize failed: wasm `unreachable` .*#0 ",
+        ),
+        (
+            '(module (memory 1 2 shared) (func (export "f")))',
+            "f",
+            "linking failed: the module has a shared memory, which is for threads: compile it",
         ),
         (
             '(module (func (export "f"',
@@ -323,10 +333,10 @@ def test_pickle() -> None:
                 ' "fd_close" (func (param i32) (result i32))))'
             ),
             "f",
-            r"does not have: env\.a, b\.m, wasi_snapshot_preview1\.nope; it has WASI",
+            r"does not have: env\.a, b\.m \(a memory\), wasi_snapshot_preview1\.nope; it has WASI",
         ),
         (b"PK\3\4" + bytes(40), "f", "not a WebAssembly file"),
-        (b"\x7fELF\2\1\1" + bytes(40), "f", "not a WebAssembly file"),
+        (b"\x7fELF\2\1\1" + bytes(40), "f", "this is an ELF file: pass it to udfvm.from_elf"),
         (b"hello, world, this is no module", "f", "not a WebAssembly file"),
         (
             (
@@ -334,7 +344,7 @@ def test_pickle() -> None:
                 " i32.const 0))"
             ),
             "f",
-            "Trap: wasm `unreachable`",
+            "(?s)Trap: its start function, or its initial data, failed: wasm `unrea.*#0 s",
         ),
         (
             '(module (memory 60000) (func (export "f") (result i32) i32.const 0))',

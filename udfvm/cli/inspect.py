@@ -24,7 +24,7 @@ def inspect(file: Path, as_json: bool, memory: str) -> None:
     it.
     """
     label = str(file)
-    found = contents_of(module_code(label, file), label, memory=memory, pool=pool_of(label, None))
+    found = contents_of(module_code(None, file), label, memory=memory, pool=pool_of(label, None))
     click.echo(_json(label, found) if as_json else _text(found))
 
 
@@ -56,6 +56,7 @@ def _text(found: Contents) -> str:
         lines.append(f"{each.name} {types if each.usable else f'[no: {each.kind}]'}")
     missing = [each for each in found.imports if each.provided_by is None]
     if missing:
-        lines.append("It needs, in host_functions= or modules=:")
+        component = any(each.kind == "function of a component" for each in found.exports)
+        lines.append(f"It needs, in host_functions={'' if component else ' or modules='}:")
         lines.extend(f"  {each.name} {each.type}" for each in missing)
     return "\n".join(visible(line, keep="") for line in lines or ["It has no functions."])

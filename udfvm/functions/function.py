@@ -345,6 +345,15 @@ def encoded_defaults(
     return [default if index > last else None for index, default in enumerate(found)]
 
 
+def _similar_name(name: str) -> str:
+    """Returns an identifier for a function of a component or a module for arrow-udf."""
+    import keyword
+    import re
+
+    made = re.sub(r"\W+", "_", name.rpartition("#")[2].partition("(")[0]).strip("_")
+    return made if made.isidentifier() and not keyword.iskeyword(made) else "score"
+
+
 def checked_name(name: object) -> str:
     """Returns the name if a function can have it. Raises SignatureError otherwise."""
     if name == "":
@@ -354,7 +363,7 @@ def checked_name(name: object) -> str:
             raise SignatureError("the function has no name: pass name=, an identifier")
         raise SignatureError(
             f"{name!r} cannot be the name of a UDF, which is an identifier: pass name=, such as"
-            " name='score'"
+            f" name={_similar_name(str(name))!r}"
         )
     if len(name.encode()) > MAX_NAME:
         raise SignatureError(

@@ -17,7 +17,7 @@ from udfvm.functions.options import ELSEWHERE, NativeOptions, parsed_options
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.installation import get_include
 from udfvm.keywords import checks_options
-from udfvm.load.compiled_code import read_code
+from udfvm.load.compiled_code import read_code, refuse_other_language
 from udfvm.texts import counted, format_size
 
 _MEMORY: Final = "128MiB"  # unless memory= says otherwise
@@ -88,6 +88,7 @@ def from_elf(
         code = bytes(path)
     else:
         code = read_code(function, path)
+    refuse_other_language(function, code, "native")
     return _from_code(code, function, signature, elementwise, env, parsed)
 
 

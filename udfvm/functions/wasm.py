@@ -23,7 +23,7 @@ from udfvm.functions.wasm_settings import (
 )
 from udfvm.keywords import checks_options
 from udfvm.limits import Limits
-from udfvm.load.compiled_code import MAX_CODE
+from udfvm.load.compiled_code import MAX_CODE, refuse_other_language
 from udfvm.load.declaration import Column
 from udfvm.texts import format_size
 from udfvm.types.arrow_types import Kind, ResultType, named
@@ -104,6 +104,7 @@ def from_wasm(
     12.0
     """
     code = module_code(function, module)
+    refuse_other_language(function, code, "wasm")
     name = options.get("name") or function
     settings = b"".join(
         (

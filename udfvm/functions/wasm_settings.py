@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SETTING: Final = struct.Struct("<BII")
 
 
-def module_code(function: str, module: bytes | str | os.PathLike[str]) -> bytes:
+def module_code(function: str | None, module: bytes | str | os.PathLike[str]) -> bytes:
     """Returns the code of a module: its bytes, its text, or those of the file at a path."""
     if isinstance(module, bytes | bytearray | memoryview):
         return bytes(module)

@@ -5,16 +5,36 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from udfvm.errors import CodeFileError, CodeFileNotFoundError, SignatureError
 from udfvm.texts import format_size
 
+if TYPE_CHECKING:
+    from udfvm.load.declaration import Language
+
 MAX_CODE: Final = 48 << 20  # bytes of code: it is sent through the input window
 
+# How code begins: its language, what it is, and what makes functions of it.
+_KINDS: Final = (
+    (b"\x7fELF", "native", "an ELF file", "udfvm.from_elf"),
+    (b"\0asm", "wasm", "a WebAssembly module", "udfvm.from_wasm"),
+)
 
-def read_code(udf: str, path: str | os.PathLike[str]) -> bytes:
-    """Returns the bytes of a regular file.
+
+def refuse_other_language(udf: str, code: bytes, language: Language) -> None:
+    """Raises SignatureError for code that is of another language, by its first bytes."""
+    for begin, of, what, maker in _KINDS:
+        if code.startswith(begin) and of != language:
+            raise SignatureError(f"UDF {udf!r}: this is {what}: pass it to {maker}")
+
+
+def _of(udf: str | None) -> str:
+    return "" if udf is None else f"UDF {udf!r}: "
+
+
+def read_code(udf: str | None, path: str | os.PathLike[str]) -> bytes:
+    """Returns the bytes of a regular file. ``udf`` is None if they are of no UDF.
 
     Raises SignatureError for any other file, since reading it may never end, and CodeFileError if
     this user cannot read it.
@@ -27,13 +47,13 @@ def read_code(udf: str, path: str | os.PathLike[str]) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise SignatureError(
-                f"UDF {udf!r}: {Path(path)} is not a regular file, so it cannot be loaded as code"
+                f"{_of(udf)}{Path(path)} is not a regular file, so it cannot be loaded as code"
             )
         with open(descriptor, "rb", closefd=False) as file:
             code = file.read(MAX_CODE + 1)
         if len(code) > MAX_CODE:
             raise SignatureError(
-                f"UDF {udf!r}: {Path(path)} has {format_size(status.st_size)}, more than"
+                f"{_of(udf)}{Path(path)} has {format_size(status.st_size)}, more than"
                 f" {format_size(MAX_CODE)}: strip it"
             )
         return code
@@ -43,9 +63,9 @@ def read_code(udf: str, path: str | os.PathLike[str]) -> bytes:
         os.close(descriptor)
 
 
-def unreadable(udf: str, path: str | os.PathLike[str], error: OSError) -> CodeFileError:
+def unreadable(udf: str | None, path: str | os.PathLike[str], error: OSError) -> CodeFileError:
     """Returns the error for a file, or folder, of code that cannot be read."""
     cls = CodeFileNotFoundError if isinstance(error, FileNotFoundError) else CodeFileError
-    made = cls(f"UDF {udf!r}: {os.fspath(path)} cannot be read: {error.strerror}")
+    made = cls(f"{_of(udf)}{os.fspath(path)} cannot be read: {error.strerror}")
     made.errno, made.filename = error.errno, path
     return made

@@ -214,28 +214,69 @@ static bool plan_result(struct export_plan *plan, const struct export_type *type
                                          : number_fits("the result", slot, type->results[0]);
 }
 
-bool export_plan_make(struct export_plan *plan, const struct export_type *type,
+/* Makes a plan, as export_plan_make() does. */
+static bool make_plan(struct export_plan *plan, const struct export_type *type,
                       const struct signature *signature, const struct module_memory *memory)
 {
     size_t at = 0;
-    bool allocates = false;
     plan->words = memory->form == MEMORY_SCRIPT ? 1 : 2;
     if (!plan_result(plan, type, &signature->result, memory))
         return false;
     if (plan->result == EXPORT_STORED) {
         if (!has_words(type, at++, 1))
             return refuse("the result", "a result, or a first parameter that points to it,");
-        allocates = true;
+        plan->allocates = true;
     }
     for (size_t i = 0; i < signature->count; i++) {
         if (!plan_parameter(plan, type, i, &signature->parameters[i], &at))
             return false;
-        allocates |= plan->parameters[i] == EXPORT_BYTES;
+        plan->allocates |= plan->parameters[i] == EXPORT_BYTES;
     }
     if (at != type->parameter_count)
         return failure_set("TypeError",
                            "the function has %zu parameters in the module, of which the signature "
                            "declares %zu",
                            type->parameter_count, at);
-    return !allocates || module_memory_can_allocate(memory);
+    return true;
+}
+
+static bool has_text(const struct signature *signature)
+{
+    bool text = false;
+    for (size_t i = 0; i < signature->count && !text; i++)
+        text = signature->parameters[i].storage == STORAGE_TEXT32;
+    return text;
+}
+
+static void write_kinds(const char *label, const enum wasm_kind *kinds, size_t count,
+                        struct bytes *to)
+{
+    bytes_text(to, count > 0 ? " (" : "");
+    bytes_text(to, count > 0 ? label : "");
+    for (size_t i = 0; i < count; i++) {
+        bytes_text(to, " ");
+        bytes_text(to, value_kind_name(kinds[i]));
+    }
+    bytes_text(to, count > 0 ? ")" : "");
+}
+
+bool export_plan_make(struct export_plan *plan, const struct export_type *type,
+                      const struct signature *signature, const struct module_memory *memory)
+{
+    plan->allocates = has_text(signature);
+    if (plan->allocates && !module_memory_can_allocate(memory))
+        return false;
+    if (make_plan(plan, type, signature, memory))
+        return !plan->allocates || module_memory_can_allocate(memory);
+    if (type->parameter_count > MAX_PARAMETERS && !plan->allocates)
+        return failure_set("TypeError", "the function has %zu parameters, and a UDF at most %d",
+                           type->parameter_count, MAX_PARAMETERS);
+    struct bytes is = { 0 };
+    bytes_text(&is, ", which has it as (func");
+    write_kinds("param", type->parameters, type->parameter_count, &is);
+    write_kinds("result", type->results, type->result_count, &is);
+    bytes_put(&is, ")", 2);
+    failure_explain("", (const char *)is.at);
+    bytes_free(&is);
+    return false;
 }

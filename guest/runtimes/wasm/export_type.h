@@ -31,7 +31,8 @@ enum export_form {
 /* The forms of a UDF's parameters and result. */
 struct export_plan {
     enum export_form parameters[MAX_PARAMETERS], result;
-    size_t words; /* i32 for each EXPORT_BYTES parameter: 1 or 2 */
+    bool allocates; /* the module must make room for arguments or the result */
+    size_t words;   /* i32 for each EXPORT_BYTES parameter: 1 or 2 */
 };
 
 /* Reads an export's type. Returns false with a failure if it has references, or too many

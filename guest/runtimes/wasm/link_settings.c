@@ -10,7 +10,6 @@
 #include "wasm/module.h"
 
 #define MAX_NAME_SHOWN 100
-#define MAX_SHOWN      1800 /* bytes of a message */
 
 static void *grown(void *array, size_t count, size_t size)
 {
@@ -74,10 +73,9 @@ bool link_settings_take(struct link_settings *settings, uint8_t kind, const uint
 /* Says in the failure which module it is about. */
 static bool refuse_module(const char *name)
 {
-    char message[MAX_SHOWN + 1];
-    snprintf(message, sizeof message, "%s", failure_message());
-    return failure_set("CompileError", "module %.*s of modules=: %s", MAX_NAME_SHOWN, name,
-                       message);
+    char what[MAX_NAME_SHOWN + 32];
+    snprintf(what, sizeof what, "module %.*s of modules=: ", MAX_NAME_SHOWN, name);
+    return failure_explain(what, "");
 }
 
 bool link_settings_compile(struct link_settings *settings)

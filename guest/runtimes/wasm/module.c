@@ -165,10 +165,10 @@ static bool initialize(struct wasm_module *module)
     wasm_trap *trap = NULL;
     if (!module_export(module, "_initialize", WASMTIME_FUNC, &function))
         return true;
-    return !wasmtime_failed(
-        "RuntimeError",
-        wasmtime.wasmtime_func_call(module->context, &function.of.func, NULL, 0, NULL, 0, &trap),
-        trap);
+    wasmtime_error *error = wasmtime.wasmtime_func_call(module->context, &function.of.func, NULL, 0,
+                                                        NULL, 0, &trap);
+    return !wasmtime_failed("RuntimeError", error, trap) ||
+           failure_explain("its _initialize failed: ", "");
 }
 
 bool module_instantiate(const wasmtime_module *module, wasmtime_context *context,
@@ -181,7 +181,8 @@ bool module_instantiate(const wasmtime_module *module, wasmtime_context *context
     wasmtime_error *error = wasmtime.wasmtime_linker_instantiate(linker, context, module, instance,
                                                                  &trap);
     wasmtime.wasmtime_linker_delete(linker);
-    return !wasmtime_failed("LinkError", error, trap);
+    return !wasmtime_failed("LinkError", error, trap) ||
+           (trap && failure_explain("its start function, or its initial data, failed: ", ""));
 }
 
 bool module_open(struct wasm_module *module, wasmtime_module *compiled,

@@ -12,8 +12,11 @@ bool number_fits(const char *what, const struct slot *slot, enum wasm_kind kind)
     const bool fits = slot->storage <= STORAGE_FLOAT64 &&
                       real == (kind == WASM_F32 || kind == WASM_F64);
     if (!fits)
-        failure_set("TypeError", "%s is %s in the module, which the declared type does not fit",
-                    what, number_kinds[kind].name);
+        failure_set(
+            "TypeError", "%s is %s in the module, which the declared type does not fit: declare %s",
+            what, number_kinds[kind].name,
+            kind == WASM_F32 || kind == WASM_F64 ? "f32 or f64"
+                                                 : "bool, an integer type, a date or a timestamp");
     return fits;
 }
 

@@ -74,6 +74,22 @@ static const char *behind_backtrace(const char *text, size_t *length)
     return cause;
 }
 
+/* Errors of wasmtime that speak of its own settings, in words for users. */
+static const struct {
+    const char *part, *message;
+} reworded[] = {
+    { "Config::shared_memory", "the module has a shared memory, which is for threads: compile it "
+                               "without threads (no -pthread, no --shared-memory)" },
+};
+
+static const char *reword(const char *text, size_t length)
+{
+    for (size_t i = 0; i < sizeof reworded / sizeof *reworded; i++)
+        if (memmem(text, length, reworded[i].part, strlen(reworded[i].part)))
+            return reworded[i].message;
+    return NULL;
+}
+
 /* Sets the failure. The text of a trap follows a prefix, after wasmtime's own backtrace. A
  * message without the prefix gets the given type. */
 static void set_text(const char *type, const wasm_bytes *message)
@@ -82,7 +98,9 @@ static void set_text(const char *type, const wasm_bytes *message)
     const char *cause = memmem(message->data, length, TRAP_PREFIX, strlen(TRAP_PREFIX));
     if (!cause) {
         const char *text = behind_backtrace(message->data, &length);
-        failure_set(type, "%.*s", printable(text, length), text);
+        const char *other = reword(text, length);
+        failure_set(type, "%.*s", other ? (int)strlen(other) : printable(text, length),
+                    other ? other : text);
         return;
     }
     cause += strlen(TRAP_PREFIX);

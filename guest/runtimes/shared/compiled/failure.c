@@ -40,6 +40,15 @@ const char *failure_message(void)
     return failure.message;
 }
 
+bool failure_explain(const char *before, const char *behind)
+{
+    char message[sizeof failure.message];
+    memcpy(message, failure.message, sizeof message);
+    snprintf(failure.message, sizeof failure.message, "%s%.*s%s", before,
+             (int)(sizeof message - strlen(before) - strlen(behind) - 1), message, behind);
+    return false;
+}
+
 void failure_add_refusal(void)
 {
     const struct udfvm_refused_memory *refused = (const struct udfvm_refused_memory *)

@@ -13,6 +13,8 @@ __attribute__((format(printf, 2, 3))) bool failure_set(const char *type, const c
  * The message continues a sentence whose subject is the argument. Returns false. */
 bool failure_of_argument(size_t position);
 const char *failure_message(void);
+/* Puts text before and behind the message. Returns false. */
+bool failure_explain(const char *before, const char *behind);
 /* If the micro-VM refused memory in this call, adds this to the message. */
 void failure_add_refusal(void);
 /* Appends to the traceback. Text that does not fit is left out. */
