@@ -59,6 +59,7 @@ PUBLIC = {
         udfvm.arrow,
         udfvm.wasm,
         udfvm.duckdb,
+        udfvm.ibis,
         udfvm.pandas,
         udfvm.polars,
     )
@@ -101,9 +102,8 @@ def test_a_public_class_documents_its_members(name: str) -> None:
 def test_a_public_function_documents_its_arguments(name: str) -> None:
     function = PUBLIC[name]
     arguments = set(inspect.signature(inspect.unwrap(function)).parameters) - {"options"}
-    arguments |= (
-        set(OPTIONS[function.__name__].__annotations__) if function.__name__ in OPTIONS else set()
-    )
+    declaring = OPTIONS.get(name.removeprefix("udfvm."))
+    arguments |= set(declaring.__annotations__) if declaring else set()
     documented = set(re.findall(r"\w+", own_docstring(function)))
     assert arguments - documented == set()
     assert not arguments or "Raises:" in own_docstring(function)

@@ -1,0 +1,110 @@
+"""Functions in expressions of Ibis, over its DuckDB and Polars back ends."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from udfvm.engines.duckdb_types import argument_converter, result_type
+from udfvm.engines.failures import made_anew
+from udfvm.engines.packages import load_package
+from udfvm.errors import CallError, Error, SignatureError, TypeMappingError
+from udfvm.functions.engine_calls import call_of_engine
+from udfvm.functions.integration import check_functions
+from udfvm.functions.scalar import ScalarFunction
+
+if TYPE_CHECKING:
+    from udfvm.functions.function import Function
+
+__all__ = ["udf"]
+
+_ibis: Final = load_package("ibis", engine="ibis", package="ibis-framework", oldest="12.0")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def udf(function: Function, /) -> Any:
+    """Makes a function of expressions of Ibis, as the decorators of ``ibis.udf.scalar`` do.
+
+    The back end casts arguments to the declared types, and hands over columns. A null for a
+    parameter that does not allow None makes the result null without a call.
+
+    Args:
+        function: a scalar function, or a vectorised one that is declared ``elementwise=True``.
+
+    Returns:
+        What makes an expression of a column, expression or value for each parameter.
+
+    Raises:
+        SignatureError: Ibis cannot have such a function.
+        TypeMappingError: Ibis has no such type.
+        BuildError: the image cannot be built.
+
+    >>> import ibis, pyarrow as pa
+    >>> @udfvm.udf
+    ... def speed(distance: float, hours: float) -> float | None:
+    ...     return distance / hours if hours else None
+    >>> flights = pa.table({"distance": [300.0, 100.0], "hours": [2.0, 0.0]})
+    >>> flights = ibis.polars.connect().create_table("flights", flights)
+    >>> speeds = udfvm.ibis.udf(speed)(flights.distance, flights.hours)
+    >>> flights.select(speed=speeds).to_pyarrow().to_pydict()
+    {'speed': [150.0, None]}
+    """
+    check_functions("udfvm.ibis.udf", [function], None)
+    if not (isinstance(function, ScalarFunction) and function.elementwise):
+        raise SignatureError(
+            f"UDF {function.name!r}: udfvm.ibis.udf takes scalar functions, and vectorised ones"
+            " that are declared elementwise=True, because back ends cut rows into batches"
+        )
+    if function.is_variadic or not function.parameters:
+        raise SignatureError(
+            f"UDF {function.name!r}: a function of Ibis has a fixed number of parameters, at least"
+            " one"
+        )
+    parameters = [_dtype(function, each.type.as_declared_decoded) for each in function.parameters]
+    result = _dtype(function, function.result.type.as_declared_decoded)
+    return _ibis.udf.scalar.pyarrow(
+        _called(function.prepare()),
+        name=function.name,
+        signature=(tuple(parameters), result),
+        null_handling="special",
+        side_effects=not function.limits.deterministic,
+    )
+
+
+def _dtype(function: Function, type_: pa.DataType) -> Any:
+    try:
+        return _ibis.expr.datatypes.DataType.from_pyarrow(type_)
+    except (KeyError, NotImplementedError, TypeError, ValueError) as error:
+        raise TypeMappingError(f"UDF {function.name!r}: Ibis has no type {type_}") from error
+
+
+def _called(function: ScalarFunction) -> Any:
+    """Returns what back ends call with columns."""
+    converters = [argument_converter(each.type) for each in function.parameters]
+    type_ = result_type(function.result.type)
+
+    def call(*columns: Any) -> Any:
+        given = [
+            each if convert is None else convert(each)
+            for each, convert in zip(columns, converters, strict=True)
+        ]
+        try:
+            with call_of_engine("duckdb", raises=False, has_frames=False):
+                made = function(*given)
+        except Error as error:
+            if isinstance(error, (CallError, TypeMappingError)):
+                error.locate(error.row, of="batch")
+            raise made_anew(error) from error.__cause__  # Polars makes errors of their texts
+        return made if made.type == type_ else made.cast(type_)
+
+    call.__name__ = call.__qualname__ = function.name
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    vars(call)["__signature__"] = inspect.Signature(
+        [inspect.Parameter(each.name, kind) for each in function.parameters]
+    )
+    return call
