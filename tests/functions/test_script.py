@@ -159,6 +159,10 @@ def test_limits_and_options() -> None:
     assert udfvm.run("price('tea') * 2", host_functions=[price]).value == 5.0
     with pytest.raises(udfvm.HostFunctionError):
         udfvm.run("price('milk')", host_functions=[price])
+    alone = udfvm.run("y = t\nt['x'].to_pylist()", t=pa.table({"x": [1]}), files=False)
+    assert alone.value == [1] and alone.tables["y"].num_rows == 1
+    with pytest.raises(udfvm.UDFError, match="No module named 'wave'"):
+        udfvm.run("import wave", files=False)
     large = pa.table({"x": np.arange(1 << 21)})
     result = udfvm.run("y, z = x, x['x']", x=large, memory="1GiB", timeout=60)
     assert result.tables["y"] == large and result.tables["z"].num_rows == large.num_rows

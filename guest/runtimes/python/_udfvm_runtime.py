@@ -54,6 +54,7 @@ _FOR_FUNCTIONS: Final = (
     "decorators",
     "describe",
     "host",
+    "script",
     "source",
     "table",
 )
@@ -61,6 +62,7 @@ _FOR_COLUMNS: Final = (
     "arrow_columns",
     "column_streams",
     "nested_batch",
+    "script_tables",
     "stream",
     "vectorized",
     "vectorized_aggregate",

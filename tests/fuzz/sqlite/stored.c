@@ -22,6 +22,7 @@ static const char *const queries[] = {
     "SELECT vm_udf(?1, ?2, ?3)",
     "SELECT * FROM vm_map(?1, ?2)",
     "SELECT * FROM vm_functions",
+    "SELECT vm_expr(?1, ?2, ?3), vm_expr(?1, ?3), vm_expr(?2, ?1)",
 };
 #define QUERIES (sizeof queries / sizeof *queries)
 
