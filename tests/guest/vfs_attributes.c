@@ -139,6 +139,52 @@ static void locks(void)
     CHECK(fails_with(flock(999, LOCK_SH), EBADF) && close(copy) == 0 && unlink("file") == 0);
 }
 
+static int lock_range(int fd, int command, short type, off_t start, off_t length)
+{
+    struct flock range = { .l_type = type, .l_start = start, .l_len = length };
+    return fcntl(fd, command, &range);
+}
+
+static void *unlocks_range(void *argument)
+{
+    usleep(1000);
+    return lock_range(*(const int *)argument, F_OFD_SETLK, F_UNLCK, 0, 0) == 0 ? argument : NULL;
+}
+
+/* Locks of parts of a file that belong to open files. */
+static void range_locks(void)
+{
+    enum { SET = F_OFD_SETLK };
+    pthread_t thread;
+    void *result;
+    int one = open("file", O_RDWR | O_CREAT, 0600), other = open("file", O_RDWR), copy = dup(one);
+    struct flock found = { .l_type = F_RDLCK }, foreign = { .l_type = F_RDLCK, .l_pid = 1 };
+    CHECK(lock_range(one, SET, F_WRLCK, 10, 20) == 0 && lock_range(copy, SET, F_WRLCK, 0, 0) == 0);
+    CHECK(fails_with(lock_range(other, SET, F_RDLCK, 12, 1), EAGAIN));
+    CHECK(lock_range(one, SET, F_UNLCK, 10, 10) == 0 &&
+          lock_range(other, SET, F_RDLCK, 20, -10) == 0);
+    CHECK(fails_with(lock_range(other, SET, F_RDLCK, 9, 1), EAGAIN));
+    CHECK(fails_with(lock_range(other, SET, F_RDLCK, 20, 1), EAGAIN));
+    CHECK(fails_with(lock_range(one, SET, F_WRLCK, 19, 1), EAGAIN) &&
+          lock_range(one, SET, F_RDLCK, 19, 1) == 0);
+    CHECK(fcntl(other, F_OFD_GETLK, &found) == 0 && found.l_type == F_WRLCK && found.l_pid == -1);
+    CHECK(lock_range(one, SET, F_UNLCK, 0, 0) == 0 && lock_range(one, SET, F_WRLCK, 20, 0) == 0);
+    found = (struct flock){ .l_type = F_WRLCK };
+    CHECK(fcntl(one, F_OFD_GETLK, &found) == 0 && found.l_type == F_RDLCK && found.l_start == 10 &&
+          found.l_len == 10);
+    CHECK(pthread_create(&thread, NULL, unlocks_range, &copy) == 0 &&
+          lock_range(other, F_OFD_SETLKW, F_WRLCK, 0, 0) == 0);
+    CHECK(pthread_join(thread, &result) == 0 && result);
+    CHECK(fails_with(lock_range(one, SET, F_WRLCK, 1000, 1), EAGAIN) && close(other) == 0 &&
+          lock_range(one, SET, F_WRLCK, 1000, 1) == 0);
+    other = open("file", O_RDONLY);
+    CHECK(fails_with(lock_range(other, SET, F_WRLCK, 0, 1), EBADF) &&
+          fails_with(lock_range(other, SET, F_RDLCK, -1, 1), EINVAL) &&
+          fails_with(lock_range(other, SET, 99, 0, 1), EINVAL) &&
+          fails_with(fcntl(other, SET, &foreign), EINVAL));
+    CHECK(close(one) + close(copy) + close(other) + unlink("file") == 0);
+}
+
 int main(void)
 {
     char directory[] = "/tmp/attributes-XXXXXX";
@@ -146,6 +192,7 @@ int main(void)
     extended_attributes();
     seals();
     locks();
+    range_locks();
     CHECK(chdir("/") == 0 && rmdir(directory) == 0);
     return DONE();
 }

@@ -53,6 +53,8 @@ void file_put(struct file *file)
     watches_forget(file);
     if (file->locked)
         locks_forget(file);
+    if (file->ranged)
+        range_locks_forget(file);
     if (file->operations->release)
         file->operations->release(file);
     kernel_free(file->path);
@@ -193,7 +195,8 @@ SYSTEM_CALL(dup3)
     return duplicate_to((int)a, (int)b, c & O_CLOEXEC);
 }
 
-/* A process's own locks of parts of files never conflict, and there is only one process. */
+/* A process's own locks of parts of files never conflict, and there is only one process. Those of
+ * open files do: range_locks.c. */
 static int64_t get_lock(uint64_t address)
 {
     if (!user_range_ok(address, sizeof(struct flock)))
@@ -207,12 +210,9 @@ static int64_t lock_or_owner(int command, uint64_t argument)
 {
     switch (command) {
     case F_GETLK:
-    case F_OFD_GETLK:
         return get_lock(argument);
     case F_SETLK:
     case F_SETLKW:
-    case F_OFD_SETLK:
-    case F_OFD_SETLKW:
         return user_range_ok(argument, sizeof(struct flock)) ? 0 : -EFAULT;
     case F_GETOWN:
     case F_SETOWN:
@@ -234,6 +234,10 @@ static int64_t size_or_seals(struct file *file, int command, uint64_t argument)
     case F_GETPIPE_SZ:
     case F_SETPIPE_SZ:
         return pipe_size(file, command == F_SETPIPE_SZ, argument);
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+        return range_lock(file, command, argument);
     default:
         return lock_or_owner(command, argument);
     }

@@ -103,8 +103,8 @@ struct file_operations {
 
 struct file {
     const struct file_operations *operations;
-    uint32_t references : 31, locked : 1; /* locked: by flock(2) */
-    int flags;                            /* of open(2): access mode, O_APPEND, O_NONBLOCK, ... */
+    uint32_t references : 30, locked : 1, ranged : 1; /* by flock(2); in parts */
+    int flags; /* of open(2): access mode, O_APPEND, O_NONBLOCK, ... */
     uint64_t offset;
     void *object;          /* data of the kind */
     struct watch *watches; /* epoll sets that watch it: epoll.c */
@@ -221,6 +221,10 @@ int64_t seals_get(const struct file *file);
 /* locks.c */
 int64_t lock_file(struct file *file, int operation); /* as flock(2) */
 void locks_forget(const struct file *file);          /* called before the file is freed */
+
+/* range_locks.c */
+int64_t range_lock(struct file *file, int command, uint64_t address); /* F_OFD_x */
+void range_locks_forget(const struct file *file); /* called before the file is freed */
 
 /* device.c, stream.c, procfs.c */
 struct file *device_open(const char *path, int flags, int64_t *error);
