@@ -44,6 +44,18 @@ static void machine(void)
           sysconf(_SC_CLK_TCK) == 100);
 }
 
+static void limit_of_descriptors(void)
+{
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    CHECK(dup2(1, 30) == 30);
+    CHECK(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 20, limit.rlim_max }) == 0);
+    CHECK(fails_with(dup2(1, 25), EBADF) && fails_with(fcntl(1, F_DUPFD, 20), EINVAL));
+    CHECK(fcntl(1, F_DUPFD, 19) == 19 && fails_with(fcntl(1, F_DUPFD, 19), EMFILE));
+    CHECK(write(30, "", 0) == 0 && close(30) == 0 && close(19) == 0);
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0 && dup2(1, 30) == 30 && close(30) == 0);
+}
+
 static void process(void)
 {
     struct rlimit limit;
@@ -158,6 +170,7 @@ int main(int argc, char **argv)
     CHECK(((uintptr_t)__builtin_frame_address(0) & 15) == 0);
     machine();
     process();
+    limit_of_descriptors();
     users();
     auxiliary_vector();
     policies();

@@ -120,6 +120,7 @@ static void reserve_and_commit(void)
     CHECK(mprotect(at, MIB, PROT_READ | PROT_WRITE) == 0 && is_filled(at, MIB, 0));
     memset(at, 6, MIB);
     CHECK(madvise(at, MIB / 2, MADV_DONTNEED) == 0);
+    CHECK(madvise(at, MIB / 2, MADV_WILLNEED) == 0 && fails_with(madvise(at, MIB, 77), EINVAL));
     CHECK(is_filled(at, MIB / 2, 0) && is_filled(at + MIB / 2, MIB / 2, 6));
     CHECK(munmap(at, 4 * MIB) == 0);
     CHECK(mprotect(at, PAGE, PROT_READ) == -1 && errno == ENOMEM);

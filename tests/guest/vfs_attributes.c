@@ -139,6 +139,8 @@ static void locks(void)
     CHECK(fails_with(flock(999, LOCK_SH), EBADF) && close(copy) == 0 && unlink("file") == 0);
 }
 
+enum { SET = F_OFD_SETLK };
+
 static int lock_range(int fd, int command, short type, off_t start, off_t length)
 {
     struct flock range = { .l_type = type, .l_start = start, .l_len = length };
@@ -151,14 +153,34 @@ static void *unlocks_range(void *argument)
     return lock_range(*(const int *)argument, F_OFD_SETLK, F_UNLCK, 0, 0) == 0 ? argument : NULL;
 }
 
+/* Closes `other`. */
+static void wait_for_range(int one, int other, int copy)
+{
+    pthread_t thread;
+    void *result;
+    CHECK(pthread_create(&thread, NULL, unlocks_range, &copy) == 0 &&
+          lock_range(other, F_OFD_SETLKW, F_WRLCK, 0, 0) == 0);
+    CHECK(pthread_join(thread, &result) == 0 && result);
+    CHECK(fails_with(lock_range(one, SET, F_WRLCK, 1000, 1), EAGAIN) && close(other) == 0 &&
+          lock_range(one, SET, F_WRLCK, 1000, 1) == 0);
+}
+
+static void refused_ranges(void)
+{
+    struct flock foreign = { .l_type = F_RDLCK, .l_pid = 1 };
+    int other = open("file", O_RDONLY);
+    CHECK(fails_with(lock_range(other, SET, F_WRLCK, 0, 1), EBADF) &&
+          fails_with(lock_range(other, SET, F_RDLCK, -1, 1), EINVAL) &&
+          fails_with(lock_range(other, SET, 99, 0, 1), EINVAL) &&
+          fails_with(fcntl(other, SET, &foreign), EINVAL));
+    CHECK(close(other) == 0);
+}
+
 /* Locks of parts of a file that belong to open files. */
 static void range_locks(void)
 {
-    enum { SET = F_OFD_SETLK };
-    pthread_t thread;
-    void *result;
     int one = open("file", O_RDWR | O_CREAT, 0600), other = open("file", O_RDWR), copy = dup(one);
-    struct flock found = { .l_type = F_RDLCK }, foreign = { .l_type = F_RDLCK, .l_pid = 1 };
+    struct flock found = { .l_type = F_RDLCK };
     CHECK(lock_range(one, SET, F_WRLCK, 10, 20) == 0 && lock_range(copy, SET, F_WRLCK, 0, 0) == 0);
     CHECK(fails_with(lock_range(other, SET, F_RDLCK, 12, 1), EAGAIN));
     CHECK(lock_range(one, SET, F_UNLCK, 10, 10) == 0 &&
@@ -172,17 +194,9 @@ static void range_locks(void)
     found = (struct flock){ .l_type = F_WRLCK };
     CHECK(fcntl(one, F_OFD_GETLK, &found) == 0 && found.l_type == F_RDLCK && found.l_start == 10 &&
           found.l_len == 10);
-    CHECK(pthread_create(&thread, NULL, unlocks_range, &copy) == 0 &&
-          lock_range(other, F_OFD_SETLKW, F_WRLCK, 0, 0) == 0);
-    CHECK(pthread_join(thread, &result) == 0 && result);
-    CHECK(fails_with(lock_range(one, SET, F_WRLCK, 1000, 1), EAGAIN) && close(other) == 0 &&
-          lock_range(one, SET, F_WRLCK, 1000, 1) == 0);
-    other = open("file", O_RDONLY);
-    CHECK(fails_with(lock_range(other, SET, F_WRLCK, 0, 1), EBADF) &&
-          fails_with(lock_range(other, SET, F_RDLCK, -1, 1), EINVAL) &&
-          fails_with(lock_range(other, SET, 99, 0, 1), EINVAL) &&
-          fails_with(fcntl(other, SET, &foreign), EINVAL));
-    CHECK(close(one) + close(copy) + close(other) + unlink("file") == 0);
+    wait_for_range(one, other, copy);
+    refused_ranges();
+    CHECK(close(one) + close(copy) + unlink("file") == 0);
 }
 
 int main(void)

@@ -100,6 +100,21 @@ static int64_t drop_pages(uint64_t start, uint64_t end, bool shared)
     return 0;
 }
 
+/* Advice that changes nothing here. Programs try what there is, so other numbers are errors. */
+static bool is_hint(int advice)
+{
+    static const int8_t hints[] = {
+        MADV_NORMAL,        MADV_RANDOM,         MADV_SEQUENTIAL, MADV_WILLNEED,    MADV_FREE,
+        MADV_DONTFORK,      MADV_DOFORK,         MADV_MERGEABLE,  MADV_UNMERGEABLE, MADV_HUGEPAGE,
+        MADV_NOHUGEPAGE,    MADV_DONTDUMP,       MADV_DODUMP,     MADV_COLD,        MADV_PAGEOUT,
+        MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_COLLAPSE,
+    };
+    for (size_t i = 0; i < sizeof hints; i++)
+        if (hints[i] == advice)
+            return true;
+    return false;
+}
+
 SYSTEM_CALL(madvise)
 {
     uint64_t end;
@@ -118,7 +133,7 @@ SYSTEM_CALL(madvise)
     case MADV_SOFT_OFFLINE:
         return -EPERM;
     default:
-        return 0; /* the others are hints */
+        return is_hint((int)c) ? 0 : -EINVAL;
     }
 }
 

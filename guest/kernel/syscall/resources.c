@@ -6,6 +6,7 @@
 #include "mm/report.h"
 #include "mm/user.h"
 #include "sched/thread.h"
+#include "vfs/vfs.h"
 
 #include <linux/resource.h>
 #include <linux/sysinfo.h>
@@ -59,8 +60,10 @@ static int64_t exchange_limit(uint64_t resource, uint64_t set, uint64_t get)
             return -EINVAL;
         if (wanted.hard > old.hard)
             return -EPERM;
-        limits[resource] = wanted; /* reported, not enforced: the host limits the VM */
+        limits[resource] = wanted; /* the others are reported alone: the host limits the VM */
         limits_set |= 1u << resource;
+        if (resource == RLIMIT_NOFILE)
+            descriptors_set_limit(wanted.soft);
     }
     if (get)
         *(struct limit *)get = old;

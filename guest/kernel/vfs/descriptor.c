@@ -17,6 +17,12 @@ static struct {
     struct file *file;
     bool close_on_exec;
 } table[DESCRIPTORS];
+static int limit = DESCRIPTORS; /* of new ones; those above it stay in use */
+
+void descriptors_set_limit(uint64_t wanted)
+{
+    limit = (int)minimum(wanted, DESCRIPTORS);
+}
 
 struct file *file_create(const struct file_operations *operations, void *object, int flags,
                          const char *path)
@@ -89,7 +95,7 @@ bool descriptor_in_use(int fd)
 
 int64_t descriptor_install(struct file *file, int lowest, bool close_on_exec)
 {
-    for (int fd = lowest; fd < DESCRIPTORS; fd++)
+    for (int fd = lowest; fd < limit; fd++)
         if (!table[fd].file) {
             table[fd].file = file;
             table[fd].close_on_exec = close_on_exec;
@@ -101,7 +107,7 @@ int64_t descriptor_install(struct file *file, int lowest, bool close_on_exec)
 
 bool descriptor_is_left(void)
 {
-    for (int fd = 0; fd < DESCRIPTORS; fd++)
+    for (int fd = 0; fd < limit; fd++)
         if (!table[fd].file)
             return true;
     return false;
@@ -159,7 +165,7 @@ static int64_t duplicate(int fd, int64_t lowest, bool close_on_exec)
     struct file *file = file_get(fd);
     if (!file)
         return -EBADF;
-    if (lowest >= 0 && lowest < DESCRIPTORS)
+    if (lowest >= 0 && lowest < limit)
         return descriptor_install(file, (int)lowest, close_on_exec);
     file_put(file);
     return -EINVAL;
@@ -167,7 +173,7 @@ static int64_t duplicate(int fd, int64_t lowest, bool close_on_exec)
 
 static int64_t duplicate_to(int from, int to, bool close_on_exec)
 {
-    struct file *file = to >= 0 && to < DESCRIPTORS ? file_get(from) : NULL;
+    struct file *file = to >= 0 && to < limit ? file_get(from) : NULL;
     if (!file)
         return -EBADF;
     descriptor_close(to);

@@ -69,7 +69,7 @@ SYSTEM_CALL(memfd_create)
         return length == -ENAMETOOLONG ? -EINVAL : length;
     if (b & ~(uint64_t)(MFD_CLOEXEC | MFD_ALLOW_SEALING))
         return -EINVAL;
-    format(path, sizeof path, "/memfd:%s", (const char *)a);
+    format(path, sizeof path, "/memfd:%s (deleted)", (const char *)a);
     struct file *file = tmpfs_anonymous(path, O_RDWR, 0777, b & MFD_ALLOW_SEALING);
     return file ? descriptor_install(file, 0, b & MFD_CLOEXEC) : -ENOMEM;
 }
