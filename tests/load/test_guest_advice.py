@@ -18,6 +18,9 @@ FILES = (
     "micro-VM has no files of this machine but those of Python and of installed"
     " packages.*host_functions="
 )
+WRITING = "function writes only in /tmp, .*such as /tmp/out.txt, .*host_functions="
+SPACE = "has the files of /tmp in its memory: raise memory="
+MEMORY = "has no more memory than memory= says: raise it"
 NETWORK = "micro-VM has no network: .*host_functions="
 PROCESSES = "micro-VM has one process and starts no others: .*host_functions="
 VARIABLES = "micro-VM has no environment variables of this machine"
@@ -40,6 +43,9 @@ def run(body: str) -> str:
         (f"open({__file__!r})", FILES),
         ("open('data.csv')", FILES),
         ("open('/home/somebody/out.csv', 'w')", FILES),
+        ("import os; open('out.csv', 'w')", WRITING),
+        ("raise OSError(28, 'No space left on device')", SPACE),
+        ("import numpy; numpy.ones(10**11)", MEMORY),
         ("import os; os.listdir('/home')", FILES),
         ("import os; os.stat('/home/somebody')", FILES),
         ("import sqlite3; sqlite3.connect('/home/data.db').execute('select 1')", FILES),

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from udfvm.checks import check_switch, shown
 from udfvm.errors import SignatureError
 from udfvm.functions.arrow_registry import check_registrable, forget, register_all
-from udfvm.functions.function import MAX_NAME, Function
+from udfvm.functions.function import Function
+from udfvm.functions.function_names import MAX_NAME
 from udfvm.functions.integration import check_functions, names_of
 from udfvm.functions.options import OF_FUNCTIONS
 from udfvm.keywords import checks_options

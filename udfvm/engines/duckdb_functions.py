@@ -24,7 +24,7 @@ from udfvm.engines.duckdb_interrupts import database_of, interruptible
 from udfvm.engines.duckdb_types import argument_converter, duckdb_type, quoted, result_type, widened
 from udfvm.errors import CallError, SignatureError, TypeMappingError
 from udfvm.functions.engine_calls import call_of_engine
-from udfvm.functions.function import checked_name
+from udfvm.functions.function_names import checked_name
 from udfvm.functions.integration import bound_arguments, calls_of, defaults_of
 from udfvm.functions.list_calls import aggregated_lists, listed_rows
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from udfvm.call.dispatch import Calls
 from udfvm.call.pool import Pool, pool_of
 from udfvm.checks import check_choice, shown
-from udfvm.errors import OptionError, SignatureError, TypeMappingError
+from udfvm.errors import OptionError, TypeMappingError
 from udfvm.functions.documentation import CallSignature, description
+from udfvm.functions.function_names import checked_name
 from udfvm.functions.options import ELSEWHERE, ScalarPythonOptions, parsed_options
 from udfvm.keywords import check_options, nearest, option_names
 from udfvm.limits import Limits
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from udfvm.pipelines.columns import Parameters
     from udfvm.vmm import Image
 
-MAX_NAME: Final = 255  # bytes
 # Arguments of declaring functions that make the function what it is.
 _FIXED: Final = frozenset(
     [
@@ -343,33 +343,6 @@ def encoded_defaults(
     ]
     last = max((index for index, default in enumerate(found) if default is None), default=-1)
     return [default if index > last else None for index, default in enumerate(found)]
-
-
-def _similar_name(name: str) -> str:
-    """Returns an identifier for a function of a component or a module for arrow-udf."""
-    import keyword
-    import re
-
-    made = re.sub(r"\W+", "_", name.rpartition("#")[2].partition("(")[0]).strip("_")
-    return made if made.isidentifier() and not keyword.iskeyword(made) else "score"
-
-
-def checked_name(name: object) -> str:
-    """Returns the name if a function can have it. Raises SignatureError otherwise."""
-    if name == "":
-        raise SignatureError("the name of a UDF is empty: pass name=, an identifier")
-    if not isinstance(name, str) or not name.isidentifier():
-        if name is None:  # as of an object with __call__
-            raise SignatureError("the function has no name: pass name=, an identifier")
-        raise SignatureError(
-            f"{name!r} cannot be the name of a UDF, which is an identifier: pass name=, such as"
-            f" name={_similar_name(str(name))!r}"
-        )
-    if len(name.encode()) > MAX_NAME:
-        raise SignatureError(
-            f"the name {name[:32]!r}... is longer than {MAX_NAME} bytes: pass name="
-        )
-    return name
 
 
 def function_list(name: str, functions: object) -> tuple[Callable[..., Any], ...]:

@@ -11,7 +11,8 @@ from udfvm.call.pool import Pool, pool_of
 from udfvm.call.windows import call_with_windows
 from udfvm.checks import shown
 from udfvm.errors import OptionError, ProtocolError
-from udfvm.functions.function import checked_name, host_functions_of
+from udfvm.functions.function import host_functions_of
+from udfvm.functions.function_names import checked_name
 from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.script_reply import Left, read_reply
 from udfvm.keywords import option_names

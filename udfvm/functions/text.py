@@ -9,7 +9,7 @@ from typing import Any, Final, Unpack
 from udfvm.call.pool import pool_of
 from udfvm.checks import check_switch, options_of, shown
 from udfvm.errors import OptionError, SignatureError
-from udfvm.functions.function import checked_name
+from udfvm.functions.function_names import checked_name
 from udfvm.functions.options import ELSEWHERE, ScalarPythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.scalar import ScalarFunction

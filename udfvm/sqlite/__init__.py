@@ -50,7 +50,7 @@ from typing import TYPE_CHECKING, Final
 
 from udfvm.checks import check_choice, check_switch, options_of, shown
 from udfvm.errors import OptionError, SignatureError
-from udfvm.functions.function import checked_name
+from udfvm.functions.function_names import checked_name
 from udfvm.functions.integration import check_functions, names_of
 from udfvm.functions.options import OF_FUNCTIONS
 from udfvm.keywords import checks_options

@@ -19,6 +19,13 @@ FILES: Final = (
     " opens them by __file__ and names them; what else a function needs is passed as an argument,"
     " or read by a host function (host_functions=)"
 )
+WRITING: Final = (
+    "udfvm: a micro-VM has no files of this machine, and a function writes only in /tmp, which each"
+    " call finds as it was when the image was sealed: open a path there, such as /tmp/out.txt, and"
+    " return what is to be kept, or let a host function write it (host_functions=)"
+)
+SPACE: Final = "udfvm: a micro-VM has the files of /tmp in its memory: raise memory="
+MEMORY: Final = "udfvm: a micro-VM has no more memory than memory= says: raise it"
 NETWORK: Final = (
     "udfvm: a micro-VM has no network: pass what the function needs as an argument, or let a host"
     " function get it (host_functions=)"
@@ -45,15 +52,18 @@ STORED_MODULES: Final = (
     " the policy names (without Python: `udfvm prepare --package`)"
 )
 
-_NO_FILE: Final = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS})
-_NO_NETWORK: Final = frozenset(
-    {
-        errno.EAFNOSUPPORT,
-        errno.ENETUNREACH,
-        errno.EHOSTUNREACH,
-        errno.ECONNREFUSED,  # 127.0.0.1 is the micro-VM's own
-    }
-)
+_BY_NUMBER: Final[dict[int | None, str]] = {
+    errno.ENOENT: FILES,
+    errno.EACCES: FILES,
+    errno.EPERM: FILES,
+    errno.EROFS: WRITING,
+    errno.ENOSPC: SPACE,
+    errno.EAFNOSUPPORT: NETWORK,
+    errno.ENETUNREACH: NETWORK,
+    errno.EHOSTUNREACH: NETWORK,
+    errno.ECONNREFUSED: NETWORK,  # 127.0.0.1 is the micro-VM's own
+}
+_BY_NAME: Final = {"socket.gaierror": NETWORK, "bdb.BdbQuit": TERMINAL}
 _STARTERS: Final = frozenset(
     {
         "fork",
@@ -106,14 +116,15 @@ def _advice(exception: BaseException) -> str:
         return STORED_MODULES if stored else MODULES
     if _is_variable(exception):
         return VARIABLES
-    if name == "socket.gaierror" or number in _NO_NETWORK:
-        return NETWORK
     if number == errno.ENOSYS and _starts_process(exception):
         return PROCESSES
-    if name == "bdb.BdbQuit" or (cls is EOFError and str(exception) == _NO_INPUT):
-        return TERMINAL
+    asks = cls is EOFError and str(exception) == _NO_INPUT
+    if asks or name in _BY_NAME:
+        return _BY_NAME.get(name, TERMINAL)
+    if isinstance(exception, MemoryError) and str(exception):
+        return MEMORY
     no_database = name == "sqlite3.OperationalError" and str(exception) == _NO_DATABASE
-    return FILES if no_database or number in _NO_FILE else ""
+    return FILES if no_database else _BY_NUMBER.get(number, "")
 
 
 def _is_variable(exception: BaseException) -> bool:
