@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import apsw
 import pytest
 from stored_functions import ROWS, created, error_of, opened
 
+from udfvm.protocol import (
+    OUTPUT_BASE,
+    STATUS_OK,
+    TYPE_BLOB,
+    TYPE_BOOL,
+    TYPE_INT64,
+    TYPE_NULL,
+    TYPE_TEXT,
+    VECTOR_COMPLETE,
+)
 from udfvm.sqlite import Policy
 
 
@@ -112,3 +123,38 @@ def test_the_policy_holds() -> None:
     view = opened(":memory:")
     view.execute("CREATE VIEW v AS SELECT vm_expr('1')")
     assert "unsafe use of vm_expr" in error_of(view, "SELECT * FROM v")
+
+
+def row_reply(type_: int, length: int = 0, value: int = 0, data: bytes = b"") -> bytes:
+    """A reply of one value, as a guest could write it."""
+    return struct.pack("<IIQ", type_, length, value) + data
+
+
+@pytest.mark.parametrize(
+    ("reply", "result"),
+    [
+        (row_reply(TYPE_INT64, 0, 7), 7),
+        (row_reply(TYPE_TEXT, 2, 16, b"ab"), "ab"),
+        (row_reply(TYPE_NULL, 5, 5), None),
+        (row_reply(TYPE_BOOL, 0, 2), "neither 0 nor 1"),
+        (row_reply(TYPE_TEXT, 2, 16, b"\xff\xff"), "not valid UTF-8"),
+        (row_reply(TYPE_TEXT, 3, 16, b"ab"), "bytes outside of the reply"),
+        (row_reply(TYPE_BLOB, 2**32 - 1, 2**64 - 1, b"ab"), "bytes outside of the reply"),
+        (row_reply(99, 2, 16, b"ab"), "not of the declared type"),
+        (row_reply(2**32 - 1), "not of the declared type"),
+        (b"short", "too short"),
+    ],
+)
+def test_forged_replies(reply: bytes, result: object) -> None:
+    """A result of any type is one of SQL's, whatever the guest says that it is."""
+    connection = opened(":memory:", Policy(files=True))
+    evil = (
+        f"[ctypes.memmove({OUTPUT_BASE}, a, len(a)), ctypes.CFUNCTYPE(None, ctypes.c_uint64,"
+        f" ctypes.c_uint64)({VECTOR_COMPLETE})({STATUS_OK}, len(a))]"
+    ).replace("ctypes.", "__import__('ctypes').")
+    if isinstance(result, str) and result != "ab":
+        assert result in error_of(connection, "SELECT vm_expr(?, ?)", evil, reply)
+    else:
+        found = connection.execute("SELECT vm_expr(?, ?)", (evil, reply)).fetchall()
+        assert found == [(result,)]
+    assert connection.execute("SELECT vm_expr('a', 1)").fetchall() == [(1,)]
