@@ -21,7 +21,14 @@ import pyarrow.compute as pc
 
 from udfvm.codec.containers import Container
 from udfvm.engines.duckdb_interrupts import database_of, interruptible
-from udfvm.engines.duckdb_types import argument_converter, duckdb_type, quoted, result_type, widened
+from udfvm.engines.duckdb_types import (
+    argument_converter,
+    duckdb_type,
+    parameter_type,
+    quoted,
+    result_type,
+    widened,
+)
 from udfvm.errors import CallError, SignatureError, TypeMappingError
 from udfvm.functions.engine_calls import call_of_engine
 from udfvm.functions.function_names import checked_name
@@ -62,7 +69,7 @@ class Registered:
         self.name = self.function_name = name
         self.function = function
         self.macro = ""
-        self.types: list[str] | None = [duckdb_type(each.type) for each in function.parameters]
+        self.types: list[str] | None = [parameter_type(each.type) for each in function.parameters]
         self.result = ""
         self._database = ""
         self._converters = [_converter(function, each) for each in function.parameters]

@@ -70,6 +70,18 @@ def duckdb_type(type_: Type) -> str:
     return _name_of(type_.as_declared_decoded)
 
 
+def parameter_type(type_: Type) -> str:
+    """Returns the name of a parameter's type in DuckDB. Raises TypeMappingError for one that DuckDB
+    does not have, or whose values it cannot hand over.
+    """
+    if type_.is_nested and "duration[" in type_.name:
+        raise TypeMappingError(
+            f"DuckDB hands over no durations within a {type_.kind.value}, but intervals: declare"
+            " month_day_nano_interval there"
+        )
+    return duckdb_type(type_)
+
+
 def _is_uuid(type_: Type) -> bool:
     return isinstance(type_.exact, pa.UuidType)
 
@@ -201,7 +213,7 @@ def _durations(column: Any, type_: Any) -> Any:
 
 def result_type(type_: Type) -> Any:
     """Returns the pyarrow type that DuckDB reads in the place of a result's."""
-    return _readable(type_.as_declared_decoded)
+    return type_.exact if _is_uuid(type_) else _readable(type_.as_declared_decoded)
 
 
 def _readable(type_: Any) -> Any:

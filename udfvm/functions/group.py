@@ -64,7 +64,7 @@ class Group:
                 for column, parameter in zip(found, self._parameters, strict=False)
             ]
             groups = found[len(columns)] if len(found) > len(columns) else None
-            self._ask(ANSWER_NONE, columns, None, first_row + start, groups=groups)
+            self._ask(ANSWER_NONE, columns, None, first_row + start, rows=len(chunk), groups=groups)
             start += len(chunk)
 
     def state(self) -> bytes:
@@ -78,7 +78,7 @@ class Group:
         """Adds what another group has seen."""
         import pyarrow as pa
 
-        self._ask(ANSWER_MERGE, [pa.array([state], pa.large_binary())], None)
+        self._ask(ANSWER_MERGE, [pa.array([state], pa.large_binary())], None, rows=1)
 
     def finish(self) -> Any:
         """Returns the group's value."""
@@ -103,22 +103,22 @@ class Group:
     def _ask(
         self,
         answer: int,
-        columns: Sequence[pa.Array],
+        columns: Sequence[pa.Array | bytes],
         type_: Type | None,
         first_row: int = 0,
         *,
+        rows: int = 0,
         groups: pa.Array | None = None,
         group: int = 0,
     ) -> Any:
-        """Makes one exchange. ``groups`` are those of the rows, ``group`` is what is asked. Returns
-        a column with what came back, if that has a type.
+        """Makes one exchange, with so many rows. ``groups`` are those of the rows, ``group`` is the
+        one that is asked. Returns a column with what came back, if that has a type.
         """
         import pyarrow as pa
 
         from udfvm.codec.column_batches import decode, encode, widened
         from udfvm.codec.containers import without_encodings
 
-        rows = len(columns[0]) if columns else 0
         if not columns:
             columns = [
                 widened(pa.nulls(0, each.type.arrow), each.type) for each in self._parameters
