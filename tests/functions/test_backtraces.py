@@ -24,6 +24,9 @@ NAMES = {
         "<alloc::string::String as core::fmt::Debug>::fmt"
     ),
     "_RNvCs1234_7mycrate3foo": "mycrate::foo",
+    "_RNvCs1234_7mycrate3foo.llvm.123": "mycrate::foo",
+    "_ZL5innerPK3Fool.constprop.0.cold": "inner",
+    "_ZN5outerL5innerEi": "outer::inner",
     "_RNvMs_NtCs1234_7mycrate3barNtB4_3Baz4quux": "<mycrate::bar::Baz>::quux",
     "_RINvCs1234_7mycrate3mapmNtB2_3FooE": "mycrate::map::<u32, mycrate::Foo>",
     "_RINvCs1234_7mycrate3mapRShAtj3_TbdEE": "mycrate::map::<&[u8], [u16; 0x3], (bool, f64)>",

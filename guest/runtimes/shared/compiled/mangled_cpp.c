@@ -124,6 +124,7 @@ static bool take_kind(struct mangled *mangled)
 /* Reads a part of a nested name: an identifier, a constructor or a destructor. */
 static bool part(struct mangled *mangled, bool first, struct last_part *last)
 {
+    mangled_take(mangled, 'L'); /* of one file: static */
     const char character = mangled_peek(mangled);
     if (is_digit(character)) {
         last->length = mangled_number(mangled);

@@ -49,9 +49,10 @@ static int seal(struct udfvm_vm *vm, const struct registers *regs, struct udfvm_
 }
 
 /* For a crash whose cause is not known, but at most the file of the instruction. */
-#define CRASH_ADVICE                                                                          \
-    "; look for a fault in native code that the function runs, such as an extension module, " \
-    "ctypes or a compiled library"
+#define CRASH_ADVICE                                                                            \
+    "; look for a fault in native code that the function runs, such as an extension module, "   \
+    "ctypes or a compiled library; in Python, faulthandler.enable() prints the lines that led " \
+    "there"
 
 static void copy_text(char *to, size_t size, const struct udfvm_crash *crash)
 {
