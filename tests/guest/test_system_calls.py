@@ -57,3 +57,24 @@ def test_each_of_them_ends_as_the_page_says() -> None:
     found = errors_of([numbers()[name] for name in expected])
     assert dict(zip(expected, found, strict=True)) == expected
     assert set(errors_of([512, 1000, 5000])) == {errno.ENOSYS}
+
+
+@udfvm.udf
+def errors_of_parts(exchange: int, punch_hole: int, lock_pi: int) -> list[int]:
+    import ctypes
+    import os
+
+    library = ctypes.CDLL(None, use_errno=True)
+    word = (ctypes.c_int * 1)(1)
+    file = os.open("/tmp/file", os.O_CREAT | os.O_RDWR)
+    os.link("/tmp/file", "/tmp/other")
+    made = [
+        library.renameat2(-100, b"/tmp/file", -100, b"/tmp/other", exchange),
+        library.fallocate(file, punch_hole, ctypes.c_long(0), ctypes.c_long(1)),
+        library.syscall(202, word, lock_pi, 0, None, None, 0),
+    ]
+    return [ctypes.get_errno(), *made]
+
+
+def test_what_is_served_in_part_is_refused() -> None:
+    assert errors_of_parts(2, 3, 6) == [errno.ENOSYS, -1, -1, -1]
