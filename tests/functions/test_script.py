@@ -282,8 +282,40 @@ def test_the_executor_for_agents() -> None:
     assert observed[0] == "['carrier', 'delay'] 4\n" and observed[2] == "3 are late\n"
     assert "KeyError: 'dealy'" in observed[1] and "line 2" in observed[1]
     assert "FileNotFoundError" in observed[3] and observed[4] == "Delta: 40 minutes"
-    if importlib.util.find_spec("smolagents"):
-        from smolagents.local_python_executor import PythonExecutor
 
-        abstract = PythonExecutor.__abstractmethods__
-        assert all(callable(getattr(module.MicroVMExecutor, name)) for name in abstract)
+
+def test_an_agent_of_smolagents() -> None:
+    """A list of scripts stands for its model."""
+    smolagents = pytest.importorskip("smolagents")
+    module = example("examples/agent/executor.py")
+    steps = iter(
+        [
+            "late = [row for row in flights.to_pylist() if row['delay'] > 0]\nprint(len(late))",
+            "1 / 0",
+            "final_answer(name_of('DL') + str(len(late)))",
+        ]
+    )
+
+    class Model(smolagents.Model):  # type: ignore[misc, name-defined]
+        def generate(self, *_: Any, **__: Any) -> Any:
+            content = f"Thought: go on\n<code>\n{next(steps)}\n</code>"
+            return smolagents.ChatMessage(role="assistant", content=content)
+
+    @smolagents.tool  # type: ignore[untyped-decorator]
+    def name_of(carrier: str) -> str:
+        """Returns a name.
+
+        Args:
+            carrier: its code.
+        """
+        return module.name_of(carrier)  # type: ignore[no-any-return]
+
+    agent = smolagents.CodeAgent(
+        tools=[name_of],
+        model=Model(),
+        executor=module.MicroVMExecutor(timeout=20),
+        verbosity_level=0,
+    )
+    answer = agent.run("How many?", additional_args={"flights": module.FLIGHTS}, max_steps=5)
+    assert answer == "Delta3"
+    assert "ZeroDivisionError" in str([getattr(each, "error", "") for each in agent.memory.steps])
