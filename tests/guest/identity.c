@@ -67,6 +67,8 @@ static void process(void)
     CHECK(prctl(PR_SET_NAME, "worker") == 0 && prctl(PR_GET_NAME, thread_name) == 0 &&
           strcmp(thread_name, "worker") == 0);
     CHECK(getpid() == syscall(SYS_gettid) && getppid() > 0);
+    CHECK(getpgid(0) == getpgrp() && getpgid(getpid()) == getpgrp() && getsid(0) > 0);
+    CHECK(fails_with(getpgid(4000000), ESRCH) && fails_with(getsid(4000000), ESRCH));
     CHECK(fails_with(wait(NULL), ECHILD) && fails_with(waitpid(-1, NULL, WNOHANG), ECHILD));
 }
 

@@ -50,6 +50,8 @@ static void paths_from_a_descriptor(void)
     CHECK(fails_with(read(fd, &byte, 1), EISDIR));
     CHECK(unlinkat(fd, "inner/here", 0) == 0 && unlinkat(fd, "inner", AT_REMOVEDIR) == 0);
     CHECK(fchdir(fd) == 0 && chdir("..") == 0 && close(fd) == 0);
+    fd = open("gone", O_RDWR | O_CREAT, 0600);
+    CHECK(unlink("gone") == 0 && fails_with(fchdir(fd), ENOTDIR) && close(fd) == 0);
     CHECK(rmdir("directory") == 0 && fails_with(stat("directory", &status), ENOENT));
 }
 

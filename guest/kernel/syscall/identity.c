@@ -37,9 +37,14 @@ SYSTEM_CALL(getpgrp) /* and session */
 {
     return SESSION_ID;
 }
-SYSTEM_CALL_ALIAS(getpgid, getpgrp);
-SYSTEM_CALL_ALIAS(getsid, getpgrp);
 SYSTEM_CALL_ALIAS(setsid, getpgrp);
+
+SYSTEM_CALL(getpgid)
+{
+    const int32_t id = (int32_t)a;
+    return id == 0 || id == PARENT_ID || thread_find(id) ? SESSION_ID : -ESRCH;
+}
+SYSTEM_CALL_ALIAS(getsid, getpgid);
 
 SYSTEM_CALL(setpgid)
 {

@@ -338,7 +338,8 @@ SYSTEM_CALL(fchdir)
     struct file *file = file_get((int)a);
     if (!file)
         return -EBADF;
-    int64_t result = file->path ? change_directory(file->path) : -ENOTDIR;
+    int64_t result = file->path && file_is_directory(file) ? change_directory(file->path)
+                                                           : -ENOTDIR;
     file_put(file);
     return result;
 }
