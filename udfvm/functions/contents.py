@@ -129,6 +129,8 @@ def read_contents(label: str, language: Language, reply: bytes) -> Contents:
         for kind, name, type_, note in entries
         if kind != LISTED_IMPORT
     )
+    if language == "native":  # symbols come in the order of a hash table
+        exports = tuple(sorted(exports, key=lambda each: each.name))
     return Contents(language, exports, imports)
 
 
