@@ -1,11 +1,13 @@
 /* Threads: creation, joining, locks, condition variables, time-outs, thread-local storage, vector
  * state. */
 #define _GNU_SOURCE
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -181,9 +183,33 @@ static void owners_that_end(void)
     CHECK(pthread_mutex_lock(&locks[1]) == EOWNERDEAD);
 }
 
+static void *end_with_list(void *list)
+{
+    return (void *)syscall(SYS_set_robust_list, list, sizeof(struct robust_list_head));
+}
+
+/* Lists that are a circle, unaligned, or in memory that is not there, end with their thread. */
+static void lists_that_make_no_sense(void)
+{
+    uint8_t *none = mmap(NULL, 1ul << 33, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                         -1, 0);
+    struct robust_list_head circle = { .list_op_pending = NULL },
+                            astray = { .list.next = (struct robust_list *)none,
+                                       .list_op_pending = (struct robust_list *)(none + 1) };
+    void *const lists[] = { none, &circle, &astray, (void *)0xffff800000000000 };
+    circle.list.next = circle.list_op_pending = (struct robust_list *)&circle.list_op_pending;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, end_with_list, lists[i]) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+    }
+    CHECK(munmap(none, 1ul << 33) == 0);
+}
+
 int main(void)
 {
     join_many();
+    lists_that_make_no_sense();
     owners_that_end();
     ping_pong();
     time_outs();
