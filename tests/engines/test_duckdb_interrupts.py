@@ -67,6 +67,21 @@ def test_interrupts_end_calls(con: duckdb.DuckDBPyConnection, rows: int, by_curs
     assert mine.execute("SELECT lasting(1, 0)").fetchall() == [(1,)]
 
 
+def test_interrupts_end_scans_of_table_functions(con: duckdb.DuckDBPyConnection) -> None:
+    @udfvm.table_function(columns={"i": int}, timeout=LONG)
+    def lasting_rows():  # type: ignore[no-untyped-def]
+        yield 1
+        while True:
+            pass
+
+    rows = udfvm.duckdb.table(con, lasting_rows)
+    thread = once_busy(con.interrupt)
+    with pytest.raises((duckdb.InterruptException, duckdb.InvalidInputException)):
+        con.sql("SELECT sum(i) FROM rows").fetchall()
+    thread.join()
+    assert not is_busy() and rows.columns == ["i"]
+
+
 def test_other_queries_go_on(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,17 @@ def test_intervals_with_months_are_no_durations(con: duckdb.DuckDBPyConnection) 
         con.execute("SELECT seconds_of(INTERVAL 1 MONTH)")
 
 
+def test_results_that_duckdb_has_not(con: duckdb.DuckDBPyConnection) -> None:
+    @udfvm.udf(vectorized=True, elementwise=True, input_types=["int64"], output_type="duration[ns]")
+    def nanoseconds(x: pa.Array) -> pa.Array:
+        return x.cast(pa.duration("ns"))
+
+    udfvm.duckdb.register(con, nanoseconds)
+    assert con.execute("SELECT nanoseconds(2000)").fetchall() == [(datetime.timedelta(0, 0, 2),)]
+    with pytest.raises(duckdb.InvalidInputException, match=r"'nanoseconds'.*DuckDB has no"):
+        con.execute("SELECT nanoseconds(1)")
+
+
 @pytest.mark.parametrize(
     ("type_", "text"),
     [

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.checks import check_switch, shown
 from udfvm.engines.duckdb_functions import Registered, TableScan, made_for
-from udfvm.engines.duckdb_interrupts import watch_interrupts
+from udfvm.engines.duckdb_interrupts import database_of, watch_interrupts
 from udfvm.engines.duckdb_types import quoted
 from udfvm.engines.packages import load_package
 from udfvm.errors import SignatureError, UnknownUDFError
@@ -125,7 +125,8 @@ def table(connection: Any, function: TableFunction, /, *arguments: Any, **keywor
     check_functions("udfvm.duckdb.table", [function], None)
     if function.form != "table":
         raise SignatureError(f"udfvm.duckdb.table takes a table function; got {function!r}")
-    return connection.from_arrow(TableScan(function, arguments, keywords))
+    database = database_of(connection, mark=True)
+    return connection.from_arrow(TableScan(database, function, arguments, keywords))
 
 
 @checks_options("udfvm.duckdb.unregister")

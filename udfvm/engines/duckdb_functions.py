@@ -26,11 +26,11 @@ from udfvm.engines.duckdb_types import (
     duckdb_type,
     parameter_type,
     quoted,
+    readable,
     result_type,
     widened,
 )
 from udfvm.errors import CallError, SignatureError, TypeMappingError
-from udfvm.functions.engine_calls import call_of_engine
 from udfvm.functions.function_names import checked_name
 from udfvm.functions.integration import bound_arguments, calls_of, defaults_of
 from udfvm.functions.list_calls import aggregated_lists, listed_rows
@@ -184,7 +184,7 @@ class _Scalar(Registered):
             result = calls.call(tuple(columns))
         else:
             result = calls.call_columns([], Container.CHUNKED, rows=rows)
-        return result if result.type == self._result_type else result.cast(self._result_type)
+        return readable(self.function.name, result, self._result_type)
 
 
 class _Aggregate(Registered):
@@ -217,7 +217,7 @@ class _Aggregate(Registered):
         groups = pc.list_parent_indices(lists)
         columns = rows.flatten() if self._is_struct else [rows]
         result = aggregated_lists(self.function, self._converted(columns), groups, len(lists))
-        return result if result.type == self._result_type else result.cast(self._result_type)
+        return readable(self.function.name, result, self._result_type)
 
 
 class _Table(Registered):
@@ -243,20 +243,29 @@ class _Table(Registered):
         if not self.function.parameters:
             columns = []
         result = listed_rows(self.function, self._converted(columns), rows)
-        return result if result.type == self._result_type else result.cast(self._result_type)
+        return readable(self.function.name, result, self._result_type)
 
 
 class TableScan:
     """The rows of a table function as DuckDB scans them: each scan is a call."""
 
     def __init__(
-        self, function: TableFunction, arguments: tuple[Any, ...], keywords: dict[str, Any]
+        self,
+        database: str,
+        function: TableFunction,
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any],
     ) -> None:
+        self._database = database
+        self._name = function.name
         self._call = functools.partial(
             function.batches, *bound_arguments(function, arguments, keywords)
         )
         for each in function.columns:
-            duckdb_type(each.type)
+            try:
+                duckdb_type(each.type)
+            except TypeMappingError as error:
+                raise TypeMappingError(f"UDF {function.name!r}: {error}") from None
         self._schema = pa.schema(
             [pa.field(each.name, result_type(each.type)) for each in function.columns]
         )
@@ -265,20 +274,17 @@ class TableScan:
         return self._schema.__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        batches = (each.cast(self._schema) for each in _of_duckdb(self._call()))
-        reader = pa.RecordBatchReader.from_batches(self._schema, batches)
+        reader = pa.RecordBatchReader.from_batches(self._schema, self._batches())
         return reader.__arrow_c_stream__(requested_schema)
 
-
-def _of_duckdb(batches: Generator[pa.RecordBatch]) -> Generator[pa.RecordBatch]:
-    """Yields batches, each fetched as a call of DuckDB, which Ctrl-C ends."""
-    with contextlib.closing(batches):
-        while True:
-            with call_of_engine("duckdb", raises=False, has_frames=False):
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield batch
+    def _batches(self) -> Generator[pa.RecordBatch]:
+        with contextlib.closing(self._call()) as batches:
+            fetch = functools.partial(next, batches, None)
+            while True:
+                batch = interruptible(self._database, self._name, fetch, may_repeat=False)
+                if batch is None:
+                    return
+                yield batch.cast(self._schema)
 
 
 def _in_one(column: Any) -> Any:

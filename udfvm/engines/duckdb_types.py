@@ -216,6 +216,21 @@ def result_type(type_: Type) -> Any:
     return type_.exact if _is_uuid(type_) else _readable(type_.as_declared_decoded)
 
 
+def readable(function: str, column: Any, type_: Any) -> Any:
+    """Returns a result as the type that DuckDB reads. Raises TypeMappingError for a value that this
+    has not.
+    """
+    if column.type == type_:
+        return column
+    try:
+        return column.cast(type_)
+    except pa.ArrowInvalid as error:
+        raise TypeMappingError(
+            f"UDF {function!r}: DuckDB has no such value of the result: {error}: return one that"
+            f" {type_} has"
+        ) from error
+
+
 def _readable(type_: Any) -> Any:
     for is_kind, make in _READABLE:
         if is_kind(type_):

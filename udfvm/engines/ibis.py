@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from udfvm.engines.duckdb_types import argument_converter, result_type
+from udfvm.engines.duckdb_types import argument_converter, readable, result_type
 from udfvm.engines.failures import made_anew
 from udfvm.engines.packages import load_package
 from udfvm.errors import CallError, Error, SignatureError, TypeMappingError
@@ -95,12 +95,11 @@ def _called(function: ScalarFunction) -> Any:
         ]
         try:
             with call_of_engine("duckdb", raises=False, has_frames=False):
-                made = function(*given)
+                return readable(function.name, function(*given), type_)
         except Error as error:
             if isinstance(error, (CallError, TypeMappingError)):
                 error.locate(error.row, of="batch")
             raise made_anew(error) from error.__cause__  # Polars makes errors of their texts
-        return made if made.type == type_ else made.cast(type_)
 
     call.__name__ = call.__qualname__ = function.name
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
