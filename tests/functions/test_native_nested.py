@@ -70,7 +70,7 @@ UDFVM_SCALAR(wrong, place, (i64, how))
     static const udfvm_text tags[] = { { "\xff", 1 } };
     udfvm_place made;
     memset(&made, 0, sizeof made);
-    made.tags.data = how == 1 ? NULL : tags;
+    made.tags.data = how == 1 ? NULL : how == 5 ? (const udfvm_text *)64 : tags;
     made.tags.length = how == 0 ? 0 : how == 2 ? (size_t)1 << 40 : 1;
     made.name.length = how == 4;
     return made;
@@ -224,6 +224,12 @@ def test_values_that_are_none(made: Path, how: int, message: str) -> None:
         wrong(pa.array([0, 0, how]))
     with pytest.raises(udfvm.UDFError, match=message):
         wrong(how)
+
+
+def test_the_backtrace_of_a_wild_pointer_leads_to_the_function(made: Path) -> None:
+    wrong = udfvm.from_elf(made, "wrong")
+    with pytest.raises(udfvm.GuestCrashError, match=r"(?s)SIGSEGV.*append.*udfvm_run_wrong"):
+        wrong(5)
 
 
 def test_whole_columns(made: Path) -> None:

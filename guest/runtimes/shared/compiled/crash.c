@@ -46,12 +46,27 @@ static void trace_frame(size_t number, const struct unwind_frame *frame)
     failure_trace("\n  #%zu 0x%llx %s", number, (unsigned long long)address, text);
 }
 
-/* Returns true for a frame of this program, which called the function, and is called by nothing of
- * interest. */
+/* Returns true for a frame of this program. */
 static bool is_of_runtime(const struct unwind_frame *frame)
 {
     const uint64_t address = frame->registers[UNWIND_RIP];
     return address >= (uint64_t)__executable_start && address < (uint64_t)etext;
+}
+
+/* Returns true for a frame of the C library, which functions and this program call. */
+static bool is_of_c_library(const struct unwind_frame *frame)
+{
+    struct object object;
+    return object_at(frame->registers[UNWIND_RIP], &object) &&
+           strstr(object.path, "/libc.so.6") != NULL;
+}
+
+/* Steps to the next frame. Returns false at the end: at a frame of this program that called the
+ * function, which nothing of interest called. Frames that the function called come before it. */
+static bool next_frame(struct unwind_frame *frame, bool *in_function)
+{
+    *in_function |= !is_of_runtime(frame) && !is_of_c_library(frame);
+    return unwind_step(frame) && !(*in_function && is_of_runtime(frame));
 }
 
 static void trace_frames(const greg_t *values)
@@ -62,13 +77,14 @@ static void trace_frames(const greg_t *values)
                                                    REG_R15, REG_RIP };
     struct unwind_frame frame = { .exact = true };
     size_t number = 0;
+    bool in_function = false;
     for (size_t i = 0; i < UNWIND_REGISTERS; i++)
         frame.registers[i] = (uint64_t)values[numbers[i]];
     objects_read();
     failure_trace("Backtrace, innermost first:");
     do {
         trace_frame(number++, &frame);
-    } while (number < MAX_FRAMES && unwind_step(&frame) && !is_of_runtime(&frame));
+    } while (number < MAX_FRAMES && next_frame(&frame, &in_function));
     if (number == MAX_FRAMES)
         failure_trace("\n  ...");
 }
