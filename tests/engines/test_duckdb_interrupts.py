@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import duckdb
 import pytest
@@ -136,54 +130,3 @@ def test_calls_with_effects_are_not_made_again(con: duckdb.DuckDBPyConnection) -
         con.execute("SELECT telling(1)").fetchall()
     thread.join()
     assert not called.is_set()
-
-
-CTRL_C = """
-    import os, signal, threading, time
-    import duckdb, udfvm
-
-    @udfvm.udf(timeout=1000)
-    def endless(a: int) -> int:
-        while True:
-            pass
-
-    def is_busy():
-        statistics = endless.pool.statistics()
-        return statistics.idle < statistics.live
-
-    def interrupt():
-        while not is_busy():
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    con = duckdb.connect()
-    con.execute("SET threads = 2")
-    udfvm.duckdb.register(con, endless)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for rows in (1, 10_000):
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        try:  # DuckDB's own interrupt may come after that of the call
-            try:
-                con.execute(f"SELECT sum(endless(range)) FROM range({rows})").fetchall()
-            except (RuntimeError, duckdb.InvalidInputException) as error:
-                assert "nterrupt" in str(error), error
-            time.sleep(0.2)
-        except KeyboardInterrupt:
-            pass
-        thread.join()
-        assert not is_busy()
-        print(rows)
-"""
-
-
-def test_ctrl_c_ends_a_query_and_its_calls() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(CTRL_C)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    assert done.stdout.split() == ["1", "10000"], done.stderr

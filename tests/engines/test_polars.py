@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -151,53 +145,3 @@ def test_what_polars_cannot_have() -> None:
     )
     with pytest.raises(udfvm.TypeMappingError, match=r"'wide': the result is of decimal256"):
         udfvm.polars.expr(wide, "a")
-
-
-INTERRUPTED = """
-    import os, signal, threading, time
-    import polars as pl, udfvm
-
-    @udfvm.udf(timeout=60)
-    def endless(x: float) -> float:
-        while True:
-            pass
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def is_busy():
-        statistics = endless.pool.statistics()
-        return statistics.idle < statistics.live
-
-    def interrupt():
-        while not is_busy():
-            time.sleep(0.01)
-        time.sleep(wait)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    frame = pl.LazyFrame({"a": [1.0, 2.0]})
-    query = frame.select(udfvm.polars.expr(endless, "a"), b=udfvm.polars.expr(endless, "a"))
-    from udfvm.functions import arrow_interrupts
-    arrow_interrupts._LEASE = 0.1
-    for engine, wait in (("in-memory", 0.0), ("streaming", 0.3)):
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        try:
-            query.collect(engine=engine)
-        except KeyboardInterrupt:
-            time.sleep(0.1)  # no second one
-            thread.join()
-            assert not is_busy()
-            print(engine)
-"""
-
-
-def test_an_interrupt_ends_a_query_and_its_calls() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(INTERRUPTED)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    assert done.stdout.split() == ENGINES, done.stderr
