@@ -204,7 +204,7 @@ class _OfFrame:
         source[place] = range(len(source))
         names = list(columns) or None
         made = function.map(source, columns=names, keep=[*keep, place], progress=False)
-        frame = made.to_pandas(types_mapper=None)
+        frame = made.to_pandas()
         frame.index = self._frame.index.take(frame.pop(place).to_numpy())
         return frame
 
@@ -214,7 +214,6 @@ class _OfFrame:
         """Returns an argument for each parameter."""
         labels = self._frame.columns
         if not arguments and not keywords:
-            arguments = ()
             keywords = {each.name: each.name for each in function.parameters if each.name in labels}
         places = [self._column(function, each) for each in arguments]
         named = {name: self._column(function, each) for name, each in keywords.items()}

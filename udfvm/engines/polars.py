@@ -34,10 +34,9 @@ from udfvm.functions.table import TableFunction
 from udfvm.types.polars_types import for_polars, is_lacking
 
 if TYPE_CHECKING:
-    from udfvm.functions.function import Function
-
-if TYPE_CHECKING:
     import polars as pl
+
+    from udfvm.functions.function import Function
 else:
     pl = load_package("polars", engine="polars", package="polars", oldest="2.0")
 
@@ -99,7 +98,6 @@ def expr(function: Function, /, *arguments: Any, **keywords: Any) -> pl.Expr:
     values = [_COLUMN if isinstance(each, pl.Expr) else each for each in given]
     is_aggregate = function.form == "aggregate"
     call = _Call(function.prepare(), values, dtype_of(function))
-    name = None if columns else function.name
     made = pl.map_batches(
         columns or [pl.int_range(pl.len())],  # which has a row for each
         call,
@@ -107,7 +105,7 @@ def expr(function: Function, /, *arguments: Any, **keywords: Any) -> pl.Expr:
         is_elementwise=function.elementwise and not is_aggregate,
         returns_scalar=is_aggregate,
     )
-    return made if name is None else made.alias(name)
+    return made if columns else made.alias(function.name)
 
 
 def scan(function: TableFunction, /, *arguments: Any, **keywords: Any) -> pl.LazyFrame:
