@@ -71,15 +71,25 @@ def connection_of(pool: udfvm.Pool) -> apsw.Connection:
     return connection
 
 
-def test_statements_take_vms_of_their_tenant(pools: tuple[udfvm.Pool, udfvm.Pool]) -> None:
-    usual = udfvm.Pool.default().statistics()
+def test_statements_take_vms_of_their_tenant(
+    pools: tuple[udfvm.Pool, udfvm.Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = set()
+    original = udfvm.Pool._for_base
+
+    def for_base(pool: udfvm.Pool, base: Any) -> Any:
+        asked.add(pool)
+        return original(pool, base)
+
+    monkeypatch.setattr(udfvm.Pool, "_for_base", for_base)
     for pool in pools:
+        asked.clear()
         connection = connection_of(pool)
         sums = f"{ROWS} SELECT sum(successor(i)), sum(vm_udf('stored', i)) FROM n"
         assert connection.execute(sums).fetchall() == [(495, 495)]
         assert pool.statistics().live >= 2  # of the base images of both functions
         connection.close()
-    assert udfvm.Pool.default().statistics() == usual
+        assert asked == {pool}
 
 
 def test_a_connection_refuses_functions_of_others(pools: tuple[udfvm.Pool, udfvm.Pool]) -> None:

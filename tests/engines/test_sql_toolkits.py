@@ -50,14 +50,18 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     path = tmp_path_factory.mktemp("django") / "f.db"
     database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path)}
-    settings.configure(DATABASES={"default": database}, INSTALLED_APPS=[])
-    django.setup()
-    from django.db import connection
+    if not settings.configured:  # the example of docs/engines.md may have done so
+        settings.configure(DATABASES={"default": database})
+        django.setup()
+    from django.db import connections
     from django.db.backends.signals import connection_created
 
     def add(connection: Any, **_: object) -> None:
         udfvm.sqlite.register(connection.connection, score, picky)
 
+    settings_of = connections.configure_settings({"default": {}, "flights": database})
+    connections.settings["flights"] = settings_of["flights"]
+    connection = connections["flights"]
     connection_created.connect(add)
     yield connection
     connection_created.disconnect(add)
@@ -80,7 +84,7 @@ def test_django(connection: Any) -> None:
     with connection.schema_editor() as editor:
         editor.create_model(Flight)
     connection.close()  # the next query opens another
-    objects: Any = Flight._default_manager
+    objects: Any = Flight._default_manager.using("flights")
     objects.bulk_create([Flight(pk, *row) for pk, *row in ROWS])
     scores = objects.annotate(score=value).order_by("pk").values_list("score", flat=True)
     assert list(scores) == [4.0, -1.0, None]

@@ -68,7 +68,12 @@ def test_on_linux(folder: Path, name: str) -> None:
     program = compiled(folder, name, "dynamic")
     command = ["bash", "-c", f"ulimit -n 1024; exec {program}"]
     done = subprocess.run(
-        command, env={**os.environ, "ON_LINUX": "1"}, capture_output=True, text=True, timeout=120
+        command,
+        env={**os.environ, "ON_LINUX": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        start_new_session=True,  # that of a container's first process has the number 0 here
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
