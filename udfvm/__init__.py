@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from udfvm.engines import duckdb, ibis, pandas, polars
     from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.native import from_c, from_elf
+    from udfvm.functions.preparing import prepare
     from udfvm.functions.script import ScriptResult, run
     from udfvm.functions.table import TableFunction, table_function
     from udfvm.functions.text import expression, from_source
@@ -139,6 +140,7 @@ __all__ = [
     "ibis",
     "pandas",
     "polars",
+    "prepare",
     "run",
     "sqlite",
     "table_function",
@@ -162,6 +164,7 @@ _MODULES = {
     "from_source": "functions.text",
     "from_wasm": "functions.wasm",
     "harden": "call.hardening",
+    "prepare": "functions.preparing",
     "run": "functions.script",
     "table_function": "functions.table",
 }

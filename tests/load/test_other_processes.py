@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import random
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ from scalar_functions import score
 
 import udfvm
 from udfvm import errors
+from udfvm.images.cache_listing import names_in_cache
 
 
 def test_pickling_of_udfs() -> None:
@@ -124,6 +126,33 @@ def test_by_reference_where_it_can_be_found_else_by_value() -> None:
     assert (arrived.name, arrived.limits, arrived(3)) == ("inside", inside.limits, 15)
     assert pickle.loads(pickle.dumps(inside)) is arrived  # its image is opened once
     assert pickle.loads(pickle.dumps(_declared_inside(6)))(3) == 18
+
+
+def test_functions_of_text_and_compiled_code_are_made_once() -> None:
+    text = udfvm.from_source("def f(x): return x + 1", "(int64) -> int64")
+    code = udfvm.from_c("long long f(long long x) { return x; }", "f", signature="(int64) -> int64")
+    for function in (text, code):
+        arrived = pickle.loads(pickle.dumps(function))
+        assert arrived is not function and arrived.limits == function.limits
+        assert pickle.loads(pickle.dumps(arrived)) is arrived  # its image is opened once
+        other = pickle.loads(pickle.dumps(function.with_options(timeout=7)))
+        assert other is not arrived and other.limits.timeout_ns == 7_000_000_000
+
+
+def test_images_are_prepared_in_another_process() -> None:
+    number = random.randrange(2**40)  # that no image of the cache has
+    more = udfvm.udf(lambda x: x + number, name="more", input_types=["int64"], output_type="int64")
+    text = udfvm.from_source(f"def f(x): return x + {number}", "(int64) -> int64")
+    before = names_in_cache()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+        executor.submit(udfvm.prepare, more, text).result()
+        built = names_in_cache()
+        assert len([name for name in built - before if name.endswith(".layer")]) == 2
+        executor.submit(udfvm.prepare, more, text).result()
+        assert names_in_cache() == built
+        failed = executor.submit(udfvm.prepare, more, max).exception()
+        assert isinstance(failed, udfvm.SignatureError) and "udfvm.prepare takes" in str(failed)
+    assert (more(1), text(1)) == (number + 1, number + 1)
 
 
 def test_a_function_may_refer_to_its_own_udf() -> None:

@@ -48,7 +48,7 @@ def reduced(udf: Transferable, base: type[Any]) -> str | tuple[object, ...]:
     Raises SignatureError if the function cannot be pickled.
     """
     if udf.function is None:  # compiled code, or source text
-        return rebuilt, (type(udf), udf._program, _options_of(udf))
+        return rebuilt, (type(udf), pickle.dumps(udf._program), _options_of(udf))
     if _is_importable(udf):
         return _found_as(udf)
     from udfvm.load.pickling import UNPICKLABLE, unpicklable_name
@@ -147,9 +147,12 @@ def fill(udf: Transferable, state: tuple[Program, dict[str, Any]]) -> None:
     udf.__init__(program, **options)  # type: ignore[misc]
 
 
-def rebuilt(cls: type[Transferable], program: Program, options: bytes) -> Transferable:
-    """Makes a function of compiled code, or of source text, again from its pickled state."""
-    return cls(program, **pickle.loads(options))  # type: ignore[call-arg]
+@functools.lru_cache(_KEPT)
+def rebuilt(cls: type[Transferable], program: bytes, options: bytes) -> Transferable:
+    """Makes a function of compiled code, or of source text, again from its pickled state; once, as
+    ``arrived`` does.
+    """
+    return cls(pickle.loads(program), **pickle.loads(options))  # type: ignore[call-arg]
 
 
 @functools.lru_cache(_KEPT)
