@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import linecache
 import multiprocessing
 import pickle
 import random
+import runpy
 import subprocess
 import sys
 import textwrap
@@ -139,6 +141,29 @@ def test_functions_of_text_and_compiled_code_are_made_once() -> None:
         assert other is not arrived and other.limits.timeout_ns == 7_000_000_000
 
 
+def test_errors_have_the_lines_of_files_that_are_not_there(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        """
+import pickle, udfvm
+def helped(x):
+    return 1 // x  # a helper
+@udfvm.udf
+def f(x: int) -> int:
+    return helped(x)  # its caller
+data = pickle.dumps(f)
+"""
+    )
+    data = runpy.run_path(str(program), run_name="__main__")["data"]
+    program.unlink()
+    linecache.clearcache()
+    with pytest.raises(udfvm.UDFError) as caught:
+        pickle.loads(data)(0)
+    text = str(caught.value)
+    assert "return helped(x)  # its caller" in text and "return 1 // x  # a helper" in text
+    assert f'{program}", line 4' in text
+
+
 def test_images_are_prepared_in_another_process() -> None:
     number = random.randrange(2**40)  # that no image of the cache has
     more = udfvm.udf(lambda x: x + number, name="more", input_types=["int64"], output_type="int64")
@@ -153,6 +178,7 @@ def test_images_are_prepared_in_another_process() -> None:
         failed = executor.submit(udfvm.prepare, more, max).exception()
         assert isinstance(failed, udfvm.SignatureError) and "udfvm.prepare takes" in str(failed)
     assert (more(1), text(1)) == (number + 1, number + 1)
+    assert names_in_cache() == built  # they are the same here
 
 
 def test_a_function_may_refer_to_its_own_udf() -> None:

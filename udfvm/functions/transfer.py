@@ -1,17 +1,21 @@
 """Pickling UDFs for other processes: by reference if they can be found there, else by value.
 
 By reference means the attribute of an importable module that is the UDF itself. By value means the
-function, as cloudpickle pickles it, and the options. UDFs of ``__main__`` go by value: a worker may
-not have that module, or have it with other values of its globals. Of a pool, its settings are
-pickled if it is a tenant's; otherwise the function takes the default pool there.
+function, as cloudpickle pickles it, the source text that its tracebacks show, and the options. UDFs
+of ``__main__`` go by value: a worker may not have that module, or have it with other values of its
+globals. Of a pool, its settings are pickled if it is a tenant's; otherwise the function takes the
+default pool there.
 """
 
 from __future__ import annotations
 
 import functools
 import io
+import linecache
 import pickle
 import sys
+import types
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from udfvm.errors import SignatureError
@@ -54,7 +58,7 @@ def reduced(udf: Transferable, base: type[Any]) -> str | tuple[object, ...]:
     from udfvm.load.pickling import UNPICKLABLE, unpicklable_name
 
     try:
-        return arrived, (_dumped(udf, base),)
+        return arrived, _dumped(udf, base)
     except UNPICKLABLE as error:
         if name := _found_as(udf):
             return name  # a forked or spawned worker has the module
@@ -114,10 +118,14 @@ def _found_as(udf: Transferable) -> str:
     return name if found is udf else ""
 
 
-def _dumped(udf: Transferable, base: type[Any]) -> bytes:
+def _dumped(udf: Transferable, base: type[Any]) -> tuple[bytes, tuple[tuple[str, str], ...]]:
+    """Returns the pickled function, and the text of each file that has code of it."""
     import cloudpickle
 
-    from udfvm.load.reductions import as_made, reduced_callable
+    from udfvm.load.libraries import is_library
+    from udfvm.load.reductions import as_made, reduced_callable, reduced_code
+
+    texts: dict[str, str] = {}
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Cloudpickle. UDFs are made blank and filled afterwards, because a function may refer to
@@ -132,13 +140,17 @@ def _dumped(udf: Transferable, base: type[Any]) -> bytes:
             ):
                 state = obj._program, obj._options
                 return object.__new__, (type(obj),), state, None, None, fill
+            if isinstance(obj, types.CodeType) and (code := reduced_code(obj)) is not None:
+                if obj.co_filename not in texts and not is_library(obj.co_filename):
+                    texts[obj.co_filename] = "".join(linecache.getlines(obj.co_filename))
+                return code
             if (callables := reduced_callable(obj, _MAKER, lambda _: False)) is not None:
                 return callables
             return as_made(obj, super().reducer_override(obj))
 
     buffer = io.BytesIO()
     Pickler(buffer, protocol=pickle.DEFAULT_PROTOCOL).dump(udf)
-    return buffer.getvalue()
+    return buffer.getvalue(), tuple(sorted((name, text) for name, text in texts.items() if text))
 
 
 def fill(udf: Transferable, state: tuple[Program, dict[str, Any]]) -> None:
@@ -156,11 +168,16 @@ def rebuilt(cls: type[Transferable], program: bytes, options: bytes) -> Transfer
 
 
 @functools.lru_cache(_KEPT)
-def arrived(data: bytes) -> Transferable:
-    """Unpickles a UDF that came by value.
+def arrived(data: bytes, texts: Iterable[tuple[str, str]]) -> Transferable:
+    """Unpickles a UDF that came by value, and lets tracebacks find the text of its files, which may
+    not be here.
 
     A worker gets the same bytes with each task: the cache returns the same UDF, whose image is
     built or opened once.
     """
+    for name, text in texts:
+        if "".join(linecache.getlines(name)) != text:
+            # An entry without a time is never checked against a file.
+            linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     found: Transferable = pickle.loads(data)
     return found

@@ -31,6 +31,7 @@ from udfvm.load.reductions import (
     Reduced,
     as_made,
     reduced_callable,
+    reduced_code,
     reduced_interval,
     reduced_module,
     reduced_own,
@@ -180,15 +181,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return None
 
     def _reduced_code(self, code: types.CodeType) -> Reduced | None:
-        """Pickles code with the name of its file, by which tracebacks find its source. Cloudpickle
-        may replace the name.
-        """
-        if not code.co_filename:
-            return None
-        self._note_code(code)
-        return operator.methodcaller("replace", co_filename=code.co_filename), (
-            code.replace(co_filename=""),
-        )
+        if code.co_filename:
+            self._note_code(code)
+        return reduced_code(code)
 
     def _note_function(self, function: types.FunctionType) -> None:
         self._notes.files_read.note_function(function)

@@ -164,6 +164,17 @@ def reduced_random(obj: Any) -> Reduced | None:
     return getattr, (random, obj.__name__)
 
 
+def reduced_code(code: types.CodeType) -> Reduced | None:
+    """Returns the reduction of code with the name of its file, by which tracebacks find its source,
+    and which cloudpickle may replace; None for code without one.
+    """
+    if not code.co_filename:
+        return None
+    return operator.methodcaller("replace", co_filename=code.co_filename), (
+        code.replace(co_filename=""),
+    )
+
+
 def as_made(obj: object, reduced: Any) -> Any:
     """Returns cloudpickle's reduction of a class by value so that the class can be made from it:
     without the descriptors of its slots, of which cloudpickle keeps those of private names; and a
