@@ -51,11 +51,6 @@ def test_every_check_holds_or_says_what_to_do() -> None:
     assert found["checks"][0]["status"] == found["checks"][1]["status"] == HOLDS
 
 
-def test_json_is_of_deep_checks() -> None:
-    done = doctor("--json")
-    assert done.returncode == 2 and "--json goes with --deep" in done.stderr
-
-
 def test_text_has_all_parts() -> None:
     text = Check("T", "E", checks.Found(FAILS, "S", "A")).as_text(3)
     assert text == "3. T: fails\n   expected  E\n   seen      S\n   to do     A"

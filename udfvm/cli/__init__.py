@@ -8,22 +8,24 @@ import click
 
 from udfvm import __version__
 from udfvm.cli.cache import cache
+from udfvm.cli.completion import completion
 from udfvm.cli.demo import demo
 from udfvm.cli.doctor import doctor
 from udfvm.cli.image import image
 from udfvm.cli.inspect import inspect
+from udfvm.cli.program import Commands, run
 from udfvm.cli.sbom import sbom
 from udfvm.cli.seal import extension, prepare, seal
-from udfvm.errors import Error
 
 
-@click.group()
+@click.group(cls=Commands)
 @click.version_option(__version__, prog_name="udfvm")
 def commands() -> None:
     """User-defined functions in micro-VMs."""
 
 
 commands.add_command(cache)
+commands.add_command(completion)
 commands.add_command(demo)
 commands.add_command(doctor)
 commands.add_command(extension)
@@ -35,11 +37,7 @@ commands.add_command(seal)
 
 
 def main() -> None:
-    """Runs the command; failures that a user can cause are one line on standard error and exit
-    status 1.
+    """Runs the command; a failure that a user can cause is one line on standard error, and an exit
+    code.
     """
-    try:
-        commands()
-    except Error as error:
-        click.echo(f"udfvm: {error}", err=True)
-        sys.exit(1)
+    sys.exit(run(commands))

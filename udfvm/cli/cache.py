@@ -7,6 +7,7 @@ import time
 import click
 from rich.table import Table
 
+from udfvm.cli.program import json_option, print_json
 from udfvm.cli.terminal import console, print_table, size_of
 from udfvm.images import cache as images
 from udfvm.images.base import CODE
@@ -60,11 +61,34 @@ def _build(entry: CacheEntry) -> dict[str, str]:
     }
 
 
+def _described(entry: CacheEntry) -> dict[str, object]:
+    return {
+        "image": entry.path.name,
+        "kind": entry.kind,
+        "bytes": entry.stored_bytes,
+        "used": entry.used,
+        "content": _content(entry),
+        "report": entry.report,
+    }
+
+
 @cache.command(name="list")
 @click.option("--builds", is_flag=True, help="Show what each build took: time, system calls.")
-def list_images(builds: bool) -> None:
+@json_option()
+def list_images(builds: bool, as_json: bool) -> None:
     """Shows each image: kind, size on disk, last use, content."""
     entries = images.cache_entries()
+    total = stored_bytes() if entries else 0
+    if as_json:
+        print_json(
+            {
+                "directory": str(cache_directory()),
+                "bytes": total,
+                "max_bytes": cache_size(),
+                "images": [_described(entry) for entry in entries],
+            }
+        )
+        return
     rows = [(_build if builds else _use)(entry) for entry in entries]
     table = Table(box=None)
     for heading in rows[0] if rows else ():
@@ -76,7 +100,6 @@ def list_images(builds: bool) -> None:
         print_table(out, table)
     else:
         out.print("no images")
-    total = stored_bytes() if entries else 0
     out.print(
         f"{cache_directory()}: {counted(len(entries), 'image')}, {format_size(total)} of at most"
         f" {format_size(cache_size())}"
@@ -89,13 +112,17 @@ def list_images(builds: bool) -> None:
     callback=size_of,
     help="The size to reach, such as 2GiB. Default: UDFVM_CACHE_SIZE, or 8GiB.",
 )
-def prune(size: int | None) -> None:
+@json_option()
+def prune(size: int | None, as_json: bool) -> None:
     """Removes images until the cache has its size.
 
     It removes what killed builds left, and then the images that were used longest ago. Images that
     a process uses stay, and so do those of sealed functions and prepared runtimes.
     """
     done = images.prune(size)
+    if as_json:
+        print_json({"directory": str(cache_directory()), **done._asdict()})
+        return
     removed, left = format_size(done.removed_bytes), format_size(done.left_bytes)
     click.echo(
         f"{counted(done.files, 'file')} removed, {removed}; {left} are left in {cache_directory()}"
@@ -106,13 +133,17 @@ def prune(size: int | None) -> None:
 @click.option(
     "--all", "everything", is_flag=True, help="Also remove sealed functions and prepared runtimes."
 )
-def clear(everything: bool) -> None:
+@json_option()
+def clear(everything: bool, as_json: bool) -> None:
     """Removes images that can be built again.
 
     An image is rebuilt when it is next needed. Those of sealed functions and prepared runtimes
     stay: no program without Python can build them. `--all` removes these too.
     """
     done = images.clear_cache(everything=everything)
+    if as_json:
+        print_json({"directory": str(cache_directory()), **done._asdict()})
+        return
     kept = (
         f"; {done.kept} of sealed functions and prepared runtimes are kept (--all removes them)"
         if done.kept

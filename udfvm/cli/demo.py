@@ -14,6 +14,7 @@ from rich.table import Table
 
 import udfvm
 from udfvm.cli import flights
+from udfvm.cli.program import json_option, print_json
 from udfvm.cli.terminal import console
 
 _CALLS = 2000
@@ -25,7 +26,7 @@ def score(dep_delay: float, distance: float) -> float | None:
     return None if distance == 0 else dep_delay / distance * 100
 
 
-def _from_sql(out: Console, database: Path) -> None:
+def _from_sql(out: Console, database: Path) -> dict[str, object]:
     import apsw
 
     import udfvm.sqlite
@@ -49,28 +50,34 @@ def _from_sql(out: Console, database: Path) -> None:
         f" {seconds / total * 1e6:.1f} us a row"
     )
     connection.close()
+    carriers = [dict(zip(("carrier", "flights", "score"), row, strict=True)) for row in result]
+    return {"rows": total, "seconds": seconds, "carriers": carriers}
 
 
-def _from_arrow(out: Console, parquet: Path) -> None:
+def _from_arrow(out: Console, parquet: Path) -> dict[str, object]:
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
     expression = score.expr(ds.field("dep_delay"), ds.field("distance"))
     started = time.perf_counter()
     table: Any = ds.dataset(parquet).to_table(columns={"s": expression})
-    seconds = time.perf_counter() - started
-    out.print(
-        f"Dataset: {table.num_rows:,} rows: {seconds:.2f} s, mean score"
-        f" {pc.mean(table['s']).as_py():.3f}"
-    )
+    dataset_seconds = time.perf_counter() - started
+    mean = pc.mean(table["s"]).as_py()
+    out.print(f"Dataset: {table.num_rows:,} rows: {dataset_seconds:.2f} s, mean score {mean:.3f}")
     columns = ds.dataset(parquet).to_table(columns=["dep_delay", "distance"])
     started = time.perf_counter()
     scores = score(columns["dep_delay"], columns["distance"])
     seconds = time.perf_counter() - started
     out.print(f"Arrays:  {len(scores):,} rows, 1 call: {seconds:.2f} s")
+    return {
+        "rows": len(scores),
+        "mean": mean,
+        "dataset_seconds": dataset_seconds,
+        "array_seconds": seconds,
+    }
 
 
-def _latency(out: Console) -> None:
+def _latency(out: Console) -> dict[str, object]:
     from udfvm import vmm
 
     samples = []
@@ -88,6 +95,7 @@ def _latency(out: Console) -> None:
         f"Exit:    one exit of a micro-VM costs {exit_latency:.0f} us here: a fresh call is"
         f" {call / exit_latency:.1f} times that"
     )
+    return {"call_us": call, "exit_us": exit_latency, "ratio": call / exit_latency}
 
 
 @click.command()
@@ -96,12 +104,14 @@ def _latency(out: Console) -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Keep flights.db and flights.parquet in this folder.",
 )
-def demo(keep: Path | None) -> None:
+@json_option()
+def demo(keep: Path | None, as_json: bool) -> None:
     """Runs a function over 336,776 flights.
 
     It does so from SQL and from Arrow, and measures fresh calls.
     """
     out = console()
+    out.quiet = as_json
     with tempfile.TemporaryDirectory(prefix="udfvm-demo-") as temporary:
         directory = Path(temporary) if keep is None else keep
         database, parquet = directory / "flights.db", directory / "flights.parquet"
@@ -110,7 +120,10 @@ def demo(keep: Path | None) -> None:
         out.print(f"Loading flights ... {flights.write(database, parquet):,}")
         started = time.perf_counter()
         score.prepare()
-        out.print(f"Image:   built or opened in {time.perf_counter() - started:.2f} s")
-        _from_sql(out, database)
-        _from_arrow(out, parquet)
-    _latency(out)
+        image = time.perf_counter() - started
+        out.print(f"Image:   built or opened in {image:.2f} s")
+        sql = _from_sql(out, database)
+        arrow = _from_arrow(out, parquet)
+    scalar = _latency(out)
+    if as_json:
+        print_json({"image_seconds": image, "sql": sql, "arrow": arrow, "scalar": scalar})

@@ -14,6 +14,7 @@ import click
 from rich.table import Table
 
 from udfvm import __version__
+from udfvm.cli.program import json_option, print_json
 from udfvm.cli.terminal import console, print_table
 from udfvm.errors import BuildError, CacheError, HostError, JailError, KVMUnavailableError
 from udfvm.images.cache import cache_entries
@@ -193,7 +194,7 @@ def _found(table: Table) -> bool:
 
 @click.command()
 @click.option("--deep", is_flag=True, help="Check what rests on this processor and its KVM.")
-@click.option("--json", "as_json", is_flag=True, help="Print what --deep found as JSON.")
+@json_option()
 def doctor(deep: bool, as_json: bool) -> None:
     """Shows whether this machine can run micro-VMs.
 
@@ -203,16 +204,14 @@ def doctor(deep: bool, as_json: bool) -> None:
     With --deep it runs functions instead, and says for each check what was expected, what was seen
     and what to do. What matters most comes first. The exit status is 1 if a check fails.
     """
-    if as_json and not deep:
-        raise click.UsageError("--json goes with --deep")
     if deep:
         from udfvm.cli.deep import check_deeply
 
         sys.exit(0 if check_deeply(_processor(), as_json) else 1)
-    _show()
+    _show(as_json)
 
 
-def _show() -> None:
+def _show(as_json: bool) -> None:
     table = Table(show_header=False, box=None)
     table.add_row("udfvm", __version__)
     table.add_row("Python", f"{sys.version.split()[0]} at {os.path.realpath(sys.executable)}")
@@ -238,7 +237,12 @@ def _show() -> None:
         )
     table.add_row("wasmtime", _wasmtime())
     table.add_row(_COMPILER, _compiler())
-    print_table(console(), table)
+    if as_json:
+        labels, values = (list(column.cells) for column in table.columns)
+        found = dict(zip(map(str, labels), map(str, values), strict=True))
+        print_json({"usable": usable and has_cache, "found": found})
+    else:
+        print_table(console(), table)
     if failure is not None:
         click.echo(f"\n{failure}", err=True)
     sys.exit(0 if usable and has_cache else 1)

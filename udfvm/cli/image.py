@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from udfvm.cli.program import json_option, print_json
+
 
 @click.group()
 def image() -> None:
@@ -16,7 +18,8 @@ def image() -> None:
 @click.argument("function", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("archive", type=click.Path(path_type=Path))
 @click.option("--replace", is_flag=True, help="Replace a tar file that exists.")
-def export(function: Path, archive: Path, replace: bool) -> None:
+@json_option()
+def export(function: Path, archive: Path, replace: bool, as_json: bool) -> None:
     """Writes a function as an archive, and prints its digest.
 
     FUNCTION is a file of `udfvm seal --output`. ARCHIVE is an OCI image layout: a tar file if its
@@ -24,7 +27,11 @@ def export(function: Path, archive: Path, replace: bool) -> None:
     """
     from udfvm.sqlite.archive import export_image
 
-    click.echo(export_image(function, archive, replace=replace))
+    digest = export_image(function, archive, replace=replace)
+    if as_json:
+        print_json({"archive": str(archive), "digest": str(digest)})
+    else:
+        click.echo(digest)
 
 
 @image.command("import")
@@ -32,7 +39,10 @@ def export(function: Path, archive: Path, replace: bool) -> None:
 @click.argument("function", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--digest", help="The digest that the archive must have, as the export printed it.")
 @click.option("--replace", is_flag=True, help="Replace a file that exists.")
-def import_(archive: Path, function: Path, digest: str | None, replace: bool) -> None:
+@json_option()
+def import_(
+    archive: Path, function: Path, digest: str | None, replace: bool, as_json: bool
+) -> None:
     """Writes the function in an archive as a file for vm_attach.
 
     ARCHIVE is a folder or a tar file of `udfvm image export`, however it travelled. Pass --digest
@@ -40,4 +50,8 @@ def import_(archive: Path, function: Path, digest: str | None, replace: bool) ->
     """
     from udfvm.sqlite.archive import import_image
 
-    click.echo(f"{import_image(archive, function, digest=digest, replace=replace)} in {function}")
+    name = import_image(archive, function, digest=digest, replace=replace)
+    if as_json:
+        print_json({"name": name, "file": str(function)})
+    else:
+        click.echo(f"{name} in {function}")

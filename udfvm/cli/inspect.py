@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from udfvm.call.pool import pool_of
+from udfvm.cli.program import json_option, print_json
 from udfvm.functions.contents import Contents, contents_of
 from udfvm.functions.wasm_settings import module_code
 from udfvm.guest_text import visible
@@ -15,7 +16,7 @@ from udfvm.guest_text import visible
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option()
 @click.option("--memory", default="256MiB", show_default=True, help="Memory of the micro-VM.")
 def inspect(file: Path, as_json: bool, memory: str) -> None:
     """Lists the functions in a file of compiled code.
@@ -25,27 +26,27 @@ def inspect(file: Path, as_json: bool, memory: str) -> None:
     """
     label = str(file)
     found = contents_of(module_code(None, file), label, memory=memory, pool=pool_of(label, None))
-    click.echo(_json(label, found) if as_json else _text(found))
+    if as_json:
+        print_json(_described(label, found))
+    else:
+        click.echo(_text(found))
 
 
-def _json(label: str, found: Contents) -> str:
-    return json.dumps(
-        {
-            "file": label,
-            "language": found.language,
-            "functions": [
-                {
-                    "name": each.name,
-                    "kind": each.kind,
-                    "signature": each.signature,
-                    "usable": each.usable,
-                }
-                for each in found.exports
-            ],
-            "imports": [each._asdict() for each in found.imports],
-        },
-        indent=2,
-    )
+def _described(label: str, found: Contents) -> dict[str, Any]:
+    return {
+        "file": label,
+        "language": found.language,
+        "functions": [
+            {
+                "name": each.name,
+                "kind": each.kind,
+                "signature": each.signature,
+                "usable": each.usable,
+            }
+            for each in found.exports
+        ],
+        "imports": [each._asdict() for each in found.imports],
+    }
 
 
 def _text(found: Contents) -> str:

@@ -22,6 +22,7 @@ from typing import Any, Final
 import click
 
 from udfvm import __version__
+from udfvm.cli.program import json_option, print_json
 from udfvm.installation import GUEST, PACKAGE
 
 _KINDS: Final = {
@@ -33,12 +34,13 @@ _NAMESPACE: Final = uuid.UUID("1b4e28ba-2fa1-5d2c-883f-0016d3cca427")
 
 
 @click.command()
-def sbom() -> None:
+@json_option("What it prints is JSON with and without.")
+def sbom(as_json: bool) -> None:
     """Prints what runs in guests, as a bill of materials.
 
     It is CycloneDX's JSON.
     """
-    click.echo(json.dumps(bill_of_materials(), indent=2))
+    print_json(bill_of_materials())
 
 
 def bill_of_materials() -> dict[str, Any]:

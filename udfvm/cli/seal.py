@@ -4,13 +4,13 @@ functions.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from udfvm.cli.program import json_option, print_json
 from udfvm.cli.terminal import size_of
 from udfvm.errors import Error, SealError
 from udfvm.limits import DEFAULT_MEMORY, Limits
@@ -36,8 +36,14 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Replace a function that another file sealed under the name, or the output file.",
 )
+@json_option()
 def seal(
-    file: Path, names: tuple[str, ...], namespace: str, output: Path | None, replace: bool
+    file: Path,
+    names: tuple[str, ...],
+    namespace: str,
+    output: Path | None,
+    replace: bool,
+    as_json: bool,
 ) -> None:
     """Seals the UDFs of a file for programs without Python.
 
@@ -57,8 +63,11 @@ def seal(
         )
     chosen = [udfs[name] for name in names or udfs]
     if output is None:
-        for udf, entry in _entries(file, chosen, namespace, replace):
-            name, replaced = entry.store()
+        made = [(udf, *entry.store()) for udf, entry in _entries(file, chosen, namespace, replace)]
+        if as_json:
+            print_json([{**_described(udf, name), "replaced": old} for udf, name, old in made])
+            return
+        for udf, name, replaced in made:
             click.echo(f"{name}{_signature(udf)}{' (replaced)' if replaced else ''}")
         return
     if len(chosen) != 1:
@@ -70,7 +79,14 @@ def seal(
 
     name = sealed.sealed_name(chosen[0], namespace)
     write_sealed_file(output, sealed.sealed_note(chosen[0], name), replace=replace)
-    click.echo(f"{name}{_signature(chosen[0])} in {output}")
+    if as_json:
+        print_json([{**_described(chosen[0], name), "file": str(output)}])
+    else:
+        click.echo(f"{name}{_signature(chosen[0])} in {output}")
+
+
+def _described(udf: Function, name: str) -> dict[str, object]:
+    return {"name": name, "form": udf.form, "signature": _signature(udf)}
 
 
 def _signature(udf: Function) -> str:
@@ -86,7 +102,7 @@ def _signature(udf: Function) -> str:
 
 
 def _run(file: Path) -> dict[str, Function]:
-    """Returns the UDFs of a file. Raises SealError with its part of the traceback if it fails."""
+    """Returns the UDFs of a file. Raises SealError, which says where, if the file fails."""
     from udfvm.sqlite.sealed import udfs_of
 
     try:
@@ -94,11 +110,23 @@ def _run(file: Path) -> dict[str, Function]:
     except Error:
         raise
     except Exception as error:
-        frames = error.__traceback__
-        while frames and Path(frames.tb_frame.f_code.co_filename) != file.absolute():
-            frames = frames.tb_next
-        lines = traceback.format_exception(type(error), error, frames)
-        raise SealError(f"{file} fails:\n{''.join(lines).rstrip()}") from error
+        raise SealError(f"{file} fails{_place(file, error)}: {_summary(error)}") from error
+
+
+def _place(file: Path, error: Exception) -> str:
+    """Returns which line of a file failed; nothing if none did."""
+    lines = [error.lineno] if isinstance(error, SyntaxError) else []
+    frames = error.__traceback__
+    while frames:
+        if Path(frames.tb_frame.f_code.co_filename) == file.absolute():
+            lines.append(frames.tb_lineno)
+        frames = frames.tb_next
+    return f" at line {lines[0]}" if lines else ""
+
+
+def _summary(error: Exception) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {text}"
 
 
 def _entries(
@@ -119,9 +147,9 @@ def _entries(
             reasons.append(error)
     if reasons and entries:
         names = " ".join(udf.name for udf, _ in entries)
-        why = "\n".join(map(str, reasons))
+        why = "; ".join(map(str, reasons))
         raise SealError(
-            f"{why}\nNothing was sealed. To seal the other functions, name them:"
+            f"{why}. Nothing was sealed. To seal the other functions, name them:"
             f" udfvm seal {file} {names}"
         ) from reasons[0]
     if reasons:
@@ -142,7 +170,8 @@ def _entries(
     default=str(DEFAULT_MEMORY),
     help="Guest memory, from 16MiB to 64GiB. Default: 512MiB.",
 )
-def prepare(packages: tuple[str, ...], memory: int) -> None:
+@json_option()
+def prepare(packages: tuple[str, ...], memory: int, as_json: bool) -> None:
     """Builds what loads functions stored in databases.
 
     Programs without Python, such as the sqlite3 shell, need these images to call functions that
@@ -150,16 +179,24 @@ def prepare(packages: tuple[str, ...], memory: int) -> None:
     """
     from udfvm.sqlite import sealed
 
-    for path in sealed.prepare(checked_packages(packages), Limits.parse(memory=memory).memory):
+    made = sealed.prepare(checked_packages(packages), Limits.parse(memory=memory).memory)
+    if as_json:
+        print_json([str(path) for path in made])
+        return
+    for path in made:
         click.echo(path)
 
 
 @click.command()
-def extension() -> None:
+@json_option()
+def extension(as_json: bool) -> None:
     """Prints the path of the SQLite extension.
 
     The sqlite3 shell takes it by `.load`.
     """
     from udfvm.sqlite import EXTENSION
 
-    click.echo(EXTENSION)
+    if as_json:
+        print_json({"extension": str(EXTENSION)})
+    else:
+        click.echo(EXTENSION)
