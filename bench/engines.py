@@ -8,6 +8,9 @@ DuckDB, with two threads: ``python`` is a body in pure Python, called row by row
 (``vm``), and as DuckDB's native Python UDF (``own``). ``numpy`` is a light body of numpy, called
 with columns: in micro-VMs, and as DuckDB's own Arrow UDF. ``ratio`` is the first divided by the
 second, of the medians of some queries each, which take turns.
+
+Dask, with two threads and a partition for each: the same, with ``map_partitions``, and as its own,
+which calls the bodies with columns of pandas; pure Python row by row.
 """
 
 from __future__ import annotations
@@ -71,6 +74,42 @@ def duckdb_ways(rows: int) -> dict[str, Callable[[], Any]]:
     return ways
 
 
+def dask_ways(rows: int) -> dict[str, Callable[[], Any]]:
+    """The computations of Dask, by name."""
+    import dask.dataframe as dd
+    import pandas as pd
+
+    numbers = np.arange(rows)
+    columns = {"delay": numbers % 301 - 20.0, "distance": numbers % 2475 + 17.0}
+    frame = dd.from_pandas(pd.DataFrame(columns), npartitions=2)
+    vectorised = udfvm.udf(
+        percents, vectorized=True, input_types=["double", "double"], output_type="double"
+    )
+
+    def by_row(delay: pd.Series, distance: pd.Series) -> pd.Series:
+        return pd.Series(map(percent, delay, distance), index=delay.index)
+
+    def own(body: Callable[..., Any]) -> Any:
+        return dd.map_partitions(body, frame["delay"], frame["distance"], meta=("x", "float64"))
+
+    lazy = {
+        "python_vm": udfvm.dask.map_partitions(udfvm.udf(percent), frame, "delay", "distance"),
+        "python_own": own(by_row),
+        "numpy_vm": udfvm.dask.map_partitions(vectorised, frame, "delay", "distance"),
+        "numpy_own": own(percents),
+    }
+
+    def way(name: str) -> Callable[[], Any]:
+        total = lazy[name].sum()
+        return lambda: total.compute(scheduler="threads", num_workers=2)
+
+    ways = {name: way(name) for name in lazy}
+    expected = ways["python_own"]()
+    for name, each in ways.items():
+        assert np.isclose(each(), expected), name
+    return ways
+
+
 def measured(ways: dict[str, Callable[[], Any]], rows: int, repeats: int) -> dict[str, Any]:
     """Medians in ns a row, and ratios of micro-VMs to the engine's own."""
     samplers = {name: python_sampler(way) for name, way in ways.items()}
@@ -91,7 +130,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=FLIGHTS)
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
-    engines = {"duckdb": duckdb_ways}
+    engines = {"dask": dask_ways, "duckdb": duckdb_ways}
     figures = {
         name: measured(ways(options.rows), options.rows, options.repeats)
         for name, ways in engines.items()

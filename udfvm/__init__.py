@@ -66,7 +66,7 @@ from udfvm.static_typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite, wasm
     from udfvm.call.hardening import harden
-    from udfvm.engines import duckdb, ibis, pandas, polars
+    from udfvm.engines import dask, duckdb, ibis, pandas, polars
     from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.native import from_c, from_elf
     from udfvm.functions.preparing import prepare
@@ -128,6 +128,7 @@ __all__ = [
     "__version__",
     "aggregate",
     "arrow",
+    "dask",
     "duckdb",
     "errors",
     "expression",
@@ -149,7 +150,7 @@ __all__ = [
 ]
 
 #: Modules of ``udfvm.engines`` that are named after their engine alone: ``udfvm.duckdb``.
-_ENGINES: frozenset[str] = frozenset({"duckdb", "ibis", "pandas", "polars"})
+_ENGINES: frozenset[str] = frozenset({"dask", "duckdb", "ibis", "pandas", "polars"})
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm", "wasm"})
 _MODULES = {
     "AggregateFunction": "functions.aggregate",

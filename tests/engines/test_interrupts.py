@@ -47,6 +47,19 @@ BEGIN = """
         return "ran on"
 """
 QUERIES = {
+    "dask": """
+        import dask
+        import dask.array
+        import dask.dataframe
+        import pandas
+
+        dask.config.set(scheduler="threads", num_workers=2)
+        frame = dask.dataframe.from_pandas(pandas.DataFrame({"x": [1.0] * 4}), npartitions=4)
+        values = udfvm.dask.map_partitions(endless, frame)
+        print(interrupted(values.compute))
+        values = udfvm.dask.map_partitions(endless, dask.array.ones(4, chunks=1))
+        print(interrupted(values.compute, 0.3))
+    """,
     "polars": """
         import polars
         import udfvm.functions.arrow_registry
@@ -82,6 +95,7 @@ QUERIES = {
 
 @pytest.mark.parametrize("engine", QUERIES)
 def test_an_interrupt_ends_a_query_and_its_calls(engine: str) -> None:
+    pytest.importorskip(engine)
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(BEGIN) + textwrap.dedent(QUERIES[engine])],
         capture_output=True,

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -113,7 +114,14 @@ def by_polars(function: udfvm.ScalarFunction) -> Any:
     return frame.select(r=udfvm.polars.expr(function, *NAMES.values()))["r"].to_arrow()
 
 
-ENGINES = {"call": by_call, "duckdb": by_duckdb, "polars": by_polars}
+def by_dask(function: udfvm.ScalarFunction) -> Any:
+    dd = pytest.importorskip("dask.dataframe")
+    frame = dd.from_pandas(TABLE.to_pandas(types_mapper=pd.ArrowDtype), npartitions=3)
+    made = udfvm.dask.map_partitions(function, frame, *NAMES.values())
+    return pa.array(made.compute(scheduler="threads"))
+
+
+ENGINES = {"call": by_call, "dask": by_dask, "duckdb": by_duckdb, "polars": by_polars}
 
 
 @functools.cache

@@ -58,6 +58,7 @@ PUBLIC = {
         udfvm.sqlite,
         udfvm.arrow,
         udfvm.wasm,
+        udfvm.dask,
         udfvm.duckdb,
         udfvm.ibis,
         udfvm.pandas,

@@ -289,6 +289,7 @@ def variables_of_the_code() -> set[str]:
         udfvm,
         udfvm.sqlite,
         udfvm.arrow,
+        udfvm.dask,
         udfvm.duckdb,
         udfvm.ibis,
         udfvm.pandas,

@@ -35,6 +35,7 @@ def test_every_public_name_exists() -> None:
     [
         "udfvm",
         "udfvm.arrow",
+        "udfvm.dask",
         "udfvm.duckdb",
         "udfvm.ibis",
         "udfvm.pandas",

@@ -65,8 +65,8 @@ def register() -> None:
     [0.5, 2.0]
     """
     extensions = _pandas.api.extensions
-    if getattr(_pandas.DataFrame, "udfvm", None) is not _OfFrame:
-        extensions.register_dataframe_accessor("udfvm")(_OfFrame)
+    if getattr(_pandas.DataFrame, "udfvm", None) is not OfFrame:
+        extensions.register_dataframe_accessor("udfvm")(OfFrame)
         extensions.register_series_accessor("udfvm")(_OfSeries)
 
 
@@ -92,7 +92,7 @@ class _OfSeries:
         return function(self._series, *arguments, **keywords).rename(self._series.name)
 
 
-class _OfFrame:
+class OfFrame:
     """``frame.udfvm``."""
 
     def __init__(self, frame: Any) -> None:
@@ -116,7 +116,7 @@ class _OfFrame:
             CallError: the call failed.
         """
         _check_has_values("frame.udfvm.map", function)
-        given = self._given(function, arguments, keywords)
+        given = self.given(function, arguments, keywords)
         if any(isinstance(each, (_pandas.Series, _pandas.DataFrame)) for each in given):
             made = function(*given)
         else:
@@ -160,7 +160,7 @@ class _OfFrame:
                 f"frame.udfvm.aggregate: {function.name!r} is no aggregate:"
                 f" call frame.udfvm.{'table' if function.form == 'table' else 'map'}"
             )
-        given = self._given(function, arguments, keywords)
+        given = self.given(function, arguments, keywords)
         if by is None:
             return function(*given)
         groups = self._frame.groupby(by, sort=sort, dropna=dropna, observed=True)
@@ -204,22 +204,27 @@ class _OfFrame:
         source[place] = range(len(source))
         names = list(columns) or None
         made = function.map(source, columns=names, keep=[*keep, place], progress=False)
-        frame = made.to_pandas()
-        frame.index = self._frame.index.take(frame.pop(place).to_numpy())
+        frame = self._frame[list(keep)].take(made[place].to_numpy())
+        for each in function.columns:
+            column = series_of(function.name, made[each.name].combine_chunks(), Backend.NUMPY)
+            frame[each.name] = column.set_axis(frame.index)
         return frame
 
-    def _given(
+    def given(
         self, function: Function, arguments: Sequence[Any], keywords: Mapping[str, Any]
     ) -> tuple[Any, ...]:
-        """Returns an argument for each parameter."""
+        """Returns an argument for each parameter: columns of the frame for their labels. Raises
+        TypeMappingError.
+        """
         labels = self._frame.columns
         if not arguments and not keywords:
             keywords = {each.name: each.name for each in function.parameters if each.name in labels}
-        places = [self._column(function, each) for each in arguments]
-        named = {name: self._column(function, each) for name, each in keywords.items()}
+        places = [self.column(function, each) for each in arguments]
+        named = {name: self.column(function, each) for name, each in keywords.items()}
         return bound_arguments(function, places, named)
 
-    def _column(self, function: Function, argument: Any) -> Any:
+    def column(self, function: Function, argument: Any) -> Any:
+        """Returns the column for a label; other arguments as they are. Raises TypeMappingError."""
         if not isinstance(argument, str):
             return argument
         labels = self._frame.columns
