@@ -1,16 +1,17 @@
 """Functions in engines, compared with the same bodies in the engine's own UDFs, in one run.
 
     python bench/engines.py                     a table
-    python bench/engines.py --json              seconds of each way, and ratios
-    python bench/engines.py --rows 20000000     generated rows in the place of the flights
+    python bench/engines.py --json              nanoseconds a row of each way, and ratios
+    python bench/engines.py --rows 20000000     more generated rows than there are flights
+    python bench/engines.py --engines polars    this engine alone
 
-DuckDB, with two threads: ``python`` is a body in pure Python, called row by row: in micro-VMs
-(``vm``), and as DuckDB's native Python UDF (``own``). ``numpy`` is a light body of numpy, called
-with columns: in micro-VMs, and as DuckDB's own Arrow UDF. ``ratio`` is the first divided by the
-second, of the medians of some queries each, which take turns.
-
-Dask, with two threads and a partition for each: the same, with ``map_partitions``, and as its own,
-which calls the bodies with columns of pandas; pure Python row by row.
+``python`` is a body in pure Python, called row by row: in micro-VMs (``vm``), and as the engine's
+own UDF (``own``): DuckDB's native one, Polars' ``map_elements``, pandas' ``combine``, and
+``ibis.udf.scalar.python``. ``numpy`` is a light body of numpy, called with columns: in micro-VMs,
+and as DuckDB's Arrow UDF, Polars' ``map_batches``, a function of pandas' columns, and
+``ibis.udf.scalar.pyarrow``. DuckDB has two threads, and so has Dask, with a partition for
+each: its own is ``map_partitions`` of the bodies, pure Python row by row. ``ratio`` is the first
+divided by the second, of the medians of some queries each, which take turns.
 """
 
 from __future__ import annotations
@@ -21,13 +22,19 @@ from collections.abc import Callable
 from typing import Any
 
 import duckdb
+import ibis
 import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 from sampling import python_sampler, quantiles, take_turns
 
 import udfvm
 
 FLIGHTS = 336_776
+TYPES = ["double", "double"]
+
+Ways = dict[str, Callable[[], Any]]
 
 
 def percent(part: float, whole: float) -> float:
@@ -39,52 +46,119 @@ def percents(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def own_percents(part: pa.ChunkedArray, whole: pa.ChunkedArray) -> pa.Array:
-    return pa.array(percents(part.to_numpy(), whole.to_numpy()))
+    return pa.array(percents(np.asarray(part), np.asarray(whole)))
 
 
-def duckdb_ways(rows: int) -> dict[str, Callable[[], Any]]:
-    """The queries of DuckDB, by name."""
+def functions() -> tuple[udfvm.ScalarFunction, udfvm.ScalarFunction]:
+    """The bodies in micro-VMs: the one in Python, and that of numpy."""
+    types = {"input_types": TYPES, "output_type": "double"}
+    return udfvm.udf(percent), udfvm.udf(percents, vectorized=True, elementwise=True, **types)
+
+
+def delays(rows: int) -> dict[str, np.ndarray]:
+    """The columns of all engines."""
+    numbers = np.arange(rows)
+    return {"delay": (numbers % 301 - 20.0), "distance": (numbers % 2475 + 17.0)}
+
+
+def duckdb_with_flights(rows: int) -> duckdb.DuckDBPyConnection:
+    """A connection with a table of its own, which two threads scan."""
     con = duckdb.connect()
     con.execute("SET threads = 2")
-    con.execute(
-        "CREATE TABLE flights AS SELECT (range % 301 - 20)::DOUBLE AS delay,"
-        f" (range % 2475 + 17)::DOUBLE AS distance FROM range({rows})"
-    )
-    vectorised = udfvm.udf(
-        percents,
-        vectorized=True,
-        elementwise=True,
-        input_types=["double", "double"],
-        output_type="double",
-    )
-    udfvm.duckdb.register(con, udfvm.udf(percent), name="python_vm")
+    con.register("generated", pa.table(delays(rows)))
+    con.execute("CREATE TABLE flights AS SELECT * FROM generated")
+    return con
+
+
+def duckdb_ways(rows: int) -> Ways:
+    con = duckdb_with_flights(rows)
+    scalar, vectorised = functions()
+    udfvm.duckdb.register(con, scalar, name="python_vm")
     udfvm.duckdb.register(con, vectorised, name="numpy_vm")
-    types = ["DOUBLE", "DOUBLE"]
-    con.create_function("python_own", percent, types, "DOUBLE", side_effects=True)
-    con.create_function("numpy_own", own_percents, types, "DOUBLE", type="arrow", side_effects=True)
+    con.create_function("python_own", percent, TYPES, "DOUBLE", side_effects=True)
+    con.create_function("numpy_own", own_percents, TYPES, "DOUBLE", type="arrow", side_effects=True)
 
     def query(name: str) -> Callable[[], Any]:
         text = f"SELECT sum({name}(delay, distance)) FROM flights"
-        return lambda: con.execute(text).fetchone()
+        return lambda: con.execute(text).fetchall()[0][0]
 
-    ways = {name: query(name) for name in ("python_vm", "python_own", "numpy_vm", "numpy_own")}
-    expected = ways["python_own"]()[0]
-    for name, way in ways.items():
-        assert np.isclose(way()[0], expected), name
-    return ways
+    return {name: query(name) for name in ("python_vm", "python_own", "numpy_vm", "numpy_own")}
 
 
-def dask_ways(rows: int) -> dict[str, Callable[[], Any]]:
-    """The computations of Dask, by name."""
+def polars_ways(rows: int) -> Ways:
+    frame = pl.DataFrame(delays(rows))
+    columns = list(frame.columns)
+    scalar, vectorised = (udfvm.polars.expr(each, *columns) for each in functions())
+
+    def of_row(row: dict[str, float]) -> float:
+        return percent(row["delay"], row["distance"])
+
+    def of_columns(given: list[pl.Series]) -> pl.Series:
+        return pl.Series(percents(given[0].to_numpy(), given[1].to_numpy()))
+
+    expressions = {
+        "python_vm": scalar,
+        "python_own": pl.struct(columns).map_elements(of_row, return_dtype=pl.Float64),
+        "numpy_vm": vectorised,
+        "numpy_own": pl.map_batches(columns, of_columns, return_dtype=pl.Float64),
+    }
+
+    def query(expression: pl.Expr) -> Callable[[], Any]:
+        return lambda: frame.select(expression.sum()).item()
+
+    return {name: query(each) for name, each in expressions.items()}
+
+
+def pandas_ways(rows: int) -> Ways:
+    udfvm.pandas.register()
+    frame = pd.DataFrame(delays(rows))
+    columns = list(frame.columns)
+    scalar, vectorised = functions()
+    parts, wholes = (frame[name] for name in columns)
+    return {
+        "python_vm": lambda: frame.udfvm.map(scalar, *columns).sum(),
+        "python_own": lambda: parts.combine(wholes, percent).sum(),
+        "numpy_vm": lambda: frame.udfvm.map(vectorised, *columns).sum(),
+        "numpy_own": lambda: pd.Series(percents(parts.to_numpy(), wholes.to_numpy())).sum(),
+    }
+
+
+def ibis_ways(back_end: Any, table: Any) -> Ways:
+    scalar, vectorised = (udfvm.ibis.udf(each) for each in functions())
+
+    def own(part: float, whole: float) -> float:
+        return percent(part, whole)
+
+    signature = {"signature": (("float64", "float64"), "float64")}
+    made = {
+        "python_vm": scalar,
+        "python_own": ibis.udf.scalar.python(own, **signature),
+        "numpy_vm": vectorised,
+        "numpy_own": ibis.udf.scalar.pyarrow(own_percents, **signature),
+    }
+
+    def query(function: Any) -> Callable[[], Any]:
+        total = function(table.delay, table.distance).sum()
+        return lambda: back_end.to_pyarrow(total).as_py()
+
+    return {name: query(each) for name, each in made.items()}
+
+
+def ibis_duckdb_ways(rows: int) -> Ways:
+    back_end = ibis.duckdb.from_connection(duckdb_with_flights(rows))
+    return ibis_ways(back_end, back_end.table("flights"))
+
+
+def ibis_polars_ways(rows: int) -> Ways:
+    back_end = ibis.polars.connect()
+    return ibis_ways(back_end, back_end.create_table("flights", pa.table(delays(rows))))
+
+
+def dask_ways(rows: int) -> Ways:
     import dask.dataframe as dd
-    import pandas as pd
 
-    numbers = np.arange(rows)
-    columns = {"delay": numbers % 301 - 20.0, "distance": numbers % 2475 + 17.0}
-    frame = dd.from_pandas(pd.DataFrame(columns), npartitions=2)
-    vectorised = udfvm.udf(
-        percents, vectorized=True, input_types=["double", "double"], output_type="double"
-    )
+    frame = dd.from_pandas(pd.DataFrame(delays(rows)), npartitions=2)
+    scalar, vectorised = functions()
 
     def by_row(delay: pd.Series, distance: pd.Series) -> pd.Series:
         return pd.Series(map(percent, delay, distance), index=delay.index)
@@ -93,24 +167,38 @@ def dask_ways(rows: int) -> dict[str, Callable[[], Any]]:
         return dd.map_partitions(body, frame["delay"], frame["distance"], meta=("x", "float64"))
 
     lazy = {
-        "python_vm": udfvm.dask.map_partitions(udfvm.udf(percent), frame, "delay", "distance"),
+        "python_vm": udfvm.dask.map_partitions(scalar, frame, "delay", "distance"),
         "python_own": own(by_row),
         "numpy_vm": udfvm.dask.map_partitions(vectorised, frame, "delay", "distance"),
         "numpy_own": own(percents),
     }
 
-    def way(name: str) -> Callable[[], Any]:
+    def query(name: str) -> Callable[[], Any]:
         total = lazy[name].sum()
         return lambda: total.compute(scheduler="threads", num_workers=2)
 
-    ways = {name: way(name) for name in lazy}
+    return {name: query(name) for name in lazy}
+
+
+ENGINES: dict[str, Callable[[int], Ways]] = {
+    "dask": dask_ways,
+    "duckdb": duckdb_ways,
+    "polars": polars_ways,
+    "pandas": pandas_ways,
+    "ibis_duckdb": ibis_duckdb_ways,
+    "ibis_polars": ibis_polars_ways,
+}
+
+
+def checked(ways: Ways) -> Ways:
+    """The ways, all of which compute the same."""
     expected = ways["python_own"]()
-    for name, each in ways.items():
-        assert np.isclose(each(), expected), name
+    for name, way in ways.items():
+        assert np.isclose(way(), expected), name
     return ways
 
 
-def measured(ways: dict[str, Callable[[], Any]], rows: int, repeats: int) -> dict[str, Any]:
+def measured(ways: Ways, rows: int, repeats: int) -> dict[str, Any]:
     """Medians in ns a row, and ratios of micro-VMs to the engine's own."""
     samplers = {name: python_sampler(way) for name, way in ways.items()}
     samples = take_turns(samplers, repeats, 1, settle=0)
@@ -129,11 +217,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rows", type=int, default=FLIGHTS)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     options = parser.parse_args()
-    engines = {"dask": dask_ways, "duckdb": duckdb_ways}
     figures = {
-        name: measured(ways(options.rows), options.rows, options.repeats)
-        for name, ways in engines.items()
+        name: measured(checked(ENGINES[name](options.rows)), options.rows, options.repeats)
+        for name in options.engines
     }
     if options.json:
         print(json.dumps(figures))

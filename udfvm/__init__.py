@@ -149,7 +149,8 @@ __all__ = [
     "wasm",
 ]
 
-#: Modules of ``udfvm.engines`` that are named after their engine alone: ``udfvm.duckdb``.
+#: Modules of ``udfvm.engines`` that are named after their engine alone: ``udfvm.duckdb``. Of each
+#: there is also a file ``udfvm/duckdb.py``, which import statements find.
 _ENGINES: frozenset[str] = frozenset({"dask", "duckdb", "ibis", "pandas", "polars"})
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm", "wasm"})
 _MODULES = {

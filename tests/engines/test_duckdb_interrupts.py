@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import duckdb
+import ibis
 import pytest
 
 import udfvm
@@ -130,3 +132,50 @@ def test_calls_with_effects_are_not_made_again(con: duckdb.DuckDBPyConnection) -
         con.execute("SELECT telling(1)").fetchall()
     thread.join()
     assert not called.is_set()
+
+
+def test_interrupts_of_the_module_end_calls(con: duckdb.DuckDBPyConnection) -> None:
+    """Of a connection that it is given, and of the default connection."""
+    with duckdb.connect() as other:
+        udfvm.duckdb.register(other, lasting)
+        query = f"SELECT lasting(1, {LONG})"
+        before = duckdb.default_connection()
+        try:
+            for mine, interrupt in (
+                (con, lambda: duckdb.interrupt(connection=con)),
+                (other, duckdb.interrupt),
+            ):
+                duckdb.set_default_connection(other)
+                thread = once_busy(interrupt)
+                with pytest.raises((duckdb.InterruptException, duckdb.InvalidInputException)):
+                    mine.execute(query).fetchall()
+                thread.join()
+        finally:
+            duckdb.set_default_connection(before)
+    assert not is_busy()
+
+
+def test_interrupts_end_calls_of_expressions_of_ibis() -> None:
+    """And not those that another database makes of the same expression."""
+    slow = udfvm.ibis.udf(lasting)
+    found: list[object] = []
+    first, other = ibis.duckdb.connect(), ibis.duckdb.connect()
+
+    def expression(seconds: float) -> Any:
+        return ibis.memtable({"x": [7]}).select(y=slow(ibis._.x, seconds))
+
+    def interrupt() -> None:
+        thread = threading.Thread(
+            target=lambda: found.append(other.to_pyarrow(expression(1.0))["y"].to_pylist())
+        )
+        thread.start()
+        while lasting.pool.statistics().live - lasting.pool.statistics().idle < 2:
+            time.sleep(0.01)
+        first.con.interrupt()
+        thread.join()
+
+    thread = once_busy(interrupt)
+    with pytest.raises((duckdb.InterruptException, duckdb.InvalidInputException)):
+        first.to_pyarrow(expression(LONG))
+    thread.join()
+    assert found == [[7]] and not is_busy()

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
+import ibis
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -121,7 +122,55 @@ def by_dask(function: udfvm.ScalarFunction) -> Any:
     return pa.array(made.compute(scheduler="threads"))
 
 
-ENGINES = {"call": by_call, "dask": by_dask, "duckdb": by_duckdb, "polars": by_polars}
+def by_lazy_polars(function: udfvm.ScalarFunction, engine: pl.EngineType = "in-memory") -> Any:
+    frame = pl.DataFrame(pl.from_arrow(TABLE)).lazy()
+    query = frame.select(r=udfvm.polars.expr(function, *NAMES.values()))
+    found = query.collect(engine=engine)
+    assert found.schema == query.collect_schema()
+    return found["r"].to_arrow()
+
+
+def by_pandas(function: udfvm.ScalarFunction) -> Any:
+    udfvm.pandas.register()
+    index = pd.Index(range(COUNT, 2 * COUNT))
+    columns = {
+        name: pd.Series(pd.arrays.ArrowExtensionArray(column), index)
+        for name, column in zip(TABLE.column_names, TABLE.columns, strict=True)
+    }
+    found = pd.DataFrame(columns).udfvm.map(function, *NAMES.values())
+    assert found.index.equals(index)
+    return pa.array(found.array)
+
+
+def by_ibis(function: udfvm.ScalarFunction, table: Any) -> Any:
+    called = udfvm.ibis.udf(function)(*(table[name] for name in NAMES.values()))
+    return table.select(r=called)
+
+
+def by_ibis_on_duckdb(function: udfvm.ScalarFunction) -> Any:
+    con = ibis.duckdb.connect()
+    con.con.execute("SET TimeZone = 'UTC'")
+    con.con.register("rows", TABLE)
+    con.create_table("found", by_ibis(function, con.table("rows")))
+    return con.con.table("found").to_arrow_table()["r"]  # Ibis itself reads no intervals of DuckDB
+
+
+def by_ibis_on_polars(function: udfvm.ScalarFunction) -> Any:
+    rows = ibis.polars.connect().create_table("rows", TABLE)
+    return by_ibis(function, rows).to_pyarrow()["r"]
+
+
+ENGINES = {
+    "call": by_call,
+    "dask": by_dask,
+    "duckdb": by_duckdb,
+    "polars": by_polars,
+    "polars, lazy": by_lazy_polars,
+    "polars, streaming": functools.partial(by_lazy_polars, engine="streaming"),
+    "pandas": by_pandas,
+    "ibis on duckdb": by_ibis_on_duckdb,
+    "ibis on polars": by_ibis_on_polars,
+}
 
 
 @functools.cache

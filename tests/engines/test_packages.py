@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -58,7 +60,25 @@ def test_a_package_is_broken(folder: Path) -> None:
         load()
 
 
-def test_modules_of_engines_are_attributes() -> None:
-    assert udfvm.duckdb.__name__ == "udfvm.engines.duckdb"
+@pytest.mark.parametrize("engine", sorted(udfvm._ENGINES))
+def test_modules_of_engines_are_attributes_and_imported_by_statements(engine: str) -> None:
+    """Each is one module, in whichever way and order it is imported."""
+    try:
+        module = importlib.import_module(f"udfvm.engines.{engine}")
+    except udfvm.EngineError as error:
+        pytest.skip(str(error))
+    assert getattr(udfvm, engine) is module
+    ways = (
+        f"import udfvm.{engine} as a; import udfvm; b = udfvm.{engine}",
+        f"import udfvm; a = udfvm.{engine}; import udfvm.{engine}; b = udfvm.{engine}",
+        f"from udfvm import {engine} as a; import udfvm.{engine} as b",
+    )
+    for way in ways:
+        check = f"{way}; print(a.__name__, a is b)"
+        done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+        assert done.stdout == f"udfvm.engines.{engine} True\n", way + done.stderr
+
+
+def test_other_names_are_no_attributes() -> None:
     with pytest.raises(AttributeError, match="no attribute 'duckbd'"):
         getattr(udfvm, "duckbd")  # noqa: B009

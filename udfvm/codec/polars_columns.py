@@ -29,7 +29,7 @@ def column(function: str, parameter: Parameter, value: Any) -> pa.ChunkedArray:
     """Returns a Series as Arrow has it; of a DataFrame its structs, or its only column. Raises
     TypeMappingError.
     """
-    if hasattr(value, "to_struct"):  # a DataFrame
+    if _is_frame(value):
         is_leaf = not any(dtype.is_nested() for dtype in value.dtypes)
         may_be_only = not (is_leaf and parameter.type.kind is Kind.STRUCT)
         chosen = chosen_columns(
@@ -69,6 +69,11 @@ def check_frame(function: str, frame: Any) -> None:
                 f" {dtype}, which Arrow has no counterpart for: cast it, such as by"
                 f" frame.cast({{{name!r}: polars.Decimal(38, 0)}}), or leave it out by keep="
             ) from error
+
+
+def _is_frame(value: object) -> bool:
+    polars: Any = sys.modules["polars"]
+    return isinstance(value, polars.DataFrame)
 
 
 def _holds_objects(dtype: object) -> bool:
@@ -118,9 +123,7 @@ def _with_levels(made: Any, given: Sequence[Any]) -> Any:
     if made.dtype != polars.Categorical:
         return made
     dtypes = [
-        dtype
-        for each in given
-        for dtype in (each.dtypes if hasattr(each, "to_struct") else [each.dtype])
+        dtype for each in given for dtype in (each.dtypes if _is_frame(each) else [each.dtype])
     ]
     present = set(made.unique().drop_nulls().cast(polars.String))
     for dtype in dtypes:
@@ -131,7 +134,7 @@ def _with_levels(made: Any, given: Sequence[Any]) -> Any:
 
 def _name_of(value: Any) -> str | None:
     """Returns the name of a Series, or of the only column of a DataFrame."""
-    if not hasattr(value, "to_struct"):
+    if not _is_frame(value):
         return str(value.name)
     return str(value.columns[0]) if len(value.columns) == 1 else None
 

@@ -97,14 +97,18 @@ def imported(value: Any) -> pa.ChunkedArray:
     """Returns what has one of ``CAPSULES``, without empty chunks: pyarrow imports some of them with
     an offset beyond their buffers. Raises ValueError for data in the memory of a device.
     """
-    if any(hasattr(value, name) for name in CAPSULES[1:]):
+    class_ = type(value)  # asking a Series of polars for what it has not takes long
+    if any(hasattr(class_, name) for name in CAPSULES[1:]):
         array = pa.array(value)
         if not getattr(array, "is_cpu", True):
             raise ValueError("they are in the memory of a device: copy them to the processor's")
         column = pa.chunked_array([array])
     else:
         column = pa.chunked_array(value)
-    return pa.chunked_array([chunk for chunk in column.chunks if len(chunk)], column.type)
+    chunks = column.chunks
+    if all(map(len, chunks)):
+        return column
+    return pa.chunked_array([chunk for chunk in chunks if len(chunk)], column.type)
 
 
 def column_in_structs(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["register", "table", "unregister"]
 
 _duckdb: Final = load_package("duckdb", engine="duckdb", package="duckdb", oldest="2.0")
-watch_interrupts(_duckdb.DuckDBPyConnection)
+watch_interrupts(_duckdb)
 
 #: What register() gave to connections, by its name in lower case.
 _registered: Final[weakref.WeakKeyDictionary[Any, dict[str, Registered]]] = (

@@ -24,6 +24,7 @@ from udfvm.engines.duckdb_interrupts import database_of, interruptible
 from udfvm.engines.duckdb_types import (
     argument_converter,
     duckdb_type,
+    in_one_chunk,
     parameter_type,
     quoted,
     readable,
@@ -108,7 +109,7 @@ class Registered:
 
     def __call__(self, *columns: Any) -> Any:
         """One call with a batch. Failures count their row in the batch."""
-        call = functools.partial(self._call, [_in_one(each) for each in columns])
+        call = functools.partial(self._call, [in_one_chunk(each) for each in columns])
         has_effects = self.function.host_functions is not None
         try:
             return interruptible(
@@ -285,12 +286,6 @@ class TableScan:
                 if batch is None:
                     return
                 yield batch.cast(self._schema)
-
-
-def _in_one(column: Any) -> Any:
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    return column.combine_chunks()
 
 
 def _converter(function: Function, parameter: Parameter) -> Callable[[Any], Any] | None:

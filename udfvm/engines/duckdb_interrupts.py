@@ -1,9 +1,10 @@
 """Interrupted queries of DuckDB end the calls of their functions.
 
 ``connection.interrupt()`` sets a flag, at which DuckDB looks between two calls of a function, and
-tells nobody. So the method tells this module as well. DuckDB does not say either which query a call
-belongs to. All calls of functions of the database end, therefore, and are made again. One that is
-of another query then gives its result, if it is short; those that last are ended for good.
+tells nobody. So the method tells this module as well, and so does ``duckdb.interrupt()``. DuckDB
+does not say either which query a call belongs to. All calls of functions of the database end,
+therefore, and are made again. One that is of another query then gives its result, if it is short;
+those that last are ended for good.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import functools
 import secrets
 import threading
+import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -43,10 +46,21 @@ class _Call(Cancellation):
 _running: Final[set[_Call]] = set()
 
 
+#: Names of databases that were found, by connection: DuckDB takes milliseconds to say it.
+_known: Final[weakref.WeakKeyDictionary[Any, str]] = weakref.WeakKeyDictionary()
+
+
 def database_of(connection: Any, *, mark: bool) -> str:
     """Returns a name of the database of a connection, which all of its cursors have; empty if it
     has none. ``mark`` gives it one.
     """
+    name = _known.get(connection, "") or _database_of(connection, mark)
+    if name:
+        _known[connection] = name
+    return name
+
+
+def _database_of(connection: Any, mark: bool) -> str:
     names = "SELECT function_name FROM duckdb_functions()"
     query = f"{names} WHERE starts_with(function_name, '{_MARK}')"
     found = connection.cursor().execute(query).fetchall()
@@ -98,17 +112,49 @@ def _made(call: _Call, make: Callable[[], _Result]) -> _Result:
         return make()
 
 
-def watch_interrupts(connections: Any) -> None:
-    """Makes the method ``interrupt`` of the class of connections end calls of functions."""
-    interrupt = connections.interrupt
+class OfAnyDatabase(ABC):
+    """A function for DuckDB that learns its database where it is given to a connection."""
+
+    @abstractmethod
+    def of(self, database: str) -> Callable[..., Any]:
+        """Returns the function for a database, with the name that ``database_of`` returns."""
+
+
+def watch_interrupts(duckdb: Any) -> None:
+    """Makes ``interrupt`` of the module ``duckdb`` and of its connections end calls of functions.
+    Functions that are given to connections learn their database.
+    """
+    connections = duckdb.DuckDBPyConnection
+    if getattr(connections.interrupt, "is_watched", False):
+        return
+    interrupt, interrupt_of_module = connections.interrupt, duckdb.interrupt
+    create_function = connections.create_function
 
     @functools.wraps(interrupt)
     def also_calls(self: Any) -> None:
         interrupt(self)
-        if _running:
-            database = database_of(self, mark=False)
-            for call in _running.copy():
-                if call.database == database:
-                    call.interrupt()
+        _end_calls(self)
 
-    connections.interrupt = also_calls
+    @functools.wraps(interrupt_of_module)
+    def also_calls_of_default(*, connection: Any = None) -> None:
+        interrupt_of_module(connection=connection)
+        _end_calls(duckdb.default_connection() if connection is None else connection)
+
+    @functools.wraps(create_function)
+    def with_database(self: Any, name: str, function: Any, *options: Any, **named: Any) -> Any:
+        if isinstance(function, OfAnyDatabase):
+            function = function.of(database_of(self, mark=True))
+        return create_function(self, name, function, *options, **named)
+
+    vars(also_calls)["is_watched"] = True
+    connections.interrupt, duckdb.interrupt = also_calls, also_calls_of_default
+    connections.create_function = with_database
+
+
+def _end_calls(connection: Any) -> None:
+    """Ends the running calls of functions of a connection's database."""
+    if _running:
+        database = database_of(connection, mark=False)
+        for call in _running.copy():
+            if call.database == database:
+                call.interrupt()

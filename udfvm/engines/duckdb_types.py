@@ -169,7 +169,7 @@ def _uuids(column: Any) -> Any:
     """The bytes of texts such as ``6f1d…-…``."""
     import pyarrow.compute as pc
 
-    whole = _in_one(column)
+    whole = in_one_chunk(column)
     digits: Any = pc.replace_substring(pc.fill_null(whole, "0" * 32), "-", "")
     fixed = digits.cast(pa.binary()).cast(pa.binary(32))
     texts = bytes(fixed.buffers()[1])[32 * fixed.offset : 32 * (fixed.offset + len(fixed))]
@@ -178,15 +178,22 @@ def _uuids(column: Any) -> Any:
     return pc.if_else(whole.is_valid(), made, pa.scalar(None, pa.binary(16)))
 
 
-def _in_one(column: Any) -> Any:
-    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+def in_one_chunk(column: Any) -> Any:
+    """Returns an array with the values of an array or chunked array, for which calls are shorter.
+
+    >>> type(in_one_chunk(pa.chunked_array([[1, 2]])))
+    <class 'pyarrow.lib.Int64Array'>
+    """
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _durations(column: Any, type_: Any) -> Any:
     """DuckDB's intervals have months, days and microseconds."""
     import pyarrow.compute as pc
 
-    whole = _in_one(column)
+    whole = in_one_chunk(column)
     if not pa.types.is_interval(whole.type):
         return column
     words = pa.Array.from_buffers(

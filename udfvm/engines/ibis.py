@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from udfvm.engines.duckdb_types import argument_converter, readable, result_type
+from udfvm.engines.duckdb_interrupts import OfAnyDatabase, interruptible, watch_interrupts
+from udfvm.engines.duckdb_types import (
+    argument_converter,
+    in_one_chunk,
+    readable,
+    result_type,
+)
 from udfvm.engines.failures import made_anew
 from udfvm.engines.packages import load_package
-from udfvm.errors import CallError, Error, SignatureError, TypeMappingError
+from udfvm.errors import CallError, EngineError, Error, SignatureError, TypeMappingError
 from udfvm.functions.engine_calls import call_of_engine
 from udfvm.functions.integration import check_functions
 from udfvm.functions.scalar import ScalarFunction
@@ -21,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["udf"]
 
 _ibis: Final = load_package("ibis", engine="ibis", package="ibis-framework", oldest="12.0")
+with contextlib.suppress(EngineError):  # there is no back end of DuckDB
+    watch_interrupts(load_package("duckdb", engine="duckdb", package="duckdb", oldest="2.0"))
 
 
 def __dir__() -> list[str]:
@@ -68,7 +78,7 @@ def udf(function: Function, /) -> Any:
     parameters = [_dtype(function, each.type.as_declared_decoded) for each in function.parameters]
     result = _dtype(function, function.result.type.as_declared_decoded)
     return _ibis.udf.scalar.pyarrow(
-        _called(function.prepare()),
+        _Called(function.prepare()),
         name=function.name,
         signature=(tuple(parameters), result),
         null_handling="special",
@@ -83,27 +93,46 @@ def _dtype(function: Function, type_: pa.DataType) -> Any:
         raise TypeMappingError(f"UDF {function.name!r}: Ibis has no type {type_}") from error
 
 
-def _called(function: ScalarFunction) -> Any:
-    """Returns what back ends call with columns."""
-    converters = [argument_converter(each.type) for each in function.parameters]
-    type_ = result_type(function.result.type)
+class _Called(OfAnyDatabase):
+    """What back ends call with columns."""
 
-    def call(*columns: Any) -> Any:
+    def __init__(self, function: ScalarFunction, database: str = "") -> None:
+        """``database``: that of DuckDB which calls it, so that interrupts end its calls."""
+        self._function = function
+        self._database = database
+        self._converters = [argument_converter(each.type) for each in function.parameters]
+        self._type = result_type(function.result.type)
+        self.__name__ = self.__qualname__ = function.name
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """Back ends read the parameters from here."""
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        names = [each.name for each in self._function.parameters]
+        return inspect.Signature([inspect.Parameter(name, kind) for name in names])
+
+    def of(self, database: str) -> _Called:
+        """Returns the same for a database of DuckDB."""
+        return _Called(self._function, database)
+
+    def __call__(self, *columns: Any) -> Any:
+        """One call with a batch. Failures count their row in the batch."""
         given = [
-            each if convert is None else convert(each)
-            for each, convert in zip(columns, converters, strict=True)
+            in_one_chunk(each) if convert is None else convert(each)
+            for each, convert in zip(columns, self._converters, strict=True)
         ]
+        call = functools.partial(self._call, given)
         try:
-            with call_of_engine("duckdb", raises=False, has_frames=False):
-                return readable(function.name, function(*given), type_)
+            if self._database:
+                may_repeat = self._function.host_functions is None
+                name = self._function.name
+                return interruptible(self._database, name, call, may_repeat=may_repeat)
+            with call_of_engine("polars", raises=True):
+                return call()
         except Error as error:
             if isinstance(error, (CallError, TypeMappingError)):
                 error.locate(error.row, of="batch")
             raise made_anew(error) from error.__cause__  # Polars makes errors of their texts
 
-    call.__name__ = call.__qualname__ = function.name
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    vars(call)["__signature__"] = inspect.Signature(
-        [inspect.Parameter(each.name, kind) for each in function.parameters]
-    )
-    return call
+    def _call(self, columns: list[Any]) -> Any:
+        return readable(self._function.name, self._function(*columns), self._type)
