@@ -166,9 +166,11 @@ _MODULES = {
     "from_source": "functions.text",
     "from_wasm": "functions.wasm",
     "harden": "call.hardening",
+    "load_ipython_extension": "notebooks",
     "prepare": "functions.preparing",
     "run": "functions.script",
     "table_function": "functions.table",
+    "unload_ipython_extension": "notebooks",
 }
 
 

@@ -60,6 +60,18 @@ class Error(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         return _restored, (type(self), self.args, self.__dict__)
 
+    def _render_traceback_(self) -> list[str]:
+        """Returns what IPython shows instead of a traceback with udfvm's frames."""
+        from udfvm.tracebacks import traceback_lines
+
+        return traceback_lines(self)
+
+    def _repr_html_(self) -> str:
+        """Returns what a notebook shows if a cell has the error as its value."""
+        from html import escape
+
+        return f"<pre>{escape(chr(10).join(self._render_traceback_()))}</pre>"
+
 
 def _restored(
     cls: type[Error], arguments: tuple[object, ...], attributes: dict[str, object]

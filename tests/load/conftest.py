@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from notebooks import Notebook
+from notebook_cells import Notebook
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from notebooks import UDF, Notebook
+from notebook_cells import UDF, Notebook
 
 import udfvm
 from udfvm.call import fast_path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import apsw
 import pytest
-from notebooks import UDF, Notebook
+from notebook_cells import UDF, Notebook
 
 import udfvm
 

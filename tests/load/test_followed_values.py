@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from notebooks import UDF, Notebook
+from notebook_cells import UDF, Notebook
 
 import udfvm
 from udfvm.load.bindings import capture, changed

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pyarrow.compute as pc
 
 from udfvm.checks import check_switch, shown
@@ -15,6 +17,7 @@ from udfvm.functions.function import Function
 from udfvm.functions.function_names import MAX_NAME
 from udfvm.functions.integration import check_functions, names_of
 from udfvm.functions.options import OF_FUNCTIONS
+from udfvm.functions.registrations import forget_names, remember
 from udfvm.keywords import checks_options
 
 __all__ = ["register", "unregister"]
@@ -74,6 +77,12 @@ def register(
         function.prepare()
     named = [(each.name if name is None else name, each) for each in dict.fromkeys(functions)]
     register_all(named, replace)
+    for own_name, function in named:
+        remember(pc.function_registry(), own_name, function, partial(_again, own_name))
+
+
+def _again(name: str, registry: pc.FunctionRegistry, function: Function) -> None:
+    register(registry, function, name=name)
 
 
 @checks_options("udfvm.arrow.unregister")
@@ -101,7 +110,9 @@ def unregister(target: pc.FunctionRegistry | None, /, *functions_or_names: Funct
     udfvm.errors.UnknownUDFError: UDF 'twice' was unregistered: pyarrow keeps its name, but ...
     """
     _check_target("udfvm.arrow.unregister", target)
-    forget(names_of("udfvm.arrow.unregister", functions_or_names))
+    names = names_of("udfvm.arrow.unregister", functions_or_names)
+    forget(names)
+    forget_names(pc.function_registry(), names)
 
 
 def _check_name(name: object) -> None:

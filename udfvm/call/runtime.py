@@ -150,6 +150,11 @@ class RuntimeKeeper:
                 runtime = self._runtime
         return runtime
 
+    def image_if_built(self) -> Image | None:
+        """Returns the image that the last call had; None if there is none yet. Builds nothing."""
+        runtime = self._runtime
+        return None if runtime is None else runtime.image
+
     def _forget(self, bindings: Bindings) -> None:
         with self._guard.lock:
             if self._bindings is bindings:  # else another thread was here before

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.checks import check_switch, shown
@@ -20,6 +21,7 @@ from udfvm.engines.packages import load_package
 from udfvm.errors import SignatureError, UnknownUDFError
 from udfvm.functions.integration import check_functions, names_of
 from udfvm.functions.options import OF_FUNCTIONS
+from udfvm.functions.registrations import forget_names, remember
 from udfvm.keywords import checks_options
 
 if TYPE_CHECKING:
@@ -92,6 +94,12 @@ def register(
         _remove(connection, each.name)
         each.create(connection)
         known[each.name.lower()] = each
+        remember(connection, each.name.lower(), each.function, partial(_again, each.name))
+
+
+def _again(name: str, connection: Any, function: Function) -> None:
+    with contextlib.suppress(_duckdb.ConnectionException):  # it is closed
+        register(connection, function, name=name)
 
 
 def table(connection: Any, function: TableFunction, /, *arguments: Any, **keywords: Any) -> Any:
@@ -158,6 +166,7 @@ def unregister(connection: Any, /, *functions_or_names: Function | str) -> None:
             )
     for name in names:
         _remove(connection, name)
+    forget_names(connection, [name.lower() for name in names])
 
 
 def _check_connection(caller: str, connection: object) -> None:

@@ -185,6 +185,11 @@ class Function(DeclaredFunction):
             prefix += f"{self.form} "
         return f"<{prefix}UDF {self.name}({parameters}) -> {self._result_text()}>"
 
+    def _repr_html_(self) -> str:
+        from udfvm.functions.html import html_of
+
+        return html_of(self)
+
     def _result_text(self) -> str:
         return str(self.result.type)
 

@@ -46,17 +46,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.checks import check_choice, check_switch, options_of, shown
 from udfvm.errors import OptionError, SignatureError
 from udfvm.functions.function_names import checked_name
 from udfvm.functions.integration import check_functions, names_of
 from udfvm.functions.options import OF_FUNCTIONS
+from udfvm.functions.registrations import forget_names, remember
 from udfvm.keywords import checks_options
 from udfvm.sqlite import _extension
 from udfvm.sqlite._functions import offered_function
-from udfvm.sqlite._loading import is_apsw, is_plain, loader
+from udfvm.sqlite._loading import is_apsw, is_closed, is_plain, loader
 from udfvm.sqlite._offer import offer
 from udfvm.sqlite._times import CHOICES
 from udfvm.sqlite.policy import Policy, offered_policy, runtimes_of
@@ -174,6 +176,7 @@ def register(
             times=times,
             policy=policy,
         )
+        _remember(target, named, isolation=isolation, in_schema=in_schema, times=times)
         return
     offered = offered_policy(policy) if policy else None
     offer(
@@ -194,6 +197,17 @@ def register(
         runtimes=runtimes_of(policy) if policy else [],
         to_apsw=is_apsw(target),
     )
+    _remember(target, named, isolation=isolation, in_schema=in_schema, times=times)
+
+
+def _remember(target: object, named: Sequence[tuple[str, Function]], **options: Any) -> None:
+    for name, function in named:
+        remember(target, name.lower(), function, partial(_again, name, options))
+
+
+def _again(name: str, options: dict[str, Any], target: Any, function: Function) -> None:
+    if not is_closed(target):
+        register(target, function, name=name, **options)
 
 
 @checks_options("udfvm.sqlite.unregister")
@@ -227,10 +241,11 @@ def unregister(
         from udfvm.sqlite import _plain
 
         _plain.unregister(target, names)
-        return
-    load = loader("unregister", target)
-    if names:
-        offer(load, removed=names, to_apsw=is_apsw(target))
+    else:
+        load = loader("unregister", target)
+        if names:
+            offer(load, removed=names, to_apsw=is_apsw(target))
+    forget_names(target, [name.lower() for name in names])
 
 
 def last_error(target: apsw.Connection | sqlite3.Connection, /) -> BaseException | None:

@@ -29,6 +29,24 @@ def is_plain(connection: object) -> TypeGuard[sqlite3.Connection]:
     )
 
 
+def is_closed(connection: Any) -> bool:
+    """Returns whether a connection is closed. False for one that another thread uses."""
+    if is_apsw(connection):
+        import apsw
+
+        try:
+            connection.total_changes()
+        except apsw.ConnectionClosedError:
+            return True
+        return False
+    import sqlite3
+
+    try:
+        return connection.total_changes < 0
+    except sqlite3.ProgrammingError as error:
+        return "closed" in str(error)
+
+
 def loader(caller: str, connection: Any) -> Callable[[], None]:
     """Returns a function that loads the extension into the connection.
 

@@ -1,0 +1,38 @@
+"""Notebooks: ``%load_ext udfvm`` gives IPython the magics ``%%udf`` and ``%udfvm``.
+
+Functions and errors have what notebooks show of them without it. See docs/notebooks.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from udfvm.notebooks.magics import Magics
+from udfvm.notebooks.redefinition import Redefinition
+
+__all__ = ["load_ipython_extension", "unload_ipython_extension"]
+
+_ATTRIBUTE = "_udfvm_redefinition"
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Gives a shell of IPython the magics. ``%load_ext udfvm`` calls this.
+
+    From now on a function that a cell defines anew takes the place of the one before, wherever that
+    is registered.
+    """
+    unload_ipython_extension(shell)
+    shell.register_magics(Magics)
+    redefinition = Redefinition(shell)
+    redefinition.begin()
+    setattr(shell, _ATTRIBUTE, redefinition)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Takes back what ``load_ipython_extension`` gave. ``%unload_ext udfvm`` calls this."""
+    redefinition = getattr(shell, _ATTRIBUTE, None)
+    if redefinition is not None:
+        redefinition.end()
+        delattr(shell, _ATTRIBUTE)
+        shell.magics_manager.magics["cell"].pop("udf", None)
+        shell.magics_manager.magics["line"].pop("udfvm", None)

@@ -1,0 +1,137 @@
+"""Errors as notebooks show them: one screen, the user's own lines first, nothing of udfvm itself.
+
+IPython asks an exception for ``_render_traceback_``. Frames in the micro-VM come as text, which the
+guest wrote: it is shown, and never evaluated.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from udfvm.static_typing import TYPE_CHECKING, Any, Final
+from udfvm.texts import counted
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+MAX_LINES: Final = 40  # of all that is shown of the micro-VM
+_PACKAGE: Final = str(Path(__file__).parent) + "/"
+_SHELLS: Final = ("IPython", "ipykernel")  # what runs a cell
+_FRAME: Final = re.compile(r'  File "([^"]*)", line (\d+)(?:, in (.*))?')
+_HEAD: Final = "Traceback (most recent call last):"
+
+
+def traceback_lines(error: BaseException) -> list[str]:
+    """Returns the lines that a notebook shows of an error: its type and what it says, the frames in
+    the micro-VM, and those of the program down to the call. Frames of libraries are folded.
+
+    >>> traceback_lines(ValueError("too much"))
+    ['ValueError: too much']
+    """
+    says, _, guest = str(error).partition("\n" + _HEAD + "\n")
+    lines = [f"{type(error).__name__}: {says}"]
+    if guest:
+        lines += ["", "In the micro-VM:", *_cut(_folded(_guest_frames(guest)))]
+    called = list(_folded(_host_frames(error.__traceback__)))
+    if called:
+        lines += ["", "Called from:", *called]
+    if error.__cause__ is not None and str(error.__cause__) not in says:
+        lines += ["", "Because of:"]
+        lines += ["  " + line if line else line for line in traceback_lines(error.__cause__)]
+    return lines
+
+
+def _guest_frames(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Yields the file and the lines of each frame in a traceback as Python prints it. The last line
+    names the error once more, and is left out.
+    """
+    file, lines = "", list[str]()
+    for line in text.rstrip("\n").split("\n"):
+        frame = _FRAME.fullmatch(line)
+        if frame is None and line.startswith("  "):
+            lines.append(line)
+            continue
+        if lines:
+            yield file, lines
+        file, lines = "", []
+        if frame is not None:
+            file, number, name = frame.groups()
+            lines = [_place(file, int(number), name)]
+        elif not line.startswith(" ") and ":" not in line:
+            lines = [line]  # such as what stands between an error and its cause
+    if lines:
+        yield file, lines
+
+
+def _host_frames(traceback: TracebackType | None) -> Iterator[tuple[str, list[str]]]:
+    import traceback as standard
+
+    for frame in standard.extract_tb(traceback):
+        own = frame.filename.startswith(_PACKAGE) or "run_cell_magic(" in (frame.line or "")
+        if not own and _library(frame.filename) not in _SHELLS:
+            place = _place(frame.filename, frame.lineno or 0, frame.name)
+            yield frame.filename, [place, *([f"    {frame.line}"] if frame.line else [])]
+
+
+def place_of(file: str, line: int) -> str:
+    """Returns where a line is: in a cell by its number, in another file by its path.
+
+    >>> place_of("/home/me/functions.py", 3)
+    'File "/home/me/functions.py", line 3'
+    """
+    return (_cell(file) or f'File "{file}"') + f", line {line}"
+
+
+def _place(file: str, line: int, name: str | None) -> str:
+    inside = f", in {name}" if name and name != "<module>" else ""
+    return f"  {place_of(file, line)}{inside}"
+
+
+def _cell(file: str) -> str | None:
+    """Returns what IPython calls the cell with this file name; None for other files."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    named = shell.compile.format_code_name(file) if shell is not None else None
+    return None if named is None else " ".join(named)
+
+
+def _folded(frames: Iterable[tuple[str, list[str]]]) -> Iterator[str]:
+    """Yields the lines of frames, and one line for adjacent frames of a library."""
+    count, library = 0, ""
+    for file, lines in (*frames, ("", [])):
+        owner = _library(file)
+        if count and owner != library:
+            yield f"  ... {counted(count, 'frame')} of {library}"
+            count = 0
+        library = owner
+        if owner:
+            count += 1
+        else:
+            yield from lines
+
+
+def _library(file: str) -> str:
+    """Returns the name of the library that a file is of; empty for the user's own files."""
+    if file.startswith("<frozen "):
+        return "Python"
+    paths = sysconfig.get_paths()
+    for scheme in ("platlib", "purelib"):
+        if file.startswith(folder := paths[scheme] + "/"):
+            return file.removeprefix(folder).split("/")[0].removesuffix(".py")
+    if any(file.startswith(paths[scheme] + "/") for scheme in ("stdlib", "platstdlib")):
+        return "Python"
+    return ""
+
+
+def _cut(lines: Iterable[str]) -> list[str]:
+    """Returns the first and the last of many lines."""
+    shown = list(lines)
+    left_out = len(shown) - MAX_LINES
+    if left_out <= 0:
+        return shown
+    half = MAX_LINES // 2
+    return [*shown[:half], f"  ... {counted(left_out, 'line')}", *shown[-half:]]
