@@ -188,7 +188,7 @@ class Function(DeclaredFunction):
     def _repr_html_(self) -> str:
         from udfvm.functions.html import html_of
 
-        return html_of(self)
+        return html_of(self, self._calls.image_if_built())
 
     def _result_text(self) -> str:
         return str(self.result.type)

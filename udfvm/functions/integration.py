@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from udfvm.functions.aggregate import AggregateFunction
+    from udfvm.vmm import Image
 
 
 def declaration_of(function: Function) -> Declaration:
     """Returns the declaration of a function."""
     return function._declaration
+
+
+def image_if_built(function: Function) -> Image | None:
+    """Returns the image that the last call of a function had; None if there is none yet."""
+    return function._calls.image_if_built()
 
 
 def calls_of(function: Function, arguments: int) -> Calls:

@@ -8,6 +8,7 @@ from typing import Any
 from udfvm.call.pool import Pool
 from udfvm.functions.function import Function
 from udfvm.functions.html import facts_of, table_of
+from udfvm.functions.integration import image_if_built
 
 
 class Overview:
@@ -34,7 +35,9 @@ class Overview:
             if isinstance(value, (Function, Pool)) and not name.startswith("_")
         }
         functions = [each for each in shown.values() if isinstance(each, Function)]
-        self._tables = [(repr(each).strip("<>"), facts_of(each)) for each in functions]
+        self._tables = [
+            (repr(each).strip("<>"), facts_of(each, image_if_built(each))) for each in functions
+        ]
         pools = {id(each): each for each in (Pool.default(), *(each.pool for each in functions))}
         pools.update({key: each for key, each in shown.items() if isinstance(each, Pool)})
         self._tables += [(_title(each), _facts(each)) for each in pools.values()]
