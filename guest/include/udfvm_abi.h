@@ -277,6 +277,11 @@
 #define UDFVM_DESCRIPTION_TABLE 1u
 /* The function sees a batch as a whole: a row of the result may depend on other rows. */
 #define UDFVM_DESCRIPTION_WHOLE 2u
+/* An aggregate: the parameters are those of a row, the result is that of a group. INVERSE: it can
+ * take rows out of their group again. MERGE: one group can join another. */
+#define UDFVM_DESCRIPTION_AGGREGATE 4u
+#define UDFVM_DESCRIPTION_INVERSE   8u
+#define UDFVM_DESCRIPTION_MERGE     16u
 
 /* ---- Sizes of fixed arrays in the structures ---- */
 

@@ -56,13 +56,13 @@ class AggregateFunction(Function):
 
     @property
     def has_inverse(self) -> bool:
-        """True if the class has ``inverse``, so that it can serve moving windows."""
+        """True if it can take rows out again, so that it can serve moving windows."""
         return self._declaration.has_inverse
 
     @property
     def has_merge(self) -> bool:
-        """True if the class has ``merge``, so that two micro-VMs can share many rows."""
-        return hasattr(self.function, "merge")
+        """True if its groups can be merged, so that two micro-VMs can share many rows."""
+        return self._declaration.has_merge
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Returns the aggregate of all rows of some arrays.
@@ -281,6 +281,7 @@ class AggregateProgram(PythonProgram):
             vectorized=self._vectorized,
             elementwise=not self._vectorized,
             has_inverse=hasattr(cls, "inverse"),
+            has_merge=hasattr(cls, "merge"),
         )
 
 

@@ -21,6 +21,7 @@ from udfvm.functions.compiled_requests import (
 )
 from udfvm.functions.options import NativeOptions
 from udfvm.functions.program import Interface, Program
+from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Parameter
 from udfvm.types.signature_text import parse_signature
 
@@ -110,7 +111,13 @@ class CompiledProgram(Program):
         )
 
     def _messages(self, declaration: Declaration, codec: BatchCodec) -> tuple[bytes, ...]:
-        """Returns the Arrow messages in LOAD, for functions that answer batches."""
+        """Returns the Arrow messages in LOAD: of batches; or of the columns that travel as streams,
+        for functions that answer in columns.
+        """
+        if declaration.form in ("table", "aggregate"):
+            from udfvm.codec.column_batches import stream_formats
+
+            return b"", *stream_formats([each.type for each in declaration.made])
         return codec.schema_message, codec.result_schema_message, codec.result_template()
 
     def _load_settings(self, declaration: Declaration, codec: BatchCodec) -> bytes:
@@ -118,6 +125,13 @@ class CompiledProgram(Program):
         signature.
         """
         return self.settings
+
+
+class Grouping(NamedTuple):
+    """What an aggregate in compiled code can do with its groups."""
+
+    has_inverse: bool
+    has_merge: bool
 
 
 class NativeProgram(CompiledProgram):
@@ -132,6 +146,7 @@ class NativeProgram(CompiledProgram):
         """``elementwise``: a function that sees a batch as a whole works row by row."""
         super().__init__(code, symbol, signature=signature)
         self._elementwise = elementwise
+        self._group: Grouping | None = None  # of an aggregate, once the code was asked
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
         """Reads the signature, or else asks the code."""
@@ -144,7 +159,7 @@ class NativeProgram(CompiledProgram):
         if declared is not None:
             _refuse_others_than_c_has(name, declared)
             if self._checked:
-                return Interface("scalar", declared, elementwise=self._elementwise)
+                return self._interface(declared)
         described = self._described(name, limits, pool, declared)
         _refuse_others_than_c_has(name, described.signature)
         if described.table:
@@ -153,8 +168,19 @@ class NativeProgram(CompiledProgram):
                 name,
             )
         self._elementwise = self._elementwise or not described.whole
-        signature = declared or described.signature
-        return Interface("scalar", signature, elementwise=self._elementwise)
+        if described.aggregate:
+            self._group = Grouping(described.inverse, described.merge)
+        return self._interface(declared or described.signature)
+
+    def _interface(self, signature: Signature) -> Interface:
+        if self._group is None:
+            return Interface("scalar", signature, elementwise=self._elementwise)
+        return Interface(
+            "aggregate",
+            signature,
+            has_inverse=self._group.has_inverse,
+            has_merge=self._group.has_merge,
+        )
 
 
 def _restored(cls: type[CompiledProgram], state: dict[str, object]) -> CompiledProgram:

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 from udfvm.call.guest_exceptions import guest_exception
 from udfvm.errors import OutputLimitError, ProtocolError, SignatureError
 from udfvm.limits import WINDOW, Limits
-from udfvm.protocol import DESCRIPTION_TABLE, DESCRIPTION_WHOLE, REQUEST_COMPILE, REQUEST_DESCRIBE
+from udfvm.protocol import (
+    DESCRIPTION_AGGREGATE,
+    DESCRIPTION_INVERSE,
+    DESCRIPTION_MERGE,
+    DESCRIPTION_TABLE,
+    DESCRIPTION_WHOLE,
+    REQUEST_COMPILE,
+    REQUEST_DESCRIBE,
+)
 from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Parameter, Type, named
 from udfvm.types.signature_text import (
@@ -72,12 +80,17 @@ class Description(NamedTuple):
     """What code says about a function in it.
 
     ``table``: the function yields rows of one column, whose type is the signature's result.
-    ``whole``: it sees a batch as a whole.
+    ``whole``: it sees a batch as a whole. ``aggregate``: it takes groups of rows, and the
+    signature's result is the value of a group; ``inverse``: it can take rows out of their group
+    again; ``merge``: its groups can be merged.
     """
 
     signature: Signature
     table: bool
     whole: bool = False
+    aggregate: bool = False
+    inverse: bool = False
+    merge: bool = False
 
 
 def describe(
@@ -206,7 +219,16 @@ def _undamaged(kept: bytes) -> bytes:
     return compiled
 
 
-_FLAGS: Final = (0, DESCRIPTION_TABLE, DESCRIPTION_WHOLE)
+_FLAGS: Final = (
+    0,
+    DESCRIPTION_TABLE,
+    DESCRIPTION_WHOLE,
+    *(
+        DESCRIPTION_AGGREGATE | inverse | merge
+        for inverse in (0, DESCRIPTION_INVERSE)
+        for merge in (0, DESCRIPTION_MERGE)
+    ),
+)
 
 
 def read_description(name: str, reply: bytes) -> Description:
@@ -233,6 +255,9 @@ def read_description(name: str, reply: bytes) -> Description:
             made_signature(name, slots[1:], *slots[0][1:]),
             table=flags == DESCRIPTION_TABLE,
             whole=flags == DESCRIPTION_WHOLE,
+            aggregate=bool(flags & DESCRIPTION_AGGREGATE),
+            inverse=bool(flags & DESCRIPTION_INVERSE),
+            merge=bool(flags & DESCRIPTION_MERGE),
         )
     except (struct.error, ValueError, KeyError, SignatureError) as error:
         raise ProtocolError(

@@ -156,6 +156,7 @@ class Function(DeclaredFunction):
             self.result,
             interface.columns,
             interface.has_inverse,
+            interface.has_merge,
             self.limits,
             isolation,
             packages,

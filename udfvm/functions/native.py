@@ -6,19 +6,23 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 from udfvm.checks import check_switch, options_of
 from udfvm.errors import OptionError
 from udfvm.functions.compiled import NativeProgram
 from udfvm.functions.environment import environment
+from udfvm.functions.forms import function_of
 from udfvm.functions.host_compiler import compile_shared_object
 from udfvm.functions.options import ELSEWHERE, NativeOptions, parsed_options
-from udfvm.functions.scalar import ScalarFunction
 from udfvm.installation import get_include
 from udfvm.keywords import checks_options
 from udfvm.load.compiled_code import read_code, refuse_other_language
 from udfvm.texts import counted, format_size
+
+if TYPE_CHECKING:
+    from udfvm.functions.aggregate import AggregateFunction
+    from udfvm.functions.scalar import ScalarFunction
 
 _MEMORY: Final = "128MiB"  # unless memory= says otherwise
 # An executable's initial stack has room for so many variables, and for bytes of them.
@@ -35,7 +39,7 @@ def from_elf(
     elementwise: bool = False,
     env: Mapping[str, str] | None = None,
     **options: Unpack[NativeOptions],
-) -> ScalarFunction:
+) -> ScalarFunction | AggregateFunction:
     """Makes a function of a shared object or executable a UDF.
 
     The host only copies the file: a micro-VM loads it. An executable runs in the micro-VM once,
@@ -104,7 +108,7 @@ def from_c(
     elementwise: bool = False,
     env: Mapping[str, str] | None = None,
     **options: Unpack[NativeOptions],
-) -> ScalarFunction:
+) -> ScalarFunction | AggregateFunction:
     """Compiles C or C++ source text **on the host** and makes a function of it a UDF.
 
     The compiler runs in a temporary folder, with your rights: pass only source that you would give
@@ -171,7 +175,7 @@ def _from_code(
     elementwise: object,
     env: Mapping[str, str] | None,
     options: dict[str, Any],
-) -> ScalarFunction:
+) -> ScalarFunction | AggregateFunction:
     variables = [f"{name}={value}\0".encode() for name, value in environment(function, env or {})]
     size = sum(map(len, variables))
     if len(variables) > _MAX_VARIABLES or size > _MAX_ENVIRONMENT:
@@ -184,4 +188,4 @@ def _from_code(
         cut = check_switch("elementwise", elementwise)
     program = NativeProgram(code, function, signature=signature, elementwise=cut)
     program.settings = b"".join(variables)
-    return ScalarFunction(program, **options)
+    return function_of(program, function, options)

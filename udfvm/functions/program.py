@@ -29,6 +29,7 @@ class Interface(NamedTuple):
     elementwise: bool = True
     columns: tuple[Column, ...] = ()
     has_inverse: bool = False
+    has_merge: bool = False
 
 
 class Program(ABC):

@@ -6,14 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Unpack
 
-from udfvm.call.pool import Pool, pool_of
 from udfvm.errors import SignatureError
 from udfvm.functions.compiled import TABLE_ARROW, CompiledProgram
+from udfvm.functions.forms import function_of
 from udfvm.functions.function import function_list, host_functions_of
 from udfvm.functions.options import ELSEWHERE, WasmOptions, parsed_options
 from udfvm.functions.program import Interface
-from udfvm.functions.scalar import ScalarFunction
-from udfvm.functions.table import TableFunction
 from udfvm.functions.wasm_settings import (
     host_settings,
     link_settings,
@@ -31,8 +29,12 @@ from udfvm.types.nested import take_apart
 from udfvm.types.signature_text import parse_signature
 
 if TYPE_CHECKING:
+    from udfvm.call.pool import Pool
     from udfvm.call.host_functions import HostFunctions
     from udfvm.codec.record_batches import BatchCodec
+    from udfvm.functions.aggregate import AggregateFunction
+    from udfvm.functions.scalar import ScalarFunction
+    from udfvm.functions.table import TableFunction
     from udfvm.load.declaration import Declaration
 
 _MEMORY: Final = "256MiB"
@@ -51,7 +53,7 @@ def from_wasm(
     imports: Literal["refuse", "trap"] = "refuse",
     modules: Mapping[str, bytes | str | os.PathLike[str]] | None = None,
     **options: Unpack[WasmOptions],
-) -> ScalarFunction | TableFunction:
+) -> ScalarFunction | TableFunction | AggregateFunction:
     """Makes a function of a WebAssembly module a UDF. Needs ``pip install 'udfvm[wasm]'``.
 
     The host does not parse the module: wasmtime checks, compiles and runs it in a micro-VM.
@@ -88,9 +90,9 @@ def from_wasm(
             names. It runs in ``memory`` (default: 256 MiB), and its own memory grows there.
 
     Returns:
-        The UDF: a TableFunction if the module's function yields rows, else a ScalarFunction. A call
-        of it raises ``UDFError``, with wasmtime's message and the names of the functions, if the
-        function traps.
+        The UDF: a TableFunction if the module's function yields rows, an AggregateFunction if it
+        takes groups of rows, else a ScalarFunction. A call of it raises ``UDFError``, with
+        wasmtime's message and the names of the functions, if the function traps.
 
     Raises:
         SignatureError: the module is not valid, or has no such function.
@@ -123,8 +125,7 @@ def from_wasm(
         options["host_functions"] = function_list(name, options["host_functions"])
     offered = host_functions_of(name, options.get("host_functions", ()))
     program = WasmProgram(code, function, settings, signature=signature).offering(offered)
-    form = program.interface(name, parsed["limits"], pool_of(name, parsed.get("pool"))).form
-    return (TableFunction if form == "table" else ScalarFunction)(program, **parsed)
+    return function_of(program, name, parsed)
 
 
 class WasmProgram(CompiledProgram):
@@ -169,13 +170,6 @@ class WasmProgram(CompiledProgram):
         if not self._table:
             return Interface("scalar", signature)
         return Interface("table", signature, columns=_columns(name, signature.result))
-
-    def _messages(self, declaration: Declaration, codec: BatchCodec) -> tuple[bytes, ...]:
-        if not self._table:
-            return super()._messages(declaration, codec)
-        from udfvm.codec.column_batches import stream_formats
-
-        return b"", *stream_formats([each.type for each in declaration.columns])
 
     def _load_settings(self, declaration: Declaration, codec: BatchCodec) -> bytes:
         return self.settings + setting(declaration.name, "b", "", codec.file_template())

@@ -53,6 +53,7 @@ class Declaration(NamedTuple):
         elementwise: True if each row of the result depends on the same row of the arguments alone.
         columns: the columns of a table function; empty for others.
         has_inverse: True for an aggregate that can take rows out again.
+        has_merge: True for an aggregate whose groups can join others.
         packages: modules to import into the base image.
         host_functions: the functions of this process that it may call; None if there are none.
     """
@@ -66,6 +67,7 @@ class Declaration(NamedTuple):
     result: ResultType
     columns: tuple[Column, ...]
     has_inverse: bool
+    has_merge: bool
     limits: Limits
     isolation: Isolation
     packages: tuple[str, ...]

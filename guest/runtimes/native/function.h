@@ -2,6 +2,7 @@
 #ifndef UDFVM_NATIVE_FUNCTION_H
 #define UDFVM_NATIVE_FUNCTION_H
 
+#include "native/services.h"
 #include "native/udfvm.h"
 #include "shared/compiled/builder.h"
 #include "shared/compiled/program.h"
@@ -31,9 +32,13 @@ bool c_function_prepare(struct program *program, void *address);
 void function_begin(struct udfvm_state *state);
 /* Returns true, with a failure, if the function failed. */
 bool function_failed(const struct udfvm_state *state);
-/* Returns the number of rows before the first with a null, inside of a list or struct, where the
- * type takes none. If that is less than `rows`, there is a failure, and *parameter is its index. */
+/* Returns the first row, from `first` on, with a null inside of a list or struct whose type takes
+ * none there; `end` if there is none. If there is one, there is a failure, and *parameter is its
+ * index. Rows whose bit in `valid` is clear are not looked at; NULL: all are. */
 int64_t function_takes(const struct described_function *described, const struct column *columns,
-                       int64_t rows, const uint8_t *valid, size_t *parameter);
+                       int64_t first, int64_t end, const uint8_t *valid, size_t *parameter);
+/* Describes columns for the function. `nested` is what the result refers to. */
+void function_inputs(const struct udfvm_function *function, const struct column *columns,
+                     struct nested_input nested[], struct udfvm_input native[]);
 
 #endif

@@ -20,6 +20,9 @@
 
 #define DESCRIBED "udfvm_function_" /* the description of a function has this before its name */
 
+#define NO_FUNCTION \
+    "neither UDFVM_SCALAR(%s, ...) nor UDFVM_VECTOR(%s, ...) nor UDFVM_AGGREGATE(%s, ...)"
+
 #define SETTLING_TURNS 100 /* turns for every thread that can run */
 
 static bool write_file(const char *path, const struct load *load)
@@ -152,10 +155,10 @@ static bool load_program(struct program *program, const struct load *load, struc
         return load_c_function(program, load, (void *)(value + image->bias), found);
     executable_names(names, sizeof names);
     return failure_set("AttributeError",
-                       "the program has no function %s: neither UDFVM_SCALAR(%s, ...) nor "
-                       "UDFVM_VECTOR(%s, ...), nor, in its symbols, "
-                       "a plain C function of that name; its udfvm_serve() offered %s",
-                       load->name, load->name, load->name, *names ? names : "none");
+                       "the program has no function %s: " NO_FUNCTION
+                       ", nor, in its symbols, a plain C function of that name; its udfvm_serve() "
+                       "offered %s",
+                       load->name, load->name, load->name, load->name, *names ? names : "none");
 }
 
 /* Lets threads that loading started, such as those of Go's runtime, run until they wait. Otherwise
@@ -214,7 +217,9 @@ static void list_description(struct bytes *list, const char *name,
     struct signature signature = { 0 };
     if (function_signature(function, &signature))
         listing_function(list, name, strlen(name), &signature, false,
-                         function->vector ? "vector function" : "function");
+                         function->vector   ? "vector function"
+                         : function->groups ? "aggregate"
+                                            : "function");
     else
         listing_unusable(list, name, strlen(name));
 }

@@ -145,14 +145,14 @@ static bool has_wrong_null(const struct udfvm_type *described, const struct colu
 }
 
 int64_t nested_wrong_null(const struct udfvm_type *described, const struct column *column,
-                          int64_t rows, const uint8_t *valid, const char **field)
+                          int64_t first, int64_t end, const uint8_t *valid, const char **field)
 {
     if (!may_have_wrong_null(described, column))
-        return rows;
-    for (int64_t row = 0; row < rows; row++)
-        if (bitmap_get(valid, row) && has_wrong_null(described, column, row, field))
+        return end;
+    for (int64_t row = first; row < end; row++)
+        if ((!valid || bitmap_get(valid, row)) && has_wrong_null(described, column, row, field))
             return row;
-    return rows;
+    return end;
 }
 
 /* ---- Results ---- */

@@ -15,10 +15,11 @@ void nested_read(const struct udfvm_type *described, const struct column *column
 /* Appends a value. Returns false with a failure if it cannot be stored. */
 bool nested_append(const struct udfvm_type *described, const void *value, struct builder *builder);
 
-/* Returns the first row with a null where its type takes none, and in *field the name of what is
- * null there; `rows` if there is none. Rows whose bit in `valid` is clear are not looked at. */
+/* Returns the first row, from `first` on, with a null where its type takes none, and in *field the
+ * name of what is null there; `end` if there is none. Rows whose bit in `valid` is clear are not
+ * looked at; NULL: all are. */
 int64_t nested_wrong_null(const struct udfvm_type *described, const struct column *column,
-                          int64_t rows, const uint8_t *valid, const char **field);
+                          int64_t first, int64_t end, const uint8_t *valid, const char **field);
 
 /* Returns true for a number that lists hold as columns do. */
 bool nested_is_plain(const struct udfvm_type *described);

@@ -19,7 +19,8 @@
  * a call. list_TYPE is a list of them, a struct of `data` and `length`, and UDFVM_STRUCT declares
  * structs. In C++, an exception that a function throws is the error of the call.
  *
- * Long because objects and programs need nothing else: no library of udfvm, and no other header.
+ * Aggregates have a header of their own, udfvm_groups.h, which this one includes. It is long because
+ * objects and programs need nothing else: no library of udfvm, and no other header.
  */
 #ifndef UDFVM_H
 #define UDFVM_H
@@ -37,7 +38,7 @@
 #include <cxxabi.h>
 #endif
 
-#define UDFVM_NATIVE_VERSION 3u
+#define UDFVM_NATIVE_VERSION 4u
 
 /* The Arrow C Data Interface (arrow.apache.org/docs/format/CDataInterface.html). */
 #ifndef ARROW_C_DATA_INTERFACE
@@ -165,16 +166,19 @@ struct udfvm_parameter {
 #define UDFVM_MAX_PARAMETERS 8
 #define UDFVM_MAX_FIELDS     32 /* of a struct */
 
-/* A function that an object defines with UDFVM_SCALAR or UDFVM_VECTOR. */
+struct udfvm_groups; /* of an aggregate: see udfvm_groups.h */
+
+/* A function that an object defines with UDFVM_SCALAR, UDFVM_VECTOR or UDFVM_AGGREGATE. */
 struct udfvm_function {
     uint32_t version;
     uint32_t count;
     struct udfvm_state *state;
-    /* One of the two is not NULL. `scalar` returns the number of rows done: less than `rows` if the
+    /* One of the three is not NULL. `scalar` returns the number of rows done: less than `rows` if the
      * next one failed. */
     int64_t (*scalar)(const struct udfvm_input *columns, const struct udfvm_output *output,
                       int64_t rows);
     void (*vector)(const struct ArrowArray *arguments, struct ArrowArray *result);
+    const struct udfvm_groups *groups;
     const struct udfvm_type *result;
     struct udfvm_parameter parameters[UDFVM_MAX_PARAMETERS + 1];
 };
@@ -636,7 +640,7 @@ enum { UDFVM_TOO_MANY = UDFVM_MAX_FIELDS + 1 };
     static const struct udfvm_export udfvm_export_##NAME = { #NAME, FUNCTION, ADDRESS }; \
     UDFVM_GATHERED static const struct udfvm_export *udfvm_offer_##NAME = &udfvm_export_##NAME;
 
-#define UDFVM_FUNCTION(NAME, SCALAR, VECTOR, RESULT, ...)                        \
+#define UDFVM_FUNCTION(NAME, SCALAR, VECTOR, GROUPS, RESULT, ...)                \
     UDFVM_EXPORT const struct udfvm_function udfvm_function_##NAME;              \
     const struct udfvm_function udfvm_function_##NAME = {                        \
         UDFVM_NATIVE_VERSION,                                                    \
@@ -644,6 +648,7 @@ enum { UDFVM_TOO_MANY = UDFVM_MAX_FIELDS + 1 };
         &udfvm_state,                                                            \
         SCALAR,                                                                  \
         VECTOR,                                                                  \
+        GROUPS,                                                                  \
         &udfvm_type_##RESULT,                                                    \
         { UDFVM_EACH(UDFVM_DESCRIBE, __VA_ARGS__) __VA_OPT__(, ){ NULL, NULL } } \
     };                                                                           \
@@ -720,7 +725,7 @@ __attribute__((cold, noinline, unused)) static void udfvm_fail_by(const char *wh
         UDFVM_CATCH                                                                               \
         return udfvm_row;                                                                         \
     }                                                                                             \
-    UDFVM_FUNCTION(NAME, udfvm_run_##NAME, NULL, RESULT __VA_OPT__(, ) __VA_ARGS__)               \
+    UDFVM_FUNCTION(NAME, udfvm_run_##NAME, NULL, NULL, RESULT __VA_OPT__(, ) __VA_ARGS__)         \
     static inline udfvm_##RESULT NAME(UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__))
 
 /* UDFVM_VECTOR(name, result type, (type, parameter), ...) { body }: a function of whole columns.
@@ -741,8 +746,10 @@ __attribute__((cold, noinline, unused)) static void udfvm_fail_by(const char *wh
     }                                                                                \
     UDFVM_CATCH                                                                      \
     }                                                                                \
-    UDFVM_FUNCTION(NAME, NULL, udfvm_run_##NAME, RESULT __VA_OPT__(, ) __VA_ARGS__)  \
+    UDFVM_FUNCTION(NAME, NULL, udfvm_run_##NAME, NULL, RESULT __VA_OPT__(, ) __VA_ARGS__) \
     static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result)
+
+#include "udfvm_groups.h"
 
 /* ---- Executables ---- */
 

@@ -35,7 +35,7 @@ static int64_t call(const struct described_function *described, const struct col
     struct ArrowArray arguments[UDFVM_MAX_PARAMETERS];
     struct vector_call call = { function, arguments, result };
     size_t wrong;
-    const int64_t taken = function_takes(described, columns, rows, valid, &wrong);
+    const int64_t taken = function_takes(described, columns, 0, rows, valid, &wrong);
     if (taken < rows) {
         failure_of_argument(wrong + 1);
         return taken;
@@ -136,7 +136,7 @@ static bool take_nested(struct described_function *described, const struct Arrow
                            (long long)result->length, (long long)rows);
     if (!array_take(type, result, "the result", rows, &described->column))
         return false;
-    if (nested_wrong_null(type, &described->column, rows, valid, &field) < rows)
+    if (nested_wrong_null(type, &described->column, 0, rows, valid, &field) < rows)
         return failure_set("RuntimeError",
                            "the function returned null in %s, whose type is not optional", field);
     set_validity(described, valid, rows);

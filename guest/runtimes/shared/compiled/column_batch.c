@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arrow/column_batch.h"
 #include "shared/compiled/failure.h"
 #include "shared/compiled/nested_argument.h"
 
@@ -129,19 +128,20 @@ static bool take_stream(struct nested_argument *nested, const struct scalar *str
            found == (int64_t)rows;
 }
 
-/* Converts the argument for the function. Returns false if it does not fit the slot; *failed is the
- * row that does not fit. */
-static bool take_argument(struct arguments *arguments, const struct program *program,
-                          const struct column_request *request, size_t index, int64_t *failed)
+/* Converts the argument for the function; the request has it at `at`. Returns false if it does not
+ * fit the slot; *failed is the row that does not fit. */
+static bool take_argument(struct arguments *arguments, const struct program *program, size_t at,
+                          size_t index, int64_t *failed)
 {
+    const struct column_request *request = &arguments->request;
     const struct slot *slot = &program->signature.parameters[index];
     struct column *column = &arguments->columns[index];
     struct scalar stream;
-    if (column_request_stream(request, index, &stream))
+    if (column_request_stream(request, at, &stream))
         return take_stream(program->nested[index], &stream, slot, request->rows, column);
     if (program->nested[index])
-        return take_nested(program->nested[index], request, index, column, failed);
-    if (!find_argument(request, index, slot, column))
+        return take_nested(program->nested[index], request, at, column, failed);
+    if (!find_argument(request, at, slot, column))
         return false;
     arguments->made[index] = column->all_null ? all_null(column, request->rows)
                                               : narrow(slot, column, request->rows, failed);
@@ -149,16 +149,16 @@ static bool take_argument(struct arguments *arguments, const struct program *pro
 }
 
 bool arguments_take(struct arguments *arguments, const struct program *program,
-                    const uint8_t *payload, uint64_t length, int64_t *row)
+                    const uint8_t *payload, uint64_t length, size_t leading, int64_t *row)
 {
-    struct column_request request;
+    struct column_request *request = &arguments->request;
     const size_t count = program->signature.count;
     memset(arguments->made, 0, sizeof arguments->made);
     *row = -1;
-    bool valid = column_request_open(&request, payload, length, count);
-    arguments->rows = valid ? (int64_t)request.rows : 0;
+    bool valid = column_request_open(request, payload, length, leading + count);
+    arguments->rows = valid ? (int64_t)request->rows : 0;
     for (size_t i = 0; valid && i < count; i++) {
-        valid = take_argument(arguments, program, &request, i, row);
+        valid = take_argument(arguments, program, leading + i, i, row);
         if (*row >= 0)
             return failure_of_argument(i + 1);
     }

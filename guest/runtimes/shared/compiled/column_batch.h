@@ -3,19 +3,21 @@
 #ifndef UDFVM_COMPILED_COLUMN_BATCH_H
 #define UDFVM_COMPILED_COLUMN_BATCH_H
 
+#include "arrow/column_batch.h"
 #include "shared/compiled/program.h"
 
 /* The arguments of a request, stored as the function takes them. */
 struct arguments {
     int64_t rows;
+    struct column_request request;
     struct column columns[MAX_PARAMETERS];
     void *made[MAX_PARAMETERS]; /* columns that were converted; arguments_free() frees them */
 };
 
-/* Reads the request. Call arguments_free() in any case. Returns false with a failure, at *row; -1
- * if that is not known. */
+/* Reads the request, whose first `leading` columns are no arguments. Call arguments_free() in any
+ * case. Returns false with a failure, at *row; -1 if that is not known. */
 bool arguments_take(struct arguments *arguments, const struct program *program,
-                    const uint8_t *payload, uint64_t length, int64_t *row);
+                    const uint8_t *payload, uint64_t length, size_t leading, int64_t *row);
 void arguments_free(struct arguments *arguments);
 
 /* Begins a reply of one column. Returns false if so many rows do not fit, whatever their values;

@@ -64,7 +64,7 @@ bool column_streams_prepare(struct program *program, const struct load *load)
     struct messages schemas = { load->result_schema, load->result_schema_length },
                     templates = { load->template, load->template_length };
     const struct slot *result = &program->signature.result;
-    const bool whole = result->storage == STORAGE_STRUCT;
+    const bool whole = program->table && result->storage == STORAGE_STRUCT;
     const uint8_t *schema, *template;
     size_t schema_length, template_length;
     for (size_t i = 0; schemas.left > 0 && i < (whole ? result->type->count : 1); i++) {

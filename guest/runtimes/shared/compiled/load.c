@@ -180,7 +180,10 @@ bool program_describe(const struct program *program, const struct signature *sig
     struct udfvm_description *description = (struct udfvm_description *)UDFVM_OUTPUT_BASE;
     struct udfvm_slot *slots = (struct udfvm_slot *)(description + 1);
     const uint32_t flags = (program->table ? UDFVM_DESCRIPTION_TABLE : 0) |
-                           (program->whole ? UDFVM_DESCRIPTION_WHOLE : 0);
+                           (program->whole ? UDFVM_DESCRIPTION_WHOLE : 0) |
+                           (program->aggregate ? UDFVM_DESCRIPTION_AGGREGATE : 0) |
+                           (program->has_inverse ? UDFVM_DESCRIPTION_INVERSE : 0) |
+                           (program->has_merge ? UDFVM_DESCRIPTION_MERGE : 0);
     *description = (struct udfvm_description){ .count = (uint32_t)signature->count,
                                                .flags = flags };
     struct bytes names = { 0 };

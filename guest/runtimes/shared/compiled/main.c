@@ -47,6 +47,17 @@ static bool answer(const struct load *load, uint64_t *length)
     return program_describe(&program, &found, length);
 }
 
+/* Prepares a function that answers in columns. Returns false with a failure. */
+static bool prepare_columns(const struct load *load)
+{
+    if (load->result_schema_length == 0)
+        return failure_set("TypeError",
+                           "%s is %s, and a database stores scalar functions only: register it "
+                           "from Python, or seal it",
+                           load->name, program.table ? "a table function" : "an aggregate");
+    return column_streams_prepare(&program, load);
+}
+
 /* Answers LOAD. Returns only on failure. */
 static void load_and_serve(const struct load *load)
 {
@@ -57,7 +68,7 @@ static void load_and_serve(const struct load *load)
     if (!program_agrees(&load->signature, &found, load_is_for_rows(load)))
         return;
     program.signature = found; /* the code's own signature is exact */
-    if (program.table && !column_streams_prepare(&program, load))
+    if ((program.table || program.aggregate) && !prepare_columns(load))
         return;
     if (!program.heap_is_closed)
         malloc_trim(0); /* the image must not hold memory that only loading needed */

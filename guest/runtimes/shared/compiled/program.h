@@ -4,7 +4,9 @@
 
 #include <stdnoreturn.h>
 
+#include "arrow/block.h"
 #include "arrow/stream_format.h"
+#include "shared/compiled/groups.h"
 #include "shared/compiled/type.h"
 #include "shared/exchange.h"
 
@@ -55,6 +57,27 @@ struct table_function {
     void (*took)(void *context, int64_t count);
 };
 
+/* An aggregate. Its groups lie in memory of the language's runtime. The operations return false, or
+ * NULL, with a failure. */
+struct aggregate {
+    /* Begins a group without rows. */
+    void *(*begin)(void *context);
+    /* Takes the rows from `first` to `end` into the group, or with `inverse` out of it. Returns the
+     * number of the row behind the last one that was taken: less than `end` with a failure. */
+    int64_t (*take)(void *context, void *group, const struct column *columns, int64_t first,
+                    int64_t end, bool inverse);
+    /* Computes the group's value: as the only row of the block, which was begun; or of a struct or
+     * list as *column, with one row, valid until the next operation. */
+    bool (*value)(void *context, void *group, struct block *block, struct column *column);
+    /* Of an aggregate with merge. The group's state, valid until the next operation, and a group
+     * made of such a state. */
+    bool (*state)(void *context, void *group, struct scalar *state);
+    void *(*restore)(void *context, const struct scalar *state);
+    bool (*merge)(void *context, void *group, void *other);
+    /* Ends a group. */
+    void (*end)(void *context, void *group);
+};
+
 struct program {
     struct signature signature;
     struct stream_format format;
@@ -63,8 +86,12 @@ struct program {
     bool whole;                         /* a row may depend on the other rows of the batch */
     program_run_nested *run_nested;     /* instead of run, for a result that is a struct or list */
     const struct table_function *table; /* instead of either, for a table function */
+    const struct aggregate *aggregate;  /* the same for an aggregate; see aggregate.h */
+    bool has_inverse, has_merge;        /* of an aggregate */
+    struct groups groups;
     void *context;
-    /* of a table function, for columns that a host may get as streams: see column_stream.h */
+    /* of table functions and aggregates, for columns that a host may get as streams: see
+     * column_stream.h */
     struct column_stream *streams[MAX_TABLE_COLUMNS];
     /* for parameters that are structs or lists: see nested_argument.h */
     struct nested_argument *nested[MAX_PARAMETERS];
@@ -86,7 +113,7 @@ struct load {
 
 /* Called once, at the start, with the program's arguments. Returns false with a failure. */
 bool runtime_prepare(int count, char **arguments);
-/* Loads a function. Sets one of run, run_nested and table, and context, and *found: the function's
+/* Loads a function. Sets one of run, run_nested, table and aggregate, and context, and *found: the function's
  * signature, which may be the declared one. Returns false with a failure. */
 bool runtime_load(struct program *program, const struct load *load, struct signature *found);
 /* Compiles code, and writes it in a form that runtime_load() takes if the load's settings mark it.

@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "shared/compiled/aggregate.h"
 #include "shared/compiled/column_batch.h"
 #include "shared/compiled/failure.h"
 #include "shared/compiled/nested_argument.h"
@@ -95,7 +96,7 @@ static struct answer answer_columns(const struct program *program)
     struct arguments arguments;
     struct block block;
     int64_t row;
-    bool done = arguments_take(&arguments, program, exchange_payload(), call->length, &row);
+    bool done = arguments_take(&arguments, program, exchange_payload(), call->length, 0, &row);
     if (done && results_begin(&block, row_storage(program), arguments.rows,
                               (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
         done = run(program, arguments.columns, &block, &row);
@@ -257,7 +258,7 @@ static struct answer answer_table(const struct program *program)
         failure_set("ValueError", "the request for rows is malformed");
     if (done && call->request == UDFVM_REQUEST_TABLE) {
         done = arguments_take(&arguments, program, payload + sizeof fetch,
-                              call->length - sizeof fetch, &row) &&
+                              call->length - sizeof fetch, 0, &row) &&
                program->table->begin(program->context, arguments.columns, arguments.rows, &row);
         arguments_free(&arguments);
     }
@@ -266,13 +267,28 @@ static struct answer answer_table(const struct program *program)
     return done ? answer : failed(row);
 }
 
-static struct answer answer_request(const struct program *program)
+static struct answer answer_aggregate(struct program *program)
+{
+    const struct udfvm_call *call = exchange_call();
+    struct answer answer = { UDFVM_STATUS_OK, 0 };
+    int64_t row;
+    return aggregate_reply(program, exchange_payload(), call->length, (uint8_t *)UDFVM_OUTPUT_BASE,
+                           call->output_size, &answer.length, &row)
+               ? answer
+               : failed(row);
+}
+
+static struct answer answer_request(struct program *program)
 {
     const uint32_t request = exchange_call()->request;
     const bool fetches = request == UDFVM_REQUEST_TABLE || request == UDFVM_REQUEST_FETCH;
-    if (fetches != (program->table != NULL)) {
+    const bool groups = request == UDFVM_REQUEST_AGGREGATE;
+    if (fetches != (program->table != NULL) || groups != (program->aggregate != NULL)) {
         failure_set("RuntimeError", "%s does not answer request %u",
-                    program->table ? "a table function" : "a function", request);
+                    program->table       ? "a table function"
+                    : program->aggregate ? "an aggregate"
+                                         : "a function",
+                    request);
         return failed(-1);
     }
     if (request != UDFVM_REQUEST_FETCH) /* FETCH continues with a row */
@@ -281,6 +297,8 @@ static struct answer answer_request(const struct program *program)
     case UDFVM_REQUEST_TABLE:
     case UDFVM_REQUEST_FETCH:
         return answer_table(program);
+    case UDFVM_REQUEST_AGGREGATE:
+        return answer_aggregate(program);
     case UDFVM_REQUEST_ROW:
         return answer_row(program);
     case UDFVM_REQUEST_BATCH:
