@@ -23,6 +23,7 @@ from udfvm.texts import counted, format_size
 if TYPE_CHECKING:
     from udfvm.functions.aggregate import AggregateFunction
     from udfvm.functions.scalar import ScalarFunction
+    from udfvm.functions.table import TableFunction
 
 _MEMORY: Final = "128MiB"  # unless memory= says otherwise
 # An executable's initial stack has room for so many variables, and for bytes of them.
@@ -39,7 +40,7 @@ def from_elf(
     elementwise: bool = False,
     env: Mapping[str, str] | None = None,
     **options: Unpack[NativeOptions],
-) -> ScalarFunction | AggregateFunction:
+) -> ScalarFunction | TableFunction | AggregateFunction:
     """Makes a function of a shared object or executable a UDF.
 
     The host only copies the file: a micro-VM loads it. An executable runs in the micro-VM once,
@@ -49,8 +50,8 @@ def from_elf(
     Args:
         path: the shared object or executable; or its content as bytes. The libraries that it is
             linked with must be in the system's library folders.
-        function: the name of a function that the file defines with ``UDFVM_SCALAR`` or
-            ``UDFVM_VECTOR`` of ``udfvm.h``. Or any function of plain C types, from any language,
+        function: the name of a function that the file defines with ``UDFVM_SCALAR``,
+            ``UDFVM_VECTOR`` or ``UDFVM_AGGREGATE`` of ``udfvm.h``. Or any function of plain C types, from any language,
             that a shared object exports or that an executable has a symbol for: then pass
             ``signature``.
         signature: types such as ``"(a: f64, b: i64?) -> f64"``; see
@@ -67,7 +68,8 @@ def from_elf(
             functions by ``udfvm_call_host`` of ``udfvm.h``.
 
     Returns:
-        The UDF. A call of it raises ``UDFError`` if the function calls ``udfvm_fail``, and
+        The UDF: an AggregateFunction for ``UDFVM_AGGREGATE``, else a ScalarFunction. A call of it
+        raises ``UDFError`` if the function calls ``udfvm_fail``, and
         ``GuestCrashError``, with registers and a backtrace, if it crashes.
 
     Raises:
@@ -108,7 +110,7 @@ def from_c(
     elementwise: bool = False,
     env: Mapping[str, str] | None = None,
     **options: Unpack[NativeOptions],
-) -> ScalarFunction | AggregateFunction:
+) -> ScalarFunction | TableFunction | AggregateFunction:
     """Compiles C or C++ source text **on the host** and makes a function of it a UDF.
 
     The compiler runs in a temporary folder, with your rights: pass only source that you would give
@@ -175,7 +177,7 @@ def _from_code(
     elementwise: object,
     env: Mapping[str, str] | None,
     options: dict[str, Any],
-) -> ScalarFunction | AggregateFunction:
+) -> ScalarFunction | TableFunction | AggregateFunction:
     variables = [f"{name}={value}\0".encode() for name, value in environment(function, env or {})]
     size = sum(map(len, variables))
     if len(variables) > _MAX_VARIABLES or size > _MAX_ENVIRONMENT:

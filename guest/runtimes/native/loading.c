@@ -131,10 +131,9 @@ static bool load_object(struct program *program, const struct load *load, struct
     if (address)
         return load_c_function(program, load, address, found);
     return failure_set("AttributeError",
-                       "the object exports no function %s: neither UDFVM_SCALAR(%s, ...) nor "
-                       "UDFVM_VECTOR(%s, ...), nor a plain "
-                       "C function of that name",
-                       load->name, load->name, load->name);
+                       "the object exports no function %s: " NO_FUNCTION
+                       ", nor a plain C function of that name",
+                       load->name, load->name, load->name, load->name);
 }
 
 /* Looks first at the functions that the program offers, then at its symbols. */
