@@ -36,10 +36,22 @@ def test_a_description() -> None:
     assert str(found.signature.result.type) == items.decode()
 
 
-@pytest.mark.parametrize(("flags", "table", "whole"), [(0, 0, 0), (1, 1, 0), (2, 0, 1)])
-def test_what_flags_say(flags: int, table: int, whole: int) -> None:
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (0, ()),
+        (1, ("table",)),
+        (2, ("whole",)),
+        (4, ("aggregate",)),
+        (12, ("aggregate", "inverse")),
+        (20, ("aggregate", "merge")),
+        (28, ("aggregate", "inverse", "merge")),
+    ],
+)
+def test_what_flags_say(flags: int, said: tuple[str, ...]) -> None:
     found = read_description("f", description(slot(DOUBLE), count=0, flags=flags))
-    assert (found.table, found.whole) == (table, whole)
+    known = ("table", "whole", "aggregate", "inverse", "merge")
+    assert tuple(name for name in known if getattr(found, name)) == said
 
 
 def test_types_that_are_stored_as_others_are() -> None:
@@ -65,7 +77,11 @@ def one(storage: int, text: bytes, length: int | None = None) -> bytes:
         description(slot(DOUBLE), count=2**32 - 1),
         description(slot(DOUBLE), b"more", count=0),
         description(slot(DOUBLE), count=0, flags=3),
-        description(slot(DOUBLE), count=0, flags=4),
+        description(slot(DOUBLE), count=0, flags=5),
+        description(slot(DOUBLE), count=0, flags=6),
+        description(slot(DOUBLE), count=0, flags=8),
+        description(slot(DOUBLE), count=0, flags=16),
+        description(slot(DOUBLE), count=0, flags=32),
         description(slot(DOUBLE), count=0, flags=2**31),
         one(DOUBLE, b"float"),
         one(INT32, b"int32", 6),

@@ -29,8 +29,8 @@ from udfvm.types.nested import take_apart
 from udfvm.types.signature_text import parse_signature
 
 if TYPE_CHECKING:
-    from udfvm.call.pool import Pool
     from udfvm.call.host_functions import HostFunctions
+    from udfvm.call.pool import Pool
     from udfvm.codec.record_batches import BatchCodec
     from udfvm.functions.aggregate import AggregateFunction
     from udfvm.functions.scalar import ScalarFunction

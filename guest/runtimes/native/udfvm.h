@@ -19,8 +19,8 @@
  * a call. list_TYPE is a list of them, a struct of `data` and `length`, and UDFVM_STRUCT declares
  * structs. In C++, an exception that a function throws is the error of the call.
  *
- * Aggregates have a header of their own, udfvm_groups.h, which this one includes. It is long because
- * objects and programs need nothing else: no library of udfvm, and no other header.
+ * Aggregates have a header of their own, udfvm_groups.h, which this one includes. It is long
+ * because objects and programs need nothing else: no library of udfvm, and no other header.
  */
 #ifndef UDFVM_H
 #define UDFVM_H
@@ -173,8 +173,8 @@ struct udfvm_function {
     uint32_t version;
     uint32_t count;
     struct udfvm_state *state;
-    /* One of the three is not NULL. `scalar` returns the number of rows done: less than `rows` if the
-     * next one failed. */
+    /* One of the three is not NULL. `scalar` returns the number of rows done: less than `rows` if
+     * the next one failed. */
     int64_t (*scalar)(const struct udfvm_input *columns, const struct udfvm_output *output,
                       int64_t rows);
     void (*vector)(const struct ArrowArray *arguments, struct ArrowArray *result);
@@ -737,15 +737,15 @@ __attribute__((cold, noinline, unused)) static void udfvm_fail_by(const char *wh
  * if they must be freed, `release`. Rows with a null in a parameter that is not optional are null
  * in the result, whatever the body computes for them. Lists and structs have children: the items,
  * or the fields. Those of the result are to be set, with offset 0. */
-#define UDFVM_VECTOR(NAME, RESULT, ...)                                              \
-    UDFVM_CHECK_COUNT(NAME __VA_OPT__(, ) __VA_ARGS__)                               \
-    static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result); \
-    static void udfvm_run_##NAME(const struct ArrowArray *udfvm_arguments,           \
-                                 struct ArrowArray *udfvm_result){                   \
-        UDFVM_TRY{ NAME(udfvm_arguments, udfvm_result);                              \
-    }                                                                                \
-    UDFVM_CATCH                                                                      \
-    }                                                                                \
+#define UDFVM_VECTOR(NAME, RESULT, ...)                                                   \
+    UDFVM_CHECK_COUNT(NAME __VA_OPT__(, ) __VA_ARGS__)                                    \
+    static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result);      \
+    static void udfvm_run_##NAME(const struct ArrowArray *udfvm_arguments,                \
+                                 struct ArrowArray *udfvm_result){                        \
+        UDFVM_TRY{ NAME(udfvm_arguments, udfvm_result);                                   \
+    }                                                                                     \
+    UDFVM_CATCH                                                                           \
+    }                                                                                     \
     UDFVM_FUNCTION(NAME, NULL, udfvm_run_##NAME, NULL, RESULT __VA_OPT__(, ) __VA_ARGS__) \
     static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result)
 

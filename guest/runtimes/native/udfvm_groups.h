@@ -47,8 +47,8 @@ struct udfvm_groups {
 
 #ifdef __cplusplus
 #include <new>
-#define UDFVM_IS_PLAIN(TYPE)     __is_trivially_copyable(TYPE)
-#define UDFVM_MAKE(TYPE, MEMORY) ::new (MEMORY) TYPE()
+#define UDFVM_IS_PLAIN(TYPE)       __is_trivially_copyable(TYPE)
+#define UDFVM_MAKE(TYPE, MEMORY)   ::new (MEMORY) TYPE()
 #define UDFVM_UNMAKE(TYPE, MEMORY) ((TYPE *)(MEMORY))->~TYPE()
 #define UDFVM_CHECK_ROW(NAME) \
     UDFVM_UNUSED static udfvm_row_of_##NAME *const udfvm_checked_##NAME = udfvm_leave_##NAME;
@@ -56,120 +56,117 @@ struct udfvm_groups {
 #define UDFVM_IS_PLAIN(TYPE)       true
 #define UDFVM_MAKE(TYPE, MEMORY)   memset(MEMORY, 0, sizeof(TYPE))
 #define UDFVM_UNMAKE(TYPE, MEMORY) (void)(MEMORY)
-#define UDFVM_CHECK_ROW(NAME)                                                       \
-    UDFVM_ASSERT(__builtin_types_compatible_p(udfvm_row_of_##NAME,                  \
-                                              __typeof__(udfvm_leave_##NAME)),      \
-                 #NAME " does not have these parameters");
+#define UDFVM_CHECK_ROW(NAME)                                                              \
+    UDFVM_ASSERT(                                                                          \
+        __builtin_types_compatible_p(udfvm_row_of_##NAME, __typeof__(udfvm_leave_##NAME)), \
+        #NAME " does not have these parameters");
 #endif
 
 /* Calls a body with each row. */
-#define UDFVM_TAKE_ROWS(NAME, BODY, ...)                                                        \
-    {                                                                                           \
-        struct udfvm_input udfvm_columns[UDFVM_MAX_PARAMETERS + 1];                             \
-        udfvm_group_##NAME *group = (udfvm_group_##NAME *)udfvm_group;                          \
-        memcpy(udfvm_columns, udfvm_given, UDFVM_COUNT(__VA_ARGS__) * sizeof *udfvm_given);     \
-        UDFVM_TRY                                                                               \
-        {                                                                                       \
-            for (; udfvm_row < udfvm_end; udfvm_row++) {                                        \
-                BODY(group __VA_OPT__(, ) UDFVM_EACH(UDFVM_GET, __VA_ARGS__));                  \
-                if (__builtin_expect(udfvm_state.marks != 0, 0) && !udfvm_end_row())            \
-                    return udfvm_row;                                                           \
-            }                                                                                   \
-        }                                                                                       \
-        UDFVM_CATCH                                                                             \
-        return udfvm_row;                                                                       \
+#define UDFVM_TAKE_ROWS(NAME, BODY, ...)                                                    \
+    {                                                                                       \
+        struct udfvm_input udfvm_columns[UDFVM_MAX_PARAMETERS + 1];                         \
+        udfvm_group_##NAME *group = (udfvm_group_##NAME *)udfvm_group;                      \
+        memcpy(udfvm_columns, udfvm_given, UDFVM_COUNT(__VA_ARGS__) * sizeof *udfvm_given); \
+        UDFVM_TRY                                                                           \
+        {                                                                                   \
+            for (; udfvm_row < udfvm_end; udfvm_row++) {                                    \
+                BODY(group __VA_OPT__(, ) UDFVM_EACH(UDFVM_GET, __VA_ARGS__));              \
+                if (__builtin_expect(udfvm_state.marks != 0, 0) && !udfvm_end_row())        \
+                    return udfvm_row;                                                       \
+            }                                                                               \
+        }                                                                                   \
+        UDFVM_CATCH                                                                         \
+        return udfvm_row;                                                                   \
     }
 
 /* UDFVM_AGGREGATE(name, type of a group, result type, (type, parameter), ...) { body }: the body
  * takes a row into `group`, a pointer. */
-#define UDFVM_AGGREGATE(NAME, GROUP, RESULT, ...)                                              \
-    UDFVM_CHECK_COUNT(NAME __VA_OPT__(, ) __VA_ARGS__)                                         \
-    typedef GROUP udfvm_group_##NAME;                                                          \
-    typedef udfvm_##RESULT udfvm_value_of_##NAME;                                              \
-    typedef void udfvm_row_of_##NAME(udfvm_group_##NAME *group __VA_OPT__(, )                  \
-                                         UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__));              \
-    UDFVM_UNUSED static void udfvm_put_value_of_##NAME(const struct udfvm_output *output,      \
-                                                       udfvm_value_of_##NAME value)            \
-    {                                                                                          \
-        udfvm_put_##RESULT(output, 0, value);                                                  \
-    }                                                                                          \
-    static inline void udfvm_step_##NAME(udfvm_group_##NAME *group __VA_OPT__(, )              \
-                                             UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__));          \
-    static int64_t udfvm_take_##NAME(void *udfvm_group, const struct udfvm_input *udfvm_given, \
-                                     int64_t udfvm_row, int64_t udfvm_end)                     \
-        UDFVM_TAKE_ROWS(NAME, udfvm_step_##NAME __VA_OPT__(, ) __VA_ARGS__)                    \
-    UDFVM_LEFT_OUT void udfvm_init_##NAME(void *group);                                        \
-    UDFVM_LEFT_OUT int64_t udfvm_inverse_##NAME(                                               \
-        void *group, const struct udfvm_input *columns, int64_t row, int64_t end);             \
-    UDFVM_LEFT_OUT void udfvm_finish_##NAME(void *group, const struct udfvm_output *output);   \
-    UDFVM_LEFT_OUT void udfvm_merge_##NAME(void *group, void *other);                          \
-    UDFVM_LEFT_OUT udfvm_blob udfvm_save_##NAME(void *group);                                  \
-    UDFVM_LEFT_OUT void udfvm_load_##NAME(void *group, udfvm_blob state);                      \
-    UDFVM_LEFT_OUT void udfvm_free_##NAME(void *group);                                        \
-    static void udfvm_begin_##NAME(void *group)                                                \
-    {                                                                                          \
-        UDFVM_TRY                                                                              \
-        {                                                                                      \
-            UDFVM_MAKE(udfvm_group_##NAME, group);                                             \
-            if (udfvm_init_##NAME)                                                             \
-                udfvm_init_##NAME(group);                                                      \
-        }                                                                                      \
-        UDFVM_CATCH                                                                            \
-    }                                                                                          \
-    static void udfvm_end_##NAME(void *group)                                                  \
-    {                                                                                          \
-        if (udfvm_free_##NAME)                                                                 \
-            udfvm_free_##NAME(group);                                                          \
-        UDFVM_UNMAKE(udfvm_group_##NAME, group);                                               \
-    }                                                                                          \
-    static const struct udfvm_groups udfvm_groups_##NAME = {                                   \
-        sizeof(udfvm_group_##NAME),                                                            \
-        __alignof__(udfvm_group_##NAME),                                                       \
-        UDFVM_IS_PLAIN(udfvm_group_##NAME),                                                    \
-        udfvm_begin_##NAME,                                                                    \
-        udfvm_take_##NAME,                                                                     \
-        udfvm_inverse_##NAME,                                                                  \
-        udfvm_finish_##NAME,                                                                   \
-        udfvm_merge_##NAME,                                                                    \
-        udfvm_save_##NAME,                                                                     \
-        udfvm_load_##NAME,                                                                     \
-        udfvm_end_##NAME                                                                       \
-    };                                                                                         \
-    UDFVM_FUNCTION(NAME, NULL, NULL, &udfvm_groups_##NAME, RESULT __VA_OPT__(, ) __VA_ARGS__)  \
-    static inline void udfvm_step_##NAME(udfvm_group_##NAME *group UDFVM_UNUSED __VA_OPT__(, ) \
+#define UDFVM_AGGREGATE(NAME, GROUP, RESULT, ...)                                                \
+    UDFVM_CHECK_COUNT(NAME __VA_OPT__(, ) __VA_ARGS__)                                           \
+    typedef GROUP udfvm_group_##NAME;                                                            \
+    typedef udfvm_##RESULT udfvm_value_of_##NAME;                                                \
+    typedef void udfvm_row_of_##NAME(udfvm_group_##NAME *group __VA_OPT__(, )                    \
+                                         UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__));                \
+    UDFVM_UNUSED static void udfvm_put_value_of_##NAME(const struct udfvm_output *output,        \
+                                                       udfvm_value_of_##NAME value)              \
+    {                                                                                            \
+        udfvm_put_##RESULT(output, 0, value);                                                    \
+    }                                                                                            \
+    static inline void udfvm_step_##NAME(udfvm_group_##NAME *group __VA_OPT__(, )                \
+                                             UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__));            \
+    static int64_t udfvm_take_##NAME(void *udfvm_group, const struct udfvm_input *udfvm_given,   \
+                                     int64_t udfvm_row, int64_t udfvm_end)                       \
+        UDFVM_TAKE_ROWS(NAME, udfvm_step_##NAME __VA_OPT__(, ) __VA_ARGS__)                      \
+            UDFVM_LEFT_OUT void udfvm_init_##NAME(void *group);                                  \
+    UDFVM_LEFT_OUT int64_t udfvm_inverse_##NAME(void *group, const struct udfvm_input *columns,  \
+                                                int64_t row, int64_t end);                       \
+    UDFVM_LEFT_OUT void udfvm_finish_##NAME(void *group, const struct udfvm_output *output);     \
+    UDFVM_LEFT_OUT void udfvm_merge_##NAME(void *group, void *other);                            \
+    UDFVM_LEFT_OUT udfvm_blob udfvm_save_##NAME(void *group);                                    \
+    UDFVM_LEFT_OUT void udfvm_load_##NAME(void *group, udfvm_blob state);                        \
+    UDFVM_LEFT_OUT void udfvm_free_##NAME(void *group);                                          \
+    static void udfvm_begin_##NAME(void *group)                                                  \
+    {                                                                                            \
+        UDFVM_TRY                                                                                \
+        {                                                                                        \
+            UDFVM_MAKE(udfvm_group_##NAME, group);                                               \
+            if (udfvm_init_##NAME)                                                               \
+                udfvm_init_##NAME(group);                                                        \
+        }                                                                                        \
+        UDFVM_CATCH                                                                              \
+    }                                                                                            \
+    static void udfvm_end_##NAME(void *group)                                                    \
+    {                                                                                            \
+        if (udfvm_free_##NAME)                                                                   \
+            udfvm_free_##NAME(group);                                                            \
+        UDFVM_UNMAKE(udfvm_group_##NAME, group);                                                 \
+    }                                                                                            \
+    static const struct udfvm_groups udfvm_groups_##NAME = { sizeof(udfvm_group_##NAME),         \
+                                                             __alignof__(udfvm_group_##NAME),    \
+                                                             UDFVM_IS_PLAIN(udfvm_group_##NAME), \
+                                                             udfvm_begin_##NAME,                 \
+                                                             udfvm_take_##NAME,                  \
+                                                             udfvm_inverse_##NAME,               \
+                                                             udfvm_finish_##NAME,                \
+                                                             udfvm_merge_##NAME,                 \
+                                                             udfvm_save_##NAME,                  \
+                                                             udfvm_load_##NAME,                  \
+                                                             udfvm_end_##NAME };                 \
+    UDFVM_FUNCTION(NAME, NULL, NULL, &udfvm_groups_##NAME, RESULT __VA_OPT__(, ) __VA_ARGS__)    \
+    static inline void udfvm_step_##NAME(udfvm_group_##NAME *group UDFVM_UNUSED __VA_OPT__(, )   \
                                              UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__))
 
 /* The same parameters as those of the aggregate. */
-#define UDFVM_INVERSE(NAME, ...)                                                                 \
-    static inline void udfvm_leave_##NAME(udfvm_group_##NAME *group __VA_OPT__(, )               \
-                                              UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__));           \
-    UDFVM_CHECK_ROW(NAME)                                                                        \
-    int64_t udfvm_inverse_##NAME(void *udfvm_group, const struct udfvm_input *udfvm_given,       \
-                                 int64_t udfvm_row, int64_t udfvm_end)                           \
-        UDFVM_TAKE_ROWS(NAME, udfvm_leave_##NAME __VA_OPT__(, ) __VA_ARGS__)                     \
-    static inline void udfvm_leave_##NAME(udfvm_group_##NAME *group UDFVM_UNUSED __VA_OPT__(, )  \
-                                              UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__))
+#define UDFVM_INVERSE(NAME, ...)                                                                \
+    static inline void udfvm_leave_##NAME(udfvm_group_##NAME *group __VA_OPT__(, )              \
+                                              UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__));          \
+    UDFVM_CHECK_ROW(NAME)                                                                       \
+    int64_t udfvm_inverse_##NAME(void *udfvm_group, const struct udfvm_input *udfvm_given,      \
+                                 int64_t udfvm_row, int64_t udfvm_end)                          \
+        UDFVM_TAKE_ROWS(NAME, udfvm_leave_##NAME __VA_OPT__(, ) __VA_ARGS__) static inline void \
+            udfvm_leave_##NAME(udfvm_group_##NAME *group UDFVM_UNUSED __VA_OPT__(, )            \
+                                   UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__))
 
 /* Returns the value of `group`. It may be called again after more rows. */
-#define UDFVM_FINISH(NAME)                                                                    \
-    static inline udfvm_value_of_##NAME udfvm_value_##NAME(udfvm_group_##NAME *group);        \
-    void udfvm_finish_##NAME(void *group, const struct udfvm_output *output)                  \
-    {                                                                                         \
-        UDFVM_TRY                                                                             \
-        {                                                                                     \
-            udfvm_put_value_of_##NAME(output,                                                 \
-                                      udfvm_value_##NAME((udfvm_group_##NAME *)group));       \
-        }                                                                                     \
-        UDFVM_CATCH                                                                           \
-    }                                                                                         \
+#define UDFVM_FINISH(NAME)                                                                      \
+    static inline udfvm_value_of_##NAME udfvm_value_##NAME(udfvm_group_##NAME *group);          \
+    void udfvm_finish_##NAME(void *group, const struct udfvm_output *output)                    \
+    {                                                                                           \
+        UDFVM_TRY                                                                               \
+        {                                                                                       \
+            udfvm_put_value_of_##NAME(output, udfvm_value_##NAME((udfvm_group_##NAME *)group)); \
+        }                                                                                       \
+        UDFVM_CATCH                                                                             \
+    }                                                                                           \
     static inline udfvm_value_of_##NAME udfvm_value_##NAME(udfvm_group_##NAME *group UDFVM_UNUSED)
 
-#define UDFVM_INIT(NAME)                                                   \
-    static inline void udfvm_start_##NAME(udfvm_group_##NAME *group);      \
-    void udfvm_init_##NAME(void *group) /* whose caller catches */         \
-    {                                                                      \
-        udfvm_start_##NAME((udfvm_group_##NAME *)group);                   \
-    }                                                                      \
+#define UDFVM_INIT(NAME)                                              \
+    static inline void udfvm_start_##NAME(udfvm_group_##NAME *group); \
+    void udfvm_init_##NAME(void *group) /* whose caller catches */    \
+    {                                                                 \
+        udfvm_start_##NAME((udfvm_group_##NAME *)group);              \
+    }                                                                 \
     static inline void udfvm_start_##NAME(udfvm_group_##NAME *group UDFVM_UNUSED)
 
 #define UDFVM_MERGE(NAME)                                                                       \
@@ -185,43 +182,43 @@ struct udfvm_groups {
     static inline void udfvm_join_##NAME(udfvm_group_##NAME *group UDFVM_UNUSED,                \
                                          udfvm_group_##NAME *other UDFVM_UNUSED)
 
-#define UDFVM_SAVE(NAME)                                                         \
-    static inline udfvm_blob udfvm_state_of_##NAME(udfvm_group_##NAME *group);   \
-    udfvm_blob udfvm_save_##NAME(void *group)                                    \
-    {                                                                            \
-        udfvm_blob state = { NULL, 0 };                                          \
-        UDFVM_TRY                                                                \
-        {                                                                        \
-            state = udfvm_state_of_##NAME((udfvm_group_##NAME *)group);          \
-        }                                                                        \
-        UDFVM_CATCH                                                              \
-        return state;                                                            \
-    }                                                                            \
+#define UDFVM_SAVE(NAME)                                                       \
+    static inline udfvm_blob udfvm_state_of_##NAME(udfvm_group_##NAME *group); \
+    udfvm_blob udfvm_save_##NAME(void *group)                                  \
+    {                                                                          \
+        udfvm_blob state = { NULL, 0 };                                        \
+        UDFVM_TRY                                                              \
+        {                                                                      \
+            state = udfvm_state_of_##NAME((udfvm_group_##NAME *)group);        \
+        }                                                                      \
+        UDFVM_CATCH                                                            \
+        return state;                                                          \
+    }                                                                          \
     static inline udfvm_blob udfvm_state_of_##NAME(udfvm_group_##NAME *group UDFVM_UNUSED)
 
-#define UDFVM_LOAD(NAME)                                                                   \
-    static inline void udfvm_fill_##NAME(udfvm_group_##NAME *group, udfvm_blob state);     \
-    void udfvm_load_##NAME(void *group, udfvm_blob state)                                  \
-    {                                                                                      \
-        UDFVM_TRY                                                                          \
-        {                                                                                  \
-            udfvm_fill_##NAME((udfvm_group_##NAME *)group, state);                         \
-        }                                                                                  \
-        UDFVM_CATCH                                                                        \
-    }                                                                                      \
-    static inline void udfvm_fill_##NAME(udfvm_group_##NAME *group UDFVM_UNUSED,           \
+#define UDFVM_LOAD(NAME)                                                               \
+    static inline void udfvm_fill_##NAME(udfvm_group_##NAME *group, udfvm_blob state); \
+    void udfvm_load_##NAME(void *group, udfvm_blob state)                              \
+    {                                                                                  \
+        UDFVM_TRY                                                                      \
+        {                                                                              \
+            udfvm_fill_##NAME((udfvm_group_##NAME *)group, state);                     \
+        }                                                                              \
+        UDFVM_CATCH                                                                    \
+    }                                                                                  \
+    static inline void udfvm_fill_##NAME(udfvm_group_##NAME *group UDFVM_UNUSED,       \
                                          udfvm_blob state UDFVM_UNUSED)
 
-#define UDFVM_FREE(NAME)                                                         \
-    static inline void udfvm_clear_##NAME(udfvm_group_##NAME *group);            \
-    void udfvm_free_##NAME(void *group)                                          \
-    {                                                                            \
-        UDFVM_TRY                                                                \
-        {                                                                        \
-            udfvm_clear_##NAME((udfvm_group_##NAME *)group);                     \
-        }                                                                        \
-        UDFVM_CATCH                                                              \
-    }                                                                            \
+#define UDFVM_FREE(NAME)                                              \
+    static inline void udfvm_clear_##NAME(udfvm_group_##NAME *group); \
+    void udfvm_free_##NAME(void *group)                               \
+    {                                                                 \
+        UDFVM_TRY                                                     \
+        {                                                             \
+            udfvm_clear_##NAME((udfvm_group_##NAME *)group);          \
+        }                                                             \
+        UDFVM_CATCH                                                   \
+    }                                                                 \
     static inline void udfvm_clear_##NAME(udfvm_group_##NAME *group UDFVM_UNUSED)
 
 #endif

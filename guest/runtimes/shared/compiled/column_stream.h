@@ -1,5 +1,6 @@
-/* Columns of table functions and aggregates that are Arrow streams (UDFVM_TYPE_ARROW) for hosts that take them:
- * structs and lists, which are JSON text for others, and uint64, which no row has. */
+/* Columns of table functions and aggregates that are Arrow streams (UDFVM_TYPE_ARROW) for hosts
+ * that take them: structs and lists, which are JSON text for others, and uint64, which no row has.
+ */
 #ifndef UDFVM_COMPILED_COLUMN_STREAM_H
 #define UDFVM_COMPILED_COLUMN_STREAM_H
 
@@ -12,8 +13,8 @@ struct column_stream {
     struct column column;
 };
 
-/* Creates those of a table function or aggregate whose formats the load has, after its signature is known.
- * Returns false with a failure. */
+/* Creates those of a table function or aggregate whose formats the load has, after its signature is
+ * known. Returns false with a failure. */
 bool column_streams_prepare(struct program *program, const struct load *load);
 
 /* Begins a column, to which rows of columns of the same type are appended. */

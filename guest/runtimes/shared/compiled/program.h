@@ -113,8 +113,8 @@ struct load {
 
 /* Called once, at the start, with the program's arguments. Returns false with a failure. */
 bool runtime_prepare(int count, char **arguments);
-/* Loads a function. Sets one of run, run_nested, table and aggregate, and context, and *found: the function's
- * signature, which may be the declared one. Returns false with a failure. */
+/* Loads a function. Sets one of run, run_nested, table and aggregate, and context, and *found: the
+ * function's signature, which may be the declared one. Returns false with a failure. */
 bool runtime_load(struct program *program, const struct load *load, struct signature *found);
 /* Compiles code, and writes it in a form that runtime_load() takes if the load's settings mark it.
  * If *length is more than the capacity, nothing was written. Returns false with a failure. */
