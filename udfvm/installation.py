@@ -14,7 +14,7 @@ def get_include() -> str:
     """Returns the folder of ``udfvm.h``, for compilers of native functions.
 
     >>> import os, udfvm
-    >>> os.listdir(udfvm.get_include())
-    ['udfvm.h']
+    >>> sorted(os.listdir(udfvm.get_include()))
+    ['udfvm.h', 'udfvm_groups.h']
     """
     return str(GUEST / "include")

@@ -19,8 +19,9 @@
  * a call. list_TYPE is a list of them, a struct of `data` and `length`, and UDFVM_STRUCT declares
  * structs. In C++, an exception that a function throws is the error of the call.
  *
- * Aggregates have a header of their own, udfvm_groups.h, which this one includes. It is long
- * because objects and programs need nothing else: no library of udfvm, and no other header.
+ * udfvm_groups.h, which this header includes, has aggregates.
+ *
+ * Long because objects and programs need nothing else: no library of udfvm, and no other header.
  */
 #ifndef UDFVM_H
 #define UDFVM_H

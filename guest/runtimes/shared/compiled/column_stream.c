@@ -58,28 +58,38 @@ static struct column_stream *stream_new(const struct type *type, const uint8_t *
     return stream;
 }
 
-bool column_streams_prepare(struct program *program, const struct load *load)
+/* Finds the types of the columns: the fields of a table function's struct, or the result. Returns
+ * their number. */
+static size_t types_of_columns(const struct program *program, const struct type *types[])
 {
     static const struct type natural = { .storage = STORAGE_UINT64 };
-    struct messages schemas = { load->result_schema, load->result_schema_length },
-                    templates = { load->template, load->template_length };
     const struct slot *result = &program->signature.result;
     const bool whole = program->table && result->storage == STORAGE_STRUCT;
+    const size_t count = whole ? result->type->count : 1;
+    for (size_t i = 0; i < count; i++)
+        types[i] = whole ? &result->type->children[i] : result->type;
+    if (!types[0] && result->storage == STORAGE_UINT64)
+        types[0] = &natural;
+    return count;
+}
+
+bool column_streams_prepare(struct program *program, const struct load *load)
+{
+    struct messages schemas = { load->result_schema, load->result_schema_length },
+                    templates = { load->template, load->template_length };
+    const struct type *types[MAX_TABLE_COLUMNS];
+    const size_t count = types_of_columns(program, types);
     const uint8_t *schema, *template;
     size_t schema_length, template_length;
-    for (size_t i = 0; schemas.left > 0 && i < (whole ? result->type->count : 1); i++) {
-        const struct type *type = whole          ? &result->type->children[i]
-                                  : result->type ? result->type
-                                                 : &natural;
+    for (size_t i = 0; schemas.left > 0 && i < count; i++) {
         if (!take_message(&schemas, &schema, &schema_length) ||
             !take_message(&templates, &template, &template_length))
             return failure_set("ValueError", "the formats of the columns are malformed");
         if (schema_length == 0)
             continue;
-        program->streams[i] = type == &natural && result->storage != STORAGE_UINT64
-                                  ? NULL
-                                  : stream_new(type, schema, schema_length, template,
-                                               template_length);
+        program->streams[i] = types[i] ? stream_new(types[i], schema, schema_length, template,
+                                                    template_length)
+                                       : NULL;
         if (!program->streams[i])
             return failure_set("TypeError",
                                "column %zu is not of the type that the signature declares", i);

@@ -278,19 +278,24 @@ static struct answer answer_aggregate(struct program *program)
                : failed(row);
 }
 
+/* Returns false with a failure if the function's form has no such request. */
+static bool has_request(const struct program *program, uint32_t request)
+{
+    const bool fetches = request == UDFVM_REQUEST_TABLE || request == UDFVM_REQUEST_FETCH;
+    const bool groups = request == UDFVM_REQUEST_AGGREGATE;
+    if (fetches == (program->table != NULL) && groups == (program->aggregate != NULL))
+        return true;
+    const char *form = program->table       ? "a table function"
+                       : program->aggregate ? "an aggregate"
+                                            : "a function";
+    return failure_set("RuntimeError", "%s does not answer request %u", form, request);
+}
+
 static struct answer answer_request(struct program *program)
 {
     const uint32_t request = exchange_call()->request;
-    const bool fetches = request == UDFVM_REQUEST_TABLE || request == UDFVM_REQUEST_FETCH;
-    const bool groups = request == UDFVM_REQUEST_AGGREGATE;
-    if (fetches != (program->table != NULL) || groups != (program->aggregate != NULL)) {
-        failure_set("RuntimeError", "%s does not answer request %u",
-                    program->table       ? "a table function"
-                    : program->aggregate ? "an aggregate"
-                                         : "a function",
-                    request);
+    if (!has_request(program, request))
         return failed(-1);
-    }
     if (request != UDFVM_REQUEST_FETCH) /* FETCH continues with a row */
         row_begin();
     switch (request) {
