@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sysconfig
+import traceback
 
+import numpy as np
 import pytest
 
 import udfvm
@@ -105,3 +107,51 @@ def test_the_cause_of_an_error_is_shown_unless_the_text_has_it() -> None:
         cost("tea")
     lines = traceback_lines(raised.value)
     assert any("LookupError: no such thing as tea" in line for line in lines)
+
+
+def files_of(error: BaseException) -> list[str]:
+    return [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+
+
+@pytest.mark.parametrize("calls", [1, 300], ids=["the first call", "a call in C"])
+def test_calls_raise_without_frames_of_udfvm(calls: int) -> None:
+    @udfvm.udf
+    def ratio(a: int, b: int) -> float:
+        return a / b
+
+    for _ in range(calls - 1):
+        ratio(1, 1)
+    for arguments in [(1, 0), ("a", 1), (1,), (np.array([1, 2]), np.array([1, 0]))]:
+        with pytest.raises(udfvm.Error) as raised:
+            ratio(*arguments)
+        assert files_of(raised.value) == [__file__]
+
+
+def test_other_forms_raise_without_frames_of_udfvm() -> None:
+    @udfvm.udf
+    def least(*values: float) -> float:
+        return min(values) / 0
+
+    @udfvm.aggregate
+    class Failing:
+        def step(self, value: float) -> None:
+            raise ValueError(value)
+
+        def finish(self) -> float:
+            return 0.0
+
+    for call in (lambda: least(1.0, 2.0), lambda: Failing(np.array([1.0])), lambda: Failing(1.0)):
+        with pytest.raises(udfvm.Error) as raised:
+            call()
+        assert set(files_of(raised.value)) == {__file__}
+
+
+def test_a_variable_keeps_all_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    @udfvm.udf
+    def inverse(x: float) -> float:
+        return 1 / x
+
+    monkeypatch.setenv("UDFVM_FRAMES", "1")
+    with pytest.raises(udfvm.UDFError) as raised:
+        inverse(0.0)
+    assert len(files_of(raised.value)) > 2

@@ -11,6 +11,7 @@ True
 from __future__ import annotations
 
 import enum
+import os
 from errno import EDEADLK
 
 from udfvm.guest_text import visible
@@ -59,6 +60,13 @@ class Error(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restored, (type(self), self.args, self.__dict__)
+
+    def drop_frames(self) -> None:
+        """Forgets the frames so far, where users call: those of udfvm tell them nothing. They stay
+        if the variable ``UDFVM_FRAMES`` is set.
+        """
+        if not os.environ.get("UDFVM_FRAMES"):
+            self.__traceback__ = None
 
     def _render_traceback_(self) -> list[str]:
         """Returns what IPython shows instead of a traceback with udfvm's frames."""

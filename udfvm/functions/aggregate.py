@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
 from udfvm.checks import check_switch, shown
-from udfvm.errors import CallError, SignatureError, TypeMappingError
+from udfvm.errors import CallError, Error, SignatureError, TypeMappingError
 from udfvm.functions.defaults import check_defaults
 from udfvm.functions.function import Function
 from udfvm.functions.group import Group, group_of, group_of_all, group_of_halves
@@ -92,6 +92,14 @@ class AggregateFunction(Function):
         >>> Longest(pa.array(["to", "be", "question"]))
         'question'
         """
+        try:
+            return self._value_of(self._columns(arguments, keywords), Group.finish)
+        except Error as error:
+            error.drop_frames()
+            raise
+
+    def _columns(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, ...]:
+        """Returns an argument for each parameter. Raises TypeMappingError if none is a column."""
         from udfvm.codec.containers import Container, container_of
 
         if keywords or len(arguments) != self._arity:
@@ -102,7 +110,7 @@ class AggregateFunction(Function):
                 f"UDF {self.name!r}: an aggregate is called with columns; got {found}: pass at"
                 " least one column, such as numpy.array(...) or pyarrow.array(...) of a list"
             )
-        return self._value_of(arguments, Group.finish)
+        return arguments
 
     def _value_of(self, arguments: Sequence[Any], finish: Callable[[Group], Any]) -> Any:
         """Returns what ``finish`` makes of the group of all rows of arrays."""

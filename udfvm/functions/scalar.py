@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from udfvm.errors import SignatureError
+from udfvm.errors import Error, SignatureError
 from udfvm.functions.defaults import check_defaults
 from udfvm.functions.function import Function
 from udfvm.functions.options import ScalarPythonOptions
@@ -72,9 +72,13 @@ class ScalarFunction(Function):
         >>> half(x=3.0)
         1.5
         """
-        if keywords or len(arguments) != self._arity:
-            arguments = self._bind(arguments, keywords)
-        return self._calls.call(arguments)
+        try:
+            if keywords or len(arguments) != self._arity:
+                arguments = self._bind(arguments, keywords)
+            return self._calls.call(arguments)
+        except Error as error:
+            error.drop_frames()
+            raise
 
     def expr(self, *arguments: Any, **keywords: Any) -> pc.Expression:
         """Returns a pyarrow expression that calls the function.

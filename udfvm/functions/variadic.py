@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from udfvm.call.dispatch import Calls
-from udfvm.errors import OptionError, TypeMappingError
+from udfvm.errors import Error, OptionError, TypeMappingError
 from udfvm.forks import ForkLock
 from udfvm.functions.function import encoded_defaults
 from udfvm.functions.scalar import ScalarFunction, ScalarProgram
@@ -86,9 +86,13 @@ class VariadicFunction(ScalarFunction):
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Calls the function with values or with arrays, as ``ScalarFunction`` does."""
-        if keywords or len(arguments) < self._fewest:
-            arguments = self._bind(arguments, keywords)
-        return self._taking(len(arguments))._calls.call(arguments)
+        try:
+            if keywords or len(arguments) < self._fewest:
+                arguments = self._bind(arguments, keywords)
+            return self._taking(len(arguments))._calls.call(arguments)
+        except Error as error:
+            error.drop_frames()
+            raise
 
     def expr(self, *arguments: Any, **keywords: Any) -> pc.Expression:
         """Returns a pyarrow expression that calls the function, as ``ScalarFunction`` does."""
