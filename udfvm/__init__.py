@@ -66,7 +66,7 @@ from udfvm.static_typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite, wasm
     from udfvm.call.hardening import harden
-    from udfvm.engines import dask, duckdb, ibis, pandas, polars
+    from udfvm.engines import dask, duckdb, flight, ibis, pandas, polars
     from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.native import from_c, from_elf
     from udfvm.functions.preparing import prepare
@@ -132,6 +132,7 @@ __all__ = [
     "duckdb",
     "errors",
     "expression",
+    "flight",
     "from_c",
     "from_elf",
     "from_source",
@@ -151,7 +152,7 @@ __all__ = [
 
 #: Modules of ``udfvm.engines`` that are named after their engine alone: ``udfvm.duckdb``. Of each
 #: there is also a file ``udfvm/duckdb.py``, which import statements find.
-_ENGINES: frozenset[str] = frozenset({"dask", "duckdb", "ibis", "pandas", "polars"})
+_ENGINES: frozenset[str] = frozenset({"dask", "duckdb", "flight", "ibis", "pandas", "polars"})
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm", "wasm"})
 _MODULES = {
     "AggregateFunction": "functions.aggregate",

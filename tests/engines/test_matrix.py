@@ -20,6 +20,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from flight_clients import exchange
 
 import udfvm
 from udfvm.types.arrow_types import named
@@ -160,6 +161,12 @@ def by_ibis_on_polars(function: udfvm.ScalarFunction) -> Any:
     return by_ibis(function, rows).to_pyarrow()["r"]
 
 
+def by_flight(function: udfvm.ScalarFunction) -> Any:
+    with udfvm.flight.Server(function, listen="127.0.0.1:0") as server:
+        (batch,) = TABLE.to_batches()
+        return exchange(server.location, "gather", batch)["gather"]
+
+
 ENGINES = {
     "call": by_call,
     "dask": by_dask,
@@ -170,6 +177,7 @@ ENGINES = {
     "pandas": by_pandas,
     "ibis on duckdb": by_ibis_on_duckdb,
     "ibis on polars": by_ibis_on_polars,
+    "flight": by_flight,
 }
 
 

@@ -108,6 +108,14 @@ def test_the_page_on_engines_runs(section: int) -> None:
     run_example("\n".join(blocks), f"<engines: {ENGINES[section]}>", {})
 
 
+def test_the_page_on_serving_runs() -> None:
+    """The first block is a file; the others are one program."""
+    pytest.importorskip("grpc")
+    blocks = examples(ROOT / "docs" / "serving.md")
+    assert len(blocks) == 2
+    run_example("\n".join(blocks), "<serving>", {})
+
+
 def test_batches_in_sql_run() -> None:
     blocks = examples(ROOT / "docs" / "sqlite_batches.md")
     assert len(blocks) == 3

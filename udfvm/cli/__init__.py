@@ -16,6 +16,7 @@ from udfvm.cli.inspect import inspect
 from udfvm.cli.program import Commands, run
 from udfvm.cli.sbom import sbom
 from udfvm.cli.seal import extension, prepare, seal
+from udfvm.cli.serve import serve
 
 
 @click.group(cls=Commands)
@@ -34,6 +35,7 @@ commands.add_command(inspect)
 commands.add_command(prepare)
 commands.add_command(sbom)
 commands.add_command(seal)
+commands.add_command(serve)
 
 
 def main() -> None:

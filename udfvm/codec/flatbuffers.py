@@ -38,6 +38,24 @@ class Table:
         """Returns a signed integer of 64 bits; 0 where it is not there."""
         return int(_at("<q", self._bytes, self.offset_of(field))[0]) if self.has(field) else 0
 
+    def short(self, field: int, default: int = 0) -> int:
+        """Returns a signed integer of 16 bits; the schema's default where it is not there."""
+        return _at("<h", self._bytes, self.offset_of(field))[0] if self.has(field) else default
+
+    def integer(self, field: int, default: int = 0) -> int:
+        """Returns a signed integer of 32 bits; the schema's default where it is not there."""
+        return _at("<i", self._bytes, self.offset_of(field))[0] if self.has(field) else default
+
+    def text(self, field: int) -> str:
+        """Returns a text; an empty one where it is not there."""
+        if not self.has(field):
+            return ""
+        offset = self.target(field)
+        length = unsigned_at(self._bytes, offset)
+        if length > len(self._bytes) - offset - 4:
+            raise ValueError("its metadata is cut short")
+        return self._bytes[offset + 4 : offset + 4 + length].decode()
+
     def table(self, field: int) -> Table:
         """Returns the table that the field refers to."""
         return Table(self._bytes, self.target(field))
@@ -52,6 +70,27 @@ class Table:
             raise ValueError("its metadata is cut short")
         numbers = _at(f"<{2 * count}q", self._bytes, offset + 4)
         return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+    def integers(self, field: int) -> tuple[int, ...]:
+        """Returns a vector of signed integers of 32 bits."""
+        offset, count = self._vector(field)
+        return _at(f"<{count}i", self._bytes, offset)
+
+    def tables(self, field: int) -> list[Table]:
+        """Returns a vector of tables. Several of them may be the same one, or the whole."""
+        offset, count = self._vector(field)
+        places = range(offset, offset + 4 * count, 4)
+        return [Table(self._bytes, each + unsigned_at(self._bytes, each)) for each in places]
+
+    def _vector(self, field: int) -> tuple[int, int]:
+        """Returns the offset of the first item of a vector of items of 32 bits, and their count."""
+        if not self.has(field):
+            return 0, 0
+        offset = self.target(field)
+        count = unsigned_at(self._bytes, offset)
+        if count > len(self._bytes) // 4:
+            raise ValueError("its metadata is cut short")
+        return offset + 4, count
 
     def offset_of(self, field: int) -> int:
         """Returns the offset of the field in the bytes."""

@@ -14,7 +14,9 @@ PREFIX: Final = struct.Struct("<II")  # CONTINUATION, and bytes of the metadata 
 CONTINUATION: Final = 0xFFFFFFFF
 END_OF_STREAM: Final = PREFIX.pack(CONTINUATION, 0)
 
-_RECORD_BATCH: Final = 3  # MessageHeader.RecordBatch
+SCHEMA: Final = 1  # MessageHeader.Schema
+DICTIONARY_BATCH: Final = 2  # MessageHeader.DictionaryBatch
+RECORD_BATCH: Final = 3  # MessageHeader.RecordBatch
 _MAX_METADATA: Final = 1 << 20  # bytes: 48 for each column in a column
 
 
@@ -35,12 +37,24 @@ def batch_at(stream: bytes | memoryview, offset: int) -> tuple[BatchMetadata, in
     if continuation != CONTINUATION or not 0 < length <= _MAX_METADATA:
         raise ValueError("no record batch follows the schema")
     body = offset + length
-    return _batch_metadata(bytes(stream[offset:body])), body
+    return batch_metadata(bytes(stream[offset:body])), body
 
 
-def _batch_metadata(metadata: bytes) -> BatchMetadata:
+def kind_of(metadata: bytes) -> int:
+    """Returns the kind of a message: SCHEMA, DICTIONARY_BATCH, RECORD_BATCH, or one that is not
+    known. Raises ValueError or struct.error for what is no message.
+    """
+    if len(metadata) > _MAX_METADATA:
+        raise ValueError("its metadata is too long")
+    return Table.root(metadata).byte(1)
+
+
+def batch_metadata(metadata: bytes) -> BatchMetadata:
+    """Returns what the metadata of a record batch message say. Raises ValueError or struct.error
+    for anything else.
+    """
     message = Table.root(metadata)
-    if message.byte(1) != _RECORD_BATCH:
+    if message.byte(1) != RECORD_BATCH:
         raise ValueError("no record batch follows the schema")
     batch = message.table(2)
     if batch.has(3):

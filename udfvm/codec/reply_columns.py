@@ -15,6 +15,7 @@ lists. So there is a bound for these, which grows with the bytes of the reply.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -48,6 +49,29 @@ def column_of(
     slices = [_slice(reply, body, offset, length) for offset, length in metadata.buffers]
     bound = _MAX_VALUES_WITHOUT_BYTES + _VALUES_FOR_A_BYTE * reply.size
     return checked(_array(type_, iter(metadata.nodes), iter(slices), bound))
+
+
+def columns_of_batch(
+    types: Sequence[pa.DataType], metadata: BatchMetadata, data: pa.Buffer, body: int
+) -> list[pa.Array]:
+    """Returns the columns of a record batch as views of some bytes, whose buffers are from ``body``
+    on; valid for every use. Raises ValueError as ``column_of`` does.
+    """
+    nodes, buffers = iter(metadata.nodes), iter(metadata.buffers)
+    columns = []
+    for type_ in types:
+        node_count, buffer_count = _count(type_)
+        part = BatchMetadata(
+            metadata.rows,
+            list(itertools.islice(nodes, node_count)),
+            list(itertools.islice(buffers, buffer_count)),
+        )
+        if part.nodes and part.nodes[0][0] != metadata.rows:
+            raise ValueError(f"it has {metadata.rows} rows, and a column of it {part.nodes[0][0]}")
+        columns.append(column_of(type_, metadata.rows, part, data, body))
+    if next(nodes, None) is not None or next(buffers, None) is not None:
+        raise ValueError("it has more columns or buffers than its schema")
+    return columns
 
 
 def checked(array: pa.Array) -> pa.Array:

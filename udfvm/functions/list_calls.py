@@ -4,7 +4,8 @@ takes a list of rows for each group, and a table function returns a list of rows
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -50,6 +51,30 @@ def listed_rows(function: TableFunction, columns: Sequence[Any], rows: int) -> p
 
     Raises what calls of the function raise.
     """
+    sources: list[pa.Array] = []
+    batches: list[pa.RecordBatch] = []
+    for made_for, batch in rows_of_each(function, columns, rows):
+        sources.append(made_for)
+        batches.append(batch)
+    schema = pa.schema([each.type.field(each.name) for each in function.columns])
+    made = [
+        concatenated([batch.column(index) for batch in batches], field.type)
+        for index, field in enumerate(schema)
+    ]
+    structs = pa.StructArray.from_arrays(made, fields=list(schema))
+    return pa.ListArray.from_arrays(_offsets(concatenated(sources, pa.int64()), rows), structs)
+
+
+def rows_of_each(
+    function: TableFunction, columns: Sequence[Any], rows: int
+) -> Generator[tuple[pa.Array, pa.RecordBatch]]:
+    """Yields what the table function yields for each of so many rows of columns, in batches, and
+    for each of its rows the index of the one that it was made for, an int64. A null in a parameter
+    that does not allow None makes no rows. The rows share a micro-VM, which is in use until the
+    generator ends or is closed.
+
+    Raises what calls of the function raise.
+    """
     function._calls.follow()
     cast, _ = columns_of(function.name, function.parameters, columns, vectorized=False)
     valid: Any = None
@@ -59,20 +84,11 @@ def listed_rows(function: TableFunction, columns: Sequence[Any], rows: int) -> p
     called: Any = pa.array(range(rows), pa.int64())
     if valid is not None:
         called, cast = called.filter(valid), [column.filter(valid) for column in cast]
-    sources: list[int] = []
-    batches: list[pa.RecordBatch] = []
-    if len(called):
-        for made_for, batch in function._fetch(function._calls, cast, len(called)):
-            sources += made_for
-            batches.append(batch)
-    schema = pa.schema([each.type.field(each.name) for each in function.columns])
-    made = [
-        concatenated([batch.column(index) for batch in batches], field.type)
-        for index, field in enumerate(schema)
-    ]
-    source = called.take(pa.array(sources, pa.int64()))
-    structs = pa.StructArray.from_arrays(made, fields=list(schema))
-    return pa.ListArray.from_arrays(_offsets(source, rows), structs)
+    if not len(called):
+        return
+    with contextlib.closing(function._fetch(function._calls, cast, len(called))) as fetched:
+        for made_for, batch in fetched:
+            yield called.take(pa.array(made_for, pa.int64())), batch
 
 
 def _offsets(sources: Any, rows: int) -> Any:

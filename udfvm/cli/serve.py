@@ -1,0 +1,94 @@
+"""``udfvm serve``: the functions of a file, for clients of Arrow Flight."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from udfvm.cli.program import json_option, print_json
+from udfvm.cli.terminal import size_of
+from udfvm.functions.function import Function
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_LOOK = 0.5  # seconds between two looks at the server
+
+
+@click.command()
+@click.option(
+    "--functions",
+    "names",
+    multiple=True,
+    required=True,
+    help="A Python file or an importable module; :NAME for one of its functions. May be given"
+    " several times.",
+)
+@click.option("--listen", default="127.0.0.1:8815", show_default=True, help="Address and port.")
+@click.option("--tls-certificate", type=click.Path(path_type=Path), help="A file in PEM.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="The key of the certificate.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="A file of clients, each a line with a name and a token.",
+)
+@click.option("--calls", default=64, show_default=True, help="Calls that run at once.")
+@click.option("--calls-per-client", default=32, show_default=True, help="Of each client.")
+@click.option(
+    "--max-batch", callback=size_of, default="32MiB", show_default=True, help="Bytes of a batch."
+)
+@click.option("--max-rows", default=1 << 20, show_default=True, help="Rows of a batch.")
+@click.option(
+    "--idle-timeout",
+    default=60.0,
+    show_default=True,
+    help="Seconds that a call waits for the client to send.",
+)
+@json_option("Print one JSON object when the server listens.")
+def serve(names: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Serves functions to clients of Arrow Flight.
+
+    The command imports the files: all of their code except the bodies of UDFs runs on this host,
+    with your rights. Clients are strangers: each of their calls runs in a micro-VM.
+
+    SIGTERM or Ctrl-C stops the server: batches that run end, others are refused. A second signal
+    ends them at once.
+    """
+    from udfvm.engines.flight import Server
+    from udfvm.engines.named_functions import functions_named
+
+    functions = functions_named("--functions", list(names), Path())
+    with Server(*functions, **options) as server:
+        _stop_at_signals(server, as_json)
+        if as_json:
+            print_json({"location": server.location, "functions": list(map(_described, functions))})
+        else:
+            for each in functions:
+                click.echo(_line(each))
+            click.echo(f"listening on {server.location}")
+        while not server.wait(_LOOK):
+            pass
+
+
+def _line(function: Function) -> str:
+    return repr(function)[1:-1]
+
+
+def _described(function: Function) -> dict[str, object]:
+    signature = "(" + _line(function).partition("(")[2]
+    return {"name": function.name, "form": function.form, "signature": signature}
+
+
+def _stop_at_signals(server: Any, is_silent: bool) -> None:
+    """Makes the first signal stop the server, and the second end it at once."""
+    seen: list[int] = []
+
+    def handle(number: int, _: object) -> None:
+        server.begin_stop(at_once=bool(seen))
+        if not seen and not is_silent:
+            click.echo("stopping: the batches that run end; a second signal ends them at once")
+        seen.append(number)
+
+    for each in _SIGNALS:
+        signal.signal(each, handle)
