@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Unpack
 
 from udfvm.errors import SignatureError
-from udfvm.functions.compiled import TABLE_ARROW, CompiledProgram
+from udfvm.functions.compiled import TABLE_ARROW, CompiledProgram, Grouping
 from udfvm.functions.forms import function_of
 from udfvm.functions.function import function_list, host_functions_of
 from udfvm.functions.options import ELSEWHERE, WasmOptions, parsed_options
@@ -143,6 +143,7 @@ class WasmProgram(CompiledProgram):
         self.settings = settings
         self._given = settings  # the same without host functions
         self._table = False  # once it was asked
+        self._group: Grouping | None = None  # of an aggregate, once it was asked
 
     def offering(self, host_functions: HostFunctions | None) -> WasmProgram:
         """Returns the program, which links its imports with host functions."""
@@ -161,12 +162,16 @@ class WasmProgram(CompiledProgram):
         if signature is None or not self._checked:
             described = self._described(name, limits, pool, declared)
             self._table = described.table
+            if described.aggregate:
+                self._group = Grouping(described.inverse, described.merge)
             signature = declared or described.signature
         if text is not None and TABLE_ARROW in text and not self._table:
             raise SignatureError(
                 f"UDF {name!r}: signature={text!r} is that of a table function, but"
                 f" {self.symbol!r} is not a table function in the module: use ->"
             )
+        if self._group is not None:
+            return Interface("aggregate", signature, **self._group._asdict())
         if not self._table:
             return Interface("scalar", signature)
         return Interface("table", signature, columns=_columns(name, signature.result))

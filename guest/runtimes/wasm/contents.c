@@ -4,6 +4,7 @@
 
 #include "shared/compiled/failure.h"
 #include "shared/compiled/listing.h"
+#include "wasm/aggregate_parts.h"
 #include "wasm/arrow_udf.h"
 #include "wasm/command.h"
 #include "wasm/compiled_code.h"
@@ -46,15 +47,38 @@ static void list_export(struct bytes *list, const wasm_bytes *name, const wasm_f
     listing_unusable(list, name->data, name->size);
 }
 
+/* Lists the aggregate that an export takes the rows of, if it is NAME_step. */
+static void list_aggregate(struct bytes *list, const wasmtime_module *module,
+                           const wasm_bytes *name)
+{
+    static const char suffix[] = "_step";
+    char label[256];
+    struct signature signature;
+    struct aggregate_parts parts;
+    const size_t length = name->size < strlen(suffix) ? 0 : name->size - strlen(suffix);
+    if (length == 0 || length >= sizeof label ||
+        memcmp(name->data + length, suffix, strlen(suffix)) != 0)
+        return;
+    memcpy(label, name->data, length);
+    label[length] = 0;
+    if (!aggregate_parts_are(module, label) || !aggregate_parts_find(&parts, module, label) ||
+        parts.step.exported.type.parameter_count > MAX_PARAMETERS)
+        return;
+    aggregate_parts_describe(&parts, &signature);
+    listing_function(list, label, length, &signature, false, "aggregate");
+}
+
 static void list_exports(struct bytes *list, const wasmtime_module *module)
 {
     wasm_exporttypes exports;
     wasmtime.wasmtime_module_exports(module, &exports);
     for (size_t i = 0; i < exports.size; i++) {
         const wasm_externtype *what = wasmtime.wasm_exporttype_type(exports.data[i]);
-        if (wasmtime.wasm_externtype_kind(what) == WASM_EXTERN_FUNC)
-            list_export(list, wasmtime.wasm_exporttype_name(exports.data[i]),
-                        wasmtime.wasm_externtype_as_functype_const(what));
+        const wasm_bytes *name = wasmtime.wasm_exporttype_name(exports.data[i]);
+        if (wasmtime.wasm_externtype_kind(what) != WASM_EXTERN_FUNC)
+            continue;
+        list_export(list, name, wasmtime.wasm_externtype_as_functype_const(what));
+        list_aggregate(list, module, name);
     }
     wasmtime.wasm_exporttype_vec_delete(&exports);
 }

@@ -260,6 +260,15 @@ static void write_kinds(const char *label, const enum wasm_kind *kinds, size_t c
     bytes_text(to, count > 0 ? ")" : "");
 }
 
+void export_type_write(const struct export_type *type, struct bytes *to)
+{
+    bytes_text(to, "(func");
+    write_kinds("param", type->parameters, type->parameter_count, to);
+    write_kinds("result", type->results, type->result_count, to);
+    bytes_put(to, ")", 2);
+    to->length--;
+}
+
 bool export_plan_make(struct export_plan *plan, const struct export_type *type,
                       const struct signature *signature, const struct module_memory *memory)
 {
@@ -272,10 +281,8 @@ bool export_plan_make(struct export_plan *plan, const struct export_type *type,
         return failure_set("TypeError", "the function has %zu parameters, and a UDF at most %d",
                            type->parameter_count, MAX_PARAMETERS);
     struct bytes is = { 0 };
-    bytes_text(&is, ", which has it as (func");
-    write_kinds("param", type->parameters, type->parameter_count, &is);
-    write_kinds("result", type->results, type->result_count, &is);
-    bytes_put(&is, ")", 2);
+    bytes_text(&is, ", which has it as ");
+    export_type_write(type, &is);
     failure_explain("", (const char *)is.at);
     bytes_free(&is);
     return false;

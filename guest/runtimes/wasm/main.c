@@ -2,12 +2,14 @@
  * the program's argument. */
 #include <string.h>
 
+#include "wasm/aggregate_parts.h"
 #include "wasm/arrow_udf.h"
 #include "wasm/command.h"
 #include "wasm/compiled_code.h"
 #include "wasm/component.h"
 #include "shared/compiled/failure.h"
 #include "wasm/module.h"
+#include "wasm/module_aggregate.h"
 #include "wasm/numbers.h"
 
 bool runtime_prepare(int count, char **arguments)
@@ -37,7 +39,9 @@ static bool load_function(struct program *program, const struct load *load,
     if (!module_open(&module, code.module, settings))
         return false;
     if (arrow_udf_is(code.module) ? arrow_udf_prepare(program, load, &module, settings, found)
-                                  : numbers_prepare(program, load, &module, found))
+        : aggregate_parts_are(code.module, load->name)
+            ? module_aggregate_prepare(program, load, &module, found)
+            : numbers_prepare(program, load, &module, found))
         return true;
     module_close(&module);
     return false;

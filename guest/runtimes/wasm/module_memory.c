@@ -139,8 +139,7 @@ static bool allocate(const struct module_memory *memory, uint32_t length, uint32
     const struct linear linear = module_memory_linear(memory);
     if (*address == 0 || !linear_at(&linear, *address, length))
         return failure_set("MemoryError", "the module did not allocate %u bytes", length);
-    return memory->form != MEMORY_SCRIPT || !memory->pin.found ||
-           call(memory, &memory->pin, address, 1, address);
+    return module_memory_keep(memory, *address);
 }
 
 bool module_memory_allocate(const struct module_memory *memory, size_t length, uint32_t *address)
@@ -175,4 +174,10 @@ bool module_memory_release(const struct module_memory *memory, uint32_t address,
     const uint32_t words[4] = { address, room(memory, length), alignment(memory) };
     uint32_t unused;
     return !memory->release.found || call(memory, &memory->release, words, 0, &unused);
+}
+
+bool module_memory_keep(const struct module_memory *memory, uint32_t address)
+{
+    return memory->form != MEMORY_SCRIPT || !memory->pin.found ||
+           call(memory, &memory->pin, &address, 1, &address);
 }

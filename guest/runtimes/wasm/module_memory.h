@@ -33,6 +33,8 @@ struct linear module_memory_linear(const struct module_memory *memory);
 bool module_memory_can_allocate(const struct module_memory *memory);
 /* Allocates memory for bytes. Returns false with a failure. */
 bool module_memory_allocate(const struct module_memory *memory, size_t length, uint32_t *address);
+/* Keeps an object of AssemblyScript until it is released. Returns false with a failure. */
+bool module_memory_keep(const struct module_memory *memory, uint32_t address);
 /* Copies text or bytes into the module. *length becomes their length there. Returns false with a
  * failure. */
 bool module_memory_put(const struct module_memory *memory, const char *bytes, bool text,
