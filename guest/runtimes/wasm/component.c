@@ -4,20 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wasm/component_value.h"
 #include "shared/compiled/failure.h"
+#include "shared/compiled/rows.h"
+#include "wasm/component_function.h"
 #include "wasm/interface.h"
 #include "wasm/module.h"
-#include "wasm/wasmtime_failure.h"
-#include "shared/compiled/rows.h"
-#include "wasm/standard_error.h"
 
 struct component {
     wasmtime_context *context;
-    wasmtime_component_func function;
-    size_t count;
-    struct component_type result, parameters[MAX_PARAMETERS];
-    struct bytes made;      /* memory for results */
+    struct component_function function;
     struct builder builder; /* builds results that are structs or lists, */
     struct column column;   /* and this is their column */
 };
@@ -37,100 +32,19 @@ bool component_is(const uint8_t *code, size_t length)
 
 /* ---- Finding the function ---- */
 
-static bool find_in(const wasmtime_component_instance *instance, wasmtime_context *context,
-                    const char *name, wasmtime_component_func *function)
-{
-    const char *hash = strchr(name, '#');
-    wasmtime_component_index *outer = NULL;
-    if (hash && !(outer = wasmtime.wasmtime_component_instance_get_export_index(
-                      instance, context, NULL, name, (size_t)(hash - name))))
-        return false;
-    const char *inner = hash ? hash + 1 : name;
-    wasmtime_component_index *index = wasmtime.wasmtime_component_instance_get_export_index(
-        instance, context, outer, inner, strlen(inner));
-    const bool found = index && wasmtime.wasmtime_component_instance_get_func(instance, context,
-                                                                              index, function);
-    if (index)
-        wasmtime.wasmtime_component_export_index_delete(index);
-    if (outer)
-        wasmtime.wasmtime_component_export_index_delete(outer);
-    return found;
-}
-
-static bool refuse_type(const char *name, const char *wrong)
-{
-    return failure_set("TypeError", "%s has %s", name, wrong);
-}
-
-static struct slot slot_of(const struct component_type *type)
-{
-    return (struct slot){ .storage = type->storage,
-                          .nullable = type->options > 0,
-                          .type = storage_is_nested(type->storage) ? component_type_describe(type)
-                                                                   : NULL };
-}
-
-static bool take_parameter(const wasmtime_component_functype *function, size_t index,
-                           struct component *component, struct signature *found)
-{
-    wasmtime_component_valtype parameter;
-    const char *name;
-    size_t length;
-    struct component_type *type = &component->parameters[index];
-    struct slot *slot = &found->parameters[index];
-    if (!wasmtime.wasmtime_component_func_type_param_nth(function, index, &name, &length,
-                                                         &parameter))
-        return false;
-    const char *wrong = component_type_take(&parameter, false, type);
-    wasmtime.wasmtime_component_valtype_delete(&parameter);
-    *slot = wrong ? (struct slot){ .nullable = false } : slot_of(type);
-    length = length < sizeof slot->name ? length : sizeof slot->name - 1;
-    for (size_t i = 0; i < length; i++) /* WIT uses kebab-case names */
-        slot->name[i] = name[i] == '-' ? '_' : name[i];
-    return !wrong || refuse_type(slot->name, wrong);
-}
-
-static bool take_result(const wasmtime_component_functype *type, struct component *component,
-                        struct signature *found)
-{
-    wasmtime_component_valtype result;
-    if (!wasmtime.wasmtime_component_func_type_result(type, &result))
-        return failure_set("TypeError", "the function returns nothing");
-    const char *wrong = component_type_take(&result, true, &component->result);
-    wasmtime.wasmtime_component_valtype_delete(&result);
-    if (wrong)
-        return refuse_type("the result", wrong);
-    found->result = slot_of(&component->result);
-    memcpy(found->result.name, "result", sizeof "result");
-    return true;
-}
-
-static bool take_type(const wasmtime_component_functype *type, struct component *component,
+static bool take_type(const wasmtime_component_functype *type, struct component_function *function,
                       struct signature *found)
 {
-    const size_t count = wasmtime.wasmtime_component_func_type_param_count(type);
-    if (wasmtime.wasmtime_component_func_type_async(type) || count > MAX_PARAMETERS)
-        return failure_set("TypeError", "the function is async, or has more than %d parameters",
-                           MAX_PARAMETERS);
-    for (size_t i = 0; i < count; i++, found->count = component->count = i)
-        if (!take_parameter(type, i, component, found))
-            return false;
-    return take_result(type, component, found);
-}
-
-static void clear_types(struct component *component)
-{
-    component_type_clear(&component->result);
-    for (size_t i = 0; i < MAX_PARAMETERS; i++)
-        component_type_clear(&component->parameters[i]);
+    return component_function_parameters(type, 0, function, found) &&
+           component_function_result(type, function, found);
 }
 
 bool component_signature(const wasmtime_component_functype *type, struct signature *found)
 {
-    struct component component = { .count = 0 };
+    struct component_function function = { .count = 0 };
     memset(found, 0, sizeof *found);
-    const bool taken = take_type(type, &component, found);
-    clear_types(&component);
+    const bool taken = take_type(type, &function, found);
+    component_function_clear(&function);
     return taken;
 }
 
@@ -138,53 +52,30 @@ static bool find(struct component *component, const wasmtime_component *compiled
                  const wasmtime_component_instance *instance, const char *name,
                  struct signature *found)
 {
-    if (!find_in(instance, component->context, name, &component->function)) {
+    struct component_function *function = &component->function;
+    if (!component_function_find(instance, component->context, name, &function->function)) {
         component_fail_no_export(compiled, engine_used(), name);
         return false;
     }
-    wasmtime_component_functype *type = wasmtime.wasmtime_component_func_type(&component->function,
+    wasmtime_component_functype *type = wasmtime.wasmtime_component_func_type(&function->function,
                                                                               component->context);
-    const bool taken = take_type(type, component, found);
+    const bool taken = take_type(type, function, found);
     wasmtime.wasmtime_component_func_type_delete(type);
     return taken;
 }
 
 /* ---- Calls ---- */
 
-/* Calls the function. The caller deletes the result. Returns false with a failure and without a
- * result. */
-static bool call(const struct component *component, const struct column *columns, int64_t row,
-                 wasmtime_component_val *result)
-{
-    wasmtime_component_val arguments[MAX_PARAMETERS + 1];
-    wasmtime_error *error = NULL;
-    size_t count = 0;
-    bool made = true;
-    row_begin();
-    standard_error_begin();
-    *result = (wasmtime_component_val){ 0 };
-    for (; made && count < component->count; count++)
-        made = component_value_make(&component->parameters[count], &columns[count], row,
-                                    &arguments[count]);
-    if (!made)
-        failure_of_argument(count);
-    else
-        error = wasmtime.wasmtime_component_func_call(&component->function, component->context,
-                                                      arguments, count, result, 1);
-    for (size_t i = 0; i < count; i++)
-        wasmtime.wasmtime_component_val_delete(&arguments[i]);
-    return made && !wasmtime_failed("RuntimeError", error, NULL);
-}
+static const struct component_states no_states = { .count = 0 };
 
 static bool run_row(void *context, const struct column *columns, struct block *block, int64_t row)
 {
     struct component *component = context;
     wasmtime_component_val result;
-    if (!call(component, columns, row, &result))
+    if (!component_function_call(&component->function, component->context, &no_states, columns, row,
+                                 &result))
         return false;
-    const wasmtime_component_val *value = component_value_ok(&component->result, &result);
-    const bool done = value &&
-                      component_value_put(&component->result, value, &component->made, block, row);
+    const bool done = component_function_put(&component->function, &result, block, row);
     wasmtime.wasmtime_component_val_delete(&result);
     return done;
 }
@@ -198,11 +89,10 @@ static int64_t run_component(void *context, const struct column *columns, struct
 static bool append_row(struct component *component, const struct column *columns, int64_t row)
 {
     wasmtime_component_val result;
-    if (!call(component, columns, row, &result))
+    if (!component_function_call(&component->function, component->context, &no_states, columns, row,
+                                 &result))
         return false;
-    const wasmtime_component_val *value = component_value_ok(&component->result, &result);
-    const bool done = value && component_value_append(&component->result, value, &component->made,
-                                                      &component->builder);
+    const bool done = component_function_append(&component->function, &result, &component->builder);
     wasmtime.wasmtime_component_val_delete(&result);
     return done;
 }
@@ -251,7 +141,7 @@ bool component_prepare(struct program *program, const char *name, wasmtime_compo
         set_run(program, component, found);
         return true;
     }
-    clear_types(component);
+    component_function_clear(&component->function);
     free(component);
     wasmtime.wasmtime_store_delete(store);
     wasmtime.wasmtime_component_delete(compiled);

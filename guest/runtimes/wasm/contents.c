@@ -10,6 +10,7 @@
 #include "wasm/compiled_code.h"
 #include "wasm/component.h"
 #include "wasm/component_host.h"
+#include "wasm/component_parts.h"
 #include "wasm/export_type.h"
 #include "wasm/interface.h"
 #include "wasm/known_import.h"
@@ -124,18 +125,63 @@ static void list_imports(struct bytes *list, const wasmtime_module *module)
 
 /* ---- Components ---- */
 
+struct component_list {
+    struct bytes *list;
+    const wasmtime_component *component;
+};
+
+/* Cuts the name of an aggregate out of that of the function that takes its rows: "name-step", or
+ * "[method]name.step". Returns false for other functions. */
+static bool name_of_rows(const wasm_bytes *name, wasm_bytes *of)
+{
+    static const char method[] = "[method]";
+    const size_t suffix = strlen("-step");
+    *of = *name;
+    if (name->size <= suffix || memcmp(name->data + name->size - suffix + 1, "step", 4) != 0)
+        return false;
+    of->size -= suffix;
+    if (of->data[of->size] != '.')
+        return of->data[of->size] == '-';
+    if (of->size <= strlen(method) || memcmp(of->data, method, strlen(method)) != 0)
+        return false;
+    of->data += strlen(method);
+    of->size -= strlen(method);
+    return true;
+}
+
+static void list_component_aggregate(const struct component_list *context,
+                                     const wasm_bytes *interface, const wasm_bytes *name)
+{
+    struct component_parts parts;
+    struct bytes label = { 0 };
+    wasm_bytes own;
+    if (!name_of_rows(name, &own))
+        return;
+    interface_list(&label, interface, interface->size > 0 ? "#" : "", &own);
+    bytes_put(&label, "", 1);
+    if (component_parts_are(context->component, (const char *)label.at)) {
+        if (component_parts_find(&parts, context->component, (const char *)label.at))
+            listing_function(context->list, (const char *)label.at, label.length - 1,
+                             &parts.signature, false, "aggregate");
+        component_parts_clear(&parts);
+    }
+    bytes_free(&label);
+}
+
 static void list_component_export(void *context, const wasm_bytes *interface,
                                   const wasm_bytes *name, const wasmtime_component_functype *type)
 {
-    struct bytes *list = context, label = { 0 };
+    const struct component_list *to = context;
+    struct bytes label = { 0 };
     struct signature signature;
     interface_list(&label, interface, interface->size > 0 ? "#" : "", name);
     if (component_signature(type, &signature))
-        listing_function(list, (const char *)label.at, label.length, &signature, false,
+        listing_function(to->list, (const char *)label.at, label.length, &signature, false,
                          "function of a component");
     else
-        listing_unusable(list, (const char *)label.at, label.length);
+        listing_unusable(to->list, (const char *)label.at, label.length);
     bytes_free(&label);
+    list_component_aggregate(to, interface, name);
 }
 
 static void list_component_import(void *context, const wasm_bytes *interface,
@@ -158,7 +204,8 @@ bool runtime_list(const struct load *load, struct bytes *list)
     if (!settings_take(&settings, load) || !code_take(load, settings.compiled, &code))
         return false;
     if (code.component) {
-        component_each_export(code.component, engine_used(), list_component_export, list);
+        struct component_list exports = { list, code.component };
+        component_each_export(code.component, engine_used(), list_component_export, &exports);
         component_each_import(code.component, engine_used(), list_component_import, list);
         return true;
     }

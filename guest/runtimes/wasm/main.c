@@ -7,6 +7,8 @@
 #include "wasm/command.h"
 #include "wasm/compiled_code.h"
 #include "wasm/component.h"
+#include "wasm/component_aggregate.h"
+#include "wasm/component_parts.h"
 #include "shared/compiled/failure.h"
 #include "wasm/module.h"
 #include "wasm/module_aggregate.h"
@@ -32,6 +34,8 @@ static bool load_function(struct program *program, const struct load *load,
     if (code.component && settings->link.module_count > 0)
         return failure_set("TypeError", "a component cannot be linked with modules=: compose the "
                                         "components ahead");
+    if (code.component && component_parts_are(code.component, load->name))
+        return component_aggregate_prepare(program, load->name, code.component, settings, found);
     if (code.component)
         return component_prepare(program, load->name, code.component, settings, found);
     if (strcmp(load->name, COMMAND_EXPORT) == 0)

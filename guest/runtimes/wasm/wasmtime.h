@@ -163,12 +163,14 @@ enum wasmtime_component_type {
     COMPONENT_TYPE_OPTION,
     COMPONENT_TYPE_RESULT,
     COMPONENT_TYPE_FLAGS,
+    COMPONENT_TYPE_OWN,
+    COMPONENT_TYPE_BORROW,
 };
 
 typedef struct wasmtime_component_valtype {
     uint8_t kind; /* enum wasmtime_component_type */
     union {
-        const void *list, *option, *result, *record, *tuple;
+        const void *list, *option, *result, *record, *tuple, *resource;
         void *any;
     } of;
 } wasmtime_component_valtype;
@@ -205,6 +207,7 @@ enum wasmtime_component_value { /* in another order than the types */
                                 COMPONENT_OPTION,
                                 COMPONENT_RESULT,
                                 COMPONENT_FLAGS,
+                                COMPONENT_RESOURCE,
 };
 
 struct wasmtime_component_field;
@@ -248,6 +251,7 @@ struct wasmtime_component_val {
             wasmtime_component_val *value;
         } result;
         wasmtime_component_flags flags;
+        void *resource;
     } of;
 };
 struct wasmtime_component_field {
@@ -432,6 +436,10 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
     F(bool, wasmtime_component_tuple_type_types_nth,                                              \
       (const void *, size_t, wasmtime_component_valtype *))                                       \
     F(void, wasmtime_component_valtype_delete, (wasmtime_component_valtype *))                    \
+    F(bool, wasmtime_component_valtype_equal,                                                     \
+      (const wasmtime_component_valtype *, const wasmtime_component_valtype *))                   \
+    F(bool, wasmtime_component_resource_type_equal, (const void *, const void *))                 \
+    F(wasmtime_error *, wasmtime_component_resource_any_drop, (wasmtime_context *, void *))       \
     F(void, wasmtime_component_vallist_new_uninit, (wasmtime_component_vals *, size_t))           \
     F(void, wasmtime_component_valrecord_new_uninit, (wasmtime_component_record *, size_t))       \
     F(void, wasmtime_component_valflags_new_uninit, (wasmtime_component_flags *, size_t))         \
