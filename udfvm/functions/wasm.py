@@ -61,13 +61,15 @@ def from_wasm(
     Args:
         module: the module as bytes; as text, ``"(module ...)"``; or the path of a file with either.
         function: one of these. An export that takes and returns numbers, or, with ``signature``,
-            text and bytes. A function of a component
+            text and bytes. An aggregate, whose functions are the exports ``NAME_init``,
+            ``NAME_step``, ``NAME_finish`` and so on. A function or aggregate of a component
             (``"function"``, ``"interface#function"``), whose lists and records are Arrow's lists
             and structs. A function of a module for arrow-udf, by its name or its signature
             (``"gcd(int32,int32)->int32"``). Or ``"_start"`` of a WASI command: a function from its
             standard input to its standard output.
         signature: types such as ``"(a: i32, b: f64) -> bool"``, where they differ from the
-            module's; see ``udfvm.types.signature_text.parse_signature``. The result of a table
+            module's; see ``udfvm.types.signature_text.parse_signature``. Of an aggregate, those
+            of a row, and of the value of a group. The result of a table
             function is the type of a row: a struct, or the type of its one column; ``->>`` may
             stand for ``->``. An integer or bool is passed as i32 or i64, and a float as f32 or f64,
             as the module has it. Text and bytes lie in the module's memory. An argument that does
