@@ -101,29 +101,35 @@ static bool strip_result(struct part *part, enum wasm_kind state)
     return type->result_count == 0;
 }
 
-/* Checks a part that takes the state, and then `others` more parameters of which each is a state,
- * or, with -1, those of a row. It returns the state, or nothing where a state is an address. */
+/* What a part takes besides the state that it changes. */
+enum others { A_ROW, ANOTHER_STATE };
+
+/* Takes the states from the type of a part that changes a state: from its parameters, and from its
+ * result, which may only be missing where a state is an address. */
+static bool strip_states(enum wasm_kind state, struct part *part, enum others others)
+{
+    struct export_type *type = &part->exported.type;
+    if (!strip_parameter(type, 0, state) ||
+        (others == ANOTHER_STATE &&
+         (!strip_parameter(type, 0, state) || type->parameter_count > 0)) ||
+        !strip_result(part, state))
+        return false;
+    return part->returns_state || state == WASM_I32 || state == WASM_I64;
+}
+
+/* Checks a part that changes a state. Returns false with a failure. */
 static bool strip_update(const struct aggregate_parts *parts, const char *name, const char *suffix,
-                         struct part *part, int others)
+                         struct part *part, enum others others)
 {
     char label[MAX_PART], should[200];
     const struct export_type whole = part->exported.type;
-    const bool addresses = parts->state == WASM_I32 || parts->state == WASM_I64;
-    const char *state = value_kind_name(parts->state);
-    if (!part->found)
+    if (!part->found || strip_states(parts->state, part, others))
         return true;
-    bool right = strip_parameter(&part->exported.type, 0, parts->state);
-    for (int i = 0; i < others && right; i++)
-        right = strip_parameter(&part->exported.type, 0, parts->state);
-    right = right && (others < 0 || part->exported.type.parameter_count == 0) &&
-            strip_result(part, parts->state) && (part->returns_state || addresses);
-    if (right)
-        return true;
-    snprintf(should, sizeof should, "take the state (%s)%s and return %s", state,
-             others < 0    ? ", then what a row has,"
-             : others == 0 ? ""
-                           : " and that of another group",
-             !addresses ? "the new state" : "nothing or the new state");
+    snprintf(should, sizeof should, "take the state (%s)%s and return %s",
+             value_kind_name(parts->state),
+             others == A_ROW ? ", then what a row has," : " and that of another group",
+             parts->state == WASM_I32 || parts->state == WASM_I64 ? "nothing or the new state"
+                                                                  : "the new state");
     return wrong_type(part_name(label, name, suffix), &whole, should);
 }
 
@@ -210,10 +216,10 @@ bool aggregate_parts_find(struct aggregate_parts *parts, const wasmtime_module *
     for (size_t i = 0; i < PARTS; i++)
         if (!find_part(module, name, list[i].suffix, list[i].must_exist, list[i].part))
             return false;
-    return take_init(parts, name) && strip_update(parts, name, "step", &parts->step, -1) &&
+    return take_init(parts, name) && strip_update(parts, name, "step", &parts->step, A_ROW) &&
            strip_reader(parts, name, "finish", &parts->finish) &&
-           strip_update(parts, name, "inverse", &parts->inverse, -1) &&
-           strip_update(parts, name, "merge", &parts->merge, 1) &&
+           strip_update(parts, name, "inverse", &parts->inverse, A_ROW) &&
+           strip_update(parts, name, "merge", &parts->merge, ANOTHER_STATE) &&
            strip_reader(parts, name, "save", &parts->save) && take_free(parts, name) &&
            check_merge(parts, name);
 }

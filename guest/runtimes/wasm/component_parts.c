@@ -149,33 +149,38 @@ static size_t states_of(enum component_part_name part)
     return part == PART_INIT || part == PART_LOAD ? 0 : part == PART_MERGE ? 2 : 1;
 }
 
+static bool is_bytes(const struct component_type *type)
+{
+    return type->form == FORM_BYTES && type->options == 0;
+}
+
+/* Takes the result of finish or save, which leave the state as it is. */
+static bool take_value(struct component_parts *parts, enum component_part_name name,
+                       const wasmtime_component_functype *type, struct signature *found)
+{
+    struct component_part *part = &parts->parts[name];
+    if (found->count > 0 || part->consumes[0])
+        return wrong_type(parts, name);
+    return component_function_result(type, &part->function, found) &&
+           (name == PART_FINISH || is_bytes(&part->function.result) || wrong_type(parts, name));
+}
+
 /* Takes what a part has besides states. Returns false with a failure. */
 static bool take_others(struct component_parts *parts, enum component_part_name name,
                         const wasmtime_component_functype *type, struct signature *found)
 {
     struct component_part *part = &parts->parts[name];
+    bool right = true;
     if (!component_function_parameters(type, states_of(name), &part->function, found))
         return false;
-    switch (name) {
-    case PART_STEP:
-    case PART_INVERSE:
-        return take_state(parts, part, type) || wrong_type(parts, name);
-    case PART_MERGE:
-        return (found->count == 0 && take_state(parts, part, type)) || wrong_type(parts, name);
-    case PART_LOAD:
-        return (found->count == 1 && part->function.parameters[0].form == FORM_BYTES &&
-                part->function.parameters[0].options == 0 && take_state(parts, part, type) &&
-                part->returns_state) ||
-               wrong_type(parts, name);
-    default: /* finish and save */
-        if (found->count > 0 || part->consumes[0])
-            return wrong_type(parts, name);
-        if (!component_function_result(type, &part->function, found))
-            return false;
-        return name == PART_FINISH ||
-               (part->function.result.form == FORM_BYTES && part->function.result.options == 0) ||
-               wrong_type(parts, name);
-    }
+    if (name == PART_FINISH || name == PART_SAVE)
+        return take_value(parts, name, type, found);
+    if (name == PART_MERGE)
+        right = found->count == 0;
+    else if (name == PART_LOAD)
+        right = found->count == 1 && is_bytes(&part->function.parameters[0]);
+    return (right && take_state(parts, part, type) && (name != PART_LOAD || part->returns_state)) ||
+           wrong_type(parts, name);
 }
 
 /* Returns true if inverse takes what step takes. */
