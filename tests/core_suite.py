@@ -106,6 +106,7 @@ OTHERS = {
     "test_failing_steps": CoreProgram(18, WRAP_ALL),
     "test_hot_set": CoreProgram(3, WRAP_MADVISE),
     "test_layer": CoreProgram(9),
+    "test_parting": CoreProgram(5, raw_guest=False),
     "test_streaming": CoreProgram(4),
     "test_worker": CoreProgram(5, raw_guest=False),
 }

@@ -78,6 +78,14 @@ def test_work_is_shared_with_the_worker(programs: Programs, sanitizers: str) -> 
     assert run(program).count("holds") == ALL["test_worker"].tests
 
 
+@pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
+def test_the_process_of_a_jailed_vm_gets_a_processor_of_its_own(
+    programs: Programs, sanitizers: str
+) -> None:
+    program = programs.build("test_parting", sanitizers)
+    assert run(program).count("holds") == ALL["test_parting"].tests
+
+
 @pytest.mark.long
 def test_work_is_shared_without_races(programs: Programs) -> None:
     """Without the forked child: the thread sanitizer does not support threads that start there."""

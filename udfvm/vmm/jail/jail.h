@@ -31,6 +31,7 @@ struct jail {
     struct jail_control *control;
     uint8_t *data;
     unsigned seen; /* messages */
+    bool in_row;   /* the last came soon */
     bool silent;   /* what is closed is closed here alone */
     struct turn {  /* whose turn it is to ask the program: see turn.c */
         pthread_mutex_t lock;

@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "base/futex.h"
 
-#define YIELD_NS 200000u /* after so long, others may need the processor more */
-#define LOOKS    32u     /* at the number, between two at the clock */
+#define YIELD_NS 30000u /* after so long, others may need the processor more */
+#define LOOKS    32u    /* at the number, between two at the clock */
 
 bool udfvm_baton_has_come(const struct baton *baton, unsigned number)
 {

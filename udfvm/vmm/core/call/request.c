@@ -193,11 +193,12 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
         UDFVM_LOGGED_OUTPUT / 2) /* its reply is likely as large: the guest need not ask */
         UDFVM_TRY(udfvm_unlogged_open(&vm->memory, error));
     /* Also for signals: one that arrives before the guest is entered, or on another thread, does
-     * not stop the vCPU. */
-    vm->deadline.looks = vm->watch || udfvm_may_be_interrupted();
+     * not stop the vCPU. Where another process keeps the deadline, it looks, and interrupts a
+     * program that asks for it, too. */
+    const bool keeps = !vm->machine.shared;
+    vm->deadline.looks = keeps && (vm->watch || udfvm_may_be_interrupted());
     UDFVM_TRY(udfvm_vm_place(vm, request, input, length, limits, error));
-    /* Where another process keeps the deadline, it keeps these interruptions, too. */
-    vm->deadline.ticker.timer = vm->machine.shared ? NULL : udfvm_vm_timer(vm);
+    vm->deadline.ticker.timer = keeps ? udfvm_vm_timer(vm) : NULL;
     UDFVM_TRY(settle_unlogged(vm, error));
     UDFVM_TRY(fill_call_page(vm, request, length, error));
     UDFVM_TRY(admit_signals(vm, error));

@@ -2,6 +2,7 @@
 #ifndef UDFVM_JAIL_CELL_H
 #define UDFVM_JAIL_CELL_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -30,6 +31,12 @@ struct cell {
     } threads[MAX_JAIL_THREADS]; /* those of the process; none: the files cannot be read */
     unsigned thread_count;
     pid_t pid;
+    struct parting {
+        uint64_t together; /* the weight of calls that began on one processor, in a row */
+        unsigned patience; /* until it is moved after so much */
+        bool moved;        /* for this call */
+        cpu_set_t usual;   /* the processors that it has otherwise */
+    } parting;
     unsigned walls;
     uint8_t known[JAIL_IMAGES][32]; /* digests of the images that it has open */
     unsigned next_known;
@@ -119,6 +126,13 @@ void udfvm_cell_forget_threads(struct cell *cell);
 int udfvm_cell_freeze(struct cell *cell, struct udfvm_error *error);
 /* It goes on. */
 void udfvm_cell_thaw(struct cell *cell);
+
+/* ---- parting.c ---- */
+
+/* Around a call with so long a request: a process that shares this thread's processor is moved. */
+void udfvm_cell_begin_call(struct cell *cell, uint64_t length);
+void udfvm_cell_end_call(struct cell *cell);
+void udfvm_parting_forget(void);
 
 /* ---- start.c ---- */
 

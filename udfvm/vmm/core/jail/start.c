@@ -41,6 +41,7 @@ void udfvm_jail_forget(void)
     warden.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     forget();
     udfvm_borrowing_forget();
+    udfvm_parting_forget();
 }
 
 static int find_program(char path[4096], struct udfvm_error *error)
