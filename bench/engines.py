@@ -10,7 +10,8 @@ own UDF (``own``): DuckDB's native one, Polars' ``map_elements``, pandas' ``comb
 ``ibis.udf.scalar.python``. ``numpy`` is a light body of numpy, called with columns: in micro-VMs,
 and as DuckDB's Arrow UDF, Polars' ``map_batches``, a function of pandas' columns, and
 ``ibis.udf.scalar.pyarrow``. DuckDB has two threads, and so has Dask, with a partition for
-each: its own is ``map_partitions`` of the bodies, pure Python row by row. ``ratio`` is the first
+each: its own is ``map_partitions`` of the bodies, pure Python row by row. DataFusion has two
+partitions, too; its own are UDFs of Arrow arrays, pure Python row by row. ``ratio`` is the first
 divided by the second, of the medians of some queries each, which take turns.
 """
 
@@ -180,8 +181,37 @@ def dask_ways(rows: int) -> Ways:
     return {name: query(name) for name in lazy}
 
 
+def datafusion_ways(rows: int) -> Ways:
+    import datafusion
+
+    context = datafusion.SessionContext(datafusion.SessionConfig().with_target_partitions(2))
+    table = pa.table(delays(rows))
+    halves = table.slice(0, rows // 2), table.slice(rows // 2)
+    context.register_record_batches("flights", [half.to_batches(8192) for half in halves])
+    scalar, vectorised = functions()
+    udfvm.datafusion.register(context, scalar, name="python_vm")
+    udfvm.datafusion.register(context, vectorised, name="numpy_vm")
+
+    def by_row(part: pa.Array, whole: pa.Array) -> pa.Array:
+        return pa.array(map(percent, part.to_pylist(), whole.to_pylist()), pa.float64())
+
+    def by_column(part: pa.Array, whole: pa.Array) -> pa.Array:
+        return pa.array(percents(part.to_numpy(), whole.to_numpy()))
+
+    types = [pa.float64()] * 2
+    for name, body in (("python_own", by_row), ("numpy_own", by_column)):
+        context.register_udf(datafusion.udf(body, types, pa.float64(), "volatile", name))
+
+    def query(name: str) -> Callable[[], Any]:
+        text = f"SELECT sum({name}(delay, distance)) AS s FROM flights"
+        return lambda: context.sql(text).to_pydict()["s"][0]
+
+    return {name: query(name) for name in ("python_vm", "python_own", "numpy_vm", "numpy_own")}
+
+
 ENGINES: dict[str, Callable[[int], Ways]] = {
     "dask": dask_ways,
+    "datafusion": datafusion_ways,
     "duckdb": duckdb_ways,
     "polars": polars_ways,
     "pandas": pandas_ways,

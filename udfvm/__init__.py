@@ -66,7 +66,7 @@ from udfvm.static_typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite, wasm
     from udfvm.call.hardening import harden
-    from udfvm.engines import dask, duckdb, flight, ibis, pandas, polars
+    from udfvm.engines import dask, datafusion, duckdb, flight, ibis, pandas, polars
     from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.native import from_c, from_elf
     from udfvm.functions.preparing import prepare
@@ -129,6 +129,7 @@ __all__ = [
     "aggregate",
     "arrow",
     "dask",
+    "datafusion",
     "duckdb",
     "errors",
     "expression",
@@ -152,7 +153,9 @@ __all__ = [
 
 #: Modules of ``udfvm.engines`` that are named after their engine alone: ``udfvm.duckdb``. Of each
 #: there is also a file ``udfvm/duckdb.py``, which import statements find.
-_ENGINES: frozenset[str] = frozenset({"dask", "duckdb", "flight", "ibis", "pandas", "polars"})
+_ENGINES: frozenset[str] = frozenset(
+    {"dask", "datafusion", "duckdb", "flight", "ibis", "pandas", "polars"}
+)
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm", "wasm"})
 _MODULES = {
     "AggregateFunction": "functions.aggregate",

@@ -60,6 +60,26 @@ QUERIES = {
         values = udfvm.dask.map_partitions(endless, dask.array.ones(4, chunks=1))
         print(interrupted(values.compute, 0.3))
     """,
+    "datafusion": """
+        import datafusion
+        import pyarrow
+
+        context = datafusion.SessionContext()
+        udfvm.datafusion.register(context, endless)
+        batch = pyarrow.record_batch({"x": [1.0]})
+
+        def run(parts):
+            context.register_record_batches(f"t{parts}", [[batch]] * parts)
+            try:
+                context.sql(f"SELECT sum(endless(x)) FROM t{parts}").collect()
+            except Exception as error:
+                assert "KeyboardInterrupt" in str(error), error
+                time.sleep(0.2)  # that of the main thread may come after that of the call
+                raise KeyboardInterrupt from None
+
+        print(interrupted(lambda: run(1)))
+        print(interrupted(lambda: run(2)))
+    """,
     "polars": """
         import polars
         import udfvm.functions.arrow_registry

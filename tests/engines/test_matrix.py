@@ -123,6 +123,14 @@ def by_dask(function: udfvm.ScalarFunction) -> Any:
     return pa.array(made.compute(scheduler="threads"))
 
 
+def by_datafusion(function: udfvm.ScalarFunction) -> Any:
+    context = pytest.importorskip("datafusion").SessionContext()
+    udfvm.datafusion.register(context, function)
+    context.from_arrow(TABLE, name="rows")
+    query = f"SELECT gather({', '.join(NAMES.values())}) AS r FROM rows"
+    return context.sql(query).to_arrow_table()["r"]
+
+
 def by_lazy_polars(function: udfvm.ScalarFunction, engine: pl.EngineType = "in-memory") -> Any:
     frame = pl.DataFrame(pl.from_arrow(TABLE)).lazy()
     query = frame.select(r=udfvm.polars.expr(function, *NAMES.values()))
@@ -170,6 +178,7 @@ def by_flight(function: udfvm.ScalarFunction) -> Any:
 ENGINES = {
     "call": by_call,
     "dask": by_dask,
+    "datafusion": by_datafusion,
     "duckdb": by_duckdb,
     "polars": by_polars,
     "polars, lazy": by_lazy_polars,

@@ -59,6 +59,7 @@ PUBLIC = {
         udfvm.arrow,
         udfvm.wasm,
         udfvm.dask,
+        udfvm.datafusion,
         udfvm.duckdb,
         udfvm.ibis,
         udfvm.pandas,

@@ -290,6 +290,7 @@ def variables_of_the_code() -> set[str]:
         udfvm.sqlite,
         udfvm.arrow,
         udfvm.dask,
+        udfvm.datafusion,
         udfvm.duckdb,
         udfvm.ibis,
         udfvm.pandas,

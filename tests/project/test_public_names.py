@@ -36,6 +36,7 @@ def test_every_public_name_exists() -> None:
         "udfvm",
         "udfvm.arrow",
         "udfvm.dask",
+        "udfvm.datafusion",
         "udfvm.duckdb",
         "udfvm.ibis",
         "udfvm.pandas",

@@ -29,6 +29,24 @@ def made_anew(error: Error) -> Error:
     return _copy(type(class_.__name__, (class_,), body), error, class_)
 
 
+def with_whole_text(error: Error) -> Error:
+    """Returns an error of the same class, with the same attributes, for an engine that shows
+    ``repr(error)``, in which lines would be escaped: there it is the text.
+
+    >>> from udfvm.errors import UDFError
+    >>> with_whole_text(UDFError("ValueError", "no", "", udf="f", row=3))
+    UDF 'f', row 3: ValueError: no
+    """
+    class_ = type(error)
+    names = {"__module__": class_.__module__, "__qualname__": class_.__qualname__}
+    body: dict[str, Any] = {
+        **names,
+        "__repr__": class_.__str__,
+        "__reduce__": lambda _: error.__reduce__(),
+    }
+    return _copy(type(class_.__name__, (class_,), body), error, class_)
+
+
 def _copy(class_: type[Error], error: Error, maker: type[Error] | None = None) -> Error:
     """Returns an error of a class that is like another, without a call of ``__init__``."""
     made = (maker or class_).__new__(class_)

@@ -8,6 +8,7 @@ and ends those of the engines that the main thread waits for.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import sys
 import threading
@@ -30,6 +31,7 @@ except ImportError:  # as in arrow_registry
 
 _LONG: Final = 1.0  # seconds that an engine has to end by an exception of its calls
 _LOOK: Final = 0.005  # seconds between two looks
+_SETTLES: Final = 0.1  # seconds in which an engine's thread makes its own error of an exception
 
 
 class _Engine(NamedTuple):
@@ -45,6 +47,17 @@ class _Engine(NamedTuple):
 
 
 _running: Final[dict[Cancellation, _Engine]] = {}
+
+
+class _Failures:
+    """Attributes:
+    last: when a call last ended by an exception.
+    """
+
+    last = float("-inf")
+
+
+_failures: Final = _Failures()
 
 
 @contextmanager
@@ -77,8 +90,26 @@ def call_of_engine(
         _arrow_functions.call_for_main()
         with cancellation.applies():
             yield
+    except BaseException:
+        _failures.last = time.monotonic()
+        raise
     finally:
         del _running[cancellation]
+
+
+@atexit.register
+def _end_all() -> None:
+    """Ends calls of queries that failed or were interrupted, when the interpreter exits, and lets
+    the engine's threads take note of it. Those that come back to Python after that would end in the
+    middle of the engine's code, which crashes the process.
+    """
+    end = time.monotonic() + _LONG
+    while _running and time.monotonic() < end:
+        for cancellation in _running.copy():
+            cancellation.cancel()
+        time.sleep(_LOOK)
+    while time.monotonic() < min(end, _failures.last + _SETTLES):
+        time.sleep(_LOOK)
 
 
 def calls_run() -> bool:
