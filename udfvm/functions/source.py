@@ -6,7 +6,7 @@ import functools
 import inspect
 import json
 import keyword
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from udfvm.call.guest_exceptions import guest_exception
@@ -31,7 +31,7 @@ _TYPES: Final = frozenset(
     ["bool", "int64", "double", "string", "binary", "date32[day]", "timestamp[us]", "null"]
 )
 _MAX_PARAMETERS: Final = 1000
-_MAX_REPLY: Final = 1 << 20  # bytes of a description
+MAX_REPLY: Final = 1 << 20  # bytes of a description
 
 
 class Source(NamedTuple):
@@ -72,26 +72,32 @@ def describe(
     is told unless it ``has_result``. Raises UDFError: of the type ``SyntaxError`` where the text is
     no Python.
     """
+    request = {
+        "form": source.form,
+        "name": name,
+        "entry": source.entry,
+        "source": source.text,
+        "parameters": [(each.name, each.type.name) for each in parameters],
+        "result": has_result,
+    }
+    return read_description(name, ask(request, name, limits, pool))
+
+
+def ask(request: Mapping[str, object], name: str, limits: Limits, pool: Pool) -> bytes:
+    """Returns the reply of a micro-VM to DESCRIBE, at most a byte more than ``MAX_REPLY``. Raises
+    UDFError.
+    """
     from udfvm.images.layer import load_call, load_limits
     from udfvm.images.spec import BaseSpec
 
     base = pool._base(BaseSpec(memory=limits.memory, window=WINDOW), limits, name)
-    request = json.dumps(
-        {
-            "form": source.form,
-            "name": name,
-            "entry": source.entry,
-            "source": source.text,
-            "parameters": [(each.name, each.type.name) for each in parameters],
-            "result": has_result,
-        }
-    ).encode()
+    payload = json.dumps(request).encode()
     with pool._for_base(base).vm(base) as vm:
-        reply = load_call(vm, REQUEST_DESCRIBE, request, load_limits(limits), name)
-        status, data = reply.status, bytes(reply.data[: _MAX_REPLY + 1])
+        reply = load_call(vm, REQUEST_DESCRIBE, payload, load_limits(limits), name)
+        status, data = reply.status, bytes(reply.data[: MAX_REPLY + 1])
     if status:
         raise guest_exception(data, name)
-    return read_description(name, data)
+    return data
 
 
 def read_description(name: str, reply: bytes) -> Description:
@@ -103,7 +109,7 @@ def read_description(name: str, reply: bytes) -> Description:
     'x'
     """
     try:
-        if len(reply) > _MAX_REPLY or reply[-1:] != b"\0":
+        if len(reply) > MAX_REPLY or reply[-1:] != b"\0":
             raise ValueError(f"{len(reply)} bytes without an end")
         function, result, *rest = reply[:-1].decode().split("\0")
         names = rest[::2]
@@ -127,14 +133,21 @@ def _declared(text: str) -> Declared:
     return Declared(named(type_) if type_ else None, text.endswith("?"))
 
 
-def python_signature(name: str, parameters: Sequence[str]) -> inspect.Signature:
-    """Returns the signature that binds arguments, by the names of the parameters. Raises
-    SignatureError for names that they cannot have.
+def python_signature(
+    name: str, parameters: Sequence[str], defaults: Mapping[str, object] | None = None
+) -> inspect.Signature:
+    """Returns the signature that binds arguments, by the names of the parameters, some of which may
+    have defaults. Raises SignatureError for names that they cannot have.
     """
+    known = defaults or {}
     try:
         return inspect.Signature(
             [
-                inspect.Parameter(label, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+                inspect.Parameter(
+                    label,
+                    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                    default=known.get(label, inspect.Parameter.empty),
+                )
                 for label in parameters
             ]
         )
@@ -148,14 +161,33 @@ class SourceProgram(Program):
     language = "python"
     options = ScalarPythonOptions
 
-    def __init__(self, source: Source, name: str, interface: Interface, sample: Any) -> None:
-        """``name`` is the function's own. ``sample``: the arguments of a call, as users write
-        them. Raises SignatureError for names that parameters cannot have.
+    def __init__(
+        self,
+        source: Source,
+        name: str,
+        interface: Interface,
+        sample: Any,
+        *,
+        defaults: Mapping[str, object] | None = None,
+        imports: Sequence[str] = (),
+    ) -> None:
+        """Makes a program of source text.
+
+        Args:
+            source: the text.
+            name: the function's own.
+            interface: what it takes and returns.
+            sample: the arguments of a call, as users write them; for an aggregate those of some.
+            defaults: those of parameters, by name.
+            imports: packages that the text imports, which the base image has if they are installed.
+
+        Raises SignatureError for names that parameters cannot have.
         """
         self._source = source
         self._name = name
+        self._imports = tuple(imports)
         labels = tuple(each.name for each in interface.signature.parameters)
-        python = functools.partial(python_signature, name, labels)  # which can be pickled
+        python = functools.partial(python_signature, name, labels, dict(defaults or {}))
         python()
         self._interface = interface._replace(signature=interface.signature._replace(python=python))
         self.sample = sample
@@ -168,9 +200,10 @@ class SourceProgram(Program):
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
         """Returns the interface, which was read when the function was declared."""
         if self.sample is not None:
-            from udfvm.functions.samples import checked_sample
+            from udfvm.functions.samples import checked_group, checked_sample
 
-            self.sample = checked_sample(name, self._interface.signature.parameters, self.sample)
+            check: Any = checked_group if self._interface.form == "aggregate" else checked_sample
+            self.sample = check(name, self._interface.signature.parameters, self.sample)
         return self._interface
 
     def capture(self, declaration: Declaration) -> Bindings:
@@ -189,7 +222,7 @@ class SourceProgram(Program):
         shipped = PickledFunction(data=text.encode(), code={"form": form, "entry": entry})
         series = filter(None, (each.container.package for each in declaration.parameters))
         packages = packages_of(
-            (), (*declaration.packages, *series), arrow=declaration.needs_pyarrow
+            self._imports, (*declaration.packages, *series), arrow=declaration.needs_pyarrow
         )
         return Loading(
             BaseSpec(memory=declaration.limits.memory, packages=packages, window=WINDOW),

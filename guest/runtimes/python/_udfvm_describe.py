@@ -1,9 +1,10 @@
 """Says what source text declares, without running it: name, parameters and result of its function.
 
-The payload of DESCRIBE is JSON: ``form`` ("module" or "expression"), ``name``, ``entry``,
+The payload of DESCRIBE is JSON: ``form`` ("module", "expression" or "file"), ``name``, ``entry``,
 ``source`` and, for an expression, ``parameters`` (name and type). The reply is texts that end with
 NUL: the function's name, the type of its result, then name and type of each parameter. A type that
-may be null ends with ``?``; one that the text does not say is empty.
+may be null ends with ``?``; one that the text does not say is empty. Of a file the reply is JSON,
+the list of what it declares.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import _udfvm_agent
 from _udfvm_agent import STATUS_OK
-from _udfvm_expression import compiled, parsed
+from _udfvm_expression import parsed, parsed_module
 from _udfvm_inference import ARROW, NOTHING, Unknown, annotated_type, inferred, parameter_type
 
 _Function = ast.FunctionDef | ast.Lambda
@@ -24,8 +25,13 @@ _Function = ast.FunctionDef | ast.Lambda
 def answer(length: int) -> tuple[int, int]:
     """Answers DESCRIBE."""
     request = json.loads(bytes(_udfvm_agent.input()[:length]))
-    describe = _expression if request["form"] == "expression" else _module
-    reply = "".join(f"{text}\0" for text in describe(request)).encode()
+    if request["form"] == "file":
+        from _udfvm_declarations import declarations  # few images need it
+
+        reply = json.dumps(declarations(request["name"], request["source"])).encode()
+    else:
+        describe = _expression if request["form"] == "expression" else _module
+        reply = "".join(f"{text}\0" for text in describe(request)).encode()
     output = _udfvm_agent.output()
     if len(reply) > len(output):
         raise ValueError("the signature of the function is too long")
@@ -63,14 +69,6 @@ def _module(request: dict[str, Any]) -> list[str]:
     if chosen not in functions:  # made when the source runs, or not at all
         return [chosen, ""]
     return [chosen, *_signature(functions[chosen])]
-
-
-def parsed_module(filename: str, source: str) -> ast.Module:
-    """Parses a module. Raises SyntaxError."""
-    source = source.removeprefix("\ufeff")
-    compiled(source, filename, "exec")  # which finds more than the parser
-    tree: ast.Module = compiled(source, filename, "exec", ast.PyCF_ONLY_AST)
-    return tree
 
 
 def _functions(statements: Sequence[ast.stmt]) -> dict[str, _Function]:

@@ -52,6 +52,14 @@ def compiled(text: str, filename: str, mode: str, flags: int = 0) -> Any:
         raise
 
 
+def parsed_module(filename: str, source: str) -> ast.Module:
+    """Parses a module. Raises SyntaxError."""
+    source = source.removeprefix("\ufeff")
+    compiled(source, filename, "exec")  # which finds more than the parser
+    tree: ast.Module = compiled(source, filename, "exec", ast.PyCF_ONLY_AST)
+    return tree
+
+
 def parsed(filename: str, source: str) -> ast.Expression:
     """Parses an expression, which may have several lines. Raises SyntaxError."""
     text = source.removeprefix("\ufeff").strip()
