@@ -13,7 +13,8 @@ from udfvm.cli.demo import demo
 from udfvm.cli.doctor import doctor
 from udfvm.cli.image import image
 from udfvm.cli.inspect import inspect
-from udfvm.cli.program import Commands, run
+from udfvm.cli.program import Commands, run_program
+from udfvm.cli.run import run
 from udfvm.cli.sbom import sbom
 from udfvm.cli.seal import extension, prepare, seal
 from udfvm.cli.serve import serve
@@ -33,6 +34,7 @@ commands.add_command(extension)
 commands.add_command(image)
 commands.add_command(inspect)
 commands.add_command(prepare)
+commands.add_command(run)
 commands.add_command(sbom)
 commands.add_command(seal)
 commands.add_command(serve)
@@ -42,4 +44,4 @@ def main() -> None:
     """Runs the command; a failure that a user can cause is one line on standard error, and an exit
     code.
     """
-    sys.exit(run(commands))
+    sys.exit(run_program(commands))

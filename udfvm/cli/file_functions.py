@@ -83,7 +83,7 @@ def function_options(command: _Command) -> _Command:
     return command
 
 
-class FunctionPath(click.ParamType[tuple[Path, str | None]]):
+class FunctionPath(click.ParamType):  # type: ignore[type-arg]
     """``file.py:score``, or ``file.py`` where it has one function: a path, and a name or None."""
 
     name = "file.py:function"
@@ -161,7 +161,7 @@ class FileFunctions:
         return declared or [each for each in self._file.functions if each.name[0] != "_"]
 
     def _made(self, found: Declaration) -> Function:
-        options = {**found.options, **self._given.options, "pool": None}
+        options = {**found.options, **self._given.options}
         self._check_limits(found)
         made = declared_function(self._file, found, options, self._given.signature)
         return made.with_options(pool=self._pool)

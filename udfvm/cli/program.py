@@ -119,7 +119,7 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def run(commands: Commands) -> int:
+def run_program(commands: Commands) -> int:
     """Runs the command of this process's arguments. Returns the exit code."""
     settings = Settings()
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -104,14 +104,13 @@ def _signature(name: str, found: Declaration, vectorized: bool) -> Signature:
     parameters = []
     for position, each in enumerate(found.parameters, 1):
         what = f"parameter {each.name!r}"
-        type_ = _type(name, what, each.written)
         container = each.written.container
         if container and not vectorized:
             raise SignatureError(
                 f"UDF {name!r}: {what} is a column, which vectorised functions have: declare"
                 " @udfvm.udf(vectorized=True)"
             )
-        made = Container(container or "arrow")
+        type_, made = _type(name, what, each.written), Container(container or "arrow")
         parameters.append(Parameter(each.name, type_, each.written.nullable, made, position))
     if vectorized and not parameters:
         raise SignatureError(f"UDF {name!r}: a vectorised function needs at least one parameter")

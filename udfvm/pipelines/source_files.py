@@ -149,9 +149,12 @@ def _buffered(dataset: Any) -> Any:
     """Returns the options of a dataset's files, but such that Parquet files are read bit by bit;
     None for the dataset's own.
     """
-    found: Any = getattr(getattr(dataset, "format", None), "default_fragment_scan_options", None)
+    format_: Any = getattr(dataset, "format", None)
+    if getattr(format_, "default_extname", "") != "parquet":
+        return None  # options of Arrow files cannot even be looked at
+    found = format_.default_fragment_scan_options
     # A copy of the options would not have the keys of encrypted files.
-    if getattr(found, "type_name", "") != "parquet" or found.parquet_decryption_config is not None:
+    if found is None or found.parquet_decryption_config is not None:
         return None
     options = copy.copy(found)
     options.pre_buffer = False

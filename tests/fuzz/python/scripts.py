@@ -1,14 +1,19 @@
-"""What a script left in its micro-VM, and what source text says of its function."""
+"""What a script left in its micro-VM, what source text says of its function, and a file of all of
+its functions.
+"""
 
 import functools
 import json
+from pathlib import Path
 
 import pyarrow as pa
 from fuzz_inputs import Input, use
 
-from udfvm.errors import ProtocolError
+from udfvm.errors import Error, ProtocolError
+from udfvm.functions.declared_source import declared_function
 from udfvm.functions.script_reply import read_reply
 from udfvm.functions.source import read_description
+from udfvm.functions.source_file import SourceFile, read_declarations
 from udfvm.types.arrow_types import named
 
 COLUMNS = {"int64": [1, None, 3], "string": ["a", None, "é"], "list<item: int64>": [[1], None, []]}
@@ -43,10 +48,43 @@ def _stream(name: str, values: list[object]) -> bytes:
     return stream
 
 
+DECLARED = json.dumps(
+    {
+        "functions": [
+            {
+                "name": "f",
+                "form": "scalar",
+                "declared": True,
+                "options": {"timeout": 1.5, "memory": "64MiB", "sample": [1.0, "a"]},
+                "parameters": [["x", "double", False, ""], ["y", "string", True, "", "a"]],
+                "result": ["list<item: int64>", False, ""],
+                "columns": [["a", "decimal128(5, 2)"]],
+                "refused": "",
+            }
+        ],
+        "imports": ["numpy"],
+    }
+).encode()
+
+
+def _declare(reply: bytes) -> None:
+    functions, imports = read_declarations("f.py", reply)
+    file = SourceFile(Path("f.py"), "", functions, imports)
+    for each in functions:
+        try:
+            repr(declared_function(file, each, each.options))
+        except Error as error:
+            assert str(error)
+
+
 def one_input(data: bytes) -> None:
     given = Input(data)
-    how = given.byte() % 4
+    kind = given.byte()
+    how = kind % 4
     try:
+        if how == 3 and kind >= 128:
+            _declare(given.rest if kind >= 192 else given.changed(DECLARED))
+            return
         if how == 3:
             read_description("f", given.rest)
             return
