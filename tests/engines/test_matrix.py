@@ -21,6 +21,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from flight_clients import exchange
+from spark_sessions import spark_session
 
 import udfvm
 from udfvm.types.arrow_types import named
@@ -175,6 +176,24 @@ def by_flight(function: udfvm.ScalarFunction) -> Any:
         return exchange(server.location, "gather", batch)["gather"]
 
 
+#: Types of columns of Spark that stand for others.
+IN_SPARK = {
+    "uint64": pa.decimal128(20, 0),
+    "large_string": pa.string(),
+    "timestamp[ns]": pa.timestamp("us"),
+}
+
+
+def by_spark(function: udfvm.ScalarFunction) -> Any:
+    session = spark_session()
+    rows = pa.table(
+        {NAMES[name]: TABLE[NAMES[name]].cast(IN_SPARK.get(name, ARROW[name])) for name in TYPES}
+    )
+    frame = session.createDataFrame(rows).coalesce(1)
+    result = udfvm.spark.udf(function)(*NAMES.values()).alias("r")
+    return frame.select(result).toArrow()["r"]
+
+
 ENGINES = {
     "call": by_call,
     "dask": by_dask,
@@ -187,6 +206,7 @@ ENGINES = {
     "ibis on duckdb": by_ibis_on_duckdb,
     "ibis on polars": by_ibis_on_polars,
     "flight": by_flight,
+    "spark": by_spark,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import linecache
 import multiprocessing
 import pickle
@@ -11,10 +12,12 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cloudpickle
+import pyarrow as pa
 import pytest
 from scalar_functions import score
 
@@ -31,6 +34,42 @@ def test_pickling_of_udfs() -> None:
     copy = cloudpickle.loads(cloudpickle.dumps(local))
     assert copy.limits == local.limits
     assert copy(1) == 2
+
+
+WITH_TEXT = """
+from __future__ import annotations
+
+@udfvm.udf
+def hour(moment: datetime.datetime) -> int:
+    return moment.hour
+
+@udfvm.table_function(columns={"moment": datetime.datetime})
+def days(moment: datetime.datetime) -> Iterator[datetime.datetime]:
+    yield moment
+
+@udfvm.aggregate
+class Last:
+    def __init__(self): self.found = None
+    def step(self, moment: datetime.datetime) -> None: self.found = moment
+    def finish(self) -> datetime.datetime | None: return self.found
+"""
+
+
+def test_names_in_annotations_that_are_text_need_not_travel() -> None:
+    scope = {
+        "__name__": "__main__",
+        "udfvm": udfvm,
+        "datetime": datetime,
+        "Iterator": Iterator,
+    }
+    exec(WITH_TEXT, scope)
+    moment = datetime.datetime(2020, 1, 31, 23)
+    hour, days, last = (
+        cloudpickle.loads(cloudpickle.dumps(scope[name])) for name in ("hour", "days", "Last")
+    )
+    assert hour(moment) == 23
+    assert list(days(moment)) == [(moment,)]
+    assert last(pa.array([moment])) == moment
 
 
 PROGRAM = """

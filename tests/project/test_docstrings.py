@@ -9,6 +9,7 @@ import doctest
 import inspect
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ PUBLIC = {
         udfvm.ibis,
         udfvm.pandas,
         udfvm.polars,
+        *([udfvm.spark] if find_spec("pyspark") else []),
     )
     for name in module.__all__
     if callable(getattr(module, name))

@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from spark_sessions import spark_session
 
 import udfvm
 
@@ -103,8 +104,11 @@ def test_the_page_on_engines_runs(section: int) -> None:
     """Each section after what all share."""
     blocks = examples_of(ENGINES[0]) + examples_of(ENGINES[section + 1])
     assert len(blocks) > 1 and any("assert " in block for block in blocks)
-    for package in re.findall(r"^import (\w+)|^from (\w+)", blocks[-1], flags=re.MULTILINE):
+    source = "\n".join(blocks)
+    for package in re.findall(r"^import (\w+)|^from (\w+)", source, flags=re.MULTILINE):
         pytest.importorskip("".join(package))
+    if "pyspark" in source:
+        spark_session()  # before that of the example, which is the same
     run_example("\n".join(blocks), f"<engines: {ENGINES[section]}>", {})
 
 
@@ -167,9 +171,12 @@ def test_whole_examples_of_the_howto_run(index: int) -> None:
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_in_docstrings(name: str) -> None:
+    given: dict[str, object] = {"udfvm": udfvm}
+    if re.fullmatch(r"udfvm\.engines\.spark(_columns|_frames|_sql)?", name):
+        given["spark"] = spark_session()
     module = importlib.import_module(name)
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-    failed, attempted = doctest.testmod(module, optionflags=flags, extraglobs={"udfvm": udfvm})
+    failed, attempted = doctest.testmod(module, optionflags=flags, extraglobs=given)
     assert attempted and not failed
 
 

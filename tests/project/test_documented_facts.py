@@ -7,6 +7,7 @@ import inspect
 import re
 import runpy
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,7 @@ def variables_of_the_code() -> set[str]:
         udfvm.ibis,
         udfvm.pandas,
         udfvm.polars,
+        *([udfvm.spark] if find_spec("pyspark") else []),
         udfvm.ScalarFunction,
         udfvm.TableFunction,
         udfvm.AggregateFunction,

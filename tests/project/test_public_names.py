@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
 import udfvm
@@ -27,7 +29,12 @@ def test_every_failure_of_the_core_has_its_exception() -> None:
 
 
 def test_every_public_name_exists() -> None:
-    assert [name for name in udfvm.__all__ if not hasattr(udfvm, name)] == []
+    for name in udfvm.__all__:
+        if name == "spark" and not find_spec("pyspark"):
+            with pytest.raises(udfvm.EngineError, match=r"pip install 'udfvm\[spark\]'"):
+                getattr(udfvm, name)
+        else:
+            assert hasattr(udfvm, name), name
 
 
 @pytest.mark.parametrize(
@@ -41,6 +48,7 @@ def test_every_public_name_exists() -> None:
         "udfvm.ibis",
         "udfvm.pandas",
         "udfvm.polars",
+        *(["udfvm.spark"] if find_spec("pyspark") else []),
         "udfvm.sqlite",
         "udfvm.wasm",
     ],

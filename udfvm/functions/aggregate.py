@@ -217,6 +217,7 @@ class _FedByColumns:
     def __init__(self, function: AggregateFunction, group: Group) -> None:
         self._function = function
         self.merge, self.state, self.finish = group.merge, group.state, group.finish
+        self.finish_column = group.finish_column
         self._feed = group.feed
 
     def feed(self, columns: Sequence[Any]) -> int:
@@ -268,6 +269,7 @@ class AggregateProgram(PythonProgram):
             input_types=self._input_types,
             output_type="bool",
             output_only=True,
+            hints=self.hints(step, name),
         )
         check_defaults(name, step, signature)
         self.sample = checked_group(name, signature.parameters, self.sample)
@@ -277,6 +279,7 @@ class AggregateProgram(PythonProgram):
             vectorized=False,
             input_types=None,
             output_type=self._output_type,
+            hints=self.hints(finish, name),
         )
         if result.parameters:
             raise SignatureError(f"UDF {name!r}: finish() takes no arguments but self")

@@ -149,4 +149,4 @@ def _columns(name: str, found: Declaration) -> tuple[Column, ...]:
         return ()
     from udfvm.functions.table_columns import declared_columns
 
-    return declared_columns(len, name, dict(found.columns))
+    return declared_columns(name, dict(found.columns), dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from udfvm.call.dispatch import Calls
 from udfvm.checks import shown
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from udfvm.functions.aggregate import AggregateFunction
+    from udfvm.pipelines.columns import Columns
     from udfvm.vmm import Image
 
 
@@ -62,6 +63,41 @@ def results_of_values(function: Function, values: Sequence[Any], rows: int) -> p
 def value_of_group(function: AggregateFunction, columns: Sequence[Any]) -> pa.Array:
     """Returns the aggregate of all rows of columns, in a column of the declared type."""
     return function._value_of(columns, Group.finish_column)
+
+
+def value_of_parts(function: AggregateFunction, parts: Iterable[Sequence[Any]]) -> pa.Array:
+    """Returns the aggregate of the rows of all parts, each of which is columns, in a column of the
+    declared type. Only one part is in memory at a time. Failures count their row in all.
+    """
+    from udfvm.codec.arguments import columns_of
+    from udfvm.errors import CallError, TypeMappingError
+
+    with function._begin(function._calls.snapshot(None)) as group:
+        first_row = 0
+        for columns in parts:
+            try:
+                cast, _ = columns_of(
+                    function.name, function.parameters, columns, vectorized=function.vectorized
+                )
+                group.feed(cast)
+            except (CallError, TypeMappingError) as error:
+                if error.row is not None:
+                    error.locate(first_row + error.row)
+                raise
+            first_row += len(cast[0])
+        return group.finish_column()
+
+
+def columns_for(function: Function, columns: Columns, schema: pa.Schema) -> dict[str, str]:
+    """Returns the column of each parameter that has one, in a source with a schema. ``columns`` is
+    as ``map`` takes it.
+
+    Raises OptionError for a column that does not exist, and TypeMappingError for one of a type that
+    the parameter does not take.
+    """
+    found = function._map_parameters().among(columns, schema)
+    named = zip(function.parameters, found.columns, strict=True)
+    return {parameter.name: column for parameter, column in named if column is not None}
 
 
 def defaults_of(function: Function) -> dict[str, object]:

@@ -12,6 +12,7 @@ from udfvm.functions.program import Program
 from udfvm.limits import WINDOW
 from udfvm.static_typing import TYPE_CHECKING, Any
 from udfvm.texts import counted
+from udfvm.types.hints import annotated_function, hints_of
 
 if TYPE_CHECKING:
     from udfvm.call.codecs import Codecs
@@ -34,6 +35,23 @@ class PythonProgram(Program):
         """
         self.function = function
         self.sample = sample
+        self._hints: dict[str, dict[str, object]] = {}  # of functions, by name, that travel with it
+
+    def hints(self, function: Callable[..., Any], name: str) -> dict[str, object]:
+        """Returns the evaluated annotations of the function, or of a method of the class. Raises
+        SignatureError.
+
+        Those that are text are evaluated once, and kept: where the function arrives in another
+        process, nothing may have the names in them.
+        """
+        method = getattr(function, "__name__", "")
+        if method in self._hints:
+            return self._hints[method]
+        found = hints_of(function, name)
+        annotations = getattr(annotated_function(function), "__annotations__", None) or {}
+        if any(isinstance(each, str) for each in annotations.values()):
+            self._hints[method] = found
+        return found
 
     @property
     def default_name(self) -> object:

@@ -12,7 +12,6 @@ from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
 from udfvm.keywords import checks_keywords
 from udfvm.static_typing import TYPE_CHECKING, Any
-from udfvm.types.hints import hints_of
 from udfvm.types.signatures import refuse_generators, signature_of
 
 if TYPE_CHECKING:
@@ -223,7 +222,6 @@ class ScalarProgram(PythonProgram):
         self._elementwise = not vectorized if elementwise is None else bool(elementwise)
         self._input_types = input_types
         self._output_type = output_type
-        self._hints: dict[str, object] | None = None  # that travel with it
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
         """Reads the annotations and the declared types."""
@@ -239,7 +237,7 @@ class ScalarProgram(PythonProgram):
             vectorized=self._vectorized,
             input_types=self._input_types,
             output_type=self._output_type,
-            hints=self._hints,
+            hints=self.hints(self.function, name),
             may_repeat=True,
             repeated=self.repeated,
         )
@@ -248,9 +246,6 @@ class ScalarProgram(PythonProgram):
             from udfvm.functions.samples import checked_sample
 
             self.sample = checked_sample(name, signature.parameters, self.sample)
-        if self._hints is None and any(each.shape for each in signature.parameters):
-            # Classes in annotations that are text are known here, and not where it arrives.
-            self._hints = hints_of(self.function, name)
         return Interface(
             "vectorized" if self._vectorized else "scalar",
             signature,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, overload
@@ -292,7 +293,8 @@ class TableProgram(PythonProgram):
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
         """Reads the annotations and the declared columns."""
-        columns = declared_columns(self.function, name, self._columns)
+        hints = functools.partial(self.hints, self.function, name)
+        columns = declared_columns(name, self._columns, hints)
         signature = signature_of(
             self.function,
             name,
@@ -300,6 +302,7 @@ class TableProgram(PythonProgram):
             input_types=self._input_types,
             output_type="bool",
             output_only=True,
+            hints=hints(),
         )
         check_defaults(name, self.function, signature)
         self.sample = checked_sample(name, signature.parameters, self.sample)

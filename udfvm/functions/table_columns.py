@@ -13,7 +13,6 @@ from udfvm.load.declaration import Column
 from udfvm.texts import counted_between
 from udfvm.types.annotations import annotation_of, given_type
 from udfvm.types.arrow_types import Type
-from udfvm.types.hints import hints_of
 from udfvm.types.records import fields_of, is_record
 
 if TYPE_CHECKING:
@@ -25,16 +24,17 @@ _Columns: TypeAlias = "Mapping[str, object] | pa.Schema"
 
 
 def declared_columns(
-    function: Callable[..., object], name: str, given: _Columns | None
+    name: str, given: _Columns | None, annotated: Callable[[], Mapping[str, object]]
 ) -> tuple[Column, ...]:
     """Returns the columns that ``columns=`` or the annotation of the result declares.
+    ``annotated`` returns the evaluated annotations.
 
     Raises SignatureError where neither does, and for names that two columns have.
     """
     if given is not None:
         columns = _given_columns(name, given)
     else:
-        columns = _annotated_columns(name, hints_of(function, name).get("return"))
+        columns = _annotated_columns(name, annotated().get("return"))
     if not columns or len(columns) > _MAX_COLUMNS:
         raise SignatureError(
             f"UDF {name!r}: a table function has {counted_between(1, _MAX_COLUMNS, 'column')}; got"

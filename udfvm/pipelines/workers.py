@@ -45,8 +45,9 @@ def in_order(
 
     At most ``4 * threads`` works are begun and not yet taken, and a thread waits where two results
     of its work are not yet taken. When the iterator is closed, or raises, running calls are
-    cancelled and all threads have ended. After Ctrl-C, a thread within a host function may still be
-    there: it ends when that returns.
+    cancelled and all threads have ended. What cancels the calls of the consumer's thread ends its
+    wait by KeyboardInterrupt. After that, as after Ctrl-C, a thread within a host function may
+    still be there: it ends when that returns.
 
     Args:
         works: what is to be done; iterated on the consumer's thread.
@@ -55,6 +56,12 @@ def in_order(
         look: called on the consumer's thread while it waits.
     """
     process, team = os.getpid(), _Team(do, threads)
+
+    def look_around() -> None:
+        if cancellation_of_thread():
+            raise KeyboardInterrupt
+        look()
+
     waiting: deque[Passage[_Result]] = deque()
     results: Generator[_Result] | None = None  # of the first that waits
     iterator = iter(works)
@@ -73,7 +80,7 @@ def in_order(
                     break
             if not waiting:
                 return
-            results = results or waiting[0].taken(look)
+            results = results or waiting[0].taken(look_around)
             try:
                 yield next(results)
             except StopIteration:
