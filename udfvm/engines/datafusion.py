@@ -217,7 +217,7 @@ class _TableMaker:
         self._function = function
 
     def __call__(self, *expressions: Any) -> Any:
-        from udfvm.engines.datafusion_calls import calls_of_query
+        from udfvm.engines.datafusion_queries import calls_of_query
         from udfvm.engines.datafusion_tables import Rows
 
         function = self._function

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import datafusion
 import pyarrow as pa
 
-from udfvm.engines.failures import with_whole_text
-from udfvm.errors import CallError, Error, TypeMappingError
-from udfvm.functions.engine_calls import call_of_engine
+from udfvm.engines.datafusion_queries import calls_of_query
 from udfvm.functions.integration import results_of_values, value_of_group
 from udfvm.types.array_conversions import convert
 
 if TYPE_CHECKING:
     from udfvm.functions.aggregate import AggregateFunction
     from udfvm.functions.scalar import ScalarFunction
-
-
-@contextlib.contextmanager
-def calls_of_query(of: str = "batch") -> Iterator[None]:
-    """Within it this thread makes calls for a query. ``of`` is what the rows of errors count in.
-
-    DataFusion makes errors of its own, with the ``repr`` of those of Python.
-    """
-    try:
-        with call_of_engine("datafusion", raises=False, has_frames=False):
-            yield
-    except Error as error:
-        if isinstance(error, (CallError, TypeMappingError)) and error.row is not None:
-            error.locate(error.row, of=of)
-        raise with_whole_text(error) from None
 
 
 class Scalar:

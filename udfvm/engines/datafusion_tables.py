@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from udfvm.engines.datafusion_calls import calls_of_query
+from udfvm.engines.datafusion_queries import calls_of_query
 from udfvm.types.array_conversions import convert
 
 if TYPE_CHECKING:
