@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from engine_functions import Total, parts, ratio, shown
 
@@ -78,6 +79,21 @@ def test_integers_with_nulls_in_some_partitions(frame: Any) -> None:
     arrow = dd.from_pandas(FRAME.convert_dtypes(dtype_backend="pyarrow"), npartitions=2)
     made = udfvm.dask.map_partitions(whole, arrow, "a")
     assert str(made.dtype) == "int64[pyarrow]" and computed(made) == [1, 2, None, 4]
+
+
+def test_categories_are_not_known_ahead(frame: Any) -> None:
+    size = udfvm.udf(
+        lambda x: "large" if x > 1 else "small",
+        name="size",
+        input_types=["double"],
+        output_type=pa.dictionary(pa.int8(), pa.string()),
+    )
+    made = udfvm.dask.map_partitions(size, frame, "a")
+    assert str(made.dtype) == "category" and not made.cat.known
+    found = made.compute(scheduler="threads")
+    assert found.to_list()[:2] == ["small", "large"] and found.isna().to_list()[2:] == [True, False]
+    counts = frame.assign(size=made).groupby("size", observed=True)["b"].sum()
+    assert counts.compute(scheduler="threads").to_dict() == {"small": 1, "large": 6}
 
 
 def test_only_columns_that_are_used_are_read(tmp_path: Any) -> None:

@@ -205,7 +205,10 @@ def _empty(function: Function, type_: Type, backend: Backend, *, has_nulls: bool
     if type_ == JSON and backend is not Backend.ARROW:
         return _pandas.Series([], dtype=object)
     some = pa.array([None] * has_nulls, type_.as_declared)
-    return series_of(function.name, some, backend).iloc[:0]
+    empty = series_of(function.name, some, backend).iloc[:0]
+    if type(empty.dtype).__name__ == "CategoricalDtype":
+        return _frames.utils.clear_known_categories(empty)  # each partition has others
+    return empty
 
 
 def _is_full(ahead: Any) -> bool:
