@@ -13,13 +13,22 @@ and as DuckDB's Arrow UDF, Polars' ``map_batches``, a function of pandas' column
 each: its own is ``map_partitions`` of the bodies, pure Python row by row. DataFusion has two
 partitions, too; its own are UDFs of Arrow arrays, pure Python row by row. ``ratio`` is the first
 divided by the second, of the medians of some queries each, which take turns.
+
+Arrow Flight: a client of pyarrow calls a server in another process through one connection, with
+batches of 262,144 rows; its own is the direct call of the same function in this process.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -33,6 +42,7 @@ from sampling import python_sampler, quantiles, take_turns
 import udfvm
 
 FLIGHTS = 336_776
+FLIGHT_ROWS = 262_144  # of a batch
 TYPES = ["double", "double"]
 
 Ways = dict[str, Callable[[], Any]]
@@ -209,10 +219,59 @@ def datafusion_ways(rows: int) -> Ways:
     return {name: query(name) for name in ("python_vm", "python_own", "numpy_vm", "numpy_own")}
 
 
+def flight_ways(rows: int) -> Ways:
+    import pyarrow.compute as pc
+    import pyarrow.flight as fl
+
+    table = pa.table(delays(rows))
+    client = fl.connect(served())
+    scalar, vectorised = functions()
+
+    def called(name: str) -> Any:
+        writer, reader = client.do_exchange(fl.FlightDescriptor.for_path(name))
+        with writer, ThreadPoolExecutor(1) as threads:
+            writer.begin(table.schema)
+            results = threads.submit(reader.read_all)
+            writer.write_table(table, max_chunksize=FLIGHT_ROWS)
+            writer.done_writing()
+            return pc.sum(results.result()[name]).as_py()
+
+    def direct(function: udfvm.ScalarFunction) -> Any:
+        return pc.sum(function(*table.columns)).as_py()
+
+    return {
+        "python_vm": lambda: called("percent"),
+        "python_own": lambda: direct(scalar),
+        "numpy_vm": lambda: called("percents"),
+        "numpy_own": lambda: direct(vectorised),
+    }
+
+
+def served() -> str:
+    """Where ``udfvm serve`` listens, until this process ends."""
+    code = "from udfvm.cli import main; main()"
+    options = ["--functions", "served.py", "--listen", "127.0.0.1:0"]
+    folder = Path(__file__).parent
+    server = subprocess.Popen(
+        [sys.executable, "-uc", code, "serve", *options],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(server.terminate)
+    assert server.stdout is not None
+    for line in server.stdout:
+        if line.startswith("listening on "):
+            return line.split()[-1]
+    raise SystemExit("the server did not begin")
+
+
 ENGINES: dict[str, Callable[[int], Ways]] = {
     "dask": dask_ways,
     "datafusion": datafusion_ways,
     "duckdb": duckdb_ways,
+    "flight": flight_ways,
     "polars": polars_ways,
     "pandas": pandas_ways,
     "ibis_duckdb": ibis_duckdb_ways,

@@ -9,6 +9,10 @@ of them alike.
     core_python      the same for the trivial Python function ``score``
     udf_scalar       score(12.0, 300.0) through the public API
     udf_numpy_1000   a numpy body over 1,000 float64 through the public API
+    udf_host_call   a call of a Python function that calls one host function, which is trivial
+    udf_nested      a call of one whose host function calls ``score`` in turn: host, guest, host,
+                    guest, and back
+    round_trip      the part of such a call that one more call of the host function takes
     restore          the part of core_python that puts the VM back
     hot_pages        pages that each core_python call restores
     restore_us_per_page  restore over hot_pages: the system call that reads the dirty log is in it
@@ -66,6 +70,23 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
     scaled.prepare()
     report = vmm.read_metadata(next(path for path in cache.glob("*.base") if path != base_path))
 
+    def plain(x: float) -> float:
+        return x + 1
+
+    def nested(x: float) -> float:
+        return score(x, 100.0) or 0.0
+
+    @udfvm.udf(host_functions=[plain])
+    def calls_host(x: float) -> float:
+        return plain(x)
+
+    @udfvm.udf(host_functions=[nested])
+    def calls_nested(x: float, times: int) -> float:
+        for _ in range(times):
+            x = nested(x)
+        return x
+
+    assert (calls_host(1.0), calls_nested(1.0, 9)) == (2.0, 1.0)
     values = np.random.default_rng(0).random(1000)
     assert np.array_equal(scaled(values), values * 2 + 1)
     add = udfvm.from_c(C, "add", signature="(double, double) -> double")
@@ -76,6 +97,9 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
         "core_native": native,
         "core_python": python,
         "udf_scalar": python_sampler(lambda: score(12.0, 300.0)),
+        "udf_host_call": python_sampler(lambda: calls_host(1.0)),
+        "udf_nested": python_sampler(lambda: calls_nested(1.0, 1)),
+        "udf_nested_twice": python_sampler(lambda: calls_nested(1.0, 2)),
         "udf_numpy_1000": python_sampler(lambda: scaled(values)),
     }
     for sampler in samplers.values():
@@ -83,13 +107,17 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
     python.restores.clear()
     samples = take_turns(samplers, ROUNDS, calls // ROUNDS)
     result: dict[str, Any] = {name: quantiles(values) for name, values in samples.items()}
+    twice = result.pop("udf_nested_twice")
+    result["round_trip"] = {"p50": round(twice["p50"] - result["udf_nested"]["p50"], 2)}
     result["restore"] = quantiles(python.restores)
     result["hot_pages"] = python.vm.statistics().hot_pages
     result["restore_us_per_page"] = round(result["restore"]["p50"] / result["hot_pages"], 3)
     result["base_build_s"] = report["seconds"]
     result["image_open_ms"] = round(image_open_ms, 2)
     result["times_exit"] = {
-        name: round(result[name]["p50"] / result["exit"]["p50"], 2) for name in samplers
+        name: round(value["p50"] / result["exit"]["p50"], 2)
+        for name, value in result.items()
+        if name in samplers or name == "round_trip"
     }
     result["calls"] = calls
     return result, samples

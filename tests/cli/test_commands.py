@@ -268,8 +268,11 @@ def test_the_latency_benchmark_prints_one_json_object() -> None:
     done = run(sys.executable, str(ROOT / "bench" / "latency.py"), "--json", "--calls", "100")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    for name in ("exit", "core_native", "core_python", "udf_scalar", "udf_numpy_1000", "restore"):
+    calls = ("core_native", "core_python", "udf_scalar", "udf_host_call", "udf_nested")
+    for name in ("exit", *calls, "udf_numpy_1000", "restore"):
         assert 0 < result[name]["p50"] <= result[name]["p99"]
+    for name in (*calls, "round_trip"):
+        assert result["times_exit"][name] == round(result[name]["p50"] / result["exit"]["p50"], 2)
     assert result["hot_pages"] > 0 and result["base_build_s"] > 0 and result["image_open_ms"] > 0
 
 

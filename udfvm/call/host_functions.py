@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from udfvm.checks import shown
-from udfvm.codec.rows import decode_row, encode_value
+from udfvm.codec.rows import encode_value, row_reader, value_writer
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.protocol import MAX_HOST_NAME
 from udfvm.tuples import NamedTuple
@@ -30,8 +30,11 @@ class HostFunction(NamedTuple):
     name: str
     function: Callable[..., Any]
     parameters: tuple[Parameter, ...]
-    result: ResultType  # of type null: it returns None
+    result: ResultType
+    returns_none: bool  # its result is of type null
     defaults: tuple[bytes | None, ...]  # of the parameters, encoded as values; None: there is none
+    read: Callable[[bytes], list[Any]]  # arguments that a guest wrote
+    write: Callable[[object], bytes]  # results
 
     def slot_types(self) -> list[tuple[Type, bool]]:
         """Returns the types of result and parameters, and whether each may be null."""
@@ -130,30 +133,30 @@ class HostFunctions:
         if host is None:
             return None
         try:
-            values = decode_row(arguments, host.parameters)
+            values = host.read(arguments)
         except (struct.error, ValueError, OverflowError) as error:
             raise ProtocolError(
                 f"the guest's arguments for host function {host.name!r} are not valid: {error}",
                 self._udf,
             ) from error
-        if any(
+        if None in values and any(
             value is None and not parameter.nullable
             for value, parameter in zip(values, host.parameters, strict=True)
         ):
             return encode_value(host.name, Parameter("result", host.result.type, True), None)
         result = host.function(*values)
-        if host.result.type.kind is Kind.NULL and result is not None:
-            raise TypeMappingError(
-                f"host function {host.name!r} returned {type(result).__name__}, and is annotated to"
-                " return None"
-            )
         if result is None and not host.result.nullable:
             raise TypeMappingError(
                 f"host function {host.name!r} returned None; annotate its result"
                 f" {host.result.type.kind.value} | None"
             )
+        if result is not None and host.returns_none:
+            raise TypeMappingError(
+                f"host function {host.name!r} returned {type(result).__name__}, and is annotated to"
+                " return None"
+            )
         try:
-            return encode_value(host.name, Parameter("result", *host.result), result)
+            return host.write(result)
         except TypeMappingError as error:
             raise TypeMappingError(
                 f"host function {host.name!r} returned a value that {error.reason}"
@@ -218,7 +221,16 @@ def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:
     defaults = tuple(
         _default(udf, name, each, python[each.name].default) for each in signature.parameters
     )
-    return HostFunction(name, function, signature.parameters, result, defaults)
+    return HostFunction(
+        name,
+        function,
+        signature.parameters,
+        result,
+        result.type.kind is Kind.NULL,
+        defaults,
+        row_reader(signature.parameters),
+        value_writer(name, Parameter("result", *result)),
+    )
 
 
 def _is_async(function: Callable[..., Any]) -> bool:

@@ -48,19 +48,44 @@ def number_packer(parameters: Sequence[Parameter]) -> RowEncoder | None:
     )
 
 
+def number_unpacker(
+    parameters: Sequence[Parameter],
+) -> Callable[[bytes], list[Any] | None] | None:
+    """What unpacks a row of numbers that a guest wrote, and returns None for a row that is not one
+    of numbers of the declared types; None where a parameter is of another type.
+    """
+    if not parameters or not are_numbers(parameters):
+        return None
+    layout, heads = _row_layout(parameters)
+
+    def unpack(payload: bytes) -> list[Any] | None:
+        if len(payload) != layout.size:
+            return None
+        found = layout.unpack(payload)
+        return list(found[1::2]) if found[::2] == heads else None
+
+    return unpack
+
+
 def _row_format(
     parameters: Sequence[Parameter],
 ) -> tuple[Callable[..., bytes], tuple[bytes, ...]]:
     """What packs a row of numbers, and what stands before each number: both are its arguments, in
     turn.
     """
+    layout, heads = _row_layout(parameters)
+    return layout.pack, heads
+
+
+def _row_layout(parameters: Sequence[Parameter]) -> tuple[struct.Struct, tuple[bytes, ...]]:
+    """The layout of a row of numbers, and what stands before each number."""
     heads = [ROW.pack(parameter.type.row or 0, 0) for parameter in parameters]
     heads[0] = ROW.pack(len(parameters), 0) + heads[0]
     layout = "".join(
         f"{len(head)}s{_FORMATS[each.type.name]}"
         for head, each in zip(heads, parameters, strict=True)
     )
-    return struct.Struct("<" + layout).pack, tuple(heads)
+    return struct.Struct("<" + layout), tuple(heads)
 
 
 def fast_encoder(parameters: Sequence[Parameter], encode: RowEncoder) -> RowEncoder:

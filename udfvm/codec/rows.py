@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from udfvm.codec.number_rows import MAX_NUMBERS, RowEncoder, are_exact, fast_encoder, number_packer
+from udfvm.codec.number_rows import (
+    MAX_NUMBERS,
+    RowEncoder,
+    are_exact,
+    fast_encoder,
+    number_packer,
+    number_unpacker,
+)
 from udfvm.codec.stored_values import NoPythonValueError
 from udfvm.codec.value_codecs import codec_of, decoder_of, zero
 from udfvm.errors import ProtocolError, TypeMappingError
@@ -14,6 +21,10 @@ from udfvm.protocol import TYPE_NULL
 from udfvm.static_typing import Any, Final
 from udfvm.types.arrow_types import Parameter, ResultType
 
+_NUMBERS: Final[dict[str, tuple[type, struct.Struct]]] = {
+    "double": (float, REAL),
+    "int64": (int, INTEGER),
+}
 _NULL_VALUE: Final = INTEGER.pack(TYPE_NULL, 0, 0)
 
 
@@ -142,6 +153,33 @@ def decode_row(payload: bytes, parameters: Sequence[Parameter]) -> list[Any]:
             raise ValueError(f"a value of type {row_type} where {parameter.type} is declared")
         values.append(decoder_of(parameter.type)(payload, offset))
     return values
+
+
+def row_reader(parameters: Sequence[Parameter]) -> Callable[[bytes], list[Any]]:
+    """Returns what reads rows as ``decode_row`` does, and those of numbers by one call."""
+    unpack = number_unpacker(parameters)
+
+    def read(payload: bytes) -> list[Any]:
+        values = None if unpack is None else unpack(payload)
+        return decode_row(payload, parameters) if values is None else values
+
+    return read
+
+
+def value_writer(function: str, parameter: Parameter) -> Callable[[object], bytes]:
+    """Returns what writes values as ``encode_value`` does, and usual numbers by one call."""
+    class_, layout = _NUMBERS.get(parameter.type.name, (None, INTEGER))
+    row_type = parameter.type.row or 0
+
+    def write(value: object) -> bytes:
+        if type(value) is class_:
+            try:
+                return layout.pack(row_type, 0, value)
+            except struct.error:
+                pass  # an integer out of range
+        return encode_value(function, parameter, value)
+
+    return write
 
 
 def encode_value(function: str, parameter: Parameter, value: object) -> bytes:

@@ -4,16 +4,13 @@ Arrow). Their fields are known by number.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import pyarrow as pa
 
 from udfvm.codec.messages import PREFIX
 from udfvm.serving.protobuf import as_bytes, bytes_of, field, fields_of, head_of
 from udfvm.tuples import NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SERVICE: Final = "arrow.flight.protocol.FlightService"
 
@@ -101,24 +98,41 @@ def _whole_schema(inputs: pa.Schema, outputs: pa.Schema) -> bytes:
 
 def schema_data(schema: pa.Schema) -> bytes:
     """Returns the message that begins a stream of results."""
-    return _data_of(schema.serialize())
+    view = memoryview(schema.serialize())
+    header = view[PREFIX.size :]
+    return head_of(2, len(header)) + bytes(header)
 
 
 def batch_data(batch: pa.RecordBatch) -> bytes:
-    """Returns the message of a record batch."""
-    return _data_of(batch.serialize())
+    """Returns the message of a record batch. Its data are copied once."""
+    parts = _Parts()
+    with pa.ipc.new_stream(pa.PythonFile(parts, mode="w"), batch.schema) as writer:
+        writer.write_batch(batch)
+        parts.take_header()  # of the schema, which goes first
+        header, body = parts.take_header(), parts.buffers.copy()
+    length = sum(map(len, body))
+    return b"".join([head_of(2, len(header)), header, head_of(_DATA_BODY, length), *body])
 
 
-def _data_of(encapsulated: pa.Buffer) -> bytes:
-    """Returns the message of an IPC message, whose metadata have their length before them."""
-    view = memoryview(encapsulated)
-    _, length = PREFIX.unpack_from(view)
-    end = PREFIX.size + length
-    header, body = view[PREFIX.size : end], view[end:]
-    parts: Sequence[bytes | memoryview] = (
-        head_of(2, len(header)),
-        header,
-        head_of(_DATA_BODY, len(body)),
-        body,
-    )
-    return b"".join(parts)
+class _Parts:
+    """What a writer of pyarrow writes, without a copy of buffers."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.buffers: list[Any] = []
+
+    def write(self, data: Any) -> int:
+        """Keeps bytes, or a buffer."""
+        self.buffers.append(data)
+        return len(data)
+
+    def take_header(self) -> bytes:
+        """Takes the metadata of a message away, from the beginning."""
+        head = b""
+        while len(head) < PREFIX.size or len(head) < PREFIX.size + PREFIX.unpack_from(head)[1]:
+            head += self.buffers.pop(0)
+        return head[PREFIX.size :]
+
+    def flush(self) -> None:
+        """Does nothing: all is kept."""

@@ -319,19 +319,15 @@ PyDoc_STRVAR(host_call_doc, "host_call(name, arguments): calls a host function w
 
 static PyObject *agent_host_call(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
+    static _Alignas(8) char reply[MAX_HOST_REPLY]; /* the pages that a reply needs get dirty */
     const char *name, *row;
     Py_ssize_t name_length, length;
     if (!PyArg_ParseTuple(arguments, "y#y#", &name, &name_length, &row, &length))
         return NULL;
-    void *reply = PyMem_RawMalloc(MAX_HOST_REPLY);
-    if (!reply)
-        return PyErr_NoMemory();
     const int64_t got = host_call(name, (uint64_t)name_length, row, (uint64_t)length, reply);
-    PyObject *result = got < 0
-                           ? PyErr_Format(PyExc_RuntimeError, "%s: %s", name, host_call_error(got))
-                           : PyBytes_FromStringAndSize(reply, (Py_ssize_t)got);
-    PyMem_RawFree(reply);
-    return result;
+    if (got < 0)
+        return PyErr_Format(PyExc_RuntimeError, "%s: %s", name, host_call_error(got));
+    return PyBytes_FromStringAndSize(reply, (Py_ssize_t)got);
 }
 
 static PyMethodDef agent_methods[] = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numbers
 import operator
 import struct
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import _udfvm_agent
@@ -24,9 +25,11 @@ class HostFunction:
 
     def __init__(self, description: dict[str, Any]) -> None:
         self.__name__ = description["name"]
+        self._name: bytes = description["name"].encode()
         self._names = [parameter["name"] for parameter in description["parameters"]]
         self._types = [value_type(parameter["type"]).row for parameter in description["parameters"]]
         self._nullable = [parameter["nullable"] for parameter in description["parameters"]]
+        self._pack, self._heads, self._classes = _number_row(self._types)
         self._defaults = {
             parameter["name"]: _decode(bytes.fromhex(parameter["default"]))
             for parameter in description["parameters"]
@@ -34,13 +37,29 @@ class HostFunction:
         }
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        values = self._bind(arguments, keywords)
-        if any(
-            value is None and not nullable
-            for value, nullable in zip(values, self._nullable, strict=True)
-        ):
+        values: Sequence[Any] = arguments
+        if keywords or len(arguments) != len(self._names):
+            values = self._bind(arguments, keywords)
+        row = self._numbers(values)
+        if row is None:
+            if any(
+                value is None and not nullable
+                for value, nullable in zip(values, self._nullable, strict=True)
+            ):
+                return None
+            row = self._encode(values)
+        return _decode(_udfvm_agent.host_call(self._name, row))
+
+    def _numbers(self, values: Sequence[Any]) -> bytes | None:
+        """Returns the row of usual numbers, by one call; None for others."""
+        if self._classes is None or tuple(map(type, values)) != self._classes:
             return None
-        return _decode(_udfvm_agent.host_call(self.__name__.encode(), self._encode(values)))
+        parts = self._heads.copy()
+        parts[1::2] = values
+        try:
+            return self._pack(*parts)
+        except struct.error:
+            return None  # an integer out of range
 
     def _bind(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> list[Any]:
         rest = self._names[len(arguments) :]
@@ -70,7 +89,7 @@ class HostFunction:
             reason = f"{next(name for name in rest if name not in known)!r} is missing"
         return TypeError(f"{self.__name__}() takes the arguments ({shown}): {reason}")
 
-    def _encode(self, values: list[Any]) -> bytes:
+    def _encode(self, values: Sequence[Any]) -> bytes:
         packed, texts = [ROW.pack(len(values), 0)], []
         offset = ROW.size + len(values) * VALUE.size
         for name, type_, value in zip(self._names, self._types, values, strict=True):
@@ -96,6 +115,26 @@ class HostFunction:
         return b"".join((*packed, *texts))
 
 
+def _number_row(
+    types: list[int],
+) -> tuple[Callable[..., bytes], list[Any], tuple[type, ...] | None]:
+    """Returns what packs a row of numbers, what it takes, with places for the numbers, and their
+    classes; None in their place where a parameter has another type.
+    """
+    heads = [ROW.pack(type_, 0) for type_ in types]
+    if not heads or not _CLASSES.keys() >= set(types):
+        return ROW.pack, [], None
+    heads[0] = ROW.pack(len(heads), 0) + heads[0]
+    codes = "".join(
+        f"{len(head)}s{_CODES[type_]}" for head, type_ in zip(heads, types, strict=True)
+    )
+    parts: list[Any] = [None] * (2 * len(heads))
+    parts[::2] = heads
+    return struct.Struct(f"<{codes}").pack, parts, tuple(_CLASSES[type_] for type_ in types)
+
+
+_CODES: Final = {TYPE_FLOAT64: "d", TYPE_INT64: "q"}
+_CLASSES: Final = {TYPE_FLOAT64: float, TYPE_INT64: int}
 _EXPECTED: Final = {
     TYPE_FLOAT64: "float",
     TYPE_INT64: "int",
@@ -141,11 +180,12 @@ def _bytes(value: Any) -> bytes:
 
 
 def _decode(reply: bytes) -> Any:
+    type_, _, real = REAL.unpack_from(reply)
+    if type_ == TYPE_FLOAT64:
+        return real
     type_, length, offset = VALUE.unpack_from(reply)
     if type_ == TYPE_NULL:
         return None
-    if type_ == TYPE_FLOAT64:
-        return REAL.unpack_from(reply)[2]
     if type_ in (TYPE_INT64, TYPE_BOOL):
         integer = INTEGER.unpack_from(reply)[2]
         return bool(integer) if type_ == TYPE_BOOL else integer

@@ -219,3 +219,71 @@ def test_signal_handlers_and_finalizers_may_call_udfs() -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, previous)
     assert results and set(results) == {42}
+
+
+def test_a_host_function_calls_a_udf_that_calls_another() -> None:
+    """Guest, host, guest, host, guest, and back: each call is fresh, whatever the others do."""
+    made: list[float] = []
+    state: list[float] = []
+
+    @udfvm.udf
+    def inner(x: float) -> float:
+        state.append(x)
+        if x < 0:
+            raise ValueError("negative")
+        return x + len(state)
+
+    def to_inner(x: float) -> float:
+        made.append(x)
+        return inner(x)
+
+    @udfvm.udf(host_functions=[to_inner])
+    def middle(x: float) -> float:
+        return to_inner(to_inner(x))
+
+    def to_middle(x: float) -> float:
+        return middle(x)
+
+    @udfvm.udf(host_functions=[to_middle])
+    def outer(x: float, times: int) -> float:
+        for _ in range(times):
+            x = to_middle(x)
+        return x
+
+    assert outer(1.0, 1) == 3.0 and made == [1.0, 2.0]
+    assert outer(0.0, 20) == 40.0 and len(made) == 42
+    assert outer(pa.array([1.0, 2.0]), pa.array([1, 2])).to_pylist() == [3.0, 6.0]
+    with pytest.raises(udfvm.HostFunctionError) as caught:
+        outer(-9.0, 1)
+    cause = caught.value.__cause__
+    assert isinstance(cause, udfvm.HostFunctionError)
+    assert isinstance(cause.__cause__, udfvm.UDFError) and cause.__cause__.udf == "inner"
+    assert outer(1.0, 1) == 3.0
+
+
+def test_numbers_that_are_not_the_usual_ones() -> None:
+    """Integers for floats, booleans, subclasses, numbers out of range: as of other types."""
+
+    def shown(x: float, i: int) -> str:
+        return f"{x!r} {i!r}"
+
+    @udfvm.udf(host_functions=[shown])
+    def ask(which: int) -> str:
+        class Mine(int):
+            pass
+
+        given = [(1, 2), (1.5, Mine(3)), (float("nan"), -(2**63)), (True, False)]
+        return shown(*given[which])
+
+    assert [ask(each) for each in range(3)] == [
+        "1.0 2",
+        "1.5 3",
+        "nan -9223372036854775808",
+    ]
+
+    @udfvm.udf(host_functions=[shown])
+    def ask_too_much() -> str:
+        return shown(1.0, 2**63)
+
+    with pytest.raises(udfvm.UDFError, match="does not fit into 64 bits"):
+        ask_too_much()
