@@ -268,6 +268,21 @@ def test_tar_files_with_something_else_in_them(tmp_path: Path, what: str) -> Non
     assert not (tmp_path / "out.udfvm").exists()
 
 
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, *b"LKxgS"], ids=str)
+@pytest.mark.parametrize("size", [-512, 1 << 20, 1 << 40, 1 << 63, 1 << 80])
+def test_tar_files_whose_headers_say_any_size(tmp_path: Path, kind: int | bytes, size: int) -> None:
+    """No memory is taken for what is not there, and nothing is read again and again."""
+    header = bytearray(tarfile.TarInfo("index.json").tobuf(tarfile.GNU_FORMAT))
+    header[156:157] = kind if isinstance(kind, bytes) else bytes([kind])
+    header[124:136] = (b"\x80" if size > 0 else b"\xff") + size.to_bytes(11, "big", signed=True)
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * ord(" ") + sum(header[156:]))
+    path = tmp_path / "archive.tar"
+    path.write_bytes(header + bytes(1024))
+    with pytest.raises(udfvm.ImageError, match="valid archive"):
+        import_image(path, tmp_path / "out.udfvm")
+    assert not (tmp_path / "out.udfvm").exists()
+
+
 def changed(member: tarfile.TarInfo, what: str) -> tarfile.TarInfo:
     if member.name == "index.json" and what == "link":
         member.type, member.linkname, member.size = tarfile.SYMTYPE, "/etc/passwd", 0

@@ -20,6 +20,7 @@ from udfvm.errors import SealError
 
 _NAME: Final = re.compile(r"oci-layout|index\.json|blobs/sha256/[0-9a-f]{64}")
 _MAX_MEMBERS: Final = 1000  # of a tar file
+_MAX_READ: Final = 1 << 20  # bytes that are read of one at a time, headers of any size included
 
 
 class Reader(Protocol):
@@ -60,7 +61,27 @@ def _opened(name: str, folder: int, flags: int, whole: str) -> int:
         raise ValueError(f"{whole} cannot be read: {error.strerror}") from error
 
 
-class _Tar:
+class TarBytes(io.FileIO):
+    """The bytes of a tar file. Its headers may say any length and place: a read is of no more than
+    is allowed, and a place is one in the file.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Reads bytes. Raises ValueError for too many."""
+        if size is None or not 0 <= size <= _MAX_READ:
+            raise ValueError(f"it has a header of {size} bytes")
+        return super().read(size) or b""
+
+    def seek(self, place: int, whence: int = os.SEEK_SET, /) -> int:
+        """Goes to a place. Raises ValueError for one that is not in the file."""
+        if whence == os.SEEK_SET and not 0 <= place <= os.fstat(self.fileno()).st_size:
+            raise ValueError("it ends before its last file does")
+        return super().seek(place, whence)
+
+
+class Tar:
+    """A tar file, of which nothing is extracted."""
+
     def __init__(self, file: tarfile.TarFile) -> None:
         self._file = file
         self._members: dict[str, tarfile.TarInfo] = {}
@@ -89,8 +110,8 @@ def open_archive(path: Path) -> Iterator[Reader]:
         return
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("it is neither a folder nor a regular file")
-    with tarfile.open(path, "r:") as file:
-        yield _Tar(file)
+    with TarBytes(path) as data, tarfile.open(fileobj=data, mode="r:") as file:
+        yield Tar(file)
 
 
 # ---- Writing ----
