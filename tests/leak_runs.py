@@ -124,6 +124,7 @@ class Runs:
         self.marking, self.searching = marking, searching
         self.places, self.ends = places, ends
         self.counts: Counter[str] = Counter()
+        self.done = 0
         self.drawn: set[str] = set()
         self.usual: dict[str, Any] = {}
 
@@ -133,6 +134,7 @@ class Runs:
             mark = chance.randbytes(MARK)
             told = self._mark(chance, mark)
             self._search(chance, mark, f"run {number} of seed {seed}: {told}")
+            self.done += 1
 
     def _mark(self, chance: random.Random, mark: bytes) -> str:
         """Returns what was done."""

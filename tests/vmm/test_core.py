@@ -182,6 +182,28 @@ def test_the_filter_around_hardened_calls(
     assert_all_hold(programs, raw_guest, "test_harden", sanitizers)
 
 
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+def test_locks_are_taken_in_one_order_and_by_the_rules(raw_guest: Path, programs: Programs) -> None:
+    """Of pools and the threads behind them, as helgrind sees them. KVM runs under valgrind, which
+    does not see what guests write. In a forked child it still sees the locks of its parent, which
+    the core makes anew, so the program does not fork.
+    """
+    program = programs.jailed("test_pool_operations", "plain")
+    output = run(
+        "valgrind",
+        "-q",
+        "--tool=helgrind",
+        f"--suppressions={CORE / 'helgrind.supp'}",
+        "--error-exitcode=9",
+        program,
+        raw_guest,
+        "1",
+        "--no-fork",
+    )
+    assert output.count("holds") == ALL["test_pool_operations"].tests - 1
+
+
 HARDENED = (
     "test_deadline_signals",
     "test_host_functions",
