@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +13,7 @@ import pyarrow as pa
 import pyarrow.flight as fl
 import pytest
 from engine_functions import Products, Total, parts, ratio, shown, upto
-from flight_clients import LONG, Background, batch_of, busy, exchange_with, wait_until
+from flight_clients import LONG, Background, batch_of, busy, exchange_with, running_call, wait_until
 
 import udfvm
 
@@ -248,34 +250,57 @@ def test_many_clients_at_once(location: str) -> None:
         assert each.outcome() == [[number / 2] * 100] * 5
 
 
-@pytest.mark.parametrize("leave", ["cancels", "closes"])
-def test_a_client_that_goes_away_ends_its_call(location: str, leave: str) -> None:
-    with fl.connect(location) as client:
-        writer, reader = client.do_exchange(fl.FlightDescriptor.for_path("ratio"))
-        batch = batch_of(pa.array([1.0]), pa.array([13.0]))  # for which it never returns
-        writer.begin(batch.schema)
-        writer.write_batch(batch)
+@pytest.fixture(scope="module")
+def patient() -> Iterator[str]:
+    """Where a function is served that never returns for 13, and has no timeout."""
+    with udfvm.flight.Server(ratio.with_options(timeout=None), listen="127.0.0.1:0") as server:
+        yield server.location
+
+
+ENDLESS = batch_of(pa.array([1.0]), pa.array([13.0]))
+
+
+def test_a_client_that_cancels_ends_its_call(patient: str) -> None:
+    with running_call(patient, "ratio", ENDLESS) as reader:
         wait_until(lambda: busy(ratio) == 1)
-        if leave == "cancels":
-            reader.cancel()
-        else:
-            client.close()
+        reader.cancel()
         wait_until(lambda: busy(ratio) == 0)
-        with contextlib.suppress(pa.ArrowException):
-            writer.close()
 
 
-def test_a_deadline_of_a_client_ends_its_call(client: Any) -> None:
-    options = fl.FlightCallOptions(timeout=0.3)
-    writer, reader = client.do_exchange(fl.FlightDescriptor.for_path("ratio"), options)
-    batch = batch_of(pa.array([1.0]), pa.array([13.0]))
-    writer.begin(batch.schema)
-    writer.write_batch(batch)
-    with pytest.raises(fl.FlightTimedOutError):
-        reader.read_all()
+CLIENT = """
+import sys
+import pyarrow as pa
+import pyarrow.flight as fl
+
+client = fl.connect(sys.argv[1])
+writer, reader = client.do_exchange(fl.FlightDescriptor.for_path("ratio"))
+batch = pa.record_batch({"a": [1.0], "b": [13.0]})
+writer.begin(batch.schema)
+writer.write_batch(batch)
+reader.read_chunk()
+"""
+
+
+def test_a_client_that_goes_away_ends_its_call(patient: str) -> None:
+    client = subprocess.Popen([sys.executable, "-c", CLIENT, patient])
+    try:
+        wait_until(lambda: busy(ratio) == 1)
+    finally:
+        client.kill()
+        client.wait()
     wait_until(lambda: busy(ratio) == 0)
-    with contextlib.suppress(pa.ArrowException):
-        writer.close()
+
+
+def test_a_deadline_of_a_client_ends_its_call(patient: str) -> None:
+    options = fl.FlightCallOptions(timeout=0.5)
+    with fl.connect(patient) as client:
+        with contextlib.suppress(fl.FlightTimedOutError):
+            writer, reader = client.do_exchange(fl.FlightDescriptor.for_path("ratio"), options)
+            writer.begin(ENDLESS.schema)
+            writer.write_batch(ENDLESS)
+            with pytest.raises(fl.FlightTimedOutError):
+                reader.read_all()
+    wait_until(lambda: busy(ratio) == 0)
 
 
 def test_functions_that_clients_cannot_have() -> None:

@@ -296,6 +296,43 @@ def test_a_stop_at_once_ends_batches() -> None:
     assert stopping.outcome() is None and busy(half) == 0
 
 
+@contextlib.contextmanager
+def unread_call(location: str) -> Iterator[Any]:
+    """A call whose results, more than gRPC keeps, the client does not read."""
+    sent = threading.Event()
+    first, batch = messages_of("half", batch_of(pa.array([1.0] * 500_000)))
+
+    def messages() -> Iterator[bytes]:
+        yield first
+        yield from [batch] * 20
+        sent.set()
+
+    with channel_to(location) as channel:
+        call = channel.stream_stream(f"/{SERVICE}/DoExchange")(messages())
+        next(call)  # the schema
+        yield call, sent
+        call.cancel()
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_stop_does_not_wait_for_clients_that_do_not_read(at_once: bool) -> None:
+    server = serving(idle_timeout=60 if at_once else 3)
+    with unread_call(server.location) as (_, sent):
+        stopping = Background(lambda: server.stop(at_once=at_once))
+        assert stopping.outcome() is None
+        assert not sent.is_set()  # it computed no further than its results were read
+    assert busy(half) == 0
+
+
+def test_results_that_nobody_reads_are_no_memory() -> None:
+    """A call is computed no further than its results are read."""
+    with serving() as server, unread_call(server.location) as (call, sent):
+        wait_until(lambda: busy(half) == 0)
+        assert exchange(server.location, "half", BATCH).num_rows == 1
+        assert not sent.is_set()
+        assert sum(1 for _ in call) == 20 and sent.is_set()
+
+
 def _told(server: udfvm.flight.Server) -> object:
     """What a new client is told."""
     try:

@@ -18,6 +18,8 @@ from udfvm.tuples import NamedTuple
 
 _FRAME: Final = 1 << 16  # bytes of a message beside its batch
 _FOREVER: Final = 1e8  # seconds
+_LOOK: Final = 0.2  # seconds between two looks whether calls go on
+_TO_TELL: Final = 1.0  # seconds that clients have to hear why their calls end
 
 
 class Certificate(NamedTuple):
@@ -122,14 +124,17 @@ class RunningServer:
             changed = asyncio.ensure_future(self._stop_changed.wait())
             await asyncio.wait([changed, read], return_when=asyncio.FIRST_COMPLETED)
             changed.cancel()
+        read.cancel()
         if self._stops > 1:
             service.end()
             await service.rested()
-        read.cancel()
+            await asyncio.wait([stopped], timeout=_TO_TELL)
 
     async def _are_read(self, service: Service, stopped: asyncio.Future[Any]) -> None:
-        await service.rested()
-        await asyncio.wait([stopped], timeout=self._limits.idle)
+        """Waits until all calls have ended, or those that are left do not go on."""
+        while not stopped.done() and not service.is_stuck():
+            await service.rested()
+            await asyncio.wait([stopped], timeout=min(self._limits.idle, _LOOK))
 
     def _options(self) -> list[tuple[str, int]]:
         return [

@@ -61,9 +61,11 @@ class Service(grpc.GenericRpcHandler):
         self._tokens = tokens
         self._gate = Gate(limits)
         self._threads = ThreadPoolExecutor(limits.calls, "udfvm-flight-call")
-        self._computing: set[Cancellation] = set()
+        self._begun: set[Cancellation] = set()  # of the batches that are being answered
+        self._steps = 0  # that threads take now
         self._rested = asyncio.Event()
         self._rested.set()
+        self._progress = 0.0  # when a step ended, or a client took a message
         self.stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         one, many = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
         self._methods = {
@@ -87,12 +89,17 @@ class Service(grpc.GenericRpcHandler):
 
     def end(self) -> None:
         """Ends the micro-VMs of the batches that run."""
-        for each in self._computing:
+        for each in self._begun:
             each.cancel()
 
     async def rested(self) -> None:
-        """Waits until no batch runs."""
+        """Waits until no micro-VM runs."""
         await self._rested.wait()
+
+    def is_stuck(self) -> bool:
+        """Whether no micro-VM runs, and no client has taken a message for too long."""
+        waited = asyncio.get_running_loop().time() - self._progress
+        return self._rested.is_set() and waited >= self._limits.idle
 
     def close(self) -> None:
         """Waits for the threads."""
@@ -198,13 +205,18 @@ class Service(grpc.GenericRpcHandler):
         while data is not None and not data.header:  # a descriptor alone, or metadata
             data = await messages.next()
         types = [] if data is None else types_in(data)
-        await context.write(schema_data(function.outputs))
+        await self._write(context, schema_data(function.outputs))
         while (data := await messages.next()) is not None:
             messages.read_ahead()
             if data.header:
                 async with contextlib.aclosing(self._answers(function, types, data)) as answers:
                     async for each in answers:
-                        await context.write(each)
+                        await self._write(context, each)
+
+    async def _write(self, context: Any, message: bytes) -> None:
+        """Sends a message, as soon as the client takes it."""
+        await context.write(message)
+        self._progress = asyncio.get_running_loop().time()
 
     async def _answers(
         self, function: Served, types: list[pa.DataType], data: FlightData
@@ -217,22 +229,22 @@ class Service(grpc.GenericRpcHandler):
                 yield batch_data(each)
 
         made, cancellation = answers(), Cancellation()
-        self._computing.add(cancellation)
-        self._rested.clear()
+        self._begun.add(cancellation)
         try:
             while (answer := await self._next(made, cancellation)) is not None:
                 yield answer
         finally:
             made.close()  # which gives the micro-VM back
-            self._computing.discard(cancellation)
-            if not self._computing:
-                self._rested.set()
+            self._begun.discard(cancellation)
 
     async def _next(self, made: Generator[bytes], cancellation: Cancellation) -> bytes | None:
         """Returns the next answer, which a thread makes; None after the last one. If the client
         goes away meanwhile, its micro-VM ends.
         """
-        taken = asyncio.get_running_loop().run_in_executor(self._threads, _next, made, cancellation)
+        loop = asyncio.get_running_loop()
+        self._steps += 1
+        self._rested.clear()
+        taken = loop.run_in_executor(self._threads, _next, made, cancellation)
         try:
             return await asyncio.shield(taken)
         except asyncio.CancelledError:
@@ -240,6 +252,11 @@ class Service(grpc.GenericRpcHandler):
             await asyncio.wait([taken])
             _take_exception(taken)
             raise
+        finally:
+            self._progress = loop.time()
+            self._steps -= 1
+            if not self._steps:
+                self._rested.set()
 
 
 def _next(made: Generator[bytes], cancellation: Cancellation) -> bytes | None:
