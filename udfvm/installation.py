@@ -15,6 +15,6 @@ def get_include() -> str:
 
     >>> import os, udfvm
     >>> sorted(os.listdir(udfvm.get_include()))
-    ['udfvm.h', 'udfvm_groups.h']
+    ['udfvm.h', 'udfvm_groups.h', 'udfvm_table.h']
     """
     return str(GUEST / "include")

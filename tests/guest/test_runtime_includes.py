@@ -24,9 +24,10 @@ BELOW = {
     "native": {"arrow", "shared", "shared/compiled"},
     "wasm": {"arrow", "shared", "shared/compiled"},
 }
-# Of guest/include, and udfvm_groups.h, which lies beside udfvm.h on every machine.
+# Of guest/include, and what lies beside udfvm.h on every machine.
 PUBLIC = {
     "udfvm_groups.h",
+    "udfvm_table.h",
     "udfvm_abi.h",
     "arrow_c_data.h",
     "column_format.h",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from udfvm.call.runtime import Loading
-from udfvm.errors import ProtocolError, SignatureError
+from udfvm.errors import SignatureError
 from udfvm.functions.compiled_requests import (
     ADVICE,
     Description,
@@ -21,8 +21,9 @@ from udfvm.functions.compiled_requests import (
 )
 from udfvm.functions.options import NativeOptions
 from udfvm.functions.program import Interface, Program
-from udfvm.tuples import NamedTuple
-from udfvm.types.arrow_types import Parameter
+from udfvm.load.declaration import Column, Form
+from udfvm.types.arrow_types import Kind, Parameter, ResultType, named
+from udfvm.types.nested import take_apart
 from udfvm.types.signature_text import parse_signature
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class CompiledProgram(Program):
         self.settings = b""  # more for the runtime than the code
         self._signature = signature
         self._checked = checked
+        self._elementwise = True
+        self._form: Form = "scalar"  # and the next two: once the code was asked
+        self._has_inverse = self._has_merge = False
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restored, (type(self), {**self.__dict__, "_checked": True})
@@ -60,6 +64,38 @@ class CompiledProgram(Program):
     def default_name(self) -> object:
         """The name of the function in the code."""
         return self.symbol
+
+    def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
+        """Reads the signature, or else asks the code."""
+        text = self._signature
+        declared = None if text is None else parse_signature(name, text.replace(TABLE_ARROW, "->"))
+        signature = declared
+        if signature is not None:
+            self._check(name, signature)
+        if signature is None or not self._checked:
+            described = self._described(name, limits, pool, declared)
+            signature = declared or described.signature
+            self._check(name, signature)
+            if described.aggregate or described.table:
+                self._form = "aggregate" if described.aggregate else "table"
+            self._has_inverse, self._has_merge = described.inverse, described.merge
+            self._elementwise = self._elementwise or not described.whole
+        if text is not None and TABLE_ARROW in text and self._form != "table":
+            raise SignatureError(
+                f"UDF {name!r}: signature={text!r} is that of a table function, but"
+                f" {self.symbol!r} is none in the code: use ->"
+            )
+        return Interface(
+            self._form,
+            signature,
+            elementwise=self._elementwise,
+            columns=_columns(name, signature.result) if self._form == "table" else (),
+            has_inverse=self._has_inverse,
+            has_merge=self._has_merge,
+        )
+
+    def _check(self, name: str, signature: Signature) -> None:
+        """Raises SignatureError for types that the language has not."""
 
     def capture(self, declaration: Declaration) -> Bindings:
         """Returns no bindings: compiled code refers to no objects of this process."""
@@ -127,13 +163,6 @@ class CompiledProgram(Program):
         return self.settings
 
 
-class Grouping(NamedTuple):
-    """What an aggregate in compiled code can do with its groups."""
-
-    has_inverse: bool
-    has_merge: bool
-
-
 class NativeProgram(CompiledProgram):
     """A shared object or an executable."""
 
@@ -146,41 +175,14 @@ class NativeProgram(CompiledProgram):
         """``elementwise``: a function that sees a batch as a whole works row by row."""
         super().__init__(code, symbol, signature=signature)
         self._elementwise = elementwise
-        self._group: Grouping | None = None  # of an aggregate, once the code was asked
 
-    def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
-        """Reads the signature, or else asks the code."""
-        if TABLE_ARROW in (self._signature or ""):
-            raise SignatureError(
-                f"UDF {name!r}: signature={self._signature!r} is that of a table function, which"
-                " native code cannot be: write it in Python, or as a module for arrow-udf"
-            )
-        declared = None if self._signature is None else parse_signature(name, self._signature)
-        if declared is not None:
-            _refuse_others_than_c_has(name, declared)
-            if self._checked:
-                return self._interface(declared)
-        described = self._described(name, limits, pool, declared)
-        _refuse_others_than_c_has(name, described.signature)
-        if described.table:
-            raise ProtocolError(
-                "the guest described a table function, which native code cannot be",
-                name,
-            )
-        self._elementwise = self._elementwise or not described.whole
-        if described.aggregate:
-            self._group = Grouping(described.inverse, described.merge)
-        return self._interface(declared or described.signature)
-
-    def _interface(self, signature: Signature) -> Interface:
-        if self._group is None:
-            return Interface("scalar", signature, elementwise=self._elementwise)
-        return Interface(
-            "aggregate",
-            signature,
-            has_inverse=self._group.has_inverse,
-            has_merge=self._group.has_merge,
-        )
+    def _check(self, name: str, signature: Signature) -> None:
+        for each in (Parameter("the result", *signature.result), *signature.parameters):
+            if each.type.name in _LARGE:
+                raise SignatureError(
+                    f"UDF {name!r}: {each.name} is {each.type}, which native functions do not"
+                    " support: use text and blob"
+                )
 
 
 def _restored(cls: type[CompiledProgram], state: dict[str, object]) -> CompiledProgram:
@@ -189,10 +191,17 @@ def _restored(cls: type[CompiledProgram], state: dict[str, object]) -> CompiledP
     return program
 
 
-def _refuse_others_than_c_has(name: str, signature: Signature) -> None:
-    for each in (Parameter("the result", *signature.result), *signature.parameters):
-        if each.type.name in _LARGE:
-            raise SignatureError(
-                f"UDF {name!r}: {each.name} is {each.type}, which native functions do not"
-                " support: use text and blob"
-            )
+def _columns(name: str, result: ResultType) -> tuple[Column, ...]:
+    """Returns the columns of a table function, of the type of its rows: the fields of a struct, or
+    one, ``value``.
+    """
+    if result.type.kind is not Kind.STRUCT:
+        return (Column("value", *result),)
+    fields = take_apart(result.type.name)
+    types = {field.name: named(field.type) for field in fields.fields} if fields else {}
+    if len({column.lower() for column in types}) < len(types):
+        raise SignatureError(
+            f"UDF {name!r}: two of its columns {', '.join(types)} have the same name (SQL ignores"
+            " case)"
+        )
+    return tuple(Column(column, type_, True) for column, type_ in types.items())

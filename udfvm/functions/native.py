@@ -51,9 +51,9 @@ def from_elf(
         path: the shared object or executable; or its content as bytes. The libraries that it is
             linked with must be in the system's library folders.
         function: the name of a function that the file defines with ``UDFVM_SCALAR``,
-            ``UDFVM_VECTOR`` or ``UDFVM_AGGREGATE`` of ``udfvm.h``. Or any function of plain C
-            types, from any language, that a shared object exports or that an executable has a
-            symbol for: then pass ``signature``.
+            ``UDFVM_VECTOR``, ``UDFVM_AGGREGATE`` or ``UDFVM_TABLE`` of ``udfvm.h``. Or any function
+            of plain C types, from any language, that a shared object exports or that an executable
+            has a symbol for: then pass ``signature``.
         signature: types such as ``"(a: f64, b: i64?) -> f64"``; see
             ``udfvm.types.signature_text.parse_signature``. A plain function takes numbers and bool
             as themselves, and text and blob as two arguments (pointer, length). It takes no nulls,
@@ -68,9 +68,9 @@ def from_elf(
             functions by ``udfvm_call_host`` of ``udfvm.h``.
 
     Returns:
-        The UDF: an AggregateFunction for ``UDFVM_AGGREGATE``, else a ScalarFunction. A call of it
-        raises ``UDFError`` if the function calls ``udfvm_fail``, and ``GuestCrashError``, with
-        registers and a backtrace, if it crashes.
+        The UDF: an AggregateFunction for ``UDFVM_AGGREGATE``, a TableFunction for ``UDFVM_TABLE``,
+        else a ScalarFunction. A call of it raises ``UDFError`` if the function calls
+        ``udfvm_fail``, and ``GuestCrashError``, with registers and a backtrace, if it crashes.
 
     Raises:
         SignatureError: the file has no such function, has it with another signature, or cannot be

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Unpack
 
 from udfvm.errors import SignatureError
-from udfvm.functions.compiled import TABLE_ARROW, CompiledProgram, Grouping
+from udfvm.functions.compiled import CompiledProgram
 from udfvm.functions.forms import function_of
 from udfvm.functions.function import function_list, host_functions_of
 from udfvm.functions.options import ELSEWHERE, WasmOptions, parsed_options
-from udfvm.functions.program import Interface
 from udfvm.functions.wasm_settings import (
     host_settings,
     link_settings,
@@ -22,15 +21,10 @@ from udfvm.functions.wasm_settings import (
 from udfvm.keywords import checks_options
 from udfvm.limits import Limits
 from udfvm.load.compiled_code import MAX_CODE, refuse_other_language
-from udfvm.load.declaration import Column
 from udfvm.texts import format_size
-from udfvm.types.arrow_types import Kind, ResultType, named
-from udfvm.types.nested import take_apart
-from udfvm.types.signature_text import parse_signature
 
 if TYPE_CHECKING:
     from udfvm.call.host_functions import HostFunctions
-    from udfvm.call.pool import Pool
     from udfvm.codec.record_batches import BatchCodec
     from udfvm.functions.aggregate import AggregateFunction
     from udfvm.functions.scalar import ScalarFunction
@@ -144,8 +138,6 @@ class WasmProgram(CompiledProgram):
         super().__init__(code, symbol, signature=signature)
         self.settings = settings
         self._given = settings  # the same without host functions
-        self._table = False  # once it was asked
-        self._group: Grouping | None = None  # of an aggregate, once it was asked
 
     def offering(self, host_functions: HostFunctions | None) -> WasmProgram:
         """Returns the program, which links its imports with host functions."""
@@ -156,40 +148,5 @@ class WasmProgram(CompiledProgram):
         linked.settings = settings
         return linked
 
-    def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
-        """Reads the signature, or else asks the module."""
-        text = self._signature
-        declared = None if text is None else parse_signature(name, text.replace(TABLE_ARROW, "->"))
-        signature = declared
-        if signature is None or not self._checked:
-            described = self._described(name, limits, pool, declared)
-            self._table = described.table
-            if described.aggregate:
-                self._group = Grouping(described.inverse, described.merge)
-            signature = declared or described.signature
-        if text is not None and TABLE_ARROW in text and not self._table:
-            raise SignatureError(
-                f"UDF {name!r}: signature={text!r} is that of a table function, but"
-                f" {self.symbol!r} is not a table function in the module: use ->"
-            )
-        if self._group is not None:
-            return Interface("aggregate", signature, **self._group._asdict())
-        if not self._table:
-            return Interface("scalar", signature)
-        return Interface("table", signature, columns=_columns(name, signature.result))
-
     def _load_settings(self, declaration: Declaration, codec: BatchCodec) -> bytes:
         return self.settings + setting(declaration.name, "b", "", codec.file_template())
-
-
-def _columns(name: str, result: ResultType) -> tuple[Column, ...]:
-    if result.type.kind is not Kind.STRUCT:
-        return (Column("value", *result),)
-    fields = take_apart(result.type.name)
-    types = {field.name: named(field.type) for field in fields.fields} if fields else {}
-    if len({column.lower() for column in types}) < len(types):
-        raise SignatureError(
-            f"UDF {name!r}: two of its columns {', '.join(types)} have the same name (SQL ignores"
-            " case)"
-        )
-    return tuple(Column(column, type_, True) for column, type_ in types.items())

@@ -9,6 +9,7 @@
 #include "native/group_function.h"
 #include "native/nested_value.h"
 #include "native/results.h"
+#include "native/table_function.h"
 #include "native/vector_function.h"
 #include "shared/compiled/failure.h"
 #include "shared/compiled/rows.h"
@@ -142,7 +143,9 @@ bool function_signature(const struct udfvm_function *function, struct signature 
     memset(found, 0, sizeof *found);
     if (function->version != UDFVM_NATIVE_VERSION || function->count > UDFVM_MAX_PARAMETERS ||
         !function->state || !function->result ||
-        (function->scalar != NULL) + (function->vector != NULL) + (function->groups != NULL) != 1)
+        (function->scalar != NULL) + (function->vector != NULL) + (function->groups != NULL) +
+                (function->table != NULL) !=
+            1)
         return failure_set("ImportError",
                            "the object was built with another version of udfvm.h: build it again");
     if (function->groups && !group_function_fits(function->groups))
@@ -185,6 +188,8 @@ bool function_prepare(struct program *program, const struct udfvm_function *func
     program->whole = function->vector != NULL;
     if (function->groups)
         group_function_prepare(program, function->groups);
+    else if (function->table)
+        table_function_prepare(program, described);
     else if (found->result.type)
         program->run_nested = function->scalar ? run_scalar_nested : vector_run_nested;
     else

@@ -21,7 +21,7 @@
 #define DESCRIBED "udfvm_function_" /* the description of a function has this before its name */
 
 #define NO_FUNCTION \
-    "neither UDFVM_SCALAR(%s, ...) nor UDFVM_VECTOR(%s, ...) nor UDFVM_AGGREGATE(%s, ...)"
+    "neither UDFVM_SCALAR nor UDFVM_VECTOR, UDFVM_AGGREGATE or UDFVM_TABLE defines it"
 
 #define SETTLING_TURNS 100 /* turns for every thread that can run */
 
@@ -132,8 +132,8 @@ static bool load_object(struct program *program, const struct load *load, struct
         return load_c_function(program, load, address, found);
     return failure_set("AttributeError",
                        "the object exports no function %s: " NO_FUNCTION
-                       ", nor a plain C function of that name",
-                       load->name, load->name, load->name, load->name);
+                       ", and there is no plain C function of that name",
+                       load->name);
 }
 
 /* Looks first at the functions that the program offers, then at its symbols. */
@@ -155,9 +155,9 @@ static bool load_program(struct program *program, const struct load *load, struc
     executable_names(names, sizeof names);
     return failure_set("AttributeError",
                        "the program has no function %s: " NO_FUNCTION
-                       ", nor, in its symbols, a plain C function of that name; its udfvm_serve() "
+                       ", and its symbols have no plain C function of that name; its udfvm_serve() "
                        "offered %s",
-                       load->name, load->name, load->name, load->name, *names ? names : "none");
+                       load->name, *names ? names : "none");
 }
 
 /* Lets threads that loading started, such as those of Go's runtime, run until they wait. Otherwise
@@ -215,9 +215,10 @@ static void list_description(struct bytes *list, const char *name,
 {
     struct signature signature = { 0 };
     if (function_signature(function, &signature))
-        listing_function(list, name, strlen(name), &signature, false,
+        listing_function(list, name, strlen(name), &signature, function->table != NULL,
                          function->vector   ? "vector function"
                          : function->groups ? "aggregate"
+                         : function->table  ? "table function"
                                             : "function");
     else
         listing_unusable(list, name, strlen(name));

@@ -19,7 +19,8 @@
  * a call. list_TYPE is a list of them, a struct of `data` and `length`, and UDFVM_STRUCT declares
  * structs. In C++, an exception that a function throws is the error of the call.
  *
- * udfvm_groups.h, which this header includes, has aggregates.
+ * This header includes udfvm_groups.h, which has aggregates, and udfvm_table.h, which has table
+ * functions.
  *
  * Long because objects and programs need nothing else: no library of udfvm, and no other header.
  */
@@ -39,7 +40,7 @@
 #include <cxxabi.h>
 #endif
 
-#define UDFVM_NATIVE_VERSION 4u
+#define UDFVM_NATIVE_VERSION 5u
 
 /* The Arrow C Data Interface (arrow.apache.org/docs/format/CDataInterface.html). */
 #ifndef ARROW_C_DATA_INTERFACE
@@ -127,6 +128,9 @@ struct udfvm_state {
     void (*read)(const struct udfvm_input *column, int64_t row, void *to);
     const char *(*call_host)(const char *name, const struct udfvm_any *arguments, size_t count,
                              struct udfvm_any *result);
+    /* Takes a row of a table function. Returns false if no more rows are wanted: see
+     * struct udfvm_table. */
+    bool (*emit)(const void *row);
 };
 #ifdef __cplusplus
 extern "C" {
@@ -168,19 +172,22 @@ struct udfvm_parameter {
 #define UDFVM_MAX_FIELDS     32 /* of a struct */
 
 struct udfvm_groups; /* of an aggregate: see udfvm_groups.h */
+struct udfvm_table;  /* of a table function: see udfvm_table.h */
 
-/* A function that an object defines with UDFVM_SCALAR, UDFVM_VECTOR or UDFVM_AGGREGATE. */
+/* A function that an object defines with UDFVM_SCALAR, UDFVM_VECTOR, UDFVM_AGGREGATE or
+ * UDFVM_TABLE. */
 struct udfvm_function {
     uint32_t version;
     uint32_t count;
     struct udfvm_state *state;
-    /* One of the three is not NULL. `scalar` returns the number of rows done: less than `rows` if
+    /* One of the four is not NULL. `scalar` returns the number of rows done: less than `rows` if
      * the next one failed. */
     int64_t (*scalar)(const struct udfvm_input *columns, const struct udfvm_output *output,
                       int64_t rows);
     void (*vector)(const struct ArrowArray *arguments, struct ArrowArray *result);
     const struct udfvm_groups *groups;
-    const struct udfvm_type *result;
+    const struct udfvm_table *table;
+    const struct udfvm_type *result; /* of a table function: a row */
     struct udfvm_parameter parameters[UDFVM_MAX_PARAMETERS + 1];
 };
 
@@ -641,7 +648,7 @@ enum { UDFVM_TOO_MANY = UDFVM_MAX_FIELDS + 1 };
     static const struct udfvm_export udfvm_export_##NAME = { #NAME, FUNCTION, ADDRESS }; \
     UDFVM_GATHERED static const struct udfvm_export *udfvm_offer_##NAME = &udfvm_export_##NAME;
 
-#define UDFVM_FUNCTION(NAME, SCALAR, VECTOR, GROUPS, RESULT, ...)                \
+#define UDFVM_FUNCTION(NAME, SCALAR, VECTOR, GROUPS, TABLE, RESULT, ...)         \
     UDFVM_EXPORT const struct udfvm_function udfvm_function_##NAME;              \
     const struct udfvm_function udfvm_function_##NAME = {                        \
         UDFVM_NATIVE_VERSION,                                                    \
@@ -650,6 +657,7 @@ enum { UDFVM_TOO_MANY = UDFVM_MAX_FIELDS + 1 };
         SCALAR,                                                                  \
         VECTOR,                                                                  \
         GROUPS,                                                                  \
+        TABLE,                                                                   \
         &udfvm_type_##RESULT,                                                    \
         { UDFVM_EACH(UDFVM_DESCRIBE, __VA_ARGS__) __VA_OPT__(, ){ NULL, NULL } } \
     };                                                                           \
@@ -726,7 +734,7 @@ __attribute__((cold, noinline, unused)) static void udfvm_fail_by(const char *wh
         UDFVM_CATCH                                                                               \
         return udfvm_row;                                                                         \
     }                                                                                             \
-    UDFVM_FUNCTION(NAME, udfvm_run_##NAME, NULL, NULL, RESULT __VA_OPT__(, ) __VA_ARGS__)         \
+    UDFVM_FUNCTION(NAME, udfvm_run_##NAME, NULL, NULL, NULL, RESULT __VA_OPT__(, ) __VA_ARGS__)   \
     static inline udfvm_##RESULT NAME(UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__))
 
 /* UDFVM_VECTOR(name, result type, (type, parameter), ...) { body }: a function of whole columns.
@@ -738,19 +746,20 @@ __attribute__((cold, noinline, unused)) static void udfvm_fail_by(const char *wh
  * if they must be freed, `release`. Rows with a null in a parameter that is not optional are null
  * in the result, whatever the body computes for them. Lists and structs have children: the items,
  * or the fields. Those of the result are to be set, with offset 0. */
-#define UDFVM_VECTOR(NAME, RESULT, ...)                                                   \
-    UDFVM_CHECK_COUNT(NAME __VA_OPT__(, ) __VA_ARGS__)                                    \
-    static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result);      \
-    static void udfvm_run_##NAME(const struct ArrowArray *udfvm_arguments,                \
-                                 struct ArrowArray *udfvm_result){                        \
-        UDFVM_TRY{ NAME(udfvm_arguments, udfvm_result);                                   \
-    }                                                                                     \
-    UDFVM_CATCH                                                                           \
-    }                                                                                     \
-    UDFVM_FUNCTION(NAME, NULL, udfvm_run_##NAME, NULL, RESULT __VA_OPT__(, ) __VA_ARGS__) \
+#define UDFVM_VECTOR(NAME, RESULT, ...)                                                         \
+    UDFVM_CHECK_COUNT(NAME __VA_OPT__(, ) __VA_ARGS__)                                          \
+    static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result);            \
+    static void udfvm_run_##NAME(const struct ArrowArray *udfvm_arguments,                      \
+                                 struct ArrowArray *udfvm_result){                              \
+        UDFVM_TRY{ NAME(udfvm_arguments, udfvm_result);                                         \
+    }                                                                                           \
+    UDFVM_CATCH                                                                                 \
+    }                                                                                           \
+    UDFVM_FUNCTION(NAME, NULL, udfvm_run_##NAME, NULL, NULL, RESULT __VA_OPT__(, ) __VA_ARGS__) \
     static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result)
 
 #include "udfvm_groups.h"
+#include "udfvm_table.h"
 
 /* ---- Executables ---- */
 

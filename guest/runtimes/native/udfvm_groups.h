@@ -133,7 +133,8 @@ struct udfvm_groups {
                                                              udfvm_save_##NAME,                  \
                                                              udfvm_load_##NAME,                  \
                                                              udfvm_end_##NAME };                 \
-    UDFVM_FUNCTION(NAME, NULL, NULL, &udfvm_groups_##NAME, RESULT __VA_OPT__(, ) __VA_ARGS__)    \
+    UDFVM_FUNCTION(NAME, NULL, NULL, &udfvm_groups_##NAME, NULL,                                 \
+                   RESULT __VA_OPT__(, ) __VA_ARGS__)                                            \
     static inline void udfvm_step_##NAME(udfvm_group_##NAME *group UDFVM_UNUSED __VA_OPT__(, )   \
                                              UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__))
 

@@ -130,6 +130,44 @@ bool builder_list(struct builder *builder)
     return end_at(builder, (uint64_t)builder->children->rows);
 }
 
+static bool append_struct(struct builder *builder, const struct column *column, int64_t row)
+{
+    builder_struct(builder);
+    for (size_t i = 0; i < column->child_count; i++)
+        if (!builder_append(&builder->children[i], &column->children[i], row))
+            return false;
+    return true;
+}
+
+static bool append_list(struct builder *builder, const struct column *column, int64_t row)
+{
+    const int64_t end = column_offset(column, row + 1);
+    for (int64_t item = column_offset(column, row); item < end; item++)
+        if (!builder_append(builder->children, column->children, item))
+            return false;
+    return builder_list(builder);
+}
+
+bool builder_append(struct builder *builder, const struct column *column, int64_t row)
+{
+    const size_t width = storage_width(column->storage);
+    if (column_is_null(column, row)) {
+        builder_null(builder);
+    } else if (column->storage == STORAGE_STRUCT) {
+        return append_struct(builder, column, row);
+    } else if (column->storage == STORAGE_LIST) {
+        return append_list(builder, column, row);
+    } else if (storage_is_variable(column->storage)) {
+        const struct scalar bytes = column_bytes(column, row);
+        return builder_bytes(builder, bytes.bytes, bytes.length);
+    } else {
+        const uint8_t bit = column->storage == STORAGE_BOOL && bitmap_get(column->data, row);
+        builder_number(builder,
+                       column->storage == STORAGE_BOOL ? &bit : column->data + (size_t)row * width);
+    }
+    return true;
+}
+
 void builder_column(const struct builder *builder, struct column *column)
 {
     static const uint8_t nothing[8];

@@ -30,6 +30,10 @@ bool builder_bytes(struct builder *builder, const void *bytes, size_t length);
 void builder_struct(struct builder *builder);
 bool builder_list(struct builder *builder);
 
+/* Appends a row of a column of the builder's type. Returns false if the column is too large for its
+ * offsets. */
+bool builder_append(struct builder *builder, const struct column *column, int64_t row);
+
 /* Returns the column, valid until the next append. type_column() made `column`. */
 void builder_column(const struct builder *builder, struct column *column);
 

@@ -107,49 +107,9 @@ void column_stream_null(struct column_stream *stream)
     builder_null(&stream->builder);
 }
 
-static bool append(struct builder *builder, const struct column *column, int64_t row);
-
-static bool append_struct(struct builder *builder, const struct column *column, int64_t row)
-{
-    builder_struct(builder);
-    for (size_t i = 0; i < column->child_count; i++)
-        if (!append(&builder->children[i], &column->children[i], row))
-            return false;
-    return true;
-}
-
-static bool append_list(struct builder *builder, const struct column *column, int64_t row)
-{
-    const int64_t end = column_offset(column, row + 1);
-    for (int64_t item = column_offset(column, row); item < end; item++)
-        if (!append(builder->children, column->children, item))
-            return false;
-    return builder_list(builder);
-}
-
-static bool append(struct builder *builder, const struct column *column, int64_t row)
-{
-    const size_t width = storage_width(column->storage);
-    if (column_is_null(column, row)) {
-        builder_null(builder);
-    } else if (column->storage == STORAGE_STRUCT) {
-        return append_struct(builder, column, row);
-    } else if (column->storage == STORAGE_LIST) {
-        return append_list(builder, column, row);
-    } else if (storage_is_variable(column->storage)) {
-        const struct scalar bytes = column_bytes(column, row);
-        return builder_bytes(builder, bytes.bytes, bytes.length);
-    } else {
-        const uint8_t bit = column->storage == STORAGE_BOOL && bitmap_get(column->data, row);
-        builder_number(builder,
-                       column->storage == STORAGE_BOOL ? &bit : column->data + (size_t)row * width);
-    }
-    return true;
-}
-
 bool column_stream_append(struct column_stream *stream, const struct column *column, int64_t row)
 {
-    return append(&stream->builder, column, row);
+    return builder_append(&stream->builder, column, row);
 }
 
 uint64_t column_stream_end(struct column_stream *stream, uint8_t *output, uint64_t capacity)

@@ -50,9 +50,9 @@ struct table_rows {
 struct table_function {
     /* Begins a run. It discards an earlier one. */
     bool (*begin)(void *context, const struct column *columns, int64_t rows, int64_t *row);
-    /* Returns rows that were not taken, and makes some if there are none. They are valid until the
-     * next call. */
-    bool (*rows)(void *context, struct table_rows *rows, int64_t *row);
+    /* Returns rows that were not taken, and makes some if there are none, not many more than
+     * `limit`. They are valid until the next call. */
+    bool (*rows)(void *context, int64_t limit, struct table_rows *rows, int64_t *row);
     /* Tells that the first `count` rows were taken. */
     void (*took)(void *context, int64_t count);
 };
@@ -153,5 +153,12 @@ bool slot_holds_real(const struct slot *slot, double real);
 
 /* Seals, and answers rows and batches for ever. */
 noreturn void program_serve(struct program *program);
+
+/* For a table function in the middle of making rows: answers the request with those that wait.
+ * Returns true when more are asked for, false if another request came, which is not answered. */
+bool program_yield(void);
+/* Answers the request from the beginning, whatever the program is in the midst of; with
+ * `continues`, only by further rows of a table function. */
+noreturn void program_answer(bool continues);
 
 #endif

@@ -1,4 +1,5 @@
 /* The loop that answers rows, columns and batches of compiled code: see program.h. */
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -243,28 +244,40 @@ static struct answer answer_row(const struct program *program)
                : failed(-1);
 }
 
+/* Answers with the next rows of a table function. */
+static struct answer answer_rows(const struct program *program)
+{
+    const struct udfvm_call *call = exchange_call();
+    struct udfvm_fetch fetch;
+    struct answer answer = { UDFVM_STATUS_OK, 0 };
+    int64_t row = -1;
+    memcpy(&fetch, exchange_payload(), sizeof fetch);
+    return table_reply(program, &fetch, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size,
+                       &answer.length, &row)
+               ? answer
+               : failed(row);
+}
+
 static struct answer answer_table(const struct program *program)
 {
     const struct udfvm_call *call = exchange_call();
-    const uint8_t *payload = exchange_payload();
-    struct udfvm_fetch fetch = { 0 };
     struct arguments arguments;
-    struct answer answer = { UDFVM_STATUS_OK, 0 };
     int64_t row = -1;
-    bool done = call->length >= sizeof fetch;
-    if (done)
-        memcpy(&fetch, payload, sizeof fetch);
-    else
+    if (call->length < sizeof(struct udfvm_fetch)) {
         failure_set("ValueError", "the request for rows is malformed");
-    if (done && call->request == UDFVM_REQUEST_TABLE) {
-        done = arguments_take(&arguments, program, payload + sizeof fetch,
-                              call->length - sizeof fetch, 0, &row) &&
-               program->table->begin(program->context, arguments.columns, arguments.rows, &row);
-        arguments_free(&arguments);
+        return failed(-1);
     }
-    done = done && table_reply(program, &fetch, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size,
-                               &answer.length, &row);
-    return done ? answer : failed(row);
+    if (call->request == UDFVM_REQUEST_TABLE) {
+        const bool done = arguments_take(&arguments, program,
+                                         exchange_payload() + sizeof(struct udfvm_fetch),
+                                         call->length - sizeof(struct udfvm_fetch), 0, &row) &&
+                          program->table->begin(program->context, arguments.columns, arguments.rows,
+                                                &row);
+        arguments_free(&arguments);
+        if (!done)
+            return failed(row);
+    }
+    return answer_rows(program);
 }
 
 static struct answer answer_aggregate(struct program *program)
@@ -325,13 +338,44 @@ static void become_child(void)
         (void)!fork();
 }
 
+/* Table functions answer requests from the midst of their bodies, and leave them by a jump here. It
+ * is set before the seal, so no call sets it. */
+static struct {
+    struct program *program;
+    jmp_buf loop;
+} serving;
+
+enum { ANSWER_REQUEST = 1, ANSWER_ROWS };
+
+bool program_yield(void)
+{
+    exchange_complete(answer_rows(serving.program));
+    return exchange_call()->request == UDFVM_REQUEST_FETCH &&
+           exchange_call()->length >= sizeof(struct udfvm_fetch);
+}
+
+noreturn void program_answer(bool continues)
+{
+    longjmp(serving.loop, continues ? ANSWER_ROWS : ANSWER_REQUEST);
+}
+
 noreturn void program_serve(struct program *program)
 {
     nested_arguments_prepare(program);
+    serving.program = program;
     become_child();
-    exchange_seal();
+    switch (setjmp(serving.loop)) {
+    case 0:
+        exchange_seal();
+        break;
+    case ANSWER_ROWS:
+        exchange_complete(answer_rows(serving.program));
+        break;
+    default:
+        break;
+    }
     for (;;) {
-        const struct answer answer = answer_request(program);
+        const struct answer answer = answer_request(serving.program);
         exchange_complete(answer);
     }
 }

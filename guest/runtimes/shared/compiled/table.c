@@ -256,7 +256,7 @@ bool table_reply(const struct program *program, const struct udfvm_fetch *fetch,
                  uint64_t capacity, uint64_t *length, int64_t *row)
 {
     struct table_chunk chunk;
-    if (!program->table->rows(program->context, &chunk.rows, row))
+    if (!program->table->rows(program->context, (int64_t)fetch->rows, &chunk.rows, row))
         return false;
     uint64_t count = (uint64_t)chunk.rows.count < fetch->rows ? (uint64_t)chunk.rows.count
                                                               : fetch->rows;
