@@ -190,7 +190,7 @@ def test_programs_that_never_serve(tmp_path: Path, use: Callable[[Path], object]
     [
         (
             "(x: i64) ->> i64",
-            "is that of a table function, but 'f' is none in the code: use ->",
+            "is that of a table function, but 'same' is none in the code: use ->",
         ),
         ("(x: list<i64>) -> i64", "x is declared as list<item: int64>, and compiled as i64"),
         (

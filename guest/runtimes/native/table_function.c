@@ -17,8 +17,9 @@
 #include "shared/compiled/failure.h"
 #include "shared/compiled/rows.h"
 
-#define MAX_CHUNK_BYTES (4u << 20) /* of the rows gathered for a reply, without the last of them \
-                                    */
+#define MAX_CHUNK_BYTES                                                      \
+    (4u << 20) /* of the rows gathered for a reply, without the last of them \
+                */
 
 /* Keeps the compiler from using the thread pointer before it is the runtime's. */
 #define NOT_INLINE __attribute__((noinline))
@@ -93,7 +94,8 @@ static bool yield(struct table_run *run)
 {
     while (waiting(run) > 0) {
         run->yielded = true;
-        if (!program_yield())
+        run->limit = program_yield();
+        if (run->limit <= 0)
             return false;
     }
     forget_rows(run);

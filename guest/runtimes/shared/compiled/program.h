@@ -155,8 +155,8 @@ bool slot_holds_real(const struct slot *slot, double real);
 noreturn void program_serve(struct program *program);
 
 /* For a table function in the middle of making rows: answers the request with those that wait.
- * Returns true when more are asked for, false if another request came, which is not answered. */
-bool program_yield(void);
+ * Returns how many more are asked for; 0 if another request came, which is not answered. */
+int64_t program_yield(void);
 /* Answers the request from the beginning, whatever the program is in the midst of; with
  * `continues`, only by further rows of a table function. */
 noreturn void program_answer(bool continues);

@@ -347,11 +347,14 @@ static struct {
 
 enum { ANSWER_REQUEST = 1, ANSWER_ROWS };
 
-bool program_yield(void)
+int64_t program_yield(void)
 {
+    struct udfvm_fetch fetch;
     exchange_complete(answer_rows(serving.program));
-    return exchange_call()->request == UDFVM_REQUEST_FETCH &&
-           exchange_call()->length >= sizeof(struct udfvm_fetch);
+    if (exchange_call()->request != UDFVM_REQUEST_FETCH || exchange_call()->length < sizeof fetch)
+        return 0;
+    memcpy(&fetch, exchange_payload(), sizeof fetch);
+    return (int64_t)fetch.rows;
 }
 
 noreturn void program_answer(bool continues)
