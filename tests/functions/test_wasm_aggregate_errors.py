@@ -139,7 +139,7 @@ FINISH = '(func (export "t_finish") (param i32) (result f64) unreachable)'
         (INIT + STEP + FINISH, "(x: i64) -> f64", "x is f64 in the module"),
         (INIT + STEP + FINISH, "(x: f64?) -> f64", "never null"),
         (INIT + STEP + FINISH, "(x: f64) -> text", "t_finish, without its state: the result needs"),
-        (INIT + STEP + FINISH, "(x: f64) ->> f64", "not a table function in the module: use ->"),
+        (INIT + STEP + FINISH, "(x: f64) ->> f64", "none in the code: use ->"),
     ],
 )
 def test_modules_that_have_no_such_aggregate(
