@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
+
 import pyarrow as pa
 import pytest
 from flight_clients import parts_of
@@ -63,6 +66,26 @@ def test_every_type() -> None:
 def test_extension_types_are_what_they_are_stored_as() -> None:
     schema = pa.schema([("id", pa.uuid()), ("text", pa.json_())])
     assert schema_types(header_of(schema)) == [pa.binary(16), pa.string()]
+
+
+@pytest.mark.parametrize("mode", ["sparse", "dense"])
+@pytest.mark.parametrize(
+    "within", [lambda each: each, pa.list_, lambda each: pa.struct({"x": each})]
+)
+def test_unions_without_fields(mode: str, within: Callable[[pa.DataType], pa.DataType]) -> None:
+    """A column of such a type ends the process."""
+    schema = pa.schema([("x", within(pa.union([], mode)))])
+    with pytest.raises(ValueError, match="no fields"):
+        schema_types(header_of(schema))
+
+
+def test_unions_whose_fields_have_one_code() -> None:
+    fields = [pa.field("a", pa.int8()), pa.field("b", pa.int16())]
+    header = header_of(pa.schema([("x", pa.union(fields, "dense", [3, 5]))]))
+    codes = struct.pack("<ii", 3, 5)
+    assert header.count(codes) == 1
+    with pytest.raises(ValueError, match="other codes"):
+        schema_types(header.replace(codes, struct.pack("<ii", 3, 3)))
 
 
 @pytest.mark.parametrize("number", range(len(TYPES)))

@@ -114,8 +114,11 @@ def _map(table: Table, children: list[pa.Field]) -> pa.DataType:
 
 
 def _union(table: Table, children: list[pa.Field]) -> pa.DataType:
+    if not children:  # Arrow crashes as it makes a column of such a type
+        raise ValueError("a union of it has no fields")
     codes = list(table.integers(1)) or list(range(len(children)))
-    if len(codes) != len(children) or not all(0 <= each < 128 for each in codes):
+    distinct = len(set(codes)) == len(codes) == len(children)
+    if not distinct or not all(0 <= each < 128 for each in codes):
         raise ValueError("a union of it has other codes than fields")
     return pa.union(children, "dense" if table.short(0) else "sparse", codes)
 
