@@ -7,6 +7,7 @@ import sys
 import click
 
 from udfvm import __version__
+from udfvm.cli.bench import bench
 from udfvm.cli.cache import cache
 from udfvm.cli.completion import completion
 from udfvm.cli.demo import demo
@@ -18,6 +19,7 @@ from udfvm.cli.run import run
 from udfvm.cli.sbom import sbom
 from udfvm.cli.seal import extension, prepare, seal
 from udfvm.cli.serve import serve
+from udfvm.cli.sql import sql
 
 
 @click.group(cls=Commands)
@@ -26,6 +28,7 @@ def commands() -> None:
     """User-defined functions in micro-VMs."""
 
 
+commands.add_command(bench)
 commands.add_command(cache)
 commands.add_command(completion)
 commands.add_command(demo)
@@ -38,6 +41,7 @@ commands.add_command(run)
 commands.add_command(sbom)
 commands.add_command(seal)
 commands.add_command(serve)
+commands.add_command(sql)
 
 
 def main() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +10,7 @@ import click
 
 from udfvm.cli.file_functions import FunctionPath, Given, function_options, open_function
 from udfvm.cli.program import json_option, print_json
+from udfvm.cli.terminal import data_alone
 
 ROWS_FAILED: Final = 3  # the exit code
 
@@ -69,7 +67,7 @@ def run(function: tuple[Path, str | None], source: str, **values: Any) -> None:
     if values["keep"] and values["keep_none"]:
         raise click.UsageError("--keep and --keep-none exclude each other")
     data = None if sys.stdout is None else sys.stdout.buffer
-    with _data_alone():
+    with data_alone():
         check_output(to, values["replace"])
         udf = open_function(function, given)
         if values["name"] is not None:
@@ -84,11 +82,3 @@ def run(function: tuple[Path, str | None], source: str, **values: Any) -> None:
     if done.failed:
         click.echo(f"udfvm: {done.failure_text(udf.name, values['on_error'])}", err=True)
         sys.exit(ROWS_FAILED)
-
-
-@contextlib.contextmanager
-def _data_alone() -> Iterator[None]:
-    """Standard output has data alone: what functions print goes to standard error."""
-    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # failed rows are told at the end
-        yield

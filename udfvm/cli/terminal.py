@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import IO
+
 import click
 from rich.console import Console
 from rich.table import Table
 
 from udfvm.errors import OptionError
 from udfvm.limits import parse_size
+from udfvm.pipelines.progress import FailedRowsWarning
 
 _UNCUT = 100_000  # columns, if the output is not a terminal
 
 
-def console() -> Console:
-    """Returns the console for tables. On a terminal they have its width; in pipes and files they
-    are whole, with a row on one line.
+def console(file: IO[str] | None = None) -> Console:
+    """Returns the console for tables, of standard output unless another file is given. On a
+    terminal they have its width; in pipes and files they are whole, with a row on one line.
     """
-    found = Console(soft_wrap=True)
-    return found if found.is_terminal else Console(soft_wrap=True, width=_UNCUT)
+    found = Console(soft_wrap=True, file=file)
+    return found if found.is_terminal else Console(soft_wrap=True, width=_UNCUT, file=file)
 
 
 def print_table(out: Console, table: Table) -> None:
@@ -29,6 +36,16 @@ def print_table(out: Console, table: Table) -> None:
         out.print(table, markup=False)
     for line in captured.get().splitlines():
         click.echo(line.rstrip())
+
+
+@contextlib.contextmanager
+def data_alone() -> Iterator[None]:
+    """Standard output has data alone: what functions print goes to standard error. Rows that fail
+    are told by the command, and not by a warning.
+    """
+    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FailedRowsWarning)
+        yield
 
 
 def size_of(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
