@@ -86,6 +86,11 @@ def test_encoded_types_travel_as_their_values(client: Any) -> None:
 
 def test_columns_of_other_layouts(client: Any) -> None:
     assert call(client, "words", pa.array(["to be"], pa.large_string())) == [["to", "be"]]
+    views = pa.array(["to be or not to be", None, "to"], pa.string_view())
+    found = [["to", "be", "or", "not", "to", "be"], None, ["to"]]
+    assert call(client, "words", views) == found
+    assert call(client, "words", views.slice(1)) == found[1:]
+    assert call(client, "words", views.slice(3)) == []
     assert call(client, "half", pa.array([1, 3], pa.int32())) == [0.5, 1.5]
     assert call(client, "half", pa.nulls(2)) == [None, None]
     assert call(client, "half", pa.array([9.0, 1.0, 3.0]).slice(1)) == [0.5, 1.5]

@@ -144,8 +144,8 @@ def nested(type_: pa.DataType, depth: int) -> pa.DataType:
         (pa.dictionary(pa.int8(), pa.string()), "encoded by a dictionary"),
         (pa.list_(pa.dictionary(pa.int8(), pa.float64())), "encoded by a dictionary"),
         (pa.run_end_encoded(pa.int32(), pa.float64()), "encoded by runs"),
-        (pa.string_view(), "of views of text"),
-        (pa.binary_view(), "of views of bytes"),
+        (pa.list_(pa.string_view()), "of views of text in a list"),
+        (pa.struct([("x", pa.binary_view())]), "of views of bytes in a list"),
         (pa.list_view(pa.float64()), "of views of lists"),
         (nested(pa.float64(), 40), "nested deeper than 32"),
         (pa.struct([(f"f{each}", pa.int8()) for each in range(5000)]), "more than 4096 fields"),
@@ -323,6 +323,67 @@ def test_offsets_that_lead_out(location: str) -> None:
         refused(send(location, [first, data_message(header, bytes(patched))]), "not valid")
 
 
+def view_messages(views: list[bytes], data: bytes, counts: int = 1) -> list[bytes]:
+    """A batch of one text that is longer than a view, with other views and data in its place."""
+    batch = batch_of(pa.array(["x" * 100] * len(views), pa.string_view()))
+    header, body = parts_of(batch.serialize())
+    place, size = body.index(b"\x64\0\0\0xxxx"), 16 * len(views)
+    body = body[:place] + b"".join(views) + body[place + size :]
+    at = body.index(b"x" * 100)
+    body = body[:at] + data.ljust(100) + body[at + 100 :]
+    first = messages_of("length", batch)[0]
+    count = struct.pack("<Iq", 1, 1)
+    assert header.count(count) == 1
+    return [first, data_message(header.replace(count, struct.pack("<Iq", 1, counts)), body)]
+
+
+def view(length: int, prefix: bytes, buffer: int, offset: int) -> bytes:
+    return struct.pack("<i4sii", length, prefix, buffer, offset)
+
+
+def test_views(location: str) -> None:
+    good = view(100, b"xxxx", 0, 0)
+    outcome = send(location, view_messages([good, good], b"x" * 100))
+    assert outcome.status == "OK"
+    for bad, text in [
+        (view(100, b"xxxx", 1, 0), "references buffer 1"),
+        (view(100, b"xxxx", -1, 0), "not valid"),
+        (view(100, b"xxxx", 0, 1 << 30), "references range"),
+        (view(100, b"xxxx", 0, -1), "negative offset"),
+        (view(-1, b"xxxx", 0, 0), "negative size"),
+        (view((1 << 31) - 1, b"xxxx", 0, 0), "references range"),
+        (view(100, b"yyyy", 0, 0), "prefix"),
+        (view(3, b"xxxx", 0, 0), "not valid"),
+        (view(4, b"\xff\xfe\xfd\xfc", 0, 0), "not valid"),
+    ]:
+        refused(send(location, view_messages([good, bad], b"x" * 100)), text)
+    for counts in (0, 2, -1, 1 << 40):
+        messages = view_messages([good, good], b"x" * 100, counts)
+        assert send(location, messages).status == "INVALID_ARGUMENT"
+
+
+def test_views_behind_nulls(location: str) -> None:
+    """Nobody looks at what they say."""
+    batch = batch_of(pa.array(["x" * 100, None, "short"], pa.string_view()))
+    header, body = parts_of(batch.serialize())
+    place = body.index(b"\x64\0\0\0xxxx") + 16
+    for bad in (view(100, b"yyyy", 7, 1 << 30), view(-1, b"yyyy", -7, -1), b"\xff" * 16):
+        patched = body[:place] + bad + body[place + 16 :]
+        outcome = send(location, [messages_of("length", batch)[0], data_message(header, patched)])
+        assert outcome.status == "OK" and len(outcome.answers) == 2
+
+
+def test_views_that_stand_for_gigabytes(location: str) -> None:
+    """All views of a column are of the same text."""
+    size = MAX_BATCH // 2
+    views = pa.py_buffer(view(size, b"xxxx", 0, 0) * MAX_ROWS)
+    buffers = [None, views, pa.py_buffer(b"x" * size)]
+    many = batch_of(pa.Array.from_buffers(pa.string_view(), MAX_ROWS, buffers))
+    messages = messages_of("length", many)
+    assert sum(map(len, messages)) < MAX_BATCH
+    refused(send(location, messages), "stand for more than")
+
+
 def test_texts_that_are_none(location: str) -> None:
     header, body = parts_of(TEXTS.serialize())
     first = messages_of("length", TEXTS)[0]
@@ -354,7 +415,9 @@ def test_a_message_in_pieces_and_twice(location: str) -> None:
 @given(data=st.data())
 def test_changed_bytes(location: str, data: Any) -> None:
     """Bytes of a call are changed at random. Whatever comes of it, it ends."""
-    batch = data.draw(st.sampled_from([DOUBLES, TEXTS, batch_of(pa.array([[1.0], None]))]))
+    views = batch_of(pa.array(["short", None, "more than twelve bytes"], pa.string_view()))
+    lists = batch_of(pa.array([[1.0], None]))
+    batch = data.draw(st.sampled_from([DOUBLES, TEXTS, lists, views]))
     name = data.draw(st.sampled_from(["half", "length"]))
     messages = [bytearray(each) for each in messages_of(name, batch)]
     for _ in range(data.draw(st.integers(1, 6))):

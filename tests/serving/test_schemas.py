@@ -39,6 +39,8 @@ TYPES = [
     pa.large_string(),
     pa.binary(),
     pa.large_binary(),
+    pa.string_view(),
+    pa.binary_view(),
     pa.binary(16),
     pa.binary(0),
     pa.list_(pa.field("element", pa.int8(), nullable=False)),

@@ -76,6 +76,11 @@ class Table:
         offset, count = self._vector(field)
         return _at(f"<{count}i", self._bytes, offset)
 
+    def longs(self, field: int) -> tuple[int, ...]:
+        """Returns a vector of signed integers of 64 bits."""
+        offset, count = self._vector(field)
+        return _at(f"<{count}q", self._bytes, offset)
+
     def tables(self, field: int) -> list[Table]:
         """Returns a vector of tables. Several of them may be the same one, or the whole."""
         offset, count = self._vector(field)
@@ -83,7 +88,9 @@ class Table:
         return [Table(self._bytes, each + unsigned_at(self._bytes, each)) for each in places]
 
     def _vector(self, field: int) -> tuple[int, int]:
-        """Returns the offset of the first item of a vector of items of 32 bits, and their count."""
+        """Returns the offset of the first item of a vector, whose items have 32 bits or more, and
+        their count.
+        """
         if not self.has(field):
             return 0, 0
         offset = self.target(field)

@@ -62,6 +62,13 @@ def batch_metadata(metadata: bytes) -> BatchMetadata:
     return BatchMetadata(batch.long(0), batch.pairs(1), batch.pairs(2))
 
 
+def view_counts(metadata: bytes) -> tuple[int, ...]:
+    """Returns for each column of views how many buffers of data it has. Raises ValueError or
+    struct.error for what is no record batch message.
+    """
+    return Table.root(metadata).table(2).longs(4)
+
+
 class BatchTemplate(NamedTuple):
     """The head of a stream, its schema message and the metadata of a record batch without nulls, in
     which numbers can be put. The fields are offsets of these in the head.

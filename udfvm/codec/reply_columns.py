@@ -23,9 +23,11 @@ import pyarrow.compute as pc
 
 from udfvm.codec.bounds import check_bounds
 from udfvm.codec.messages import BatchMetadata
+from udfvm.codec.view_columns import is_view, view_column
 from udfvm.static_typing import Final
 
 _ALIGNMENT: Final = 8  # bytes; the widest value of a buffer
+_VIEW_BUFFERS: Final = 2  # validity and views, of a column of views
 _MAX_VALUES_WITHOUT_BYTES: Final = 2**20  # in lists, and so many more for each byte of the reply:
 _VALUES_FOR_A_BYTE: Final = 64
 
@@ -52,23 +54,38 @@ def column_of(
 
 
 def columns_of_batch(
-    types: Sequence[pa.DataType], metadata: BatchMetadata, data: pa.Buffer, body: int
+    types: Sequence[pa.DataType],
+    metadata: BatchMetadata,
+    data: pa.Buffer,
+    view_counts: Sequence[int],
+    most: int,
 ) -> list[pa.Array]:
-    """Returns the columns of a record batch as views of some bytes, whose buffers are from ``body``
-    on; valid for every use. Raises ValueError as ``column_of`` does.
+    """Returns the columns of a record batch whose body is ``data``, as views of it; valid for every
+    use. Columns of views of text and bytes are copies without views; each has at most so many
+    bytes. ``view_counts`` says how many buffers of data each of these has.
+
+    Raises ValueError or pyarrow.ArrowException as ``column_of`` does.
     """
-    nodes, buffers = iter(metadata.nodes), iter(metadata.buffers)
+    nodes, buffers, counts = iter(metadata.nodes), iter(metadata.buffers), iter(view_counts)
     columns = []
     for type_ in types:
         node_count, buffer_count = _count(type_)
+        if is_view(type_):
+            buffer_count = _VIEW_BUFFERS + max(0, next(counts, 0))
         part = BatchMetadata(
             metadata.rows,
             list(itertools.islice(nodes, node_count)),
-            list(itertools.islice(buffers, buffer_count)),
+            list(itertools.islice(buffers, min(buffer_count, len(metadata.buffers)))),
         )
         if part.nodes and part.nodes[0][0] != metadata.rows:
             raise ValueError(f"it has {metadata.rows} rows, and a column of it {part.nodes[0][0]}")
-        columns.append(column_of(type_, metadata.rows, part, data, body))
+        if not is_view(type_):
+            columns.append(column_of(type_, metadata.rows, part, data, 0))
+            continue
+        if not part.nodes or len(part.buffers) != buffer_count:
+            raise ValueError("it has fewer columns or buffers than its schema")
+        slices = [_slice(data, 0, offset, length) for offset, length in part.buffers]
+        columns.append(view_column(type_, metadata.rows, slices, most))
     if next(nodes, None) is not None or next(buffers, None) is not None:
         raise ValueError("it has more columns or buffers than its schema")
     return columns

@@ -9,7 +9,13 @@ from typing import Final
 
 import pyarrow as pa
 
-from udfvm.codec.messages import DICTIONARY_BATCH, RECORD_BATCH, batch_metadata, kind_of
+from udfvm.codec.messages import (
+    DICTIONARY_BATCH,
+    RECORD_BATCH,
+    batch_metadata,
+    kind_of,
+    view_counts,
+)
 from udfvm.codec.reply_columns import columns_of_batch
 from udfvm.serving.messages import FlightData
 from udfvm.serving.schemas import schema_types
@@ -37,7 +43,7 @@ def types_in(data: FlightData) -> list[pa.DataType]:
         raise _refused("schema", error) from None
 
 
-def batch_in(data: FlightData, types: list[pa.DataType], max_rows: int) -> Batch:
+def batch_in(data: FlightData, types: list[pa.DataType], max_rows: int, max_batch: int) -> Batch:
     """Returns the batch in a message. Raises RefusedError."""
     try:
         header = bytes(data.header)
@@ -56,7 +62,8 @@ def batch_in(data: FlightData, types: list[pa.DataType], max_rows: int) -> Batch
         body = pa.py_buffer(data.body)
         if body.address % _ALIGNMENT:
             body = _aligned(body)
-        return Batch(columns_of_batch(types, metadata, body, 0), metadata.rows)
+        counts = view_counts(header)
+        return Batch(columns_of_batch(types, metadata, body, counts, max_batch), metadata.rows)
     except NOT_VALID as error:
         raise _refused("batch", error) from None
 

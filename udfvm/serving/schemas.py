@@ -1,8 +1,8 @@
 """The schema that a client sends before its batches (Schema.fbs of Apache Arrow).
 
-Only types that have a column of their own are read: dictionaries, runs and views, in which a few
-bytes may stand for gigabytes, are refused, and so are extension types, which are read as what they
-are stored as.
+Dictionaries and runs, in which a few bytes may stand for gigabytes, are refused. So are views, but
+for columns of text and bytes, as engines send them. Extension types are read as what they are
+stored as.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Reader:
             raise ValueError("a column of it is encoded by a dictionary: send its values")
         children = [self.field(each, depth + 1) for each in table.tables(5)]
         code = table.byte(2)
-        if code not in _TYPES:
+        if code not in _TYPES or (code in _VIEWS and depth):
             encoding = _ENCODINGS.get(code, f"of an unknown type ({code})")
             raise ValueError(f"a column of it is {encoding}: send its values")
         made = _TYPES[code](table.table(3), children)
@@ -168,11 +168,14 @@ _TYPES: Final[dict[int, _Maker]] = {
     19: lambda _, __: pa.large_binary(),
     20: lambda _, __: pa.large_string(),
     21: lambda _, children: pa.large_list(_only(children)),
+    23: lambda _, __: pa.binary_view(),
+    24: lambda _, __: pa.string_view(),
 }
+_VIEWS: Final = (23, 24)
 _ENCODINGS: Final = {
     22: "encoded by runs",
-    23: "of views of bytes",
-    24: "of views of text",
+    23: "of views of bytes in a list or struct",
+    24: "of views of text in a list or struct",
     25: "of views of lists",
     26: "of views of lists",
 }

@@ -224,7 +224,7 @@ class Service(grpc.GenericRpcHandler):
         """Yields the messages that answer a batch, each made on another thread."""
 
         def answers() -> Generator[bytes]:
-            batch = batch_in(data, types, self._limits.max_rows)
+            batch = batch_in(data, types, self._limits.max_rows, self._limits.max_batch)
             for each in function.batches(batch.columns, batch.rows):
                 yield batch_data(each)
 

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 from fuzz_inputs import Input, use
-from hostile_mutations import TYPES
+from hostile_mutations import TYPES as ALL_TYPES
 
 from udfvm.serving.client_batches import batch_in, types_in
 from udfvm.serving.messages import (
@@ -15,15 +15,21 @@ from udfvm.serving.messages import (
 from udfvm.serving.protobuf import field
 from udfvm.serving.statuses import RefusedError
 
-MAX_ROWS = 1 << 20
+MAX_ROWS = MAX_BATCH = 1 << 20
+VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+TYPES = [*ALL_TYPES, *VIEWS]
 ROWS = (1, 2, 9)
 MESSAGES: dict[tuple[int, int], tuple[bytes, bytes]] = {}
 
 
 def honest(index: int, rows: int) -> tuple[bytes, bytes]:
-    """The messages of a schema and of a batch of nulls."""
+    """The messages of a schema and of a batch: of nulls, but for views."""
     schema = pa.schema([("x", TYPES[index]), ("y", pa.float64())])
-    columns = [pa.nulls(rows, TYPES[index]), pa.array([0.5] * rows)]
+    nulls = pa.nulls(rows, TYPES[index])
+    if TYPES[index] in VIEWS:
+        texts = ["short", None, "a text of more than twelve bytes"] * 3
+        nulls = pa.array(texts[-rows:], pa.string()).cast(TYPES[index])
+    columns = [nulls, pa.array([0.5] * rows)]
     return schema_data(schema), batch_data(pa.RecordBatch.from_arrays(columns, schema=schema))
 
 
@@ -48,10 +54,10 @@ def one_input(data: bytes) -> None:
             case _:
                 batch = given.changed(batch)
         types = types_in(flight_data(schema))
-        found = batch_in(flight_data(batch), types, MAX_ROWS)
+        found = batch_in(flight_data(batch), types, MAX_ROWS, MAX_BATCH)
     except (RefusedError, ValueError):
         return
     assert len(found.columns) == len(types)
     for column, type_ in zip(found.columns, types, strict=True):
-        assert column.type == type_ and len(column) == found.rows
+        assert column.type == VIEWS.get(type_, type_) and len(column) == found.rows
         use(column)

@@ -1,5 +1,7 @@
 """Replies of one value to Python, and arguments of host functions."""
 
+import contextlib
+
 from fuzz_inputs import Input
 
 from udfvm.call.host_functions import HostFunctions
@@ -25,17 +27,22 @@ def price(name: str, count: int, rate: float | None, exact: bool, raw: bytes) ->
     return rate
 
 
-FUNCTIONS = HostFunctions("f", [price])
+def convert(count: int, rate: float) -> float:
+    assert type(count) is int and type(rate) is float
+    return rate
+
+
+FUNCTIONS = HostFunctions("f", [price, convert])
 
 
 def one_input(data: bytes) -> None:
     given = Input(data)
     which = given.byte() % (len(CODECS) + 1)
-    try:
-        if which < len(CODECS):
+    if which < len(CODECS):
+        with contextlib.suppress(ProtocolError, TypeMappingError):
             repr(CODECS[which].decode(given.rest))
-        else:
-            reply = FUNCTIONS.call(b"price", given.rest)
+        return
+    for name in (b"price", b"convert"):
+        with contextlib.suppress(ProtocolError, TypeMappingError):
+            reply = FUNCTIONS.call(name, given.rest)
             assert reply is not None and len(reply) == 16
-    except (ProtocolError, TypeMappingError):
-        pass
