@@ -237,14 +237,6 @@ bool aggregate_parts_bind(struct aggregate_parts *parts, const struct wasm_modul
 
 /* ---- Signatures and plans ---- */
 
-/* Returns the signature of a function without a result. */
-static struct signature without_result(const struct signature *signature)
-{
-    struct signature made = *signature;
-    made.result = (struct slot){ .storage = STORAGE_BOOL, .nullable = true, .name = "result" };
-    return made;
-}
-
 /* Makes the plan of a part. Returns false with a failure, which names the part. */
 static bool plan(struct part *part, const char *name, const char *suffix,
                  const struct signature *signature)
@@ -280,14 +272,14 @@ static bool plan_bytes(struct aggregate_parts *parts, const char *name)
     if (!strip_result(part, parts->state) || !part->returns_state)
         return wrong_type(part_name(label, name, "load"), &whole,
                           "take bytes, which are address and length, and return a state");
-    load = without_result(&load);
+    load = export_type_of_nothing(&load);
     return plan(&parts->save, name, "save", &save) && plan(part, name, "load", &load);
 }
 
 bool aggregate_parts_plan(struct aggregate_parts *parts, const char *name,
                           const struct signature *signature)
 {
-    const struct signature row = without_result(signature);
+    const struct signature row = export_type_of_nothing(signature);
     const struct signature value = { .result = signature->result };
     return plan(&parts->step, name, "step", &row) && plan(&parts->finish, name, "finish", &value) &&
            (!parts->inverse.found || plan(&parts->inverse, name, "inverse", &row)) &&

@@ -36,7 +36,7 @@ static bool refuse_type(const char *name, const char *wrong)
     return failure_set("TypeError", "%s has %s", name, wrong);
 }
 
-static struct slot slot_of(const struct component_type *type)
+struct slot component_function_slot(const struct component_type *type)
 {
     return (struct slot){ .storage = type->storage,
                           .nullable = type->options > 0,
@@ -59,7 +59,7 @@ static bool take_parameter(const wasmtime_component_functype *function_type, siz
         return false;
     const char *wrong = component_type_take(&parameter, false, type);
     wasmtime.wasmtime_component_valtype_delete(&parameter);
-    *slot = wrong ? (struct slot){ .nullable = false } : slot_of(type);
+    *slot = wrong ? (struct slot){ .nullable = false } : component_function_slot(type);
     length = length < sizeof slot->name ? length : sizeof slot->name - 1;
     for (size_t i = 0; i < length; i++) /* WIT uses kebab-case names */
         slot->name[i] = name[i] == '-' ? '_' : name[i];
@@ -90,7 +90,7 @@ bool component_function_result(const wasmtime_component_functype *type,
     wasmtime.wasmtime_component_valtype_delete(&result);
     if (wrong)
         return refuse_type("the result", wrong);
-    found->result = slot_of(&function->result);
+    found->result = component_function_slot(&function->result);
     memcpy(found->result.name, "result", sizeof "result");
     return true;
 }

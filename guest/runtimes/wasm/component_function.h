@@ -30,6 +30,8 @@ bool component_function_parameters(const wasmtime_component_functype *type, size
                                    struct component_function *function, struct signature *found);
 bool component_function_result(const wasmtime_component_functype *type,
                                struct component_function *function, struct signature *found);
+/* Returns the slot of a type, without a name. */
+struct slot component_function_slot(const struct component_type *type);
 void component_function_clear(struct component_function *function);
 
 /* Calls the function. The caller deletes the result. Returns false with a failure and without a

@@ -11,9 +11,11 @@
 #include "wasm/component.h"
 #include "wasm/component_host.h"
 #include "wasm/component_parts.h"
+#include "wasm/emitter.h"
 #include "wasm/export_type.h"
 #include "wasm/interface.h"
 #include "wasm/known_import.h"
+#include "wasm/module_table.h"
 #include "wasm/value_type.h"
 #include "wasm/wasi.h"
 
@@ -29,7 +31,23 @@ static void list_command(struct bytes *list)
                      "WASI command");
 }
 
-static void list_export(struct bytes *list, const wasm_bytes *name, const wasm_functype *type)
+/* Lists an export that is a table function. Returns false if it is none. */
+static bool list_table(struct bytes *list, const wasmtime_module *module, const wasm_bytes *name)
+{
+    char label[256];
+    struct signature signature;
+    if (name->size >= sizeof label)
+        return false;
+    memcpy(label, name->data, name->size);
+    label[name->size] = 0;
+    if (!module_table_is(module, label) || !module_table_signature(module, label, &signature))
+        return false;
+    listing_function(list, label, name->size, &signature, true, "table function");
+    return true;
+}
+
+static void list_export(struct bytes *list, const wasmtime_module *module, const wasm_bytes *name,
+                        const wasm_functype *type)
 {
     struct export_type found;
     struct signature signature;
@@ -38,6 +56,8 @@ static void list_export(struct bytes *list, const wasm_bytes *name, const wasm_f
         list_command(list);
         return;
     }
+    if (list_table(list, module, name))
+        return;
     if (export_type_take(type, "", &found) && found.parameter_count <= MAX_PARAMETERS) {
         export_type_describe(&found, &signature);
         listing_function(list, name->data, name->size, &signature, false, "function");
@@ -78,7 +98,7 @@ static void list_exports(struct bytes *list, const wasmtime_module *module)
         const wasm_bytes *name = wasmtime.wasm_exporttype_name(exports.data[i]);
         if (wasmtime.wasm_externtype_kind(what) != WASM_EXTERN_FUNC)
             continue;
-        list_export(list, name, wasmtime.wasm_externtype_as_functype_const(what));
+        list_export(list, module, name, wasmtime.wasm_externtype_as_functype_const(what));
         list_aggregate(list, module, name);
     }
     wasmtime.wasm_exporttype_vec_delete(&exports);
@@ -104,9 +124,10 @@ static void list_import(struct bytes *list, const struct import_name *import,
         bytes_text(&type, interface_kind(kind));
     }
     listing_import(list, &name, &type,
-                   wasi_is_module(import->module)                  ? "WASI preview 1"
-                   : function && known_import_is(import, function) ? "the runtime"
-                                                                   : "");
+                   wasi_is_module(import->module) ? "WASI preview 1"
+                   : function && (emitter_is(import, NULL) || known_import_is(import, function))
+                       ? "the runtime"
+                       : "");
     bytes_free(&name);
     bytes_free(&type);
 }

@@ -91,6 +91,13 @@ void export_type_describe(const struct export_type *type, struct signature *sign
     }
 }
 
+struct signature export_type_of_nothing(const struct signature *signature)
+{
+    struct signature made = *signature;
+    made.result = (struct slot){ .storage = STORAGE_BOOL, .nullable = true, .name = "result" };
+    return made;
+}
+
 /* ---- Plans ---- */
 
 static bool is_bytes(const struct slot *slot)

@@ -42,6 +42,8 @@ bool export_type_take(const wasm_functype *from, const char *name, void *into);
 bool export_type_is_of_numbers(const struct export_type *type);
 /* Makes the signature of an export that is not declared. */
 void export_type_describe(const struct export_type *type, struct signature *signature);
+/* Returns the signature of a function without a result, which has such parameters. */
+struct signature export_type_of_nothing(const struct signature *signature);
 /* Appends a type as the text format has it, with a NUL that does not count. */
 void export_type_write(const struct export_type *type, struct bytes *to);
 /* Finds out how an export has the types of a signature. Returns false with a failure if it does

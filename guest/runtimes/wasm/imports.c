@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shared/compiled/failure.h"
+#include "wasm/emitter.h"
 #include "wasm/host_function.h"
 #include "wasm/interface.h"
 #include "wasm/known_import.h"
@@ -69,6 +70,8 @@ static bool define_function(const struct linking *linking, const struct import_n
     const struct host_function *function = link_settings_find(linking->settings, import->name->data,
                                                               import->name->size);
     *defined = true;
+    if (emitter_is(import, NULL))
+        return emitter_define(linking->linker, import, type, linking->settings->emitter);
     if (function)
         return host_function_define(linking->linker, import, type, function);
     if (!known_import_define(linking->linker, import, type, defined))

@@ -100,6 +100,7 @@ void link_settings_free(struct link_settings *settings)
         if (settings->modules[i].compiled)
             wasmtime.wasmtime_module_delete(settings->modules[i].compiled);
     }
+    free(settings->emitter);
     free(settings->host_functions);
     free(settings->modules);
     *settings = (struct link_settings){ 0 };

@@ -28,11 +28,14 @@ struct linked_module {
     wasmtime_module *compiled; /* once link_settings_compile() was called */
 };
 
+struct emitter;
+
 struct link_settings {
     size_t host_function_count, module_count;
     struct host_function *host_functions;
     struct linked_module *modules;
-    bool traps; /* functions that nothing provides trap when they are called */
+    struct emitter *emitter; /* who takes rows: see emitter.h */
+    bool traps;              /* functions that nothing provides trap when they are called */
 };
 
 /* Takes a setting of two parts, whose kind is

@@ -185,18 +185,31 @@ bool module_instantiate(const wasmtime_module *module, wasmtime_context *context
            (trap && failure_explain("its start function, or its initial data, failed: ", ""));
 }
 
+/* Creates a store and an instance of a compiled module. Returns false with a failure. */
+static bool open_instance(struct wasm_module *module, const struct settings *settings)
+{
+    module->store = module_store();
+    module->context = wasmtime.wasmtime_store_context(module->store);
+    return (!imports_wasi(module->module, &settings->link) ||
+            wasi_configure(module->context, settings, NULL)) &&
+           module_instantiate(module->module, module->context, settings, &module->instance) &&
+           initialize(module);
+}
+
 bool module_open(struct wasm_module *module, wasmtime_module *compiled,
                  const struct settings *settings)
 {
-    *module = (struct wasm_module){ .module = compiled, .store = module_store() };
-    module->context = wasmtime.wasmtime_store_context(module->store);
-    if ((!imports_wasi(compiled, &settings->link) ||
-         wasi_configure(module->context, settings, NULL)) &&
-        module_instantiate(compiled, module->context, settings, &module->instance) &&
-        initialize(module))
+    *module = (struct wasm_module){ .module = compiled };
+    if (open_instance(module, settings))
         return true;
     module_close(module);
     return false;
+}
+
+bool module_reopen(struct wasm_module *module, const struct settings *settings)
+{
+    wasmtime.wasmtime_store_delete(module->store);
+    return open_instance(module, settings);
 }
 
 void module_close(struct wasm_module *module)

@@ -36,6 +36,8 @@ wasmtime_store *module_store(void);
 /* Instantiates a compiled module, and takes it over. Returns false with a failure. */
 bool module_open(struct wasm_module *module, wasmtime_module *compiled,
                  const struct settings *settings);
+/* Instantiates it anew, in another store. Returns false with a failure. */
+bool module_reopen(struct wasm_module *module, const struct settings *settings);
 void module_close(struct wasm_module *module);
 /* Finds an export of a kind. Returns false if there is none. */
 bool module_export(const struct wasm_module *module, const char *name,

@@ -1,7 +1,8 @@
 /* See settings.h. A setting is a byte for its kind, two 32-bit lengths, and two strings. The
  * strings are: an argument and an empty string; a variable and its value; a file's path and its
  * content; an empty string and a batch of arguments; two empty strings, which say that the
- * code is compiled, or that files are writable; or those of link_settings.h. */
+ * code is compiled, that files are writable, or that the function is declared a table function; or
+ * those of link_settings.h. */
 #include "wasm/settings.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 
 #include "shared/compiled/failure.h"
 #include "size_text.h"
+#include "wasm/emitter.h"
 
 #define MAX_PATH_BYTES 4096
 
@@ -101,6 +103,9 @@ static bool take(struct settings *settings, const struct setting *setting, const
     case 'c':
         settings->compiled = true;
         return true;
+    case 'y':
+        settings->yields = true;
+        return true;
     case 'w':
         settings->writable = true;
         return true;
@@ -120,7 +125,8 @@ bool settings_take(struct settings *settings, const struct load *load)
         .names = calloc(capacity, sizeof(char *)),
         .values = calloc(capacity, sizeof(char *)),
     };
-    if (!settings->arguments || !settings->names || !settings->values)
+    settings->link.emitter = calloc(1, sizeof *settings->link.emitter);
+    if (!settings->arguments || !settings->names || !settings->values || !settings->link.emitter)
         abort();
     mkdir(SETTINGS_FOLDER, 0755);
     mkdir(SCRATCH_FOLDER, 0755);

@@ -18,6 +18,7 @@ struct settings {
     struct link_settings link;
     bool files;    /* there are files in the folder */
     bool writable; /* the module may write the files, and make others beside them */
+    bool yields;   /* the function is declared a table function */
     bool compiled; /* the code is a result of runtime_compile() */
 };
 
