@@ -44,10 +44,10 @@ static bool load_from_module(struct program *program, const struct load *load,
 {
     if (arrow_udf_is(module->module))
         return arrow_udf_prepare(program, load, module, settings, found);
-    if (settings->yields || module_table_is(module->module, load->name))
-        return module_table_prepare(program, load, module, settings, found);
     if (aggregate_parts_are(module->module, load->name))
         return module_aggregate_prepare(program, load, module, found);
+    if (settings->yields || module_table_is(module->module, load->name))
+        return module_table_prepare(program, load, module, settings, found);
     return numbers_prepare(program, load, module, found);
 }
 
