@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Unpack
 
 from udfvm.errors import SignatureError
-from udfvm.functions.compiled import CompiledProgram
+from udfvm.functions.compiled import TABLE_ARROW, CompiledProgram
 from udfvm.functions.forms import function_of
 from udfvm.functions.function import function_list, host_functions_of
 from udfvm.functions.options import ELSEWHERE, WasmOptions, parsed_options
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from udfvm.load.declaration import Declaration
 
 _MEMORY: Final = "256MiB"
+# The setting of guest/runtimes/wasm/settings.c that the function is declared a table function.
+_YIELDS: Final = setting("", "y", "", b"")
 
 
 @checks_options("udfvm.from_wasm", WasmOptions, elsewhere=ELSEWHERE)
@@ -56,19 +58,20 @@ def from_wasm(
         module: the module as bytes; as text, ``"(module ...)"``; or the path of a file with either.
         function: one of these. An export that takes and returns numbers, or, with ``signature``,
             text and bytes. An aggregate, whose functions are the exports ``NAME_init``,
-            ``NAME_step``, ``NAME_finish`` and so on. A function or aggregate of a component
+            ``NAME_step``, ``NAME_finish`` and so on. A table function, which passes its rows to
+            the import ``udfvm.emit_NAME``. A function or aggregate of a component
             (``"function"``, ``"interface#function"``), whose lists and records are Arrow's lists
             and structs. A function of a module for arrow-udf, by its name or its signature
             (``"gcd(int32,int32)->int32"``). Or ``"_start"`` of a WASI command: a function from its
             standard input to its standard output.
         signature: types such as ``"(a: i32, b: f64) -> bool"``, where they differ from the
             module's; see ``udfvm.types.signature_text.parse_signature``. Of an aggregate, those
-            of a row, and of the value of a group. The result of a table
-            function is the type of a row: a struct, or the type of its one column; ``->>`` may
-            stand for ``->``. An integer or bool is passed as i32 or i64, and a float as f32 or f64,
-            as the module has it. Text and bytes lie in the module's memory. An argument that does
-            not fit is a TypeMappingError, a result that does not fit a UDFError with guest type
-            OverflowError.
+            of a row, and of the value of a group. The result of a table function is the type of a
+            row: a struct, or the type of its one column. There, ``->>`` may stand for ``->``; of a
+            component it must: a list that a function returns is its rows then. An integer or bool
+            is passed as i32 or i64, and a float as f32 or f64, as the module has it. Text and bytes
+            lie in the module's memory. An argument that does not fit is a TypeMappingError, a
+            result that does not fit a UDFError with guest type OverflowError.
         args: arguments of a module for WASI, the program's name first. Default: the UDF's name
             alone.
         env: environment of a module for WASI.
@@ -108,6 +111,7 @@ def from_wasm(
         (
             *wasi_settings(name, args, env or {}, root or {}, writable),
             *link_settings(name, imports, modules or {}),
+            *((_YIELDS,) if TABLE_ARROW in (signature or "") else ()),
         )
     )
     if len(code) + len(settings) > MAX_CODE:
