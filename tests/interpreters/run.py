@@ -65,9 +65,13 @@ def main() -> int:
     """Runs what the command line says. Returns 1 if tests of an interpreter failed."""
     parser = argparse.ArgumentParser("tests/interpreters/run", description=__doc__)
     parser.add_argument("--python", type=Path, nargs="+", metavar="PATH", help="these alone")
+    parser.add_argument("--list", action="store_true", help="print their paths, and run nothing")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "interpreters")
     parser.add_argument("tests", nargs="*", help="arguments of pytest, behind --")
     options = parser.parse_args()
+    if options.list:
+        print("\n".join(str(each.path) for each in find(options.python)))
+        return 0
     words = []
     failed = False
     for interpreter in find(options.python):

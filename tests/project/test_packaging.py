@@ -79,7 +79,7 @@ def test_a_wheel_of_the_source_distribution_is_whole(
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(installed)},
+        env={**os.environ, "PYTHONPATH": str(installed), "PATH": str(tmp_path)},  # no compiler
         capture_output=True,
         text=True,
     )
