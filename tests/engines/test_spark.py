@@ -11,6 +11,7 @@ from engine_functions import Products, Total, ratio, shown, upto
 from spark_sessions import spark_session
 
 import udfvm
+from udfvm.functions.registrations import replace_everywhere
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +120,9 @@ def test_sql(session: Any, frame: Any) -> None:
     assert rows(session.sql("SELECT upto(3)")) == [(3.0,)]
     with pytest.raises(udfvm.SignatureError, match="Spark has a function 'abs'"):
         udfvm.spark.register(session, ratio, name="abs")
+    twice = udfvm.from_source("def twice(a: float, b: float) -> float: return 2 * a")
+    assert not replace_everywhere(ratio, twice)  # as a cell that is run again does
+    assert session.sql("SELECT ratio(3.0D, 1.0D) AS r").collect()[0].r == 6.0
     udfvm.spark.unregister(session, "ratio", upto, Total)
     with pytest.raises(Exception, match="UNRESOLVED_ROUTINE"):
         session.sql("SELECT upto(3)").collect()

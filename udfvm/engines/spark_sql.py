@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from udfvm.errors import SignatureError, UnknownUDFError
 from udfvm.functions.function_names import checked_name
 from udfvm.functions.integration import check_functions, names_of
 from udfvm.functions.options import OF_FUNCTIONS
+from udfvm.functions.registrations import forget_names, remember
 from udfvm.functions.table import TableFunction
 from udfvm.keywords import checks_options
 
@@ -87,6 +89,12 @@ def register(
         registry = session.udtf if isinstance(function, TableFunction) else session.udf
         registry.register(sql_name, each)
         known.add(sql_name.lower())
+    for sql_name, each in made:
+        remember(session, sql_name.lower(), each, functools.partial(_again, sql_name))
+
+
+def _again(name: str, session: Any, function: Function) -> None:
+    register(session, function, name=name)
 
 
 @checks_options("udfvm.spark.unregister")
@@ -116,6 +124,7 @@ def unregister(session: Any, /, *functions_or_names: Function | str) -> None:
     for name in names:
         _remove(session, name)
         known.discard(name.lower())
+    forget_names(session, [name.lower() for name in names])
 
 
 def _remove(session: Any, name: str) -> None:
