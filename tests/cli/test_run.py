@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -164,6 +166,32 @@ def test_types_of_results_in_tables(tmp_path: Path) -> None:
 # ---- Functions ----
 
 
+def test_the_page_on_the_command_line_runs(flights: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "command_line.md").read_text()
+    (text,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    flights.with_name("score.py").write_text(text)
+    run("run", "score.py:score", "flights.csv", "-o", "flights.parquet", "--name", "old",
+        cwd=flights.parent)  # fmt: skip
+    flights.with_name("double.py").write_text("def double(x: float) -> float: return 2 * x\n")
+    commands = re.findall(r"^\$ udfvm (run|sql|bench) ((?:.*\\\n)?.*)", page, flags=re.MULTILINE)
+    assert len(commands) == 7
+    app = flights.with_name("app.db")
+    run("run", "score.py:score", "flights.csv", "-o", f"{app}::flights", "--name", "old",
+        cwd=flights.parent)  # fmt: skip
+    for command, rest in commands:
+        arguments = shlex.split(rest.partition(" |")[0].partition(" <")[0])
+        arguments += ["--seconds", "0.01"] if command == "bench" else []
+        if arguments[0] == "double.py:double":
+            arguments[3:] = ["distance"]
+        done = run(command, *arguments, cwd=flights.parent, input=CSV)
+        assert done.returncode == 0, (command, arguments, done.stderr)
+
+
+def test_jailed_micro_vms(mine: Path, flights: Path) -> None:
+    done = run("run", f"{mine}:score", flights, "--jail", "--no-files")
+    assert (done.returncode, done.stdout) == (0, SCORED), done.stderr
+
+
 def test_forms_and_defaults(mine: Path, flights: Path) -> None:
     done = run("run", f"{mine}:words", flights, "-c", "carrier", "--keep-none")
     assert done.stdout == '"word"\n"UA"\n"A,"\n"A"\n"B6"\n'
@@ -182,7 +210,10 @@ def test_a_signature_is_given_where_the_text_tells_none(tmp_path: Path) -> None:
     data.write_text("x\na\n")
     done = run("run", source, data)
     assert done.returncode == 1
-    assert "parameter 'x' has no type in the text: annotate it, or pass a sig" in done.stderr
+    assert (
+        "parameter 'x' has no type in the text: annotate it, or pass --signature, such"
+        in done.stderr
+    )
     done = run("run", source, data, "--signature", "(text) -> text", "--keep-none")
     assert done.stdout == '"twice"\n"aa"\n'
 
@@ -240,10 +271,12 @@ def test_rows_that_fail(mine: Path, tmp_path: Path) -> None:
         ("", [], "Empty CSV file"),
         ("x\nno\n", [], "conversion error to int64: invalid value 'no'"),
         ("x,y\n1,2\n3\n", [], "Expected 2 columns, got 1"),
-        ("y\n1\n", [], "map() finds no column for parameter 'x'"),
+        ("y\n1\n", [], "map() finds no column for parameter 'x': pass --column; the source has"),
+        ("x,inverse\n1,2\n", [], "leave it out by --keep, or pass --name"),
+        ("x\n1\n", ["--keep", "z"], "--keep names 'z', and the source has no column of that"),
         ("x\n1\n", ["--text", "z"], "it has no column 'z'; it has x"),
     ],
-    ids=["empty", "type", "ragged", "column", "text"],
+    ids=["empty", "type", "ragged", "column", "name", "keep", "text"],
 )
 def test_data_that_do_not_fit(mine: Path, text: str, options: list[str], wanted: str) -> None:
     done = run("run", f"{mine}:inverse", *options, input=text)

@@ -10,7 +10,7 @@ import click
 
 from udfvm.cli.file_functions import FunctionPath, Given, function_options, open_function
 from udfvm.cli.program import json_option, print_json
-from udfvm.cli.terminal import data_alone
+from udfvm.cli.terminal import data_alone, naming_options
 
 ROWS_FAILED: Final = 3  # the exit code
 
@@ -67,7 +67,7 @@ def run(function: tuple[Path, str | None], source: str, **values: Any) -> None:
     if values["keep"] and values["keep_none"]:
         raise click.UsageError("--keep and --keep-none exclude each other")
     data = None if sys.stdout is None else sys.stdout.buffer
-    with data_alone():
+    with data_alone(), naming_options():
         check_output(to, values["replace"])
         udf = open_function(function, given)
         if values["name"] is not None:

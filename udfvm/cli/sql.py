@@ -17,7 +17,7 @@ import click
 
 from udfvm.cli.file_functions import FileFunctions, FunctionPath, Given, function_options
 from udfvm.cli.program import json_option
-from udfvm.cli.terminal import console, data_alone
+from udfvm.cli.terminal import console, data_alone, naming_options
 from udfvm.errors import Error
 from udfvm.guest_text import visible
 
@@ -76,7 +76,7 @@ def sql(
     text = _standard_input() if query == "-" else query
     chosen = "json" if as_json else format_
     out = sys.stdout
-    with data_alone():
+    with data_alone(), naming_options():
         functions = []
         for path, name in sources:
             found = FileFunctions(path, given)

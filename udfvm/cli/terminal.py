@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from udfvm.errors import OptionError
+from udfvm.errors import Error, OptionError
 from udfvm.limits import parse_size
 from udfvm.pipelines.progress import FailedRowsWarning
 
@@ -46,6 +47,45 @@ def data_alone() -> Iterator[None]:
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore", FailedRowsWarning)
         yield
+
+
+#: Keywords of functions, in errors, that commands have as options.
+_OPTIONS: Final = {
+    "columns": "--column",
+    "keep": "--keep",
+    "memory": "--memory",
+    "on_error": "--on-error",
+    "timeout": "--timeout",
+    "timeout_per_row": "--timeout-per-row",
+}
+_KEYWORD: Final = re.compile(rf"(?<![\w.(])({'|'.join(_OPTIONS)})=(?![\w'\"(\[])")
+_PHRASES: Final = {
+    "call with_options(name=...).map": "pass --name",
+    "pass a signature, such as": "pass --signature, such as",
+}
+
+
+@contextlib.contextmanager
+def naming_options() -> Iterator[None]:
+    """Errors within it name options of the command, where they would name keywords of Python."""
+    try:
+        yield
+    except Error as error:
+        if error.args and isinstance(error.args[0], str):
+            first, newline, others = error.args[0].partition("\n")
+            error.args = (in_options(first) + newline + others, *error.args[1:])
+        raise
+
+
+def in_options(text: str) -> str:
+    """Returns a text with options of commands.
+
+    >>> in_options("pass columns=; timeout=5 is too long, raise timeout=")
+    'pass --column; timeout=5 is too long, raise --timeout'
+    """
+    for phrase, other in _PHRASES.items():
+        text = text.replace(phrase, other)
+    return _KEYWORD.sub(lambda found: _OPTIONS[found[1]], text)
 
 
 def size_of(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
