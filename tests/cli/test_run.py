@@ -179,7 +179,7 @@ def test_the_page_on_the_command_line_runs(flights: Path) -> None:
     run("run", "score.py:score", "flights.csv", "-o", f"{app}::flights", "--name", "old",
         cwd=flights.parent)  # fmt: skip
     for command, rest in commands:
-        arguments = shlex.split(rest.partition(" |")[0].partition(" <")[0])
+        arguments = shlex.split(rest.replace("\\\n", "").partition(" |")[0].partition(" <")[0])
         arguments += ["--seconds", "0.01"] if command == "bench" else []
         if arguments[0] == "double.py:double":
             arguments[3:] = ["distance"]
