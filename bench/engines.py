@@ -15,7 +15,7 @@ partitions, too; its own are UDFs of Arrow arrays, pure Python row by row. ``rat
 divided by the second, of the medians of some queries each, which take turns.
 
 Arrow Flight: a client of pyarrow calls a server in another process through one connection, with
-batches of 262,144 rows; its own is the direct call of the same function in this process.
+batches of 131,072 rows; its own is the direct call of the same function in this process.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from sampling import python_sampler, quantiles, take_turns
 import udfvm
 
 FLIGHTS = 336_776
-FLIGHT_ROWS = 262_144  # of a batch
+FLIGHT_ROWS = 131_072  # of a batch
 TYPES = ["double", "double"]
 
 Ways = dict[str, Callable[[], Any]]
