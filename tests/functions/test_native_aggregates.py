@@ -246,3 +246,25 @@ def test_a_database_does_not_store_them(shared: Path) -> None:
             "SELECT vm_create('average', 'native', ?, '(value double) -> double')",
             (shared.read_bytes(),),
         )
+
+
+PRICED = r"""
+#include <udfvm.h>
+UDFVM_AGGREGATE(priced, double, f64, (text, article))
+{
+    struct udfvm_any argument = udfvm_any_text(article), found;
+    if (udfvm_call_host("price", &argument, 1, &found))
+        *group += found.real;
+}
+UDFVM_FINISH(priced) { return *group; }
+"""
+
+
+def test_host_functions() -> None:
+    def price(article: str) -> float:
+        return float(len(article))
+
+    priced = udfvm.from_c(PRICED, "priced", host_functions=[price])
+    assert priced(pa.array(["a", None, "abc"])) == 4.0
+    with pytest.raises(udfvm.UDFError, match=r"row 0: RuntimeError: price: "):
+        udfvm.from_c(PRICED, "priced")(pa.array(["a"]))

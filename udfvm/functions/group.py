@@ -123,7 +123,7 @@ class Group:
             columns = [
                 widened(pa.nulls(0, each.type.arrow), each.type) for each in self._parameters
             ]
-        of_rows = pa.array([0] * rows, pa.int64()) if groups is None else groups
+        of_rows = pa.repeat(pa.scalar(0, pa.int64()), rows) if groups is None else groups
         inverse = pa.nulls(rows, pa.bool_())
         head = AGGREGATE.pack(group, answer, REPLY_ARROW)
         payload = head + encode([of_rows, inverse, *columns], rows)
