@@ -70,7 +70,7 @@ except udfvm.HardenError as error:
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(PROGRAM.parent)},
+        env={**os.environ, "UDFVM_HARDEN": "0", "PYTHONPATH": str(PROGRAM.parent)},
         capture_output=True,
         text=True,
         timeout=300,
