@@ -11,8 +11,9 @@ own UDF (``own``): DuckDB's native one, Polars' ``map_elements``, pandas' ``comb
 and as DuckDB's Arrow UDF, Polars' ``map_batches``, a function of pandas' columns, and
 ``ibis.udf.scalar.pyarrow``. DuckDB has two threads, and so has Dask, with a partition for
 each: its own is ``map_partitions`` of the bodies, pure Python row by row. DataFusion has two
-partitions, too; its own are UDFs of Arrow arrays, pure Python row by row. ``ratio`` is the first
-divided by the second, of the medians of some queries each, which take turns.
+partitions, too; its own are UDFs of Arrow arrays, pure Python row by row. Spark, where it is
+installed, has ``local[2]`` and a cached frame; its own are ``udf`` and ``pandas_udf``. ``ratio`` is
+the first divided by the second, of the medians of some queries each, which take turns.
 
 Arrow Flight: a client of pyarrow calls a server in another process through one connection, with
 batches of 131,072 rows; its own is the direct call of the same function in this process.
@@ -28,6 +29,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +269,35 @@ def served() -> str:
     raise SystemExit("the server did not begin")
 
 
+def spark_ways(rows: int) -> Ways:
+    from pyspark.sql import SparkSession
+    from pyspark.sql import functions as fn
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    builder = SparkSession.builder.master("local[2]").config("spark.log.level", "OFF")
+    session = builder.config("spark.ui.enabled", "false").getOrCreate()
+    frame = session.createDataFrame(pa.table(delays(rows))).repartition(2).cache()
+    assert frame.count() == rows
+    scalar, vectorised = functions()
+
+    def of_columns(part: pd.Series, whole: pd.Series) -> pd.Series:
+        return part / whole * 100
+
+    of_columns.__annotations__ = dict.fromkeys(("part", "whole", "return"), pd.Series)
+    made = {
+        "python_vm": udfvm.spark.udf(scalar),
+        "python_own": fn.udf(percent, "double"),
+        "numpy_vm": udfvm.spark.udf(vectorised),
+        "numpy_own": fn.pandas_udf(of_columns, "double"),
+    }
+
+    def query(function: Any) -> Callable[[], Any]:
+        total = frame.agg(fn.sum(function("delay", "distance")))
+        return lambda: total.collect()[0][0]
+
+    return {name: query(each) for name, each in made.items()}
+
+
 ENGINES: dict[str, Callable[[int], Ways]] = {
     "dask": dask_ways,
     "datafusion": datafusion_ways,
@@ -276,6 +307,7 @@ ENGINES: dict[str, Callable[[int], Ways]] = {
     "pandas": pandas_ways,
     "ibis_duckdb": ibis_duckdb_ways,
     "ibis_polars": ibis_polars_ways,
+    **({"spark": spark_ways} if find_spec("pyspark") else {}),
 }
 
 

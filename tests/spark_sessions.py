@@ -17,7 +17,7 @@ PATHS = f"{TESTS.parent}{os.pathsep}{TESTS}"
 SETTINGS = {
     "spark.executorEnv.PYTHONPATH": PATHS,
     "spark.log.level": "OFF",
-    "spark.python.unix.domain.socket.enabled": "true",
+    "spark.python.task.killTimeout": "0s",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.shuffle.partitions": "2",
     "spark.ui.enabled": "false",
