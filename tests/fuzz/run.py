@@ -98,11 +98,13 @@ def fuzz(target: Target, seconds: int, program: list[str]) -> Result:
     executions = last(r"number_of_executed_units: (\d+)", text) or last(r"Done (\d+) runs", text)
     executions = executions or last(r"(?m)^#(\d+)\t", text)
     edges = last(r"cov: (\d+)", text)
-    crash = last(r"Test unit written to (\S+)", text)
-    if done.returncode and not crash:
+    written = last(r"Test unit written to (\S+)", text)
+    if not done.returncode:
+        crash = ""  # libFuzzer also writes inputs that took long, as beside other programs
+    elif written:
+        crash = shlex.join(["env", f"PYTHONPATH={FUZZ.parent}", *program, written])
+    else:
         crash = f"(see {log})"
-    elif crash:
-        crash = shlex.join(["env", f"PYTHONPATH={FUZZ.parent}", *program, crash])
     return Result(target, int(executions or 0), int(edges or 0), crash)
 
 
