@@ -53,9 +53,9 @@ SANITIZERS = {
 }
 
 
-def run(*command: str | Path) -> str:
+def run(*command: str | Path, seconds: float | None = 600) -> str:
     done = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, timeout=600
+        [str(word) for word in command], capture_output=True, text=True, timeout=seconds
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
