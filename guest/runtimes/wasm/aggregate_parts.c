@@ -60,6 +60,7 @@ static bool find_part(const wasmtime_module *module, const char *name, const cha
     if (!module_function(module, label, export_type_take, &exported->type))
         return false;
     exported->result_count = exported->type.result_count;
+    memcpy(exported->result_kinds, exported->type.results, sizeof exported->result_kinds);
     return true;
 }
 

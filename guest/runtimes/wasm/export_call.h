@@ -15,8 +15,9 @@ struct exported {
     struct export_plan plan;
     struct module_memory memory;
     wasmtime_func function;
-    size_t result_count; /* with a state */
-    struct bytes made;   /* memory for a result that is converted */
+    size_t result_count; /* with a state, and these too: */
+    enum wasm_kind result_kinds[MAX_EXPORT_VALUES];
+    struct bytes made; /* memory for a result that is converted */
 };
 
 #define MAX_STATES 2

@@ -2,6 +2,7 @@
 #include "wasm/export_function.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "shared/compiled/failure.h"
 #include "shared/compiled/rows.h"
@@ -82,6 +83,7 @@ bool export_function_prepare(struct program *program, const struct load *load,
     function->module = *module;
     exported->type = *type;
     exported->result_count = type->result_count;
+    memcpy(exported->result_kinds, type->results, sizeof exported->result_kinds);
     module_memory_find(&exported->memory, module);
     if (load->declared)
         exported->signature = load->signature;
