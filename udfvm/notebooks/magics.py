@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -63,7 +64,8 @@ class Magics(magic.Magics):
 
         The rest of the cell runs as usual: imports, constants, and functions whose names begin with
         an underscore, which UDFs may call. With ``--untrusted`` nothing of the cell runs in this
-        process, and its functions see no names of the notebook.
+        process, and its functions see no names of the notebook. They take the place of other
+        functions of udfvm, and of no other name unless ``--functions`` has it.
         """
         given = vars(magic_arguments.parse_argstring(self.declare, line))
         untrusted, functions = given.pop("untrusted"), given.pop("functions")
@@ -72,7 +74,7 @@ class Magics(magic.Magics):
             if name in options:
                 options[name] = self._named(options[name])
         if untrusted:
-            self._from_text(cell, functions or [None], options)
+            self._from_text(cell, functions, options)
         else:
             self._run(cell, functions, options)
 
@@ -115,9 +117,28 @@ class Magics(magic.Magics):
         finally:
             del namespace[_DECORATOR]
 
-    def _from_text(self, cell: str, names: Sequence[str | None], options: dict[str, Any]) -> None:
-        made = [from_source(cell, function=name, **options) for name in names]
+    def _from_text(
+        self, cell: str, names: Sequence[str | None] | None, options: dict[str, Any]
+    ) -> None:
+        """Makes functions of the text of a cell, and binds names of the notebook to them."""
+        chosen = names or [None]
+        made = [from_source(cell, function=name, **options) for name in chosen]
+        if chosen == [None]:
+            self._check_unused(made[0].name)
         self._namespace.update({each.name: each for each in made})
+
+    def _check_unused(self, name: str) -> None:
+        """Raises SignatureError for a name that a stranger chose, and that means something else
+        here: such as ``print``, ``get_ipython``, or a frame of the user.
+        """
+        if name not in self._namespace and not hasattr(builtins, name):
+            return
+        if isinstance(self._namespace.get(name), Function):
+            return
+        raise SignatureError(
+            f"UDF {name!r}: the notebook has a {name!r} that is no UDF, and an untrusted cell does"
+            f" not take its place: rename the function, or pass --functions {name} if you mean it"
+        )
 
 
 def _functions(
