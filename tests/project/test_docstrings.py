@@ -67,7 +67,7 @@ PUBLIC = {
         udfvm.polars,
         *([udfvm.spark] if find_spec("pyspark") else []),
     )
-    for name in module.__all__
+    for name in set(module.__all__) - (udfvm._ENGINES if module is udfvm else set())
     if callable(getattr(module, name))
 }
 
