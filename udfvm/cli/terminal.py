@@ -58,7 +58,7 @@ _OPTIONS: Final = {
     "timeout": "--timeout",
     "timeout_per_row": "--timeout-per-row",
 }
-_KEYWORD: Final = re.compile(rf"(?<![\w.(])({'|'.join(_OPTIONS)})=(?![\w'\"(\[])")
+_KEYWORD: Final = re.compile(rf"(?<![\w.(])({'|'.join(_OPTIONS)})=(?![\w'\"(\[?])")
 _PHRASES: Final = {
     "call with_options(name=...).map": "pass --name",
     "pass a signature, such as": "pass --signature, such as",
