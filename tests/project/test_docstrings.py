@@ -67,8 +67,8 @@ PUBLIC = {
         udfvm.polars,
         *([udfvm.spark] if find_spec("pyspark") else []),
     )
-    for name in set(module.__all__) - (udfvm._ENGINES if module is udfvm else set())
-    if callable(getattr(module, name))
+    for name in module.__all__
+    if not (module is udfvm and name in udfvm._ENGINES) and callable(getattr(module, name))
 }
 
 

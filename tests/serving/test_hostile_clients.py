@@ -1,5 +1,7 @@
 """What strangers send: each ends as an error of the client's, and the server goes on."""
 
+# Long because each field of a message has an attack of its own.
+
 from __future__ import annotations
 
 import struct
