@@ -269,14 +269,16 @@ def test_rows_that_fail(mine: Path, tmp_path: Path) -> None:
     ("text", "options", "wanted"),
     [
         ("", [], "Empty CSV file"),
-        ("x\nno\n", [], "conversion error to int64: invalid value 'no'"),
-        ("x,y\n1,2\n3\n", [], "Expected 2 columns, got 1"),
+        ("x\nno\n", [], "row 0, column 'x': CSV conversion error to int64: invalid value 'no': "),
+        ("x,y\n1,2\n3\n", [], "row 1: Expected 2 columns, got 1"),
         ("y\n1\n", [], "map() finds no column for parameter 'x': pass --column; the source has"),
         ("x,inverse\n1,2\n", [], "leave it out by --keep, or pass --name"),
         ("x\n1\n", ["--keep", "z"], "--keep names 'z', and the source has no column of that"),
+        ("x\n1\n", ["--name", "a b"], "which is an identifier: pass --name, such as 'a_b'"),
+        ("x,x\n1,1\n", [], "which one is meant: give them names of their own; it has 'x', 'x'"),
         ("x\n1\n", ["--text", "z"], "it has no column 'z'; it has x"),
     ],
-    ids=["empty", "type", "ragged", "column", "name", "keep", "text"],
+    ids=["empty", "type", "ragged", "column", "name", "keep", "word", "doubled", "text"],
 )
 def test_data_that_do_not_fit(mine: Path, text: str, options: list[str], wanted: str) -> None:
     done = run("run", f"{mine}:inverse", *options, input=text)
@@ -290,6 +292,7 @@ def test_types_that_change_are_read_as_text(mine: Path, tmp_path: Path) -> None:
     data.write_text("x,y\n" + "1,1\n" * count + "1,odd\n")
     done = run("run", f"{mine}:inverse", data, "-o", target)
     assert done.returncode == 1 and "read the column as text by --text COLUMN" in done.stderr
+    assert f"{data}: row {count}, column 'y': " in done.stderr
     assert not list(tmp_path.glob("*y.parquet*"))
     done = run("run", f"{mine}:inverse", data, "-o", target, "--text", "y")
     assert done.returncode == 0, done.stderr
@@ -390,6 +393,33 @@ def test_a_bar_is_shown_on_a_terminal(mine: Path, flights: Path) -> None:
     os.close(theirs)
     shown = b"".join(read_all(ours))
     assert done.stdout == SCORED and b"3 rows" in shown and b"score" in shown
+
+
+@pytest.mark.parametrize("name", ["title", "Last"])
+def test_results_do_not_control_a_terminal(tmp_path: Path, name: str) -> None:
+    mine, text = tmp_path / "mine.py", r"\x1b]0;owned\x07\x0d"
+    mine.write_text(
+        f"""import udfvm
+@udfvm.udf
+def title(x: int) -> str:
+    return "{text}"
+@udfvm.aggregate
+class Last:
+    def __init__(self): pass
+    def step(self, x: int) -> None: pass
+    def finish(self) -> str:
+        return "{text}"
+"""
+    )
+    data = tmp_path / "x.csv"
+    data.write_text("x\n1\n")
+    ours, theirs = os.openpty()
+    run("run", f"{mine}:{name}", data, "--no-progress", capture_output=False, stdout=theirs)
+    os.close(theirs)
+    on_terminal = b"".join(read_all(ours))
+    assert text.encode() in on_terminal and b"\x1b" not in on_terminal
+    piped = run("run", f"{mine}:{name}", data)  # data are as they are
+    assert "\x1b]0;owned\x07" in piped.stdout
 
 
 def read_all(descriptor: int) -> Iterator[bytes]:

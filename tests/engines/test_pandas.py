@@ -111,3 +111,23 @@ def test_errors() -> None:
         frame.udfvm.table(ratio, "a")
     with pytest.raises(udfvm.SignatureError, match="takes UDFs"):
         frame.udfvm.map(max, "a")
+
+
+def test_labels_that_are_not_one_column_are_told() -> None:
+    frame = frame_of("numpy")
+    doubled = pd.concat([frame, frame], axis=1)
+    with pytest.raises(udfvm.TypeMappingError, match=r"the frame has 2 columns 'a': give them"):
+        doubled.udfvm.map(ratio, "a", "b")
+    with pytest.raises(udfvm.TypeMappingError, match=r"the frame has 2 columns 'text'"):
+        doubled.udfvm.table(parts)
+    with pytest.raises(udfvm.TypeMappingError, match=r"no column 'tex': did you mean 'text'"):
+        frame.udfvm.table(parts, "text", keep=["tex"])
+    with pytest.raises(udfvm.TypeMappingError, match=r"takes labels of columns.*got 5"):
+        frame.udfvm.table(parts, 5)
+    with pytest.raises(udfvm.OptionError, match=r"keep= names 'word', and the function has"):
+        frame.assign(word=1).udfvm.table(parts, "text", keep=["word"])
+    with pytest.raises(udfvm.TypeMappingError, match=r"missing a required argument: 'text'"):
+        frame[["a"]].udfvm.table(parts)
+    # A column that the function does not take is no matter, whatever it is.
+    other = frame.assign(row=[1j] * len(frame), place="x")
+    assert other.udfvm.table(parts, "text", keep=["row"])["row"].to_list() == [1j] * 4

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.csv
 
+from udfvm.cli.places import STANDARD, Reading
 from udfvm.errors import SourceError
-
-if TYPE_CHECKING:
-    from udfvm.cli.places import Reading
 
 _BLOCK: Final = 1 << 20  # bytes that are read at once, and that tell the types of columns
 _MAX_QUOTED: Final = 16 << 20  # bytes after which quotes that do not match are no longer waited for
 _MAX_LINE: Final = 256 << 20
+_MISREAD: Final = re.compile(
+    r"(?:In CSV column #(?P<column>\d+): |CSV parse error: )Row #(?P<row>\d+): (?P<what>.*)", re.S
+)
 
 
 def read_csv(file: io.BufferedReader, reading: Reading, label: str) -> pa.RecordBatchReader:
@@ -27,7 +30,8 @@ def read_csv(file: io.BufferedReader, reading: Reading, label: str) -> pa.Record
     """
     blocks = _blocks(file, at_once=1 if reading.verbatim else _BLOCK, label=label)
     first = next(blocks, b"")
-    names = _parsed(first, {}, None).column_names
+    with _telling(label, (), reading, -1):
+        names = _parsed(first, {}, None).column_names
     types = {name: each for name, each in reading.types.items() if _is_readable(each)}
     absent = next((name for name in reading.texts if name not in names), None)
     if absent is not None:
@@ -35,7 +39,8 @@ def read_csv(file: io.BufferedReader, reading: Reading, label: str) -> pa.Record
     types |= dict.fromkeys(reading.texts, pa.string())
     if reading.verbatim:
         types = {**dict.fromkeys(names, pa.string()), **types}
-    table = _parsed(first, types, None)
+    with _telling(label, names, reading, -1):
+        table = _parsed(first, types, None)
     schema = pa.schema(
         [
             field.with_type(pa.string()) if pa.types.is_null(field.type) else field
@@ -45,11 +50,12 @@ def read_csv(file: io.BufferedReader, reading: Reading, label: str) -> pa.Record
 
     def batches() -> Iterator[pa.RecordBatch]:
         yield from table.cast(schema).to_batches()
+        rows = table.num_rows
         for block in blocks:
-            try:
-                yield from _parsed(block, dict(_pairs(schema)), names).to_batches()
-            except pa.ArrowInvalid as error:
-                raise SourceError(_advice(error)) from error
+            with _telling(label, names, reading, rows):
+                made = _parsed(block, dict(_pairs(schema)), names)
+            yield from made.to_batches()
+            rows += made.num_rows
 
     return pa.RecordBatchReader.from_batches(schema, batches())
 
@@ -71,11 +77,29 @@ def _parsed(block: bytes, types: dict[str, pa.DataType], names: list[str] | None
     )
 
 
-def _advice(error: pa.ArrowInvalid) -> str:
-    text = str(error).rstrip(".")
-    if "conversion error" in text:
-        return f"{text}: read the column as text by --text COLUMN"
-    return text
+@contextlib.contextmanager
+def _telling(label: str, names: Sequence[str], reading: Reading, before: int) -> Iterator[None]:
+    """Raises SourceError for what is not as it should be in a block, with its place in the source.
+    Rows count from 0, as those of errors of calls do: ``before`` is how many come before the block,
+    less the line of names in it.
+    """
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        source = "standard input" if label == STANDARD else label
+        text = str(error).rstrip(".")
+        found = _MISREAD.match(text)
+        if found is None:
+            raise SourceError(f"{source}: {text}") from error
+        where = f"{source}: row {int(found['row']) - 1 + before}"
+        if found["column"] is None:
+            raise SourceError(f"{where}: {found['what']}") from error
+        column = names[int(found["column"])]
+        if column in reading.types and column not in reading.texts:
+            ways = "correct the field, leave it empty if it is null, or declare another type"
+        else:
+            ways = "read the column as text by --text COLUMN"
+        raise SourceError(f"{where}, column {column!r}: {found['what']}: {ways}") from error
 
 
 def _blocks(file: Any, at_once: int, label: str) -> Iterator[bytes]:

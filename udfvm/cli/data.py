@@ -14,6 +14,7 @@ import pyarrow as pa
 from udfvm.cli.places import STANDARD, Place, Reading
 from udfvm.errors import OutputFileError, SourceError
 from udfvm.functions.function import Function
+from udfvm.guest_text import shown
 from udfvm.types.arrow_types import Parameter
 
 _STREAM: Final = b"\xff\xff\xff\xff"  # how a stream of Arrow IPC begins
@@ -120,6 +121,7 @@ def write_standard(reader: pa.RecordBatchReader, format_: str, file: Any) -> Non
 
 
 def _write_csv(reader: pa.RecordBatchReader, results: Any, file: Any) -> None:
+    """Writes CSV. On a terminal, control characters are written out: a stranger may send them."""
     import pyarrow.csv
 
     def write(table: pa.Table, *, header: bool) -> None:
@@ -129,7 +131,8 @@ def _write_csv(reader: pa.RecordBatchReader, results: Any, file: Any) -> None:
             pyarrow.csv.write_csv(table, made, options)
         except pa.ArrowException as error:
             raise results.why_not(table, error) from error
-        file.write(made.getvalue())
+        data = made.getvalue()
+        file.write(shown(data.to_pybytes()).encode() if file.isatty() else data)
         file.flush()
 
     write(results.schema.empty_table(), header=True)

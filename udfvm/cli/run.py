@@ -11,6 +11,7 @@ import click
 from udfvm.cli.file_functions import FunctionPath, Given, function_options, open_function
 from udfvm.cli.program import json_option, print_json
 from udfvm.cli.terminal import data_alone, naming_options
+from udfvm.guest_text import shown
 
 ROWS_FAILED: Final = 3  # the exit code
 
@@ -78,7 +79,10 @@ def run(function: tuple[Path, str | None], source: str, **values: Any) -> None:
     if values["as_json"]:
         print_json({"function": udf.name, "input": source, "output": str(to), **done.described()})
     elif done.text:
-        click.echo(done.text, err=to.is_standard and not done.is_value)
+        text = done.text
+        if done.is_value and sys.stdout is not None and sys.stdout.isatty():
+            text = shown(text.encode("utf-8", "backslashreplace"))
+        click.echo(text, err=to.is_standard and not done.is_value)
     if done.failed:
         click.echo(f"udfvm: {done.failure_text(udf.name, values['on_error'])}", err=True)
         sys.exit(ROWS_FAILED)

@@ -62,6 +62,11 @@ _KEYWORD: Final = re.compile(rf"(?<![\w.(])({'|'.join(_OPTIONS)})=(?![\w'\"(\[?]
 _PHRASES: Final = {
     "call with_options(name=...).map": "pass --name",
     "pass a signature, such as": "pass --signature, such as",
+    "pass name=, such as name=": "pass --name, such as ",
+    " (table.rename_columns)": "",
+    "of a file in another format, pass pyarrow.dataset.dataset(path, format='csv') or the like": (
+        "name a file of another format by its suffix or --format, a table by app.db::table"
+    ),
 }
 
 

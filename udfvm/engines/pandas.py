@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from udfvm.checks import shown
 from udfvm.codec.arguments import columns_of
 from udfvm.codec.pandas_columns import Backend, backend_of, series_of
 from udfvm.engines.packages import load_package
-from udfvm.errors import SignatureError, TypeMappingError
+from udfvm.errors import OptionError, SignatureError, TypeMappingError
 from udfvm.functions.aggregate import AggregateFunction
 from udfvm.functions.integration import (
     bound_arguments,
@@ -35,6 +36,7 @@ from udfvm.functions.integration import (
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.functions.table import TableFunction
 from udfvm.keywords import nearest
+from udfvm.pipelines.columns import listed_names
 
 if TYPE_CHECKING:
     from udfvm.functions.function import Function
@@ -199,12 +201,27 @@ class OfFrame:
             raise SignatureError(
                 f"frame.udfvm.table: {function.name!r} is no table function: call frame.udfvm.map"
             )
-        place = "udfvm_place_of_row"
-        source = self._frame.reset_index(drop=True)
+        labels = [self._label(function, each) for each in columns]
+        kept = listed_names(function.name, "keep", keep)
+        self.given(function, labels, {})
+        for label in kept:
+            self.column(function, label)
+        doubled = next((each.name for each in function.columns if each.name in kept), None)
+        if doubled is not None:
+            raise OptionError(
+                f"UDF {function.name!r}: keep= names {doubled!r}, and the function has a column of"
+                " that name, too: leave it out by keep=, or rename the frame's"
+            )
+        names = labels or [
+            each.name for each in function.parameters if each.name in self._frame.columns
+        ]
+        source = self._frame[list(dict.fromkeys(names))].reset_index(drop=True)
+        place = "row"
+        while place in source.columns or any(each.name == place for each in function.columns):
+            place += "_"
         source[place] = range(len(source))
-        names = list(columns) or None
-        made = function.map(source, columns=names, keep=[*keep, place], progress=False)
-        frame = self._frame[list(keep)].take(made[place].to_numpy())
+        made = function.map(source, columns=labels or None, keep=[place], progress=False)
+        frame = self._frame[kept].take(made[place].to_numpy())
         for each in function.columns:
             column = series_of(function.name, made[each.name].combine_chunks(), Backend.NUMPY)
             frame[each.name] = column.set_axis(frame.index)
@@ -234,7 +251,25 @@ class OfFrame:
                 f"UDF {function.name!r}: the frame has no column {argument!r}"
                 + (f": did you mean {meant!r}?" if meant else "")
             )
-        return self._frame[argument]
+        found = self._frame[argument]
+        if isinstance(found, _pandas.DataFrame) and found.shape[1] != 1:
+            raise TypeMappingError(
+                f"UDF {function.name!r}: the frame has {found.shape[1]} columns {argument!r}: give"
+                " them names of their own, or pass one, such as frame.iloc[:, 0]"
+            )
+        return found
+
+    def _label(self, function: Function, given: object) -> str:
+        """Returns the label of a column that a table function is called with. Raises
+        TypeMappingError for what is none.
+        """
+        if isinstance(given, str):
+            return given
+        raise TypeMappingError(
+            f"UDF {function.name!r}: frame.udfvm.table takes labels of columns, which are text; got"
+            f" {shown(given)}: call it with a frame that has such a column, as frame.assign(...)"
+            " makes it"
+        )
 
 
 def _check_has_values(caller: str, function: Function) -> None:
