@@ -250,6 +250,20 @@ class Function(DeclaredFunction):
         self._calls.current()
         return self
 
+    def ray(self, *columns: str, keep: Sequence[str] | None = None) -> type[Callable[..., Any]]:
+        """Returns a class of actors for Ray Data: ``dataset.map_batches(function.ray())``.
+
+        Args:
+            columns, keep: as for ``udfvm.ray.actor``, which says what the class does.
+
+        Raises:
+            EngineError: the package ``ray`` is not installed, or too old.
+        """
+        import importlib
+
+        # Engines are above functions, so this one is found by its name.
+        return importlib.import_module("udfvm.engines.ray").actor(self, *columns, keep=keep)
+
     def refresh(self) -> Self:
         """Forgets the image, so that the next call captures anew what the function refers to.
 
