@@ -66,7 +66,7 @@ from udfvm.static_typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite, wasm
     from udfvm.call.hardening import harden
-    from udfvm.engines import dask, datafusion, duckdb, flight, ibis, pandas, polars, spark
+    from udfvm.engines import dask, datafusion, duckdb, flight, ibis, pandas, polars, ray, spark
     from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.native import from_c, from_elf
     from udfvm.functions.preparing import prepare
@@ -144,6 +144,7 @@ __all__ = [
     "pandas",
     "polars",
     "prepare",
+    "ray",
     "run",
     "spark",
     "sqlite",
@@ -155,7 +156,7 @@ __all__ = [
 #: Modules of ``udfvm.engines`` that are named after their engine alone: ``udfvm.duckdb``. Of each
 #: there is also a file ``udfvm/duckdb.py``, which import statements find.
 _ENGINES: frozenset[str] = frozenset(
-    {"dask", "datafusion", "duckdb", "flight", "ibis", "pandas", "polars", "spark"}
+    {"dask", "datafusion", "duckdb", "flight", "ibis", "pandas", "polars", "ray", "spark"}
 )
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm", "wasm"})
 _MODULES = {

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import datetime
 import functools
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import cloudpickle
 import duckdb
 import ibis
 import pandas as pd
@@ -152,6 +154,19 @@ def by_pandas(function: udfvm.ScalarFunction) -> Any:
     return pa.array(found.array)
 
 
+def by_ray(function: udfvm.ScalarFunction) -> Any:
+    import ray
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # actors cannot import it
+    rows = ray.data.from_arrow(TABLE)
+    made = rows.map_batches(
+        function.ray(*NAMES.values(), keep=[]),
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=1),
+    )
+    return pa.concat_tables(ray.get(made.to_arrow_refs()))["gather"]
+
+
 def by_ibis(function: udfvm.ScalarFunction, table: Any) -> Any:
     called = udfvm.ibis.udf(function)(*(table[name] for name in NAMES.values()))
     return table.select(r=called)
@@ -203,6 +218,7 @@ ENGINES = {
     "polars, lazy": by_lazy_polars,
     "polars, streaming": functools.partial(by_lazy_polars, engine="streaming"),
     "pandas": by_pandas,
+    "ray": by_ray,
     "ibis on duckdb": by_ibis_on_duckdb,
     "ibis on polars": by_ibis_on_polars,
     "flight": by_flight,
@@ -227,7 +243,9 @@ def wanted(row: int, nulls: str) -> dict[str, Any] | None:
 @pytest.mark.parametrize("nulls", NULLS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_results(engine: str, kind: str, nulls: str) -> None:
+def test_results(engine: str, kind: str, nulls: str, request: pytest.FixtureRequest) -> None:
+    if engine == "ray":
+        request.getfixturevalue("ray_cluster")
     found = ENGINES[engine](function_of(kind, nulls)).to_pylist()
     assert len(found) == COUNT == TABLE.num_rows
     for row in range(COUNT):

@@ -28,10 +28,14 @@ def test_every_failure_of_the_core_has_its_exception() -> None:
     assert isinstance(errors.from_core(errors.Code.CLOSED, ""), udfvm.PoolClosedError)
 
 
+#: Engines whose packages the extra "test" does not have, because they are large.
+LARGE = {"ray": "ray", "spark": "pyspark"}
+
+
 def test_every_public_name_exists() -> None:
     for name in udfvm.__all__:
-        if name == "spark" and not find_spec("pyspark"):
-            with pytest.raises(udfvm.EngineError, match=r"pip install 'udfvm\[spark\]'"):
+        if name in LARGE and not find_spec(LARGE[name]):
+            with pytest.raises(udfvm.EngineError, match=rf"pip install 'udfvm\[{name}\]'"):
                 getattr(udfvm, name)
         else:
             assert hasattr(udfvm, name), name
@@ -48,7 +52,7 @@ def test_every_public_name_exists() -> None:
         "udfvm.ibis",
         "udfvm.pandas",
         "udfvm.polars",
-        *(["udfvm.spark"] if find_spec("pyspark") else []),
+        *(f"udfvm.{engine}" for engine, package in LARGE.items() if find_spec(package)),
         "udfvm.sqlite",
         "udfvm.wasm",
     ],

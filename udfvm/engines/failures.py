@@ -20,13 +20,13 @@ def made_anew(error: Error) -> Error:
     class_ = type(error)
 
     def again(_: object, text: str = "") -> Error:
-        made = _copy(class_, error)
+        made = copied(class_, error)
         made.args = (text,)
         return made
 
     names = {"__module__": class_.__module__, "__qualname__": class_.__qualname__}
     body: dict[str, Any] = {**names, "__new__": again, "__reduce__": lambda _: error.__reduce__()}
-    return _copy(type(class_.__name__, (class_,), body), error, class_)
+    return copied(type(class_.__name__, (class_,), body), error, class_)
 
 
 def with_whole_text(error: Error) -> Error:
@@ -44,11 +44,13 @@ def with_whole_text(error: Error) -> Error:
         "__repr__": class_.__str__,
         "__reduce__": lambda _: error.__reduce__(),
     }
-    return _copy(type(class_.__name__, (class_,), body), error, class_)
+    return copied(type(class_.__name__, (class_,), body), error, class_)
 
 
-def _copy(class_: type[Error], error: Error, maker: type[Error] | None = None) -> Error:
-    """Returns an error of a class that is like another, without a call of ``__init__``."""
+def copied(class_: type[Error], error: Error, maker: type[Error] | None = None) -> Error:
+    """Returns an error of a class, or of its subclass ``maker``, that is like another, without a
+    call of ``__init__``.
+    """
     made = (maker or class_).__new__(class_)
     made.args = error.args
     made.__dict__.update(error.__dict__)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from udfvm.checks import shown
+from udfvm.engines.failures import copied
 from udfvm.engines.packages import load_package
 from udfvm.errors import CallError, Error, OptionError, TypeMappingError
 from udfvm.functions.aggregate import AggregateFunction
@@ -112,19 +113,20 @@ class _Actor:
             if isinstance(function, TableFunction):
                 names = self.columns or None
                 return function.map(batch, columns=names, keep=self.keep, threads=1, progress=False)
-            kept = self._kept(batch)
-            given = self._given(batch)
+            columns, given = self._kept(batch), self._given(batch)
             if isinstance(function, AggregateFunction):
-                return kept.slice(0, 1).append_column(function.name, value_of_group(function, given))
-            assert isinstance(function, ScalarFunction)
-            if any(isinstance(each, pa.ChunkedArray) for each in given):
-                return kept.append_column(function.name, function(*given))
-            values = results_of_values(function, given, batch.num_rows)
-            return kept.append_column(function.name, values)
+                columns = {name: column.slice(0, 1) for name, column in columns.items()}
+                values = value_of_group(function, given)
+            elif any(isinstance(each, pa.ChunkedArray) for each in given):
+                assert isinstance(function, ScalarFunction)
+                values = function(*given)
+            else:
+                values = results_of_values(function, given, batch.num_rows)
+            return pa.table({**columns, function.name: values})
         except Error as error:
             if isinstance(error, (CallError, TypeMappingError)) and error.row is not None:
                 error.locate(error.row, of="batch")
-            raise
+            raise _of_user(error) from None
 
     def _given(self, batch: pa.Table) -> tuple[Any, ...]:
         """Returns an argument for each parameter."""
@@ -138,12 +140,14 @@ class _Actor:
         if name in batch.column_names:
             return batch[name]
         meant = nearest(name, batch.column_names)
-        advice = f"did you mean {meant!r}?" if meant else f"it has {listed(batch.column_names, 'and')}"
+        advice = (
+            f"did you mean {meant!r}?" if meant else f"it has {listed(batch.column_names, 'and')}"
+        )
         raise OptionError(
             f"UDF {self.function.name!r}: the dataset has no column {name!r}: {advice}"
         )
 
-    def _kept(self, batch: pa.Table) -> pa.Table:
+    def _kept(self, batch: pa.Table) -> dict[str, Any]:
         """Returns the columns that the result has, too."""
         function, keep = self.function, self.keep
         if keep is None:
@@ -153,7 +157,17 @@ class _Actor:
                 f"UDF {function.name!r}: the dataset has a column of that name, and so would the"
                 " result: leave it out by keep=, or call with_options(name=...).ray"
             )
-        return pa.table({name: self._column(batch, name) for name in keep})
+        return {name: self._column(batch, name) for name in keep}
+
+
+def _of_user(error: Error) -> Error:
+    """Returns an error like another that is also Ray's for code of users: others look like bugs of
+    Ray in its log.
+    """
+    class_ = type(error)
+    bases = (class_, _ray.exceptions.UserCodeException)
+    body = {"__module__": class_.__module__, "__reduce__": lambda _: (_of_user, (error,))}
+    return copied(type(class_.__name__, bases, body), error)
 
 
 def _ended_with_task(call: Callable[[], pa.Table]) -> pa.Table:

@@ -251,13 +251,8 @@ class Function(DeclaredFunction):
         return self
 
     def ray(self, *columns: str, keep: Sequence[str] | None = None) -> type[Callable[..., Any]]:
-        """Returns a class of actors for Ray Data: ``dataset.map_batches(function.ray())``.
-
-        Args:
-            columns, keep: as for ``udfvm.ray.actor``, which says what the class does.
-
-        Raises:
-            EngineError: the package ``ray`` is not installed, or too old.
+        """Returns ``udfvm.ray.actor(function, ...)`` for Ray Data, with these ``columns`` and
+        ``keep``. Raises EngineError if the package ``ray`` is not installed, or too old.
         """
         import importlib
 
