@@ -190,6 +190,8 @@ def one_line(error: BaseException) -> str:
 
     >>> one_line(udfvm.UDFError("ValueError", "odd", '  File "<f>", line 2, in f', "f", 7))
     "UDF 'f', row 7: ValueError: odd (line 2 of f)"
+    >>> one_line(udfvm.UDFError("SyntaxError", "odd (f.py, line 2)", '  File "f.py", line 2', "f"))
+    "UDF 'f': SyntaxError: odd (f.py, line 2)"
     >>> one_line(udfvm.BuildError("it does not compile", "a.c:1: ..."))
     'it does not compile (--traceback shows more)'
     """
@@ -199,7 +201,7 @@ def one_line(error: BaseException) -> str:
     first, *others = str(error).strip().splitlines() or [type(error).__name__]
     if isinstance(error, UDFError) and (places := _LINE.findall(error.guest_traceback)):
         file, line = places[-1]
-        more = f" (line {line} of {file})"
+        more = "" if first.endswith(f", line {line})") else f" (line {line} of {file})"
     else:
         more = " (--traceback shows more)" if others else ""
     notes = [note.removeprefix("udfvm: ") for note in getattr(error, "__notes__", ())]
