@@ -11,7 +11,6 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -384,19 +383,3 @@ def test_a_full_disk_has_no_half_of_a_file(mine: Path, tmp_path: Path, output: s
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "No space left on device" in done.stderr or "full" in done.stderr
-
-
-def test_a_bar_is_shown_on_a_terminal(mine: Path, flights: Path) -> None:
-    ours, theirs = os.openpty()
-    done = run("run", f"{mine}:score", flights, capture_output=False, stdout=subprocess.PIPE,
-               stderr=theirs)  # fmt: skip
-    os.close(theirs)
-    shown = b"".join(read_all(ours))
-    assert done.stdout == SCORED and b"3 rows" in shown and b"score" in shown
-
-
-def read_all(descriptor: int) -> Iterator[bytes]:
-    with contextlib.suppress(OSError):  # the end of a terminal
-        while data := os.read(descriptor, 65536):
-            yield data
-    os.close(descriptor)

@@ -1,14 +1,27 @@
-"""What ``udfvm run`` shows on a terminal of results of a stranger's function."""
+"""What ``udfvm run`` shows on a terminal."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_programs import run
+from command_programs import functions_in, run
+
+
+def test_a_bar_is_shown_on_a_terminal(tmp_path: Path) -> None:
+    mine, data = functions_in(tmp_path), tmp_path / "flights.csv"
+    data.write_text("dep_delay,distance\n12,300\n3,0\n,600\n")
+    ours, theirs = os.openpty()
+    done = run("run", f"{mine}:score", data, capture_output=False, stdout=subprocess.PIPE,
+               stderr=theirs)  # fmt: skip
+    os.close(theirs)
+    shown = b"".join(read_all(ours))
+    assert done.stdout == '"dep_delay","distance","score"\n12,300,4\n3,0,\n,600,\n'
+    assert b"3 rows" in shown and b"score" in shown
 
 
 @pytest.mark.parametrize("name", ["title", "Last"])
