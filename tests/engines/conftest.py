@@ -46,11 +46,14 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def second_ray_node(ray_cluster: Any, tmp_path: Path) -> Iterator[Path]:
-    """Adds a node with a cache of its own, which is empty. Yields the cache's folder."""
+    """Adds a node with a cache of its own, which is empty, and with the resource ``second``. Yields
+    the cache's folder.
+    """
     cache = tmp_path / "cache"
     cache.mkdir()
     variables = {"UDFVM_CACHE": str(cache)}
-    node = started(lambda: ray_cluster.add_node(**_NODE, env_vars=variables))
+    resources = {"second": 4}
+    node = started(lambda: ray_cluster.add_node(**_NODE, env_vars=variables, resources=resources))
     try:
         yield cache
     finally:

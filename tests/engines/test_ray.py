@@ -242,22 +242,22 @@ def test_cancelled_tasks_end_their_calls(tmp_path: Path) -> None:
 
 
 def test_two_nodes(second_ray_node: Path) -> None:
-    """Actors are on both, where each builds the image in the cache of its node, once for all."""
+    """Each node builds the image in its own cache, once for all actors that are there."""
 
     def files() -> dict[Path, int]:
-        """What the node built, and when."""
+        """What the second node built, and when."""
         images = [each for each in second_ray_node.rglob("*") if each.suffix in (".base", ".layer")]
         return {each: each.stat().st_mtime_ns for each in images}
 
-    def run() -> list[float]:
-        pool = ray.data.ActorPoolStrategy(size=4)
-        made = of_blocks(*([float(x % 3)] for x in range(12))).map_batches(
-            HALF.ray(), batch_format="pyarrow", compute=pool, scheduling_strategy="SPREAD"
-        )
+    def run(**options: Any) -> list[float]:
+        source = of_blocks(*([float(x % 3)] for x in range(12)))
+        made = source.map_batches(HALF.ray(), batch_format="pyarrow", compute=TWO, **options)
         return sorted(computed(made)["half"].to_pylist())
 
-    assert run() == [0.0] * 4 + [0.5] * 4 + [1.0] * 4
+    expected = [0.0] * 4 + [0.5] * 4 + [1.0] * 4
+    assert run() == expected
+    assert run(resources={"second": 1}) == expected
     before = files()
-    assert before
-    assert run() == [0.0] * 4 + [0.5] * 4 + [1.0] * 4
+    assert sorted(each.suffix for each in before) == [".base", ".layer"]
+    assert run(resources={"second": 1}) == expected
     assert files() == before

@@ -21,6 +21,7 @@ from guest_addresses import GUEST_ADDRESSES
 
 import udfvm
 import udfvm.sqlite
+from udfvm import protocol
 from udfvm.cli import commands
 from udfvm.functions import compiled_requests
 from udfvm.images.cache_files import cache_directory
@@ -332,7 +333,8 @@ long f(long x) { return x; }
         (((4, 0, b"r"), (4, 0, b"x"), (4, 0, b"")), 0, b""),
         (((4, 0, b"r"), (4, 0, b"x"), (4, 0, b"x")), 0, b""),
         (((4, 0, b"r"), (4, 0, b"1x")), 0, b""),
-        (((4, 0, b"r"), (4, 0, b"x")), 1, b""),
+        (((4, 0, b"r"), (4, 0, b"x")), protocol.DESCRIPTION_INVERSE, b""),
+        (((4, 0, b"r"), (4, 0, b"x")), 1 << 30, b""),
         (((17, 10, b"r"), (4, 0, b"x")), 0, b"list<int8]"),
         (((17, 10, b"r"), (4, 0, b"x")), 0, b"list<int9>"),
         (((17, 11, b"r"), (4, 0, b"x")), 0, b"list<int8>"),

@@ -25,6 +25,7 @@ class HostFunction:
 
     def __init__(self, description: dict[str, Any]) -> None:
         self.__name__ = description["name"]
+        self._description = description
         self._name: bytes = description["name"].encode()
         self._names = [parameter["name"] for parameter in description["parameters"]]
         self._types = [value_type(parameter["type"]).row for parameter in description["parameters"]]
@@ -35,6 +36,9 @@ class HostFunction:
             for parameter in description["parameters"]
             if parameter["default"] is not None
         }
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return HostFunction, (self._description,)  # what packs numbers cannot be pickled
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         values: Sequence[Any] = arguments
