@@ -72,8 +72,9 @@ def write_file(function: str, path: Path, schema: pa.Schema, batches: Batches) -
     until then it has another name, and is removed if the pipeline fails. Raises OutputFileError.
     """
     with contextlib.closing(batches):
-        file = _File(function, path, schema)
+        file = _File(function, path)
         try:
+            file.create(schema)
             behind(_groups(schema, batches), file.write)
             file.publish()
         except BaseException:
@@ -84,14 +85,20 @@ def write_file(function: str, path: Path, schema: pa.Schema, batches: Batches) -
 class _File:
     """A file that is not whole. All methods but ``remove`` raise OutputFileError."""
 
-    def __init__(self, function: str, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, function: str, path: Path) -> None:
+        """Creates nothing: a signal may end any line, and what is created is to be removed."""
         self._function = function
         self._path = path
         with self._failing():
-            permissions = _permissions(path)
+            self._permissions = _permissions(path)
             target = Path(os.path.realpath(path))  # where a symbolic link leads: the link stays
             self._target = target
             self._part = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+
+    def create(self, schema: pa.Schema) -> None:
+        """Creates the file under its other name. ``remove`` is to follow if this fails."""
+        path, permissions = self._path, self._permissions
+        with self._failing():
             self._file = self._part.open("xb")
             if permissions is not None:
                 with contextlib.suppress(OSError):  # file systems that have none
@@ -103,7 +110,6 @@ class _File:
                 self._writer = format_.writer(self._file, self._results.schema)
         except BaseException:
             self._close()
-            self.remove()
             raise
 
     def write(self, groups: Iterator[pa.Table]) -> None:
