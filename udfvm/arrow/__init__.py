@@ -78,11 +78,7 @@ def register(
     named = [(each.name if name is None else name, each) for each in dict.fromkeys(functions)]
     register_all(named, replace)
     for own_name, function in named:
-        remember(pc.function_registry(), own_name, function, partial(_again, own_name))
-
-
-def _again(name: str, registry: pc.FunctionRegistry, function: Function) -> None:
-    register(registry, function, name=name)
+        remember(pc.function_registry(), own_name, function, partial(register, name=own_name))
 
 
 @checks_options("udfvm.arrow.unregister")

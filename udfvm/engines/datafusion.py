@@ -91,11 +91,7 @@ def register(
         _remove(context, each_name)
         getattr(context, f"register_{_KINDS[function.form]}")(each)
         known[each_name] = function
-        remember(context, each_name, function, functools.partial(_again, each_name))
-
-
-def _again(name: str, context: Any, function: Function) -> None:
-    register(context, function, name=name)
+        remember(context, each_name, function, functools.partial(register, name=each_name))
 
 
 @checks_options("udfvm.datafusion.unregister")

@@ -90,11 +90,7 @@ def register(
         registry.register(sql_name, each)
         known.add(sql_name.lower())
     for sql_name, each in made:
-        remember(session, sql_name.lower(), each, functools.partial(_again, sql_name))
-
-
-def _again(name: str, session: Any, function: Function) -> None:
-    register(session, function, name=name)
+        remember(session, sql_name.lower(), each, functools.partial(register, name=sql_name))
 
 
 @checks_options("udfvm.spark.unregister")

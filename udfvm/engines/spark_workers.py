@@ -104,16 +104,24 @@ def _takes_arrays(*columns: pa.Array, **keywords: pa.Array) -> pa.Array:
     """What Spark takes for a scalar function."""
 
 
-class ScalarCall(_Called):
-    """A scalar function, called with columns of a batch."""
+class _ColumnsCall(_Called):
+    """A function that is called with columns."""
 
-    def __init__(self, function: ScalarFunction) -> None:
-        super().__init__(function, _takes_arrays)
+    _seen_as: Callable[..., Any]  # a static method
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function, self._seen_as)
         self._function = function
         self._form = form_of(function)
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self._function,)
+
+
+class ScalarCall(_ColumnsCall):
+    """A scalar function, called with columns of a batch."""
+
+    _seen_as = staticmethod(_takes_arrays)
 
     def __call__(self, *columns: Any, **keywords: Any) -> Any:
         function = self._function
@@ -126,16 +134,10 @@ def _takes_group(*columns: pa.Array, **keywords: pa.Array) -> pa.Scalar:
     """What Spark takes for an aggregate."""
 
 
-class AggregateCall(_Called):
+class AggregateCall(_ColumnsCall):
     """An aggregate, called with columns that have all rows of a group."""
 
-    def __init__(self, function: AggregateFunction) -> None:
-        super().__init__(function, _takes_group)
-        self._function = function
-        self._form = form_of(function)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self._function,)
+    _seen_as = staticmethod(_takes_group)
 
     def __call__(self, *columns: Any, **keywords: Any) -> Any:
         function = self._function
