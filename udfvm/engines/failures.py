@@ -24,9 +24,7 @@ def made_anew(error: Error) -> Error:
         made.args = (text,)
         return made
 
-    names = {"__module__": class_.__module__, "__qualname__": class_.__qualname__}
-    body: dict[str, Any] = {**names, "__new__": again, "__reduce__": lambda _: error.__reduce__()}
-    return copied(type(class_.__name__, (class_,), body), error, class_)
+    return _with_methods(error, {"__new__": again})
 
 
 def with_whole_text(error: Error) -> Error:
@@ -37,13 +35,16 @@ def with_whole_text(error: Error) -> Error:
     >>> with_whole_text(UDFError("ValueError", "no", "", udf="f", row=3))
     UDF 'f', row 3: ValueError: no
     """
+    return _with_methods(error, {"__repr__": type(error).__str__})
+
+
+def _with_methods(error: Error, methods: dict[str, Any]) -> Error:
+    """Returns an error like another, of a class with that one's name and other methods. It is
+    pickled as the other is.
+    """
     class_ = type(error)
     names = {"__module__": class_.__module__, "__qualname__": class_.__qualname__}
-    body: dict[str, Any] = {
-        **names,
-        "__repr__": class_.__str__,
-        "__reduce__": lambda _: error.__reduce__(),
-    }
+    body: dict[str, Any] = {**names, "__reduce__": lambda _: error.__reduce__(), **methods}
     return copied(type(class_.__name__, (class_,), body), error, class_)
 
 
