@@ -15,113 +15,51 @@
 #include "native/nested_value.h"
 #include "native/services.h"
 #include "shared/compiled/failure.h"
+#include "shared/compiled/made_rows.h"
 #include "shared/compiled/rows.h"
-
-#define MAX_CHUNK_BYTES                                                      \
-    (4u << 20) /* of the rows gathered for a reply, without the last of them \
-                */
 
 /* Keeps the compiler from using the thread pointer before it is the runtime's. */
 #define NOT_INLINE __attribute__((noinline))
 
-struct parameter { /* the arguments of all rows, copied: bodies outlive requests */
-    struct builder builder;
-    struct column column;
-};
-
 struct table_run {
+    struct made_rows rows;
     const struct described_function *described;
-    struct parameter parameters[UDFVM_MAX_PARAMETERS];
     struct nested_input nested[UDFVM_MAX_PARAMETERS];
     struct udfvm_input native[UDFVM_MAX_PARAMETERS];
-    int64_t sources, source; /* rows of arguments; the one that the body runs for */
-    struct builder made;     /* the rows, and in `index` the source of each */
-    struct builder index;    /* a row that failed has none */
-    struct column value;     /* those of `made` */
-    bool has_variable;       /* rows have no fixed size */
-    int64_t taken, limit;    /* rows that the host has; rows that it asked for */
-    bool yielded;            /* the body has answered a request */
-    bool continues;          /* more rows may join those that wait */
-    bool left;               /* no rows are wanted from the body, which is being left */
-    bool failed;             /* the failure follows the rows */
-    size_t wrong_argument;   /* it is that of an argument, counted from 1; 0: the body's */
+    size_t wrong_argument; /* the failure is that of an argument, counted from 1; 0: the body's */
 };
 
 static struct table_run *current; /* the only one: a micro-VM has one function */
-
-static const struct type index_type = { .storage = STORAGE_INT32 };
-
-static int64_t waiting(const struct table_run *run)
-{
-    return run->index.rows - run->taken;
-}
-
-static size_t bytes_of(const struct builder *builder)
-{
-    size_t bytes = builder->data.length + builder->offsets.length;
-    for (size_t i = 0; i < builder->type->count; i++)
-        bytes += bytes_of(&builder->children[i]);
-    return bytes;
-}
-
-static bool is_full(const struct table_run *run)
-{
-    return waiting(run) >= run->limit ||
-           (run->has_variable && bytes_of(&run->made) >= MAX_CHUNK_BYTES);
-}
-
-static void forget_rows(struct table_run *run)
-{
-    builder_clear(&run->made);
-    builder_clear(&run->index);
-    run->taken = 0;
-}
 
 /* ---- What the body calls ---- */
 
 /* Leaves the body: at once, or, where that unwinds, by returning false to it. */
 static bool leave(struct table_run *run, bool continues)
 {
-    run->left = true;
     if (run->described->function->table->unwinds)
         return false;
-    run->yielded = false;
+    run->rows.yielded = false;
     program_answer(continues);
-}
-
-/* Answers with the rows that wait, until more are wanted. */
-static bool yield(struct table_run *run)
-{
-    while (waiting(run) > 0) {
-        run->yielded = true;
-        run->limit = program_yield();
-        if (run->limit <= 0)
-            return false;
-    }
-    forget_rows(run);
-    return true;
 }
 
 NOT_INLINE static bool emit(const void *row)
 {
     struct table_run *run = current;
+    struct made_rows *rows = &run->rows;
     struct udfvm_state *state = run->described->function->state;
-    if (run->left)
+    if (rows->left)
         return false;
     if (!(state->marks & UDFVM_FAILED) &&
-        !nested_append(run->described->function->result, row, &run->made)) {
+        !nested_append(run->described->function->result, row, &rows->made)) {
         snprintf(state->message, sizeof state->message, "%s", failure_message());
         state->type[0] = 0;
         state->marks |= UDFVM_FAILED;
     }
     if (state->marks & UDFVM_FAILED) {
-        run->failed = run->continues = true;
+        rows->failed = rows->continues = true;
         return leave(run, true);
     }
-    builder_number(&run->index, &(int32_t){ (int32_t)run->source });
-    if (is_full(run) && !yield(run))
-        return leave(run, false);
-    return true;
+    return made_rows_add(rows) || leave(run, false);
 }
 
 static bool emit_for_program(const void *row)
@@ -137,98 +75,58 @@ static bool emit_for_program(const void *row)
 static void call_rows(void *argument)
 {
     const struct table_run *run = argument;
-    run->described->function->table->rows(run->native, run->source);
+    run->described->function->table->rows(run->native, run->rows.source);
 }
 
-static bool takes_source(struct table_run *run)
-{
-    const struct udfvm_function *function = run->described->function;
-    for (size_t i = 0; i < function->count; i++)
-        if (!(function->parameters[i].type->storage & UDFVM_OPTIONAL) &&
-            column_is_null(&run->parameters[i].column, run->source))
-            return false;
-    return true;
-}
-
-static bool fails_by_argument(struct table_run *run, size_t *wrong)
+static bool fails_by_argument(const struct table_run *run, size_t *wrong)
 {
     struct column columns[UDFVM_MAX_PARAMETERS];
-    for (size_t i = 0; i < run->described->function->count; i++)
-        columns[i] = run->parameters[i].column;
-    return function_takes(run->described, columns, run->source, run->source + 1, NULL, wrong) ==
-           run->source;
+    for (size_t i = 0; i < run->rows.count; i++)
+        columns[i] = run->rows.arguments[i].column;
+    return function_takes(run->described, columns, run->rows.source, run->rows.source + 1, NULL,
+                          wrong) == run->rows.source;
 }
 
-static void run_body(struct table_run *run)
+static bool run_body(void *context, const struct column *columns, int64_t source)
 {
+    struct table_run *run = context;
     struct udfvm_state *state = run->described->function->state;
     size_t wrong;
+    (void)columns, (void)source; /* the body reads its inputs, for the source of the rows */
     if (fails_by_argument(run, &wrong)) {
-        run->failed = true;
         run->wrong_argument = wrong + 1;
-        return;
+        return false;
     }
     if (exchange_call()->flags & UDFVM_CALL_DETERMINISTIC)
         row_begin();
     function_begin(state);
-    run->left = run->yielded = false;
     context_call(call_rows, run);
-    const bool yielded = run->yielded, other = run->left && !run->failed;
-    run->yielded = false;
-    run->failed = state->marks & UDFVM_FAILED;
     services_free_all();
-    if (yielded) {
-        run->source += !run->failed;
-        run->continues = !other;
-        program_answer(!other);
-    }
-}
-
-/* Makes rows until there are enough, or the end. */
-static void gather(struct table_run *run)
-{
-    run->continues = false;
-    if (waiting(run) == 0)
-        forget_rows(run);
-    while (!run->failed && run->source < run->sources && !is_full(run)) {
-        if (takes_source(run))
-            run_body(run);
-        run->source += !run->failed;
-    }
+    return !(state->marks & UDFVM_FAILED);
 }
 
 /* ---- What answers requests ---- */
 
 static bool begin(void *context, const struct column *columns, int64_t rows, int64_t *row)
 {
-    struct table_run *run = context;
-    const struct udfvm_function *function = run->described->function;
+    struct made_rows *made = context;
+    struct table_run *run = made->context;
     struct column copied[UDFVM_MAX_PARAMETERS];
-    *row = -1;
-    for (size_t i = 0; i < function->count; i++) {
-        struct parameter *parameter = &run->parameters[i];
-        builder_clear(&parameter->builder);
-        for (int64_t each = 0; each < rows; each++)
-            if (!builder_append(&parameter->builder, &columns[i], each))
-                return failure_set("OverflowError", "the arguments are too large for a column");
-        builder_column(&parameter->builder, &parameter->column);
-        copied[i] = parameter->column;
-    }
-    forget_rows(run);
-    run->sources = rows;
-    run->source = 0;
-    run->failed = run->continues = false;
+    if (!made_rows_operations.begin(made, columns, rows, row))
+        return false;
     run->wrong_argument = 0;
-    function_inputs(function, copied, run->nested, run->native);
-    for (size_t i = 0; i < function->count; i++)
-        run->nested[i].column = &run->parameters[i].column;
+    for (size_t i = 0; i < made->count; i++)
+        copied[i] = made->arguments[i].column;
+    function_inputs(run->described->function, copied, run->nested, run->native);
+    for (size_t i = 0; i < made->count; i++)
+        run->nested[i].column = &made->arguments[i].column;
     return true;
 }
 
-static bool fail(struct table_run *run, int64_t *row)
+/* Tells why the row has failed: it may have been an earlier request that it failed in. */
+static bool fail(struct table_run *run)
 {
     size_t wrong;
-    *row = run->source;
     if (run->wrong_argument) {
         fails_by_argument(run, &wrong);
         return failure_of_argument(run->wrong_argument);
@@ -238,33 +136,16 @@ static bool fail(struct table_run *run, int64_t *row)
 
 static bool rows(void *context, int64_t limit, struct table_rows *rows, int64_t *row)
 {
-    struct table_run *run = context;
-    run->limit = limit;
-    if (waiting(run) == 0 || run->continues)
-        gather(run);
-    if (waiting(run) == 0 && run->failed)
-        return fail(run, row);
-    struct column index = { .storage = STORAGE_INT32 };
-    builder_column(&run->index, &index);
-    builder_column(&run->made, &run->value);
-    *rows = (struct table_rows){ index, run->value, run->taken, waiting(run) };
-    return true;
+    struct made_rows *made = context;
+    return made_rows_operations.rows(made, limit, rows, row) || fail(made->context);
 }
 
 static void took(void *context, int64_t count)
 {
-    ((struct table_run *)context)->taken += count;
+    made_rows_operations.took(context, count);
 }
 
 /* ---- Preparation ---- */
-
-static bool has_variable_size(const struct type *type)
-{
-    bool variable = storage_is_variable(type->storage) || type->storage == STORAGE_LIST;
-    for (size_t i = 0; i < type->count; i++)
-        variable |= has_variable_size(&type->children[i]);
-    return variable;
-}
 
 void table_function_prepare(struct program *program, const struct described_function *described)
 {
@@ -274,17 +155,16 @@ void table_function_prepare(struct program *program, const struct described_func
     if (!run)
         abort();
     run->described = described;
+    run->rows.call = run_body;
+    run->rows.context = run;
     for (size_t i = 0; i < function->count; i++) {
-        const struct type *type = nested_type(function->parameters[i].type, "a parameter");
-        run->parameters[i] = (struct parameter){ builder_new(type), type_column(type) };
+        const struct udfvm_type *type = function->parameters[i].type;
+        made_rows_prepare_argument(&run->rows, nested_type(type, "a parameter"),
+                                   type->storage & UDFVM_OPTIONAL);
     }
-    const struct type *type = nested_type(function->result, "the row");
-    run->made = builder_new(type);
-    run->value = type_column(type);
-    run->has_variable = has_variable_size(type);
-    run->index = builder_new(&index_type);
+    made_rows_prepare_result(&run->rows, nested_type(function->result, "the row"));
     function->state->emit = context_has_program() ? emit_for_program : emit;
     program->table = &operations;
-    program->context = run;
+    program->context = &run->rows;
     current = run;
 }

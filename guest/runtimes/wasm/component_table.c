@@ -8,7 +8,7 @@
 #include "wasm/component_function.h"
 #include "wasm/component_value.h"
 #include "wasm/interface.h"
-#include "wasm/made_rows.h"
+#include "shared/compiled/made_rows.h"
 #include "wasm/module.h"
 
 struct component_table {

@@ -9,7 +9,7 @@
 #include "wasm/emitter.h"
 #include "wasm/export_call.h"
 #include "wasm/interface.h"
-#include "wasm/made_rows.h"
+#include "shared/compiled/made_rows.h"
 #include "wasm/row_plan.h"
 
 struct module_table {

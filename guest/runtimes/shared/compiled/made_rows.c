@@ -4,9 +4,7 @@
  * that was the answer to an earlier request. It ends with a jump to the loop that answers requests
  * (program_answer()).
  */
-#include "wasm/made_rows.h"
-
-#include <string.h>
+#include "shared/compiled/made_rows.h"
 
 #include "shared/compiled/failure.h"
 
@@ -54,15 +52,13 @@ bool made_rows_add(struct made_rows *rows)
         return true;
     while (waiting(rows) > 0) {
         rows->yielded = true;
-        if (!program_yield()) {
+        rows->limit = program_yield();
+        if (rows->limit <= 0) {
             rows->left = true;
             return false;
         }
     }
     forget(rows);
-    struct udfvm_fetch fetch; /* the request that came meanwhile */
-    memcpy(&fetch, exchange_payload(), sizeof fetch);
-    rows->limit = (int64_t)fetch.rows;
     return true;
 }
 
@@ -71,7 +67,7 @@ bool made_rows_add(struct made_rows *rows)
 static void run(struct made_rows *rows)
 {
     struct column columns[MAX_PARAMETERS];
-    for (size_t i = 0; i < rows->signature->count; i++)
+    for (size_t i = 0; i < rows->count; i++)
         columns[i] = rows->arguments[i].column;
     rows->left = rows->yielded = false;
     const bool done = rows->call(rows->context, columns, rows->source);
@@ -86,8 +82,8 @@ static void run(struct made_rows *rows)
 
 static bool takes_source(const struct made_rows *rows)
 {
-    for (size_t i = 0; i < rows->signature->count; i++)
-        if (!rows->signature->parameters[i].nullable &&
+    for (size_t i = 0; i < rows->count; i++)
+        if (!rows->arguments[i].nullable &&
             column_is_null(&rows->arguments[i].column, rows->source))
             return false;
     return true;
@@ -112,7 +108,7 @@ static bool begin(void *context, const struct column *columns, int64_t count, in
 {
     struct made_rows *rows = context;
     *row = -1;
-    for (size_t i = 0; i < rows->signature->count; i++) {
+    for (size_t i = 0; i < rows->count; i++) {
         struct made_argument *argument = &rows->arguments[i];
         builder_clear(&argument->builder);
         for (int64_t each = 0; each < count; each++)
@@ -160,20 +156,29 @@ static bool is_variable(const struct type *type)
     return variable;
 }
 
+void made_rows_prepare_argument(struct made_rows *rows, const struct type *type, bool nullable)
+{
+    rows->arguments[rows->count++] = (struct made_argument){ builder_new(type), type_column(type),
+                                                             nullable };
+}
+
+void made_rows_prepare_result(struct made_rows *rows, const struct type *type)
+{
+    rows->made = builder_new(type);
+    rows->value = type_column(type);
+    rows->is_variable = is_variable(type);
+    rows->index = builder_new(&index_type);
+}
+
 void made_rows_prepare(struct made_rows *rows, const struct signature *signature)
 {
     static struct type leaves[STORAGE_COUNT];
     for (size_t i = 0; i < signature->count; i++) {
         const struct slot *slot = &signature->parameters[i];
         leaves[slot->storage].storage = slot->storage;
-        const struct type *type = slot->type ? slot->type : &leaves[slot->storage];
-        rows->arguments[i] = (struct made_argument){ builder_new(type), type_column(type) };
+        made_rows_prepare_argument(rows, slot->type ? slot->type : &leaves[slot->storage],
+                                   slot->nullable);
     }
-    rows->signature = signature;
     rows->leaf.storage = signature->result.storage;
-    const struct type *row = signature->result.type ? signature->result.type : &rows->leaf;
-    rows->made = builder_new(row);
-    rows->value = type_column(row);
-    rows->is_variable = is_variable(row);
-    rows->index = builder_new(&index_type);
+    made_rows_prepare_result(rows, signature->result.type ? signature->result.type : &rows->leaf);
 }
