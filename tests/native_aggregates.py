@@ -250,11 +250,12 @@ UDFVM_MERGE(unsaved) { group->text += other->text; }
 """
 
 
-def build(folder: Path, name: str) -> Path:
+def build(folder: Path, name: str, source: str = SOURCE) -> Path:
+    """Compiles functions in one of the ways in ``BUILDS``."""
     made = folder / "made"
     flags = ["-O2", "-g", "-Wall", "-Wextra", "-Werror", "-I", udfvm.get_include()]
     command = [*BUILDS[name], *flags, "-", "-o", str(made)]
-    subprocess.run(command, input=SOURCE, text=True, check=True)
+    subprocess.run(command, input=source, text=True, check=True)
     return made
 
 

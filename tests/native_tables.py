@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
-
-from native_aggregates import BUILDS
 
 import udfvm
 
@@ -145,14 +142,6 @@ UDFVM_TABLE(words, text, (text, words))
     }
 }
 """
-
-
-def build(folder: Path, name: str) -> Path:
-    made = folder / "made"
-    flags = ["-O2", "-g", "-Wall", "-Wextra", "-Werror", "-I", udfvm.get_include()]
-    command = [*BUILDS[name], *flags, "-", "-o", str(made)]
-    subprocess.run(command, input=SOURCE, text=True, check=True)
-    return made
 
 
 def table(path: Path, function: str, **options: Any) -> udfvm.TableFunction:

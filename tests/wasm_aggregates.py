@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import apsw
+
 import udfvm
+import udfvm.sqlite
 
 # The states of `mean` are addresses of a sum and a count. What is freed is used again, so that a
 # state that is used too long, or freed twice, shows.
@@ -78,4 +81,17 @@ VALUES = r"""
 def aggregate(module: str, name: str, **options: Any) -> udfvm.AggregateFunction:
     made = udfvm.from_wasm(module, name, **options)
     assert isinstance(made, udfvm.AggregateFunction)
+    return made
+
+
+def mean_of_states() -> udfvm.AggregateFunction:
+    return aggregate(MEAN, "mean", signature="(x: f64) -> f64", timeout=5)
+
+
+def connection_with(function: udfvm.AggregateFunction) -> apsw.Connection:
+    """A connection that has a function, and a table of twelve rows."""
+    made = apsw.Connection(":memory:")
+    udfvm.sqlite.register(made, function)
+    made.execute("CREATE TABLE t (k, x)")
+    made.executemany("INSERT INTO t VALUES (?, ?)", [(i % 3, i * 1.0) for i in range(12)])
     return made

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import duckdb
 import polars as pl
 import pytest
-from click.testing import CliRunner
+from sealed_functions import words_of_shell
 
 import udfvm
 import udfvm.polars
 import udfvm.sqlite
-from udfvm.cli import commands
 
 SOURCE = r"""
 #include <udfvm.h>
@@ -92,25 +88,12 @@ c_words = udfvm.from_c(source, "c_words")
 
 
 def test_sealed_functions_in_the_shell(tmp_path: Path) -> None:
-    program = shutil.which("sqlite3")
-    assert program is not None, "the sqlite3 shell is needed: apt-get install sqlite3"
-    (tmp_path / "native_forms.c").write_text(SOURCE)
-    (tmp_path / "native_forms.py").write_text(FILE)
-    done = CliRunner().invoke(commands, ["seal", "--replace", str(tmp_path / "native_forms.py")])
-    assert done.exit_code == 0, done.output
-    lines = [
-        f".load {udfvm.sqlite.EXTENSION}",
+    file = tmp_path / "native_forms.py"
+    file.with_suffix(".c").write_text(SOURCE)
+    file.write_text(FILE)
+    assert words_of_shell(
+        file,
         "SELECT vm_agg('c_spread', column1) FROM (VALUES (1.0), (NULL), (4.5));",
         "SELECT vm_attach('c_spread'), vm_attach('c_words');",
         "SELECT c_spread(i) OVER (ORDER BY i) FROM c_words(3, 'x');",
-    ]
-    found = subprocess.run(
-        [program, "-bail", ":memory:"],
-        input="\n".join(lines),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={"PATH": "/nowhere", "UDFVM_CACHE": os.environ["UDFVM_CACHE"]},
-    )
-    assert found.stderr == ""
-    assert found.stdout.split() == ["3.5", "c_spread|c_words", "0.0", "1.0", "2.0"]
+    ) == ["3.5", "c_spread|c_words", "0.0", "1.0", "2.0"]

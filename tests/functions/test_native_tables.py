@@ -10,8 +10,8 @@ from pathlib import Path
 import apsw
 import pyarrow as pa
 import pytest
-from native_aggregates import BUILDS
-from native_tables import CPP, build, expected_row, table
+from native_aggregates import BUILDS, build
+from native_tables import CPP, SOURCE, expected_row, table
 
 import udfvm
 import udfvm.sqlite
@@ -21,12 +21,12 @@ from udfvm.sqlite import Policy
 
 @pytest.fixture(scope="module", params=BUILDS)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("tables"), request.param)
+    return build(tmp_path_factory.mktemp("tables"), request.param, SOURCE)
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("tables"), "C")
+    return build(tmp_path_factory.mktemp("tables"), "C", SOURCE)
 
 
 def test_rows_of_all_types(made: Path) -> None:

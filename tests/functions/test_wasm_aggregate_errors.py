@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from wasm_aggregates import MEAN, VALUES, aggregate
+from wasm_aggregates import VALUES, aggregate, connection_with, mean_of_states
 
 import udfvm
 from udfvm import errors
@@ -19,16 +19,12 @@ from udfvm.cli import commands
 
 @pytest.fixture(scope="module")
 def mean() -> udfvm.AggregateFunction:
-    return aggregate(MEAN, "mean", signature="(x: f64) -> f64", timeout=5)
+    return mean_of_states()
 
 
 @pytest.fixture
 def connection(mean: udfvm.AggregateFunction) -> apsw.Connection:
-    made = apsw.Connection(":memory:")
-    udfvm.sqlite.register(made, mean)
-    made.execute("CREATE TABLE t (k, x)")
-    made.executemany("INSERT INTO t VALUES (?, ?)", [(i % 3, i * 1.0) for i in range(12)])
-    return made
+    return connection_with(mean)
 
 
 def test_traps_name_the_row(mean: udfvm.AggregateFunction, connection: apsw.Connection) -> None:

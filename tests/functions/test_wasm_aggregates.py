@@ -9,7 +9,7 @@ import apsw
 import numpy as np
 import pyarrow as pa
 import pytest
-from wasm_aggregates import MEAN, VALUES, aggregate
+from wasm_aggregates import MEAN, VALUES, aggregate, connection_with, mean_of_states
 
 import udfvm
 import udfvm.arrow
@@ -17,16 +17,12 @@ import udfvm.arrow
 
 @pytest.fixture(scope="module")
 def mean() -> udfvm.AggregateFunction:
-    return aggregate(MEAN, "mean", signature="(x: f64) -> f64", timeout=5)
+    return mean_of_states()
 
 
 @pytest.fixture
 def connection(mean: udfvm.AggregateFunction) -> apsw.Connection:
-    made = apsw.Connection(":memory:")
-    udfvm.sqlite.register(made, mean)
-    made.execute("CREATE TABLE t (k, x)")
-    made.executemany("INSERT INTO t VALUES (?, ?)", [(i % 3, i * 1.0) for i in range(12)])
-    return made
+    return connection_with(mean)
 
 
 def test_a_call_is_a_group(mean: udfvm.AggregateFunction) -> None:

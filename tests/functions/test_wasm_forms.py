@@ -4,21 +4,16 @@ files; and in deterministic calls.
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import duckdb
 import polars as pl
 import pyarrow as pa
-import pytest
-from click.testing import CliRunner
+from sealed_functions import words_of_shell
 
 import udfvm
 import udfvm.polars
 import udfvm.sqlite
-from udfvm.cli import commands
 
 SOURCE = r"""
 (module
@@ -102,26 +97,12 @@ upto = udfvm.from_wasm(source, "wasm_upto", signature="(n: i64) ->> struct<i: i6
 
 
 def test_sealed_functions_in_the_shell(tmp_path: Path) -> None:
-    program = shutil.which("sqlite3")
-    if program is None:
-        pytest.skip("the sqlite3 shell is not installed")
-    (tmp_path / "wasm_forms.wat").write_text(SOURCE)
-    (tmp_path / "wasm_forms.py").write_text(FILE)
-    done = CliRunner().invoke(commands, ["seal", "--replace", str(tmp_path / "wasm_forms.py")])
-    assert done.exit_code == 0, done.output
-    lines = [
-        f".load {udfvm.sqlite.EXTENSION}",
+    file = tmp_path / "wasm_forms.py"
+    file.with_suffix(".wat").write_text(SOURCE)
+    file.write_text(FILE)
+    assert words_of_shell(
+        file,
         "SELECT vm_agg('wasm_total', column1) FROM (VALUES (1.0), (NULL), (4.5));",
         "SELECT vm_attach('wasm_total'), vm_attach('wasm_upto');",
         "SELECT wasm_total(square) OVER (ORDER BY i ROWS 1 PRECEDING) FROM wasm_upto(3);",
-    ]
-    found = subprocess.run(
-        [program, "-bail", ":memory:"],
-        input="\n".join(lines),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={"PATH": "/nowhere", "UDFVM_CACHE": os.environ["UDFVM_CACHE"]},
-    )
-    assert found.stderr == ""
-    assert found.stdout.split() == ["5.5", "wasm_total|wasm_upto", "0.0", "1.0", "5.0"]
+    ) == ["5.5", "wasm_total|wasm_upto", "0.0", "1.0", "5.0"]
