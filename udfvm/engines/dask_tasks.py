@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from udfvm.codec.pandas_columns import Backend, series_of
-from udfvm.errors import CallError, Error, SignatureError, TypeMappingError
+from udfvm.engines.failures import locate_in
+from udfvm.errors import Error, SignatureError
 from udfvm.functions.engine_calls import call_of_engine
 from udfvm.functions.integration import results_of_values
 
@@ -156,6 +157,5 @@ def _calls(*, of: str) -> Iterator[None]:
         with calls or call_of_engine("dask", raises=True):
             yield
     except Error as error:
-        if isinstance(error, (CallError, TypeMappingError)) and error.row is not None:
-            error.locate(error.row, of=of)
+        locate_in(error, of)
         raise

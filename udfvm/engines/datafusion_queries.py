@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Final
 
-from udfvm.engines.failures import with_whole_text
-from udfvm.errors import CallError, Error, TypeMappingError
+from udfvm.engines.failures import locate_in, with_whole_text
+from udfvm.errors import Error
 from udfvm.functions.engine_calls import call_of_engine
 from udfvm.vmm.cancellation import Cancellation
 
@@ -40,8 +40,7 @@ def calls_of_query(of: str = "batch") -> Iterator[None]:
         with call_of_engine(_PACKAGE, raises=False, has_frames=False, cancellation=call):
             yield
     except Error as error:
-        if isinstance(error, (CallError, TypeMappingError)) and error.row is not None:
-            error.locate(error.row, of=of)
+        locate_in(error, of)
         if waiting is not None and list(_running.values()).count(waiting) > 1:
             threading.Thread(target=_end_others, args=(waiting,), daemon=True).start()
         raise with_whole_text(error) from None

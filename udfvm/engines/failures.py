@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from udfvm.errors import Error
+from udfvm.errors import CallError, Error, TypeMappingError
 
 
 def made_anew(error: Error) -> Error:
@@ -25,6 +25,12 @@ def made_anew(error: Error) -> Error:
         return made
 
     return _with_methods(error, {"__new__": again})
+
+
+def locate_in(error: Error, of: str) -> None:
+    """Says in an error what its row counts in, such as "batch", if it has one."""
+    if isinstance(error, (CallError, TypeMappingError)) and error.row is not None:
+        error.locate(error.row, of=of)
 
 
 def with_whole_text(error: Error) -> Error:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from udfvm.engines.failures import made_anew
+from udfvm.engines.failures import locate_in, made_anew
 from udfvm.engines.packages import load_package
-from udfvm.errors import CallError, Error, SignatureError, TypeMappingError
+from udfvm.errors import Error, SignatureError, TypeMappingError
 from udfvm.functions.aggregate import AggregateFunction
 from udfvm.functions.engine_calls import call_of_engine
 from udfvm.functions.integration import (
@@ -303,6 +303,5 @@ def _errors_for_polars(of: str) -> Iterator[None]:
     try:
         yield
     except Error as error:
-        if isinstance(error, (CallError, TypeMappingError)) and error.row is not None:
-            error.locate(error.row, of=of)
+        locate_in(error, of)
         raise made_anew(error) from error.__cause__

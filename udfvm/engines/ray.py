@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from udfvm.checks import shown
-from udfvm.engines.failures import copied
+from udfvm.engines.failures import copied, locate_in
 from udfvm.engines.packages import load_package
-from udfvm.errors import CallError, Error, OptionError, TypeMappingError
+from udfvm.errors import Error, OptionError, TypeMappingError
 from udfvm.functions.aggregate import AggregateFunction
 from udfvm.functions.integration import (
     bound_arguments,
@@ -124,8 +124,7 @@ class _Actor:
                 values = results_of_values(function, given, batch.num_rows)
             return pa.table({**columns, function.name: values})
         except Error as error:
-            if isinstance(error, (CallError, TypeMappingError)) and error.row is not None:
-                error.locate(error.row, of="batch")
+            locate_in(error, "batch")
             raise _of_user(error) from None
 
     def _given(self, batch: pa.Table) -> tuple[Any, ...]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from udfvm.engines.failures import made_anew
+from udfvm.engines.failures import locate_in, made_anew
 from udfvm.engines.spark_types import argument_converter, readable, spark_form
 from udfvm.errors import CallError, TypeMappingError
 from udfvm.functions.integration import bound_arguments, value_of_group, value_of_parts
@@ -53,8 +53,7 @@ def _ends_with_task(function: Function, of: str) -> Iterator[None]:
             raise
         raise CallError(f"UDF {function.name!r}: Spark cancelled the task") from None
     except (CallError, TypeMappingError) as error:
-        if error.row is not None:
-            error.locate(error.row, of=of)
+        locate_in(error, of)
         # Spark's errors have the text of the traceback: without the frames of this package.
         raise made_anew(error).with_traceback(None) from error.__cause__
 

@@ -56,9 +56,10 @@ class CompiledProgram(Program):
         self._elementwise = True
         self._form: Form = "scalar"  # and the next two: once the code was asked
         self._has_inverse = self._has_merge = False
+        self._known: tuple[object, Interface] | None = None  # and for which limits and pool
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restored, (type(self), {**self.__dict__, "_checked": True})
+        return _restored, (type(self), {**self.__dict__, "_checked": True, "_known": None})
 
     @property
     def default_name(self) -> object:
@@ -66,7 +67,13 @@ class CompiledProgram(Program):
         return self.symbol
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
-        """Reads the signature, or else asks the code."""
+        """Reads the signature, or else asks the code, once for the same limits and pool."""
+        key = (limits, pool)
+        if self._known is None or self._known[0] != key:
+            self._known = key, self._read_interface(name, limits, pool)
+        return self._known[1]
+
+    def _read_interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
         text = self._signature
         declared = None if text is None else parse_signature(name, text.replace(TABLE_ARROW, "->"))
         signature = declared
