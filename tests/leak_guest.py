@@ -116,6 +116,7 @@ def _descriptors(mark: bytes, chance: random.Random, at: dict[str, int]) -> None
     import fcntl
     import select
     import socket
+    import tty
 
     reading, writing = os.pipe()
     os.write(writing, mark * chance.randrange(1, 200))
@@ -129,6 +130,7 @@ def _descriptors(mark: bytes, chance: random.Random, at: dict[str, int]) -> None
     os.write(os.open("/tmp/fifo", os.O_RDWR), mark * 30)
     fcntl.flock(deleted, fcntl.LOCK_EX)
     for end in os.openpty():
+        tty.setraw(end)  # else a mark that has XOFF (0x13) stops the terminal, and the next write
         os.write(end, mark * 20)
     kept.append(select.epoll())
     kept[-1].register(reading)
