@@ -12,10 +12,13 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from engine_costs import costs
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = {
     "README.md": DOCS.parent / "README.md",
     "choosing.md": DOCS / "choosing.md",
+    "cost.md": DOCS / "cost.md",
     "performance.md": DOCS / "performance.md",
     "tutorial.md": DOCS / "tutorial.md",  # which leaves figures to the others
 }
@@ -182,6 +185,23 @@ def of_sql(sqlite: dict[str, Any]) -> list[Quotation]:
     ]
 
 
+def of_engines(measured: dict[str, Any]) -> list[Quotation]:
+    """Returns the tables of cost.md, of which each names its engine."""
+    tables = []
+    for cost in costs(measured):
+        head = cost.title if cost.version is None else f"{cost.title} {{}}"
+        rows, figures = "", [] if cost.version is None else [cost.version]
+        for body, pair in (("pure Python", cost.python), ("columns", cost.columns)):
+            if pair is not None:
+                rows += f" | {body} | {{}} | {{}} | {{}} |"
+                figures += [*(duration(each * 1e-9) for each in pair), short(pair[0] / pair[1])]
+        text = (
+            f"| {head} | in micro-VMs | {cost.compared} | ratio | | --- | --- | --- | --- |{rows}"
+        )
+        tables.append(Quotation("cost.md", text, figures))
+    return tables
+
+
 def of_processes(measured: dict[str, Any]) -> list[Quotation]:
     """New processes, new functions, idle VMs."""
     start, layers, density = (measured[name] for name in ("coldstart", "layers", "density"))
@@ -209,6 +229,7 @@ def quotations(measured: dict[str, Any]) -> list[Quotation]:
         *of_calls(measured["latency"]),
         *of_batches(measured["arrow"]),
         *of_sql(measured["sqlite"]),
+        *of_engines(measured),
         *of_processes(measured),
         *of_languages(measured["guests"]),
     ]

@@ -196,6 +196,13 @@ def test_the_plot_in_the_documentation_is_of_its_figures() -> None:
         assert f"{label}: {figures['latency'][name]['p50']:.0f} µs" in picture
 
 
+def test_record_takes_names_of_benchmarks() -> None:
+    done = subprocess.run(
+        [sys.executable, str(BENCH / "record.py"), "nonsense"], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "nonsense: there are coldstart" in done.stderr
+
+
 def test_engines() -> None:
     figures = json.loads(_run("engines.py", "--json", "--rows", "5000", "--repeats", "2"))
     for engine in figures.values():

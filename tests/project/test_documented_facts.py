@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 import pytest
+from bench_modules import bench_module
 
 import udfvm
 import udfvm.arrow
@@ -27,7 +28,7 @@ from udfvm.types.arrow_types import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
 TYPE_TABLE = runpy.run_path(str(ROOT / "docs" / "type_table.py"))
-QUOTATIONS = runpy.run_path(str(ROOT / "bench" / "quotations.py"))
+QUOTATIONS = bench_module("quotations")
 
 
 def test_the_table_of_types_is_that_of_the_code() -> None:
@@ -46,20 +47,20 @@ DECIDED = ("128 MiB", "64 MiB", "2 MiB", "1 MiB", "1x")
 
 
 def quoted_figures() -> list[Any]:
-    return list(QUOTATIONS["quotations"](QUOTATIONS["load"]()))
+    return list(QUOTATIONS.quotations(QUOTATIONS.load()))
 
 
 def test_figures_of_the_documentation_are_those_that_were_measured() -> None:
     """``python bench/record.py --pages`` puts them there."""
     for quotation in quoted_figures():
-        text = QUOTATIONS["PAGES"][quotation.page].read_text()
+        text = QUOTATIONS.PAGES[quotation.page].read_text()
         found = [match.groups() for match in quotation.pattern().finditer(text)]
         assert found == [tuple(quotation.figures)], f"{quotation.page}: {quotation.text}"
 
 
-@pytest.mark.parametrize("page", sorted(QUOTATIONS["PAGES"]))
+@pytest.mark.parametrize("page", sorted(QUOTATIONS.PAGES))
 def test_no_figure_of_the_documentation_stands_there_unmeasured(page: str) -> None:
-    text = QUOTATIONS["PAGES"][page].read_text()
+    text = QUOTATIONS.PAGES[page].read_text()
     for quotation in quoted_figures():
         if quotation.page == page:
             text = quotation.pattern().sub("", text)
@@ -69,7 +70,7 @@ def test_no_figure_of_the_documentation_stands_there_unmeasured(page: str) -> No
 
 def test_a_figure_changed_by_hand_is_found() -> None:
     for quotation in quoted_figures():
-        text = " ".join(QUOTATIONS["PAGES"][quotation.page].read_text().split())
+        text = " ".join(QUOTATIONS.PAGES[quotation.page].read_text().split())
         found = quotation.pattern().search(text)
         assert found, quotation.text
         for number, figure in enumerate(quotation.figures, 1):
