@@ -15,42 +15,9 @@ from udfvm.types.forms import (
     is_union,
     origin_of,
 )
+from udfvm.types.names import ARRAY_CLASSES, NUMPY_CLASSES
 from udfvm.types.records import Shape, fields_of, is_record
 from udfvm.types.unknown_types import SEE_TYPES
-
-_ARROW_ARRAYS: Final = {
-    "NullArray": "null",
-    "BooleanArray": "bool",
-    "Int8Array": "int8",
-    "Int16Array": "int16",
-    "Int32Array": "int32",
-    "Int64Array": "int64",
-    "UInt8Array": "uint8",
-    "UInt16Array": "uint16",
-    "UInt32Array": "uint32",
-    "UInt64Array": "uint64",
-    "FloatArray": "float",
-    "DoubleArray": "double",
-    "StringArray": "string",
-    "LargeStringArray": "large_string",
-    "BinaryArray": "binary",
-    "LargeBinaryArray": "large_binary",
-    "Date32Array": "date32[day]",
-    "Date64Array": "date64[ms]",
-    "MonthDayNanoIntervalArray": "month_day_nano_interval",
-}
-
-_NUMPY_TYPES: Final = {
-    "bool": "bool",
-    **{
-        name: name
-        for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-    },
-    "float32": "float",
-    "float64": "double",
-    "str": "string",
-    "bytes": "binary",
-}
 
 
 class Annotation(NamedTuple):
@@ -232,9 +199,9 @@ def _from_array_class(cls: object, arguments: tuple[Any, ...]) -> Annotation | N
             " and results are whole"
         )
     if pyarrow is not None and issubclass(cls, pyarrow.Array):
-        if cls is not pyarrow.Array and cls.__name__ not in _ARROW_ARRAYS:
+        if cls is not pyarrow.Array and cls.__name__ not in ARRAY_CLASSES:
             return Annotation(None, False, Container.ARROW)
-        name = _ARROW_ARRAYS.get(cls.__name__)
+        name = ARRAY_CLASSES.get(cls.__name__)
         return Annotation(named(name) if name else None, False, Container.ARROW)
     return _from_series_class(cls)
 
@@ -263,7 +230,7 @@ def _numpy_element(arguments: tuple[Any, ...]) -> Type | None:
     if not elements or not isinstance(elements[0], type):
         return None
     name = elements[0].__name__.rstrip("_")
-    return named(_NUMPY_TYPES[name]) if name in _NUMPY_TYPES else None
+    return named(NUMPY_CLASSES[name]) if name in NUMPY_CLASSES else None
 
 
 def is_json(annotation: object) -> bool:

@@ -16,7 +16,7 @@ import sys
 from udfvm import protocol
 from udfvm.static_typing import TYPE_CHECKING, Final
 from udfvm.tuples import NamedTuple
-from udfvm.types.names import INTERVAL, JSON_NAME
+from udfvm.types.names import CLASSES, CLASSES_OF_MODULES, INTERVAL, JSON_NAME
 from udfvm.types.records import Shape
 from udfvm.types.unknown_types import unsupported
 
@@ -254,21 +254,8 @@ _ALIASES: Final = {
 }
 
 _PYTHON_TYPES: Final[dict[object, str]] = {
-    bool: "bool",
-    int: "int64",
-    float: "double",
-    str: "string",
-    bytes: "binary",
+    each: CLASSES[each.__name__] for each in (bool, int, float, str, bytes)
 }
-# Classes of modules that only their users import.
-_CLASSES_OF_MODULES: Final = (
-    ("datetime", "date", "date32[day]"),
-    ("datetime", "datetime", "timestamp[us]"),
-    ("datetime", "time", "time64[us]"),
-    ("datetime", "timedelta", "duration[us]"),
-    ("decimal", "Decimal", "decimal128(38, 18)"),
-    ("pyarrow", "MonthDayNano", INTERVAL),
-)
 
 # Types that pyarrow names and has no class of arrays for.
 _WITHOUT_CLASSES: Final = frozenset({"month_interval", "day_time_interval"})
@@ -359,7 +346,8 @@ def declared(specification: object) -> Type:
         return named("null")
     if isinstance(specification, type) and specification in _PYTHON_TYPES:
         return named(_PYTHON_TYPES[specification])
-    for module, class_, name in _CLASSES_OF_MODULES:
+    for path, name in CLASSES_OF_MODULES.items():
+        module, _, class_ = path.partition(".")
         if module in sys.modules and specification is getattr(sys.modules[module], class_):
             return named(name)
     if _is_arrow_type(specification):

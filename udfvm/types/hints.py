@@ -7,8 +7,9 @@ import types
 from collections.abc import Callable
 
 from udfvm.errors import SignatureError
-from udfvm.static_typing import Any, Final
+from udfvm.static_typing import Any
 from udfvm.types.forms import has_only_classes
+from udfvm.types.names import LIBRARIES
 
 
 def annotated_function(function: Any) -> Any:
@@ -56,14 +57,10 @@ def hints_of(function: Callable[..., object], name: str) -> dict[str, object]:
         ) from error
 
 
-# Libraries whose classes are annotations, by the names that they are imported as.
-_LIBRARIES: Final = {"np": "numpy", "pa": "pyarrow", "pd": "pandas", "pl": "polars"}
-
-
 def _advice(error: Exception) -> str:
     used = (isinstance(error, NameError) and error.name) or ""
-    library = _LIBRARIES.get(used, used)
-    if library in _LIBRARIES.values():
+    library = LIBRARIES.get(used, used)
+    if library in LIBRARIES.values():
         from importlib.util import find_spec
 
         if find_spec(library) is None:

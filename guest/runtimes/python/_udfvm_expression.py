@@ -9,6 +9,8 @@ import linecache
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from _udfvm_names import LIBRARIES
+
 # Modules that an expression may use without an import, which it cannot have.
 _MODULES: Final = frozenset(
     [
@@ -36,7 +38,6 @@ _MODULES: Final = frozenset(
         "uuid",
     ]
 )
-_SHORT: Final = {"np": "numpy", "pd": "pandas", "pa": "pyarrow", "pl": "polars"}
 
 
 def compiled(text: str, filename: str, mode: str, flags: int = 0) -> Any:
@@ -87,6 +88,6 @@ def _namespace(tree: ast.AST, parameters: Sequence[str]) -> dict[str, Any]:
     namespace: dict[str, Any] = {"__builtins__": builtins}
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     for name in sorted(names.difference(parameters)):
-        if name in _MODULES or name in _SHORT or name in _SHORT.values():
-            namespace[name] = importlib.import_module(_SHORT.get(name, name))
+        if name in _MODULES or name in LIBRARIES or name in LIBRARIES.values():
+            namespace[name] = importlib.import_module(LIBRARIES.get(name, name))
     return namespace

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from _udfvm_conversions import family
+from _udfvm_names import CLASSES, CLASSES_OF_MODULES
 
 NOTHING: Final = "none"  # of the constant None, which any type may be in place of
 _NUMBERS: Final = ("bool", "int", "float")
@@ -26,13 +27,9 @@ _OF_FAMILIES: Final = {
 }
 #: Arrow's names of what can be told.
 ARROW: Final = {
-    "bool": "bool",
-    "int": "int64",
-    "float": "double",
-    "str": "string",
-    "bytes": "binary",
-    "date": "date32[day]",
-    "datetime": "timestamp[us]",
+    **CLASSES,
+    "date": CLASSES_OF_MODULES["datetime.date"],
+    "datetime": CLASSES_OF_MODULES["datetime.datetime"],
 }
 
 

@@ -11,6 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from _udfvm_inference import Unknown
+from _udfvm_names import (
+    ARRAY_CLASSES,
+    CLASSES,
+    CLASSES_OF_MODULES,
+    INTEGERS,
+    INTERVAL,
+    JSON_NAME,
+    NUMPY_CLASSES,
+)
 
 
 class Written(NamedTuple):
@@ -22,78 +31,40 @@ class Written(NamedTuple):
 
 
 _PLAIN: Final = {
-    "bool": "bool",
-    "int": "int64",
-    "float": "double",
-    "str": "string",
-    "bytes": "binary",
+    **CLASSES,
+    **CLASSES_OF_MODULES,
     "None": "null",
-    "dict": "json",
-    "list": "json",
-    "datetime.date": "date32[day]",
-    "datetime.datetime": "timestamp[us]",
-    "datetime.time": "time64[us]",
-    "datetime.timedelta": "duration[us]",
-    "decimal.Decimal": "decimal128(38, 18)",
-    "pyarrow.MonthDayNano": "month_day_nano_interval",
+    "dict": JSON_NAME,
+    "list": JSON_NAME,
 }
-_SIZED: Final = {
-    name: name
-    for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-}
-_NUMPY: Final = {
-    **_SIZED,
-    "float32": "float",
-    "float64": "double",
-    "bool": "bool",
-    "bool_": "bool",
-    "str_": "string",
-    "bytes_": "binary",
-}
+#: What functions of pyarrow make that take no arguments.
 _OF_PYARROW: Final = {
-    **_SIZED,
+    **INTEGERS,
+    "float16": "halffloat",
     "float32": "float",
     "float64": "double",
     "bool_": "bool",
     "string": "string",
     "utf8": "string",
+    "string_view": "string_view",
     "large_string": "large_string",
+    "large_utf8": "large_string",
     "binary": "binary",
+    "binary_view": "binary_view",
     "large_binary": "large_binary",
     "date32": "date32[day]",
     "date64": "date64[ms]",
-    "timestamp": "timestamp",
-    "duration": "duration",
-    "time32": "time32",
-    "time64": "time64",
+    "month_day_nano_interval": INTERVAL,
     "null": "null",
 }
-_ARRAYS: Final = {
-    "Array": "",
-    "BooleanArray": "bool",
-    "Int8Array": "int8",
-    "Int16Array": "int16",
-    "Int32Array": "int32",
-    "Int64Array": "int64",
-    "UInt8Array": "uint8",
-    "UInt16Array": "uint16",
-    "UInt32Array": "uint32",
-    "UInt64Array": "uint64",
-    "FloatArray": "float",
-    "DoubleArray": "double",
-    "StringArray": "string",
-    "LargeStringArray": "large_string",
-    "BinaryArray": "binary",
-    "LargeBinaryArray": "large_binary",
-    "Date32Array": "date32[day]",
-}
+#: Those that take a unit, and perhaps a time zone.
+_WITH_UNITS: Final = ("timestamp", "duration", "time32", "time64")
+_DECIMALS: Final = ("decimal32", "decimal64", "decimal128", "decimal256")
 _CONTAINERS: Final = {
     "numpy.ndarray": "numpy",
     "numpy.typing.NDArray": "numpy",
     "pandas.Series": "pandas",
     "polars.Series": "polars",
-    "pyarrow.Array": "arrow",
-    **{f"pyarrow.{name}": "arrow" for name in _ARRAYS},
 }
 
 
@@ -141,10 +112,12 @@ def _named(node: ast.expr, names: Mapping[str, str]) -> Written:
         return Written(_PLAIN[name])
     module, _, last = name.rpartition(".")
     if name in _CONTAINERS:
-        held = _ARRAYS.get(last, "") if module == "pyarrow" else ""
-        return Written(held, container=_CONTAINERS[name])
-    if module == "numpy" and last in _NUMPY:
-        return Written(_NUMPY[last])
+        return Written("", container=_CONTAINERS[name])
+    if module == "pyarrow" and last.endswith("Array") and last != "ChunkedArray":
+        return Written(ARRAY_CLASSES.get(last, ""), container="arrow")
+    element = last.removesuffix("_")
+    if module == "numpy" and element in NUMPY_CLASSES:
+        return Written(NUMPY_CLASSES[element])
     raise Unknown(node)
 
 
@@ -219,11 +192,29 @@ def _made_by_pyarrow(node: ast.Call, names: Mapping[str, str]) -> str:
         raise Unknown(node)
     if last in ("list_", "large_list") and len(node.args) == 1:
         return f"{last.rstrip('_')}<item: {given(node.args[0], names).type}>"
-    name = _OF_PYARROW.get(last, "")
-    units = [each.value for each in node.args if isinstance(each, ast.Constant)]
-    if not name or len(units) != len(node.args) or not all(isinstance(u, str) for u in units):
-        raise Unknown(node)
-    if not units:
+    if last == "map_" and len(node.args) == 2:
+        key, value = (given(each, names).type for each in node.args)
+        return f"map<{key}, {value}>"
+    values = [each.value for each in node.args if isinstance(each, ast.Constant)]
+    if len(values) == len(node.args) and (name := _with_arguments(last, values)):
         return name
-    unit, *zone = map(str, units)
-    return f"{name}[{unit}{''.join(f', tz={each}' for each in zone)}]"
+    raise Unknown(node)
+
+
+def _with_arguments(function: str, values: Sequence[object]) -> str:
+    """Returns the name of the type that a function of pyarrow makes of literals; an empty text for
+    others.
+    """
+    if not values:
+        return _OF_PYARROW.get(function, "")
+    if all(isinstance(each, str) for each in values) and function in _WITH_UNITS:
+        unit, *zone = map(str, values)
+        return f"{function}[{unit}{''.join(f', tz={each}' for each in zone)}]"
+    if any(type(each) is not int for each in values):
+        return ""
+    if function == "binary" and len(values) == 1:
+        return f"fixed_size_binary[{values[0]}]"
+    if function in _DECIMALS:
+        precision, scale = (*values, 0)[:2]
+        return f"{function}({precision}, {scale})"
+    return ""
