@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import sysconfig
 import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
 
 import udfvm
 from udfvm.tracebacks import MAX_LINES, traceback_lines
 
 HEAD = "Traceback (most recent call last):\n"
+PACKAGE = f"{Path(udfvm.__file__).parent}/"
 PANDAS = sysconfig.get_paths()["purelib"] + "/pandas/core/series.py"
 
 
@@ -84,10 +90,6 @@ def test_whatever_a_guest_writes_is_text(forged: str) -> None:
 
 
 def test_frames_of_udfvm_are_hidden_and_those_of_the_program_are_not() -> None:
-    @udfvm.udf
-    def inverse(x: float) -> float:
-        return 1 / x
-
     with pytest.raises(udfvm.UDFError) as raised:
         inverse(0.0)
     lines = traceback_lines(raised.value)
@@ -109,6 +111,12 @@ def test_the_cause_of_an_error_is_shown_unless_the_text_has_it() -> None:
     assert any("LookupError: no such thing as tea" in line for line in lines)
 
 
+def own_frames(error: BaseException) -> list[str]:
+    """Lines that Python prints of an error with files of udfvm."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return [line for line in lines if line.startswith(f'  File "{PACKAGE}')]
+
+
 def files_of(error: BaseException) -> list[str]:
     return [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
 
@@ -127,31 +135,102 @@ def test_calls_raise_without_frames_of_udfvm(calls: int) -> None:
         assert files_of(raised.value) == [__file__]
 
 
-def test_other_forms_raise_without_frames_of_udfvm() -> None:
-    @udfvm.udf
-    def least(*values: float) -> float:
-        return min(values) / 0
+@udfvm.udf
+def inverse(x: float) -> float:
+    return 1 / x
 
-    @udfvm.aggregate
-    class Failing:
-        def step(self, value: float) -> None:
-            raise ValueError(value)
 
-        def finish(self) -> float:
-            return 0.0
+@udfvm.table_function(columns={"y": float})
+def inverses(x: float) -> Iterator[float]:
+    yield 1 / x
 
-    for call in (lambda: least(1.0, 2.0), lambda: Failing(np.array([1.0])), lambda: Failing(1.0)):
-        with pytest.raises(udfvm.Error) as raised:
-            call()
-        assert set(files_of(raised.value)) == {__file__}
+
+@udfvm.aggregate
+class Failing:
+    def step(self, value: float) -> None:
+        raise ValueError(value)
+
+    def finish(self) -> float:
+        return 0.0
+
+
+@udfvm.udf
+def least(*values: float) -> float:
+    return min(values) / 0
+
+
+class Writer:
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        raise AssertionError("no batch is made")
+
+
+TABLE = pa.table({"x": [1.0, 0.0]})
+READER = pa.RecordBatchReader
+FIELD = ds.field("x")
+#: What fails in every way that a user calls something of udfvm.
+WAYS: dict[str, Callable[[], object]] = {
+    "variadic": lambda: least(1.0, 2.0),
+    "an aggregate": lambda: Failing(np.array([1.0])),
+    "an aggregate's arguments": lambda: Failing(1.0),
+    "rows": lambda: list(inverses(0.0)),
+    "rows' arguments": lambda: list(inverses("a")),
+    "batches of rows": lambda: list(inverses.batches(0.0)),
+    "map": lambda: inverse.map(TABLE),
+    "map with an unknown option": lambda: cast(Any, inverse).map(TABLE, colums="x"),
+    "map without such a column": lambda: inverse.map(TABLE, columns="z"),
+    "map without such a file": lambda: inverse.map("/nonexistent.parquet"),
+    "map with a reader": lambda: inverse.map(TABLE, output=READER).read_all(),
+    "map with a writer": lambda: inverse.map(TABLE, output=Writer()),
+    "map of rows": lambda: inverses.map(TABLE),
+    "map of rows with a reader": lambda: inverses.map(TABLE, output=READER).read_all(),
+    "map of an aggregate": lambda: Failing.map(TABLE, columns="x"),
+    "an expression": lambda: ds.dataset(TABLE).to_table(columns={"y": inverse.expr(FIELD)}),
+    "an expression's arguments": inverse.expr,
+    "declaring": lambda: udfvm.udf(lambda x: x),
+    "a decorator": lambda: udfvm.udf(timeout=1)(lambda x: x),
+    "a decorator of rows": lambda: udfvm.table_function(columns={"y": int})(lambda x: x),
+    "a decorator of aggregates": lambda: udfvm.aggregate(vectorized=True)(object),
+    "no argument": cast(Any, udfvm.from_wasm),
+    "text": lambda: udfvm.from_source("def f(x): return 1"),
+    "an expression as text": lambda: udfvm.expression("a +", a=float),
+    "a script": lambda: udfvm.run("1 / 0"),
+    "options": lambda: inverse.with_options(memory=-1),
+    "an image": lambda: inverse.with_options(packages=["no_such_package"]).image,
+    "preparing": lambda: udfvm.prepare(cast(Any, 3)),
+    "a pool": lambda: udfvm.Pool(size=0),
+    "warming": lambda: (
+        udfvm.Pool().warm(inverse.with_options(packages=["no_such_package"])).result()
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_raises_without_frames_of_udfvm(way: str) -> None:
+    with pytest.raises((udfvm.Error, TypeError)) as raised:
+        WAYS[way]()
+    assert not own_frames(raised.value)
+    assert files_of(raised.value)[0] == __file__
+
+
+def test_what_an_error_came_of_has_no_frames_of_udfvm() -> None:
+    def price(name: str) -> float:
+        raise LookupError(name)
+
+    @udfvm.udf(host_functions=[price])
+    def cost(name: str) -> float:
+        return price(name)
+
+    with pytest.raises(udfvm.HostFunctionError) as raised:
+        cost("tea")
+    assert not own_frames(raised.value)
+    assert "    raise LookupError(name)" in traceback_lines(raised.value.__cause__ or raised.value)
 
 
 def test_a_variable_keeps_all_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    @udfvm.udf
-    def inverse(x: float) -> float:
-        return 1 / x
-
-    monkeypatch.setenv("UDFVM_FRAMES", "1")
-    with pytest.raises(udfvm.UDFError) as raised:
-        inverse(0.0)
-    assert len(files_of(raised.value)) > 2
+    for value, shown_whole in (("1", True), ("0", False), ("", False)):
+        monkeypatch.setenv("UDFVM_DEBUG", value)
+        with pytest.raises(udfvm.UDFError) as raised:
+            inverse(0.0)
+        assert (len(files_of(raised.value)) > 2) == shown_whole
+        notebook = raised.value._render_traceback_()
+        assert any("/udfvm/functions/scalar.py" in line for line in notebook) == shown_whole

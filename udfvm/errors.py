@@ -11,11 +11,15 @@ True
 from __future__ import annotations
 
 import enum
+import functools
 import os
+from collections.abc import Callable
 from errno import EDEADLK
 
 from udfvm.guest_text import visible
-from udfvm.static_typing import Final, Self
+from udfvm.static_typing import Any, Final, Self, TypeVar, cast
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class Code(enum.IntEnum):
@@ -46,6 +50,11 @@ class Code(enum.IntEnum):
     HARDEN = 22
 
 
+def shows_whole_errors() -> bool:
+    """Whether the variable ``UDFVM_DEBUG`` asks for errors as a whole, with the frames of udfvm."""
+    return os.environ.get("UDFVM_DEBUG", "0") not in ("", "0")
+
+
 class Error(Exception):
     """The base of all errors that udfvm raises itself.
 
@@ -62,23 +71,54 @@ class Error(Exception):
         return _restored, (type(self), self.args, self.__dict__)
 
     def drop_frames(self) -> None:
-        """Forgets the frames so far, where users call: those of udfvm tell them nothing. They stay
-        if the variable ``UDFVM_FRAMES`` is set.
+        """Forgets the frames so far, where users call, and those of udfvm in the errors that this
+        one came of: they tell users nothing. They stay if errors are shown as a whole.
         """
-        if not os.environ.get("UDFVM_FRAMES"):
-            self.__traceback__ = None
+        if shows_whole_errors():
+            return
+        self.__traceback__ = None
+        if self.__cause__ is not None or self.__context__ is not None:
+            from udfvm.tracebacks import drop_own_frames
+
+            drop_own_frames(self)
 
     def _render_traceback_(self) -> list[str]:
         """Returns what IPython shows instead of a traceback with udfvm's frames."""
-        from udfvm.tracebacks import traceback_lines
+        from udfvm.tracebacks import traceback_lines, whole_traceback_lines
 
-        return traceback_lines(self)
+        return whole_traceback_lines(self) if shows_whole_errors() else traceback_lines(self)
 
     def _repr_html_(self) -> str:
         """Returns what a notebook shows if a cell has the error as its value."""
         from html import escape
 
         return f"<pre>{escape(chr(10).join(self._render_traceback_()))}</pre>"
+
+
+def drop_frames(error: Exception) -> None:
+    """Drops the frames of an error of udfvm, as its method does, and that of a call whose arguments
+    do not fit a function that users call.
+    """
+    if isinstance(error, Error):
+        error.drop_frames()
+    elif isinstance(error, TypeError) and not shows_whole_errors():
+        frames = error.__traceback__
+        if frames is not None and frames.tb_next is None:
+            error.__traceback__ = None
+
+
+def hides_frames(function: _Function) -> _Function:
+    """Makes a function that users call raise errors without the frames of udfvm."""
+
+    @functools.wraps(function)
+    def called(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return function(*arguments, **keywords)
+        except Exception as error:
+            drop_frames(error)
+            raise
+
+    return cast(_Function, called)
 
 
 def _restored(

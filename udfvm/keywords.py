@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from udfvm.errors import OptionError
+from udfvm.errors import OptionError, drop_frames
 from udfvm.static_typing import Any, Final, TypeVar, cast
 from udfvm.texts import listed
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _NOTHING: Final[Mapping[str, str]] = {}
+_MAX_NAMES: Final = 20  # of columns, in an error
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -22,6 +23,30 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     import difflib  # only where one was mistyped
 
     return next(iter(difflib.get_close_matches(name, list(known), 1)), None)
+
+
+def no_column(what: str, name: object, known: Iterable[object]) -> str:
+    """Returns what an error says of a column that a frame, dataset or source does not have.
+
+    >>> no_column("the frame", "distence", ["distance", "hours"])
+    "the frame has no column 'distence': did you mean 'distance'? It has 'distance', 'hours'"
+    """
+    names = list(known)
+    close = nearest(str(name), [each for each in names if isinstance(each, str)])
+    has = f"t has {names_shown(names)}"
+    return f"{what} has no column {name!r}: " + (
+        f"did you mean {close!r}? I{has}" if close else f"i{has}"
+    )
+
+
+def names_shown(names: Sequence[object]) -> str:
+    """Returns the first of some names of columns, as errors list them.
+
+    >>> names_shown(["a", "b"]), names_shown([])
+    ("'a', 'b'", 'none')
+    """
+    listed_names = ", ".join(repr(name) for name in names[:_MAX_NAMES])
+    return f"{listed_names}, ..." if len(names) > _MAX_NAMES else listed_names or "none"
 
 
 def unknown_option(
@@ -64,7 +89,8 @@ def option_names(options: type) -> list[str]:
 def checks_options(
     what: str, *options: type, elsewhere: Mapping[str, str] = _NOTHING
 ) -> Callable[[_Function], _Function]:
-    """Makes a function raise ``OptionError`` for unknown options.
+    """Makes a function that users call raise ``OptionError`` for unknown options, and all errors
+    without the frames of udfvm.
 
     ``what`` is its name for users. ``options`` is the ``TypedDict`` of ``**options: Unpack[...]``,
     if the function has that. ``elsewhere`` is as for ``unknown_option``.
@@ -76,8 +102,12 @@ def checks_options(
 
         @functools.wraps(function)
         def checked(*arguments: Any, **given: Any) -> Any:
-            check_options(what, given, known, elsewhere)
-            return function(*arguments, **given)
+            try:
+                check_options(what, given, known, elsewhere)
+                return function(*arguments, **given)
+            except Exception as error:
+                drop_frames(error)
+                raise
 
         return cast(_Function, checked)
 
@@ -85,13 +115,19 @@ def checks_options(
 
 
 def checks_keywords(method: _Function) -> _Function:
-    """Makes a method of a UDF, which has a ``name``, raise ``OptionError`` for unknown keywords."""
+    """Makes a method of a UDF, which has a ``name``, raise ``OptionError`` for unknown
+    keywords, and all errors without the frames of udfvm.
+    """
     known = _keywords_of(method)
 
     @functools.wraps(method)
     def checked(self: Any, *arguments: Any, **given: Any) -> Any:
-        check_options(f"UDF {self.name!r}: {method.__name__}()", given, known)
-        return method(self, *arguments, **given)
+        try:
+            check_options(f"UDF {self.name!r}: {method.__name__}()", given, known)
+            return method(self, *arguments, **given)
+        except Exception as error:
+            drop_frames(error)
+            raise
 
     return cast(_Function, checked)
 

@@ -45,6 +45,40 @@ def traceback_lines(error: BaseException) -> list[str]:
     return lines
 
 
+def whole_traceback_lines(error: BaseException) -> list[str]:
+    """Returns the lines of an error with all frames, as Python prints them."""
+    import traceback as standard
+
+    return "".join(standard.format_exception(error)).splitlines()
+
+
+def drop_own_frames(error: BaseException) -> None:
+    """Takes the frames of udfvm out of the tracebacks of errors that an error came of."""
+    seen = {id(error)}
+    waiting = [error.__cause__, error.__context__]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.__traceback__ = _without_own_frames(each.__traceback__)
+        waiting += [each.__cause__, each.__context__]
+
+
+def _without_own_frames(traceback: TracebackType | None) -> TracebackType | None:
+    from types import TracebackType
+
+    places: list[TracebackType] = []
+    while traceback is not None:
+        if not traceback.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+            places.append(traceback)
+        traceback = traceback.tb_next
+    made: TracebackType | None = None
+    for each in reversed(places):
+        made = TracebackType(made, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return made
+
+
 def _guest_frames(text: str) -> Iterator[tuple[str, list[str]]]:
     """Yields the file and the lines of each frame in a traceback as Python prints it. The last line
     names the error once more, and is left out.

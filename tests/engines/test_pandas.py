@@ -126,7 +126,7 @@ def test_labels_that_are_not_one_column_are_told() -> None:
         frame.udfvm.table(parts, 5)
     with pytest.raises(udfvm.OptionError, match=r"keep= names 'word', and the function has"):
         frame.assign(word=1).udfvm.table(parts, "text", keep=["word"])
-    with pytest.raises(udfvm.TypeMappingError, match=r"missing a required argument: 'text'"):
+    with pytest.raises(udfvm.TypeMappingError, match=r"no column 'text': it has 'a'; pass labels"):
         frame[["a"]].udfvm.table(parts)
     # A column that the function does not take is no matter, whatever it is.
     other = frame.assign(row=[1j] * len(frame), place="x")

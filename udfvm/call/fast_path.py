@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from udfvm.call._fast_path import SmallCalls
 from udfvm.codec.containers import to_numpy
-from udfvm.errors import CallError, CallTimeoutError, ForkedError, TypeMappingError
+from udfvm.errors import CallError, CallTimeoutError, ForkedError, TypeMappingError, hides_frames
 from udfvm.limits import WINDOW
 from udfvm.types.numpy_conversions import numpy_type
 from udfvm.vmm import exception_at
@@ -155,6 +155,7 @@ class SmallBatches:
 
     # ---- The same for Arrow's kernels ----
 
+    @hides_frames
     def read_columns(self, status: int, reply: bytearray, layout: NumberLayout) -> pa.Array:
         """As ``read``. Failures say that their row is one of the batch: pyarrow does not say which
         rows of its input that has.
@@ -165,6 +166,7 @@ class SmallBatches:
             error.locate(error.row, of="batch")
             raise
 
+    @hides_frames
     def raise_of_columns(self, error: int, rows: int) -> NoReturn:
         """Raises what the ``struct udfvm_error`` at an address says of a call with so many rows."""
         failure = exception_at(error, self._name)

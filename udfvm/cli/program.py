@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from udfvm.errors import CallError, Error, UDFError
+from udfvm.errors import CallError, Error, UDFError, shows_whole_errors
 from udfvm.guest_text import visible
 
 #: Exit codes, as docs/command_line.md lists them.
@@ -42,7 +42,7 @@ class Settings:
 
     def __init__(self) -> None:
         self.as_json = False
-        self.traceback = os.environ.get("UDFVM_DEBUG", "0") not in ("", "0")
+        self.traceback = shows_whole_errors()
 
 
 class Terminated(BaseException):

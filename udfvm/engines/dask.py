@@ -23,7 +23,7 @@ from udfvm.codec.containers import Container, container_of, to_numpy
 from udfvm.codec.pandas_columns import Backend, backend_of, series_of
 from udfvm.engines.dask_tasks import Block, Rows, Values
 from udfvm.engines.packages import load_package
-from udfvm.errors import OptionError, SignatureError, TypeMappingError
+from udfvm.errors import OptionError, SignatureError, TypeMappingError, hides_frames
 from udfvm.functions.integration import bound_arguments, calls_of, check_functions
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.functions.table import TableFunction
@@ -54,6 +54,7 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+@hides_frames
 def map_partitions(
     function: ScalarFunction | TableFunction, collection: Any, /, *arguments: Any, **keywords: Any
 ) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from udfvm.codec.pandas_columns import Backend, series_of
 from udfvm.engines.failures import locate_in
-from udfvm.errors import Error, SignatureError
+from udfvm.errors import Error, SignatureError, hides_frames
 from udfvm.functions.engine_calls import call_of_engine
 from udfvm.functions.integration import results_of_values
 
@@ -64,6 +64,7 @@ class Values(_Task):
         self._of_index = of_index
         super().__init__(function, self._values, places, meta.name, str(meta.dtype))
 
+    @hides_frames
     def __call__(self, *parts: Any) -> Any:
         index = parts[0].index
         given = list(self._values)
@@ -93,6 +94,7 @@ class Rows(_Task):
         self._dtypes = dict(meta.dtypes)
         super().__init__(function, self._columns, self._keep)
 
+    @hides_frames
     def __call__(self, part: Any) -> Any:
         from udfvm.engines.pandas import OfFrame
 
@@ -116,6 +118,7 @@ class Block(_Task):
         self._dtype = dtype
         super().__init__(function, self._values, places, str(dtype))
 
+    @hides_frames
     def __call__(self, *blocks: Any) -> Any:
         import numpy as np
 

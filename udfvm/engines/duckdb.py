@@ -18,7 +18,7 @@ from udfvm.engines.duckdb_functions import Registered, TableScan, made_for
 from udfvm.engines.duckdb_interrupts import database_of, watch_interrupts
 from udfvm.engines.duckdb_types import quoted
 from udfvm.engines.packages import load_package
-from udfvm.errors import SignatureError, UnknownUDFError
+from udfvm.errors import SignatureError, UnknownUDFError, hides_frames
 from udfvm.functions.integration import check_functions, names_of
 from udfvm.functions.options import OF_FUNCTIONS
 from udfvm.functions.registrations import forget_names, remember
@@ -102,6 +102,7 @@ def _again(name: str, connection: Any, function: Function) -> None:
         register(connection, function, name=name)
 
 
+@hides_frames
 def table(connection: Any, function: TableFunction, /, *arguments: Any, **keywords: Any) -> Any:
     """Returns a relation of DuckDB with the rows of a table function, which are fetched as DuckDB
     reads them: a query that needs few rows computes few. Each scan is a call.

@@ -31,7 +31,7 @@ from udfvm.engines.duckdb_types import (
     result_type,
     widened,
 )
-from udfvm.errors import CallError, SignatureError, TypeMappingError
+from udfvm.errors import CallError, Error, SignatureError, TypeMappingError
 from udfvm.functions.function_names import checked_name
 from udfvm.functions.integration import bound_arguments, calls_of, defaults_of
 from udfvm.functions.list_calls import aggregated_lists, listed_rows
@@ -279,13 +279,17 @@ class TableScan:
         return reader.__arrow_c_stream__(requested_schema)
 
     def _batches(self) -> Generator[pa.RecordBatch]:
-        with contextlib.closing(self._call()) as batches:
-            fetch = functools.partial(next, batches, None)
-            while True:
-                batch = interruptible(self._database, self._name, fetch, may_repeat=False)
-                if batch is None:
-                    return
-                yield batch.cast(self._schema)
+        try:
+            with contextlib.closing(self._call()) as batches:
+                fetch = functools.partial(next, batches, None)
+                while True:
+                    batch = interruptible(self._database, self._name, fetch, may_repeat=False)
+                    if batch is None:
+                        return
+                    yield batch.cast(self._schema)
+        except Error as error:
+            error.drop_frames()  # DuckDB puts the frames into the text of its error
+            raise
 
 
 def _converter(function: Function, parameter: Parameter) -> Callable[[Any], Any] | None:

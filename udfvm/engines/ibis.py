@@ -18,7 +18,14 @@ from udfvm.engines.duckdb_types import (
 )
 from udfvm.engines.failures import made_anew
 from udfvm.engines.packages import load_package
-from udfvm.errors import CallError, EngineError, Error, SignatureError, TypeMappingError
+from udfvm.errors import (
+    CallError,
+    EngineError,
+    Error,
+    SignatureError,
+    TypeMappingError,
+    hides_frames,
+)
 from udfvm.functions.engine_calls import call_of_engine
 from udfvm.functions.integration import check_functions
 from udfvm.functions.scalar import ScalarFunction
@@ -37,6 +44,7 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+@hides_frames
 def udf(function: Function, /) -> Any:
     """Makes a function of expressions of Ibis, as the decorators of ``ibis.udf.scalar`` do.
 
@@ -115,6 +123,7 @@ class _Called(OfAnyDatabase):
         """Returns the same for a database of DuckDB."""
         return _Called(self._function, database)
 
+    @hides_frames
     def __call__(self, *columns: Any) -> Any:
         """One call with a batch. Failures count their row in the batch."""
         given = [

@@ -25,17 +25,18 @@ from udfvm.checks import shown
 from udfvm.codec.arguments import columns_of
 from udfvm.codec.pandas_columns import Backend, backend_of, series_of
 from udfvm.engines.packages import load_package
-from udfvm.errors import OptionError, SignatureError, TypeMappingError
+from udfvm.errors import OptionError, SignatureError, TypeMappingError, hides_frames
 from udfvm.functions.aggregate import AggregateFunction
 from udfvm.functions.integration import (
     bound_arguments,
     check_functions,
+    defaults_of,
     results_of_values,
     value_of_group,
 )
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.functions.table import TableFunction
-from udfvm.keywords import nearest
+from udfvm.keywords import names_shown, no_column
 from udfvm.pipelines.columns import listed_names
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class _OfSeries:
     def __init__(self, series: Any) -> None:
         self._series = series
 
+    @hides_frames
     def map(self, function: ScalarFunction, /, *arguments: Any, **keywords: Any) -> Any:
         """Calls a function with the Series as its first argument.
 
@@ -100,6 +102,7 @@ class OfFrame:
     def __init__(self, frame: Any) -> None:
         self._frame = frame
 
+    @hides_frames
     def map(self, function: ScalarFunction, /, *arguments: Any, **keywords: Any) -> Any:
         """Calls a function with columns of the frame.
 
@@ -127,6 +130,7 @@ class OfFrame:
             made.index = self._frame.index
         return made.rename(function.name)
 
+    @hides_frames
     def aggregate(
         self,
         function: AggregateFunction,
@@ -153,7 +157,8 @@ class OfFrame:
 
         Raises:
             SignatureError: the function is no aggregate.
-            TypeMappingError: the frame has no such column, or the arguments do not fit.
+            TypeMappingError: the frame has no such column, ``by`` makes no groups, or the arguments
+                do not fit.
             CallError: a call failed; its ``row`` counts in its group.
         """
         check_functions("frame.udfvm.aggregate", [function], None)
@@ -165,7 +170,14 @@ class OfFrame:
         given = self.given(function, arguments, keywords)
         if by is None:
             return function(*given)
-        groups = self._frame.groupby(by, sort=sort, dropna=dropna, observed=True)
+        try:
+            groups = self._frame.groupby(by, sort=sort, dropna=dropna, observed=True)
+        except (KeyError, ValueError, TypeError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise TypeMappingError(
+                f"UDF {function.name!r}: by={shown(by)} makes no groups ({reason}); the frame has"
+                f" {names_shown(self._frame.columns)}"
+            ) from error
         columns, _ = columns_of(
             function.name, function.parameters, given, vectorized=function.vectorized
         )
@@ -178,6 +190,7 @@ class OfFrame:
         made.index, made.name = groups.size().index, function.name
         return made
 
+    @hides_frames
     def table(self, function: TableFunction, /, *columns: str, keep: Sequence[str] = ()) -> Any:
         """Calls a table function for each row of the frame.
 
@@ -235,7 +248,15 @@ class OfFrame:
         """
         labels = self._frame.columns
         if not arguments and not keywords:
-            keywords = {each.name: each.name for each in function.parameters if each.name in labels}
+            names = [each.name for each in function.parameters]
+            defaults = defaults_of(function)
+            for name in names:
+                if name not in labels and name not in defaults and not name.startswith("*"):
+                    absent = no_column("the frame", name, labels)
+                    raise TypeMappingError(
+                        f"UDF {function.name!r}: {absent}; pass labels of columns"
+                    )
+            keywords = {name: name for name in names if name in labels}
         places = [self.column(function, each) for each in arguments]
         named = {name: self.column(function, each) for name, each in keywords.items()}
         return bound_arguments(function, places, named)
@@ -246,11 +267,8 @@ class OfFrame:
             return argument
         labels = self._frame.columns
         if argument not in labels:
-            meant = nearest(argument, [each for each in labels if isinstance(each, str)])
-            raise TypeMappingError(
-                f"UDF {function.name!r}: the frame has no column {argument!r}"
-                + (f": did you mean {meant!r}?" if meant else "")
-            )
+            absent = no_column("the frame", argument, labels)
+            raise TypeMappingError(f"UDF {function.name!r}: {absent}")
         found = self._frame[argument]
         if isinstance(found, _pandas.DataFrame) and found.shape[1] != 1:
             raise TypeMappingError(

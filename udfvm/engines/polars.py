@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from udfvm.engines.failures import locate_in, made_anew
 from udfvm.engines.packages import load_package
-from udfvm.errors import Error, SignatureError, TypeMappingError
+from udfvm.errors import Error, SignatureError, TypeMappingError, hides_frames
 from udfvm.functions.aggregate import AggregateFunction
 from udfvm.functions.engine_calls import call_of_engine
 from udfvm.functions.integration import (
@@ -49,6 +49,7 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+@hides_frames
 def expr(function: Function, /, *arguments: Any, **keywords: Any) -> pl.Expr:
     """Returns an expression of Polars that calls a function.
 
@@ -108,6 +109,7 @@ def expr(function: Function, /, *arguments: Any, **keywords: Any) -> pl.Expr:
     return made if columns else made.alias(function.name)
 
 
+@hides_frames
 def scan(function: TableFunction, /, *arguments: Any, **keywords: Any) -> pl.LazyFrame:
     """Returns a lazy frame with the rows of a table function.
 
@@ -234,6 +236,7 @@ class _Call:
         self._values = values
         self.dtype = dtype
 
+    @hides_frames
     def __call__(self, columns: Sequence[pl.Series]) -> pl.Series:
         rows = max(map(len, columns))
         left = iter(
@@ -270,9 +273,13 @@ class _Source:
         n_rows: int | None,
         batch_size: int | None,
     ) -> Iterator[pl.DataFrame]:
-        for frame in self._frames(n_rows):
-            found = frame if predicate is None else frame.filter(predicate)
-            yield found if with_columns is None else found.select(with_columns)
+        try:
+            for frame in self._frames(n_rows):
+                found = frame if predicate is None else frame.filter(predicate)
+                yield found if with_columns is None else found.select(with_columns)
+        except Error as error:
+            error.drop_frames()
+            raise
 
     def _frames(self, limit: int | None) -> Generator[pl.DataFrame]:
         yield pl.DataFrame(schema=self._schema)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from udfvm.checks import shown
 from udfvm.engines.failures import copied, locate_in
 from udfvm.engines.packages import load_package
-from udfvm.errors import Error, OptionError, TypeMappingError
+from udfvm.errors import Error, OptionError, TypeMappingError, hides_frames
 from udfvm.functions.aggregate import AggregateFunction
 from udfvm.functions.integration import (
     bound_arguments,
@@ -27,8 +27,7 @@ from udfvm.functions.integration import (
 from udfvm.functions.preparing import prepare
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.functions.table import TableFunction
-from udfvm.keywords import nearest
-from udfvm.texts import listed
+from udfvm.keywords import no_column
 from udfvm.vmm import Cancellation
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+@hides_frames
 def actor(
     function: Function, /, *columns: str, keep: Sequence[str] | None = None
 ) -> type[Callable[[Any], Iterator[Any]]]:
@@ -138,13 +138,8 @@ class _Actor:
     def _column(self, batch: pa.Table, name: str) -> Any:
         if name in batch.column_names:
             return batch[name]
-        meant = nearest(name, batch.column_names)
-        advice = (
-            f"did you mean {meant!r}?" if meant else f"it has {listed(batch.column_names, 'and')}"
-        )
-        raise OptionError(
-            f"UDF {self.function.name!r}: the dataset has no column {name!r}: {advice}"
-        )
+        absent = no_column("the dataset", name, batch.column_names)
+        raise OptionError(f"UDF {self.function.name!r}: {absent}")
 
     def _kept(self, batch: pa.Table) -> dict[str, Any]:
         """Returns the columns that the result has, too."""

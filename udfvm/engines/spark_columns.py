@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from udfvm.engines.spark_package import from_arrow_type, functions
 from udfvm.engines.spark_workers import AggregateCall, ScalarCall, form_of
-from udfvm.errors import KVMUnavailableError, SignatureError
+from udfvm.errors import KVMUnavailableError, SignatureError, hides_frames
 from udfvm.functions.aggregate import AggregateFunction
 from udfvm.functions.integration import check_functions
 from udfvm.functions.scalar import ScalarFunction
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from udfvm.functions.function import Function
 
 
+@hides_frames
 def udf(function: Function, /) -> Any:
     """Makes a function of columns of Spark, as ``pyspark.sql.functions.arrow_udf`` does.
 

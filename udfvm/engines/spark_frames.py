@@ -17,7 +17,7 @@ from udfvm.engines.spark_package import (
     to_arrow_schema,
 )
 from udfvm.engines.spark_workers import GroupCall, MapCall, converters, form_of, made_fields
-from udfvm.errors import OptionError, SignatureError
+from udfvm.errors import OptionError, SignatureError, hides_frames
 from udfvm.functions.aggregate import AggregateFunction
 from udfvm.functions.integration import check_functions, columns_for
 from udfvm.functions.scalar import ScalarFunction
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from udfvm.pipelines.failures import OnError
 
 
+@hides_frames
 def map_in_arrow(
     frame: Any,
     function: ScalarFunction | TableFunction,
@@ -93,6 +94,7 @@ def map_in_arrow(
     return needed.mapInArrow(MapCall(function, chosen, kept, options), schema)
 
 
+@hides_frames
 def apply_in_arrow(
     frame: Any, function: AggregateFunction, /, *columns: str, by: str | Sequence[str]
 ) -> Any:

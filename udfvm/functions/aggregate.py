@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
 from udfvm.checks import check_switch, shown
-from udfvm.errors import CallError, Error, SignatureError, TypeMappingError
+from udfvm.errors import CallError, Error, SignatureError, TypeMappingError, hides_frames
 from udfvm.functions.defaults import check_defaults
 from udfvm.functions.function import Function
 from udfvm.functions.group import Group, group_of, group_of_all, group_of_halves
@@ -383,6 +383,7 @@ def aggregate(
     5.5
     """
 
+    @hides_frames
     def decorate(target: type[Any]) -> AggregateFunction:
         if not isinstance(target, type):
             advice = ": for a function, use @udfvm.udf" if callable(target) else ""

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from udfvm.call.dispatch import Calls
 from udfvm.codec.containers import Container, as_declared, container_of
 from udfvm.codec.scalars import scalar_of
-from udfvm.errors import SignatureError, TypeMappingError, UnknownUDFError
+from udfvm.errors import SignatureError, TypeMappingError, UnknownUDFError, hides_frames
 from udfvm.forks import ForkLock
 from udfvm.functions.arrow_calls import Caller, caller_of, calls_of, schema_of
 from udfvm.functions.function import Function
@@ -76,6 +76,7 @@ class _Registration:
         self.caller = caller
         self.calls = calls  # read by Arrow's kernels
 
+    @hides_frames
     def __call__(self, context: Any, *arguments: Any) -> Any:
         if self.caller is None:
             raise UnknownUDFError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from udfvm.checks import check_switch, options_of, shown
-from udfvm.errors import SignatureError
+from udfvm.errors import SignatureError, hides_frames
 from udfvm.functions.function import Function
 from udfvm.functions.options import ELSEWHERE, ScalarPythonOptions, parsed_options
 from udfvm.functions.scalar import ScalarFunction, ScalarProgram
@@ -133,6 +133,7 @@ def udf(
         if elementwise is not None:
             check_switch("elementwise", elementwise)
 
+    @hides_frames
     def decorate(target: Callable[..., object]) -> ScalarFunction:
         if isinstance(target, Function):
             raise SignatureError(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from udfvm.call.dispatch import Calls
 from udfvm.call.pool import Pool, pool_of
 from udfvm.checks import check_choice, shown
-from udfvm.errors import OptionError, TypeMappingError
+from udfvm.errors import OptionError, TypeMappingError, hides_frames
 from udfvm.functions.documentation import CallSignature, description
 from udfvm.functions.function_names import checked_name
 from udfvm.functions.options import ELSEWHERE, ScalarPythonOptions, parsed_options
@@ -201,6 +201,7 @@ class Function(DeclaredFunction):
 
     # ---- Copies with other options ----
 
+    @hides_frames
     def with_options(self, **options: Unpack[ScalarPythonOptions]) -> Self:
         """Returns a copy of the function with other options.
 
@@ -230,6 +231,7 @@ class Function(DeclaredFunction):
 
     # ---- Images ----
 
+    @hides_frames
     def prepare(self) -> Self:
         """Builds the function's image, or takes it from the cache, ahead of the first call.
 
@@ -250,6 +252,7 @@ class Function(DeclaredFunction):
         self._calls.current()
         return self
 
+    @hides_frames
     def ray(self, *columns: str, keep: Sequence[str] | None = None) -> type[Callable[..., Any]]:
         """Returns ``udfvm.ray.actor(function, ...)`` for Ray Data, with these ``columns`` and
         ``keep``. Raises EngineError if the package ``ray`` is not installed, or too old.
@@ -282,6 +285,7 @@ class Function(DeclaredFunction):
         return self
 
     @property
+    @hides_frames
     def image(self) -> Image:
         """The function's image. The first use builds it, or takes it from the cache.
 

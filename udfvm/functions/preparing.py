@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from udfvm.errors import hides_frames
 from udfvm.functions.function import Function
 from udfvm.functions.integration import check_functions
 
 
+@hides_frames
 def prepare(*functions: Function) -> None:
     """Finds the images of functions in the cache of this machine, or builds them there.
 

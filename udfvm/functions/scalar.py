@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from udfvm.errors import Error, SignatureError
+from udfvm.errors import Error, SignatureError, hides_frames
 from udfvm.functions.defaults import check_defaults
 from udfvm.functions.function import Function
 from udfvm.functions.options import ScalarPythonOptions
@@ -79,6 +79,7 @@ class ScalarFunction(Function):
             error.drop_frames()
             raise
 
+    @hides_frames
     def expr(self, *arguments: Any, **keywords: Any) -> pc.Expression:
         """Returns a pyarrow expression that calls the function.
 

@@ -10,7 +10,7 @@ from udfvm.call.output import pass_on
 from udfvm.call.pool import Pool, pool_of
 from udfvm.call.windows import call_with_windows
 from udfvm.checks import shown
-from udfvm.errors import OptionError, ProtocolError
+from udfvm.errors import OptionError, ProtocolError, hides_frames
 from udfvm.functions.function import host_functions_of
 from udfvm.functions.function_names import checked_name
 from udfvm.functions.options import PythonOptions, parsed_options
@@ -51,6 +51,7 @@ class ScriptResult(NamedTuple):
     dropped: tuple[str, ...]
 
 
+@hides_frames
 def run(
     source: str,
     tables: Mapping[str, object] | None = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, overload
 
 from udfvm.call.guest_exceptions import guest_exception
 from udfvm.checks import shown
-from udfvm.errors import SignatureError, TypeMappingError
+from udfvm.errors import Error, SignatureError, TypeMappingError, hides_frames
 from udfvm.functions.defaults import check_defaults
 from udfvm.functions.function import Function
 from udfvm.functions.options import ELSEWHERE, PythonOptions, parsed_options
@@ -92,15 +92,19 @@ class TableFunction(Function):
         """
         from udfvm.codec.python_values import python_values
 
-        for batch in self.batches(*arguments, **keywords):
-            columns = zip(self.columns, batch.columns, strict=True)
-            yield from zip(
-                *(
-                    python_values(self.name, values, f"column {each.name!r}")
-                    for each, values in columns
-                ),
-                strict=True,
-            )
+        try:
+            for batch in self.batches(*arguments, **keywords):
+                columns = zip(self.columns, batch.columns, strict=True)
+                yield from zip(
+                    *(
+                        python_values(self.name, values, f"column {each.name!r}")
+                        for each, values in columns
+                    ),
+                    strict=True,
+                )
+        except Error as error:
+            error.drop_frames()
+            raise
 
     def batches(self, *arguments: Any, **keywords: Any) -> Generator[pa.RecordBatch]:
         """Calls the function and yields its rows as record batches of at most 16,384 rows.
@@ -113,6 +117,15 @@ class TableFunction(Function):
         >>> [batch.num_rows for batch in upto.batches(100)]
         [64, 36]
         """
+        try:
+            yield from self._batches(arguments, keywords)
+        except Error as error:
+            error.drop_frames()
+            raise
+
+    def _batches(
+        self, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> Generator[pa.RecordBatch]:
         from udfvm.codec.arguments import columns_of
         from udfvm.codec.containers import Container, container_of
 
@@ -371,6 +384,7 @@ def table_function(
     [('to', 0), ('be', 3), ('or', 6)]
     """
 
+    @hides_frames
     def decorate(target: Callable[..., Any]) -> TableFunction:
         if not inspect.isroutine(target):
             raise SignatureError(f"@udfvm.table_function decorates functions; got {shown(target)}")

@@ -8,7 +8,7 @@ from typing import Any, Final, Unpack
 
 from udfvm.call.pool import pool_of
 from udfvm.checks import check_switch, options_of, shown
-from udfvm.errors import OptionError, SignatureError
+from udfvm.errors import OptionError, SignatureError, hides_frames
 from udfvm.functions.function_names import checked_name
 from udfvm.functions.options import ELSEWHERE, ScalarPythonOptions, parsed_options
 from udfvm.functions.program import Interface
@@ -108,6 +108,7 @@ def from_source(
     return ScalarFunction(program, **parsed)
 
 
+@hides_frames
 def expression(
     text: str,
     parameters: Mapping[str, object] | None = None,

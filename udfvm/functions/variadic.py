@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from udfvm.call.dispatch import Calls
-from udfvm.errors import Error, OptionError, TypeMappingError
+from udfvm.errors import Error, OptionError, TypeMappingError, hides_frames
 from udfvm.forks import ForkLock
 from udfvm.functions.function import encoded_defaults
 from udfvm.functions.scalar import ScalarFunction, ScalarProgram
@@ -94,12 +94,14 @@ class VariadicFunction(ScalarFunction):
             error.drop_frames()
             raise
 
+    @hides_frames
     def expr(self, *arguments: Any, **keywords: Any) -> pc.Expression:
         """Returns a pyarrow expression that calls the function, as ``ScalarFunction`` does."""
         if keywords or len(arguments) < self._fewest:
             arguments = self._bind(arguments, keywords)
         return self._taking(len(arguments)).expr(*arguments)
 
+    @hides_frames
     def map(
         self,
         source: Any,

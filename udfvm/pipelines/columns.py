@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 
@@ -12,11 +12,10 @@ from udfvm.checks import shown
 from udfvm.codec.any_columns import nulls
 from udfvm.codec.arguments import columns_of
 from udfvm.errors import OptionError, TypeMappingError
+from udfvm.keywords import names_shown
 from udfvm.texts import counted
 from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Parameter
-
-_MAX_NAMES: Final = 20  # shown in an error
 
 Columns = str | Sequence[str] | Mapping[str, str] | None
 
@@ -106,7 +105,8 @@ class Parameters(NamedTuple):
                 if parameter.name not in self.defaults:
                     raise OptionError(
                         f"UDF {function!r}: map() finds no column for parameter"
-                        f" {parameter.name!r}: pass columns=; the source has {_names(schema.names)}"
+                        f" {parameter.name!r}: pass columns=; the source has"
+                        f" {names_shown(schema.names)}"
                     )
                 found.append(None)
                 continue
@@ -144,7 +144,7 @@ def check_column(function: str, option: str, name: object, schema: pa.Schema) ->
     if not count:
         raise OptionError(
             f"UDF {function!r}: {option}= names {name!r}, and the source has no column of that"
-            f" name; it has {_names(schema.names)}"
+            f" name; it has {names_shown(schema.names)}"
         )
     if count > 1:
         raise several_columns(function, name, "table.rename_columns", schema.names)
@@ -154,7 +154,7 @@ def several_columns(function: str, name: object, way: str, names: Sequence[str])
     """Returns the error for a name that several columns of a source have. ``way`` gives others."""
     return OptionError(
         f"UDF {function!r}: the source has several columns named {name!r}, and map() cannot tell"
-        f" which one is meant: give them names of their own ({way}); it has {_names(names)}"
+        f" which one is meant: give them names of their own ({way}); it has {names_shown(names)}"
     )
 
 
@@ -221,8 +221,3 @@ def _by_parameter(
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([nulls(0, each.type) for each in schema], schema=schema)
-
-
-def _names(names: Sequence[str]) -> str:
-    listed = ", ".join(repr(name) for name in names[:_MAX_NAMES])
-    return f"{listed}, ..." if len(names) > _MAX_NAMES else listed or "none"

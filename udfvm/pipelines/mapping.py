@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, get_args
 import pyarrow as pa
 
 from udfvm.checks import MIN_SECONDS, check_choice, check_count, check_seconds, options_of
+from udfvm.errors import Error
 from udfvm.pipelines.batches import MAX_ROWS, TARGET, BatchSize, cut, taken
 from udfvm.pipelines.columns import Arguments, Columns, Parameters, kept_columns, listed_names
 from udfvm.pipelines.failures import Failure, OnError
@@ -225,6 +226,9 @@ def _results(
             if done.batch.num_rows:
                 yield done.batch
         counter.warn("are null" if on_error == "null" else "were left out")
+    except Error as error:
+        error.drop_frames()  # a reader of batches is called by users
+        raise
     finally:
         results.close()
         counter.close()
