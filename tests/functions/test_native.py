@@ -274,6 +274,38 @@ def test_endless_recursion_meets_the_guard_of_the_stack(made: Path, memory: str)
         assert [word for word in wanted if word not in text] == [], text
 
 
+THREAD = """
+#include <pthread.h>
+#include <udfvm.h>
+
+static volatile int64_t frames;
+__attribute__((noinline)) static int64_t deep(int64_t n)
+{
+    volatile char room[512];
+    room[0] = (char)n;
+    frames++;
+    return n ? deep(n - 1) + room[0] : 0;
+}
+static void *run(void *n) { return (void *)(intptr_t)deep(*(int64_t *)n); }
+UDFVM_SCALAR(in_thread, i64, (i64, depth))
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run, &depth) == 0)
+        pthread_join(thread, NULL);
+    return frames;
+}
+"""
+
+
+def test_endless_recursion_in_a_thread_meets_its_guard() -> None:
+    """As the page on native functions says of glibc."""
+    in_thread = udfvm.from_c(THREAD, "in_thread", flags=("-O0", "-g"))
+    assert in_thread(1000) == 1001
+    with pytest.raises(udfvm.GuestCrashError, match="the stack overflowed"):
+        in_thread(10_000_000)
+    assert in_thread(10) == 11
+
+
 def test_every_call_is_fresh(made: Path) -> None:
     calls = udfvm.from_elf(made, "calls")
     assert [calls(0), calls(0)] == [1, 1]
