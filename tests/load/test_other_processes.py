@@ -72,6 +72,55 @@ def test_names_in_annotations_that_are_text_need_not_travel() -> None:
     assert last(pa.array([moment])) == moment
 
 
+WITH_CLASSES = """
+from __future__ import annotations
+import dataclasses, pickle, sys, typing
+import udfvm
+
+Delay = float
+
+class Flight(typing.TypedDict):
+    delay: Delay
+    legs: list[Leg]
+
+@dataclasses.dataclass
+class Leg:
+    miles: Delay
+
+class Found(typing.NamedTuple):
+    delay: Delay
+
+class Rates:
+    def rate(self, delay: Delay) -> Delay: return 2 * delay
+
+rate = Rates().rate
+
+@udfvm.udf(host_functions=[rate])
+def slow(flight: Flight) -> Found:
+    return Found(rate(flight["delay"]) + sum(leg.miles for leg in flight["legs"]))
+
+@udfvm.udf(input_types=[Leg])
+def miles(leg) -> Delay:
+    return leg.miles
+
+sys.stdout.buffer.write(pickle.dumps((slow, miles)))
+"""
+
+
+def test_annotations_of_classes_and_host_functions_that_are_text_travel_evaluated(
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(WITH_CLASSES)
+    written = subprocess.run([sys.executable, str(program)], check=True, capture_output=True)
+    slow, miles = pickle.loads(written.stdout)
+    for again in (lambda each: each, lambda each: pickle.loads(pickle.dumps(each))):
+        found = again(slow)({"delay": 1.0, "legs": [{"miles": 3.0}, {"miles": 4.0}]})
+        assert found == {"delay": 9.0}
+        assert again(miles)({"miles": 5.0}) == 5.0
+        assert again(miles).with_options(timeout=5)({"miles": 5.0}) == 5.0
+
+
 PROGRAM = """
     import multiprocessing, sys
     from concurrent.futures import ProcessPoolExecutor

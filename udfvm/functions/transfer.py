@@ -15,10 +15,11 @@ import linecache
 import pickle
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from udfvm.errors import SignatureError
+from udfvm.types.known_hints import remember_hints
 
 if TYPE_CHECKING:
     from udfvm.functions.program import Program
@@ -124,8 +125,12 @@ def _dumped(udf: Transferable, base: type[Any]) -> tuple[bytes, tuple[tuple[str,
 
     from udfvm.load.libraries import is_library
     from udfvm.load.reductions import as_made, reduced_callable, reduced_code
+    from udfvm.types.hints import annotated_function, hints_of
+    from udfvm.types.records import hints_of_class, is_record
 
     texts: dict[str, str] = {}
+    found: dict[Any, Mapping[str, Any]] = {}  # annotations of what may go by value
+    known: dict[Any, Mapping[str, Any]] = {}
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Cloudpickle. UDFs are made blank and filled afterwards, because a function may refer to
@@ -138,7 +143,7 @@ def _dumped(udf: Transferable, base: type[Any]) -> tuple[bytes, tuple[tuple[str,
                 and obj.language == "python"
                 and (obj is udf or not _is_importable(obj))
             ):
-                state = obj._program, obj._options
+                state = obj._program, obj._options, list(known.items())
                 return object.__new__, (type(obj),), state, None, None, fill
             if isinstance(obj, types.CodeType) and (code := reduced_code(obj)) is not None:
                 if obj.co_filename not in texts and not is_library(obj.co_filename):
@@ -146,16 +151,35 @@ def _dumped(udf: Transferable, base: type[Any]) -> tuple[bytes, tuple[tuple[str,
                 return code
             if (callables := reduced_callable(obj, _MAKER, lambda _: False)) is not None:
                 return callables
-            return as_made(obj, super().reducer_override(obj))
+            reduced = as_made(obj, super().reducer_override(obj))
+            if reduced is not NotImplemented and is_record(obj):
+                found[obj] = hints_of_class(obj)
+            return reduced
 
+    data = _pickled(Pickler, udf)
+    offered = map(annotated_function, udf._options["host_functions"])
+    found |= {each: hints_of(each, udf.name) for each in offered}
+    if found:
+        known.update(found)  # they are in the same pickle as what has them
+        data = _pickled(Pickler, udf)
+    return data, tuple(sorted((name, text) for name, text in texts.items() if text))
+
+
+def _pickled(pickler: type[pickle.Pickler], udf: Transferable) -> bytes:
     buffer = io.BytesIO()
-    Pickler(buffer, protocol=pickle.DEFAULT_PROTOCOL).dump(udf)
-    return buffer.getvalue(), tuple(sorted((name, text) for name, text in texts.items() if text))
+    pickler(buffer, protocol=pickle.DEFAULT_PROTOCOL).dump(udf)
+    return buffer.getvalue()
 
 
-def fill(udf: Transferable, state: tuple[Program, dict[str, Any]]) -> None:
-    """Initialises a blank function from its state."""
-    program, options = state
+def fill(
+    udf: Transferable,
+    state: tuple[Program, dict[str, Any], Sequence[tuple[Any, Mapping[str, Any]]]],
+) -> None:
+    """Initialises a blank function from its state: its code, its options, and what annotations mean
+    that may be text.
+    """
+    program, options, known = state
+    remember_hints(known)
     udf.__init__(program, **options)  # type: ignore[misc]
 
 

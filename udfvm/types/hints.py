@@ -9,6 +9,7 @@ from collections.abc import Callable
 from udfvm.errors import SignatureError
 from udfvm.static_typing import Any
 from udfvm.types.forms import has_only_classes
+from udfvm.types.known_hints import known_hints
 from udfvm.types.names import LIBRARIES
 
 
@@ -26,6 +27,8 @@ def annotated_function(function: Any) -> Any:
 def hints_of(function: Callable[..., object], name: str) -> dict[str, object]:
     """Returns the evaluated annotations of a function. Raises SignatureError."""
     target = annotated_function(function)
+    if (known := known_hints(target)) is not None:
+        return dict(known)
     if hasattr(target, "__wrapped__"):
         import inspect
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from udfvm.static_typing import Any
 from udfvm.tuples import NamedTuple
 from udfvm.types.forms import arguments_of, is_form, is_typed_dict, origin_of
+from udfvm.types.known_hints import known_hints
 
 Shape = tuple[Any, ...] | None
 
@@ -51,10 +52,8 @@ def fields_of(cls: Any) -> list[RecordField]:
     >>> [(field.name, field.optional) for field in fields_of(Point)]
     [('x', False), ('label', True)]
     """
-    import typing
-
     try:
-        hints = typing.get_type_hints(cls, include_extras=True)
+        hints = hints_of_class(cls)
     except (NameError, SyntaxError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{cls.__name__} has an annotation that cannot be evaluated ({error}): it must use"
@@ -74,6 +73,16 @@ def fields_of(cls: Any) -> list[RecordField]:
             f"field {untyped!r} of {cls.__name__} has no type: write a typing.NamedTuple"
         )
     return [RecordField(name, hints[name], name in cls._field_defaults) for name in cls._fields]
+
+
+def hints_of_class(cls: type) -> Mapping[str, Any]:
+    """Returns the evaluated annotations of a class. Raises what evaluating them does."""
+    known = known_hints(cls)
+    if known is not None:
+        return known
+    import typing
+
+    return typing.get_type_hints(cls, include_extras=True)
 
 
 def _is_not_required(hint: Any) -> bool:
