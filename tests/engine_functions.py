@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import udfvm
+
+
+def _line_of(text: str) -> int:
+    """The number of the first line of this file that has a text."""
+    lines = Path(__file__).read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if line.endswith(text))
 
 
 @udfvm.udf
@@ -62,3 +69,26 @@ def upto(count: int) -> Iterator[Any]:
 @udfvm.table_function(columns={"place": int, "word": str})
 def parts(text: str) -> Iterator[Any]:
     yield from enumerate(text.split())
+
+
+def half_by_value() -> udfvm.ScalarFunction:
+    """Returns a function that no other process can import: it goes there by value. It runs for ever
+    where ``x`` is more than 2.
+    """
+
+    @udfvm.udf(timeout=1000)
+    def half(x: float) -> float:
+        while x > 2:
+            pass
+        if x < 0:
+            raise ValueError("negative")  # the line
+        return x / 2
+
+    return half
+
+
+#: What tracebacks have of its error: the file here, and the text of the line.
+HALF_FAILS = f"""\
+  File "{__file__}", line {_line_of("# the line")}, in half
+    raise ValueError("negative")  # the line
+"""

@@ -58,7 +58,7 @@ from udfvm.errors import (
     UnknownUDFError,
 )
 from udfvm.functions.declaring import udf
-from udfvm.functions.function import Function
+from udfvm.functions.function import Function, offer_method
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.installation import get_include
 from udfvm.static_typing import TYPE_CHECKING, Any
@@ -193,3 +193,11 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _actor_of_ray(function: Function, /, *columns: str, **options: Any) -> Any:
+    """What ``function.ray`` does. The engine's module is imported when it is first used."""
+    return __getattr__("ray").actor(function, *columns, **options)
+
+
+offer_method("ray", _actor_of_ray)

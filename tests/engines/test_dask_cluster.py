@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from engine_functions import HALF_FAILS, half_by_value
 
 import udfvm
 from udfvm.images.cache_listing import names_in_cache
@@ -18,21 +19,7 @@ distributed = pytest.importorskip("distributed")
 FRAME = pd.DataFrame({"x": [1.0, 2.0, 0.0, 1.0]})
 
 
-def declared() -> udfvm.ScalarFunction:
-    """A function that no worker can import."""
-
-    @udfvm.udf(timeout=1000)
-    def half(x: float) -> float:
-        while x > 2:
-            pass
-        if x < 0:
-            raise ValueError("negative")  # the line
-        return x / 2
-
-    return half
-
-
-HALF = declared()
+HALF = half_by_value()
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +81,7 @@ def test_errors_arrive_whole(client: Any, frame: Any) -> None:
     assert (error.guest_type, error.guest_message) == ("ValueError", "negative")
     assert (error.udf, error.row) == ("half", 0)
     assert "'half', row 0 of its partition: ValueError: negative" in str(error)
-    assert 'raise ValueError("negative")  # the line' in str(error) and "test_dask_cl" in str(error)
+    assert HALF_FAILS in str(error)
     slow = udfvm.dask.map_partitions(HALF.with_options(timeout=0.1), frame + 3)
     with pytest.raises(udfvm.CallTimeoutError, match="did not end within"):
         slow.compute()

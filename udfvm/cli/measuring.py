@@ -14,6 +14,7 @@ import pyarrow as pa
 from udfvm import vmm
 from udfvm.errors import OptionError
 from udfvm.functions.function import Function
+from udfvm.functions.integration import sample_of
 from udfvm.types.arrow_types import Parameter
 
 _ROUNDS: Final = 10  # in which calls and exits take turns
@@ -25,7 +26,7 @@ _VALUES: Final[tuple[Any, ...]] = (1.0, "1", b"1", True, 0, [], {})
 def arguments_of(udf: Function, text: str | None) -> list[Any]:
     """Returns the arguments of a call. Raises OptionError, and UsageError for what is no JSON."""
     if text is None:
-        sample = udf._program.sample if hasattr(udf._program, "sample") else None
+        sample = sample_of(udf)
         if sample is not None:
             return list(sample[0] if udf.form == "aggregate" else sample)
         return [_any_value(udf.name, each) for each in udf.parameters]

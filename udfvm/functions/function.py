@@ -54,6 +54,15 @@ _ABSENT: Final = {
 }
 
 
+#: Methods of functions that are of an engine, by their names. Engines are above functions.
+_of_engines: Final[dict[str, Callable[..., Any]]] = {}
+
+
+def offer_method(name: str, method: Callable[..., Any]) -> None:
+    """Says what a method of functions does that belongs to an engine, such as ``ray``."""
+    _of_engines[name] = method
+
+
 class Function(DeclaredFunction):
     """A function that runs in micro-VMs.
 
@@ -257,10 +266,7 @@ class Function(DeclaredFunction):
         """Returns ``udfvm.ray.actor(function, ...)`` for Ray Data, with these ``columns`` and
         ``keep``. Raises EngineError if the package ``ray`` is not installed, or too old.
         """
-        import importlib
-
-        # Engines are above functions, so this one is found by its name.
-        return importlib.import_module("udfvm.engines.ray").actor(self, *columns, keep=keep)
+        return _of_engines["ray"](self, *columns, keep=keep)
 
     def refresh(self) -> Self:
         """Forgets the image, so that the next call captures anew what the function refers to.

@@ -105,6 +105,13 @@ def defaults_of(function: Function) -> dict[str, object]:
     return function._column_defaults()
 
 
+def sample_of(function: Function) -> Any:
+    """Returns the arguments in ``sample=`` of a function, as they were checked: for an aggregate
+    those of each row of a group. None if it has none.
+    """
+    return getattr(function._program, "sample", None)
+
+
 def encoded_defaults(function: Function) -> list[bytes | None]:
     """Returns the defaults of the parameters, encoded as values of a row; lists and structs are
     JSON.
