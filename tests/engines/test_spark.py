@@ -116,6 +116,11 @@ def test_sql(session: Any, frame: Any) -> None:
         session.sql("FROM upto(5)").collect()
     with pytest.raises(udfvm.SignatureError, match=r"has a UDF 'ratio'.*replace=True"):
         udfvm.spark.register(session, ratio, replace=False)
+    other = ratio.with_options(timeout=1)
+    with pytest.raises(udfvm.SignatureError, match=r"two functions have the name 'ratio'"):
+        udfvm.spark.register(session, ratio, other)
+    with pytest.raises(udfvm.SignatureError, match=r"'ratio' and 'RATIO' are the same name in SQL"):
+        udfvm.spark.register(session, ratio, other.with_options(name="RATIO"))
     udfvm.spark.register(session, ratio.with_options(name="upto"))
     assert rows(session.sql("SELECT upto(3)")) == [(3.0,)]
     with pytest.raises(udfvm.SignatureError, match="Spark has a function 'abs'"):
@@ -205,7 +210,8 @@ def test_what_spark_cannot_have(session: Any, frame: Any) -> None:
         r"is an aggregate: call udfvm\.spark\.apply": lambda: spark.map_in_arrow(frame, Total),
         r"takes an aggregate": lambda: spark.apply_in_arrow(frame, ratio, by="key"),
         r"takes a frame of Spark first": lambda: spark.map_in_arrow(TABLE, ratio),
-        r"takes a SparkSession first": lambda: spark.register(ratio),
+        r"register takes a SparkSession first": lambda: spark.register(ratio),
+        r"unregister takes a SparkSession first": lambda: spark.unregister(ratio),
     }.items():
         with pytest.raises(udfvm.SignatureError, match=wrong):
             call()

@@ -8,23 +8,20 @@ done for each row in Python on the host.
 from __future__ import annotations
 
 import functools
-import weakref
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from udfvm.checks import check_switch, shown
+from udfvm.checks import shown
 from udfvm.engines.packages import load_package
-from udfvm.errors import SignatureError, TypeMappingError, UnknownUDFError
-from udfvm.functions.function_names import checked_name
-from udfvm.functions.integration import bound_arguments, check_functions, names_of
+from udfvm.engines.registered_names import RegisteredNames
+from udfvm.errors import SignatureError, TypeMappingError
+from udfvm.functions.function import Function
+from udfvm.functions.integration import bound_arguments
 from udfvm.functions.options import OF_FUNCTIONS
-from udfvm.functions.registrations import forget_names, remember
 from udfvm.keywords import checks_options
 
 if TYPE_CHECKING:
-    from udfvm.functions.function import Function
     from udfvm.functions.table import TableFunction
 
 __all__ = ["register", "unregister"]
@@ -33,10 +30,7 @@ _datafusion: Final = load_package(
     "datafusion", engine="datafusion", package="datafusion", oldest="55.0"
 )
 
-#: Which functions register() gave to contexts, by their names.
-_registered: Final[weakref.WeakKeyDictionary[Any, dict[str, Function]]] = (
-    weakref.WeakKeyDictionary()
-)
+_names: Final = RegisteredNames[Function]("datafusion", "DataFusion", "context", ignores_case=False)
 
 
 def __dir__() -> list[str]:
@@ -79,19 +73,17 @@ def register(
     {'name': ['AL']}
     """
     _check_context("udfvm.datafusion.register", context)
-    check_switch("udfvm.datafusion.register: replace", replace)
-    check_functions("udfvm.datafusion.register", functions, name)
-    made = [_made(checked_name(each.name if name is None else name), each) for each in functions]
-    names = [each.name if name is None else name for each in functions]
-    _check_names(context, names, functions, replace)
-    for each in functions:
-        each.prepare()
-    known = _registered.setdefault(context, {})
-    for each_name, function, each in zip(names, functions, made, strict=True):
+    named = _names.named(functions, name, replace=replace)
+    made = [_made(*each) for each in named]
+    foreign = {*context.udfs(), *context.udafs(), *context.udwfs()} - {*_names.of(context)}
+    _names.check(context, named, lambda each: each if each in foreign else None, replace=replace)
+    for _, function in named:
+        function.prepare()
+    for (each_name, function), each in zip(named, made, strict=True):
         _remove(context, each_name)
         getattr(context, f"register_{_KINDS[function.form]}")(each)
-        known[each_name] = function
-        remember(context, each_name, function, functools.partial(register, name=each_name))
+        again = functools.partial(register, name=each_name)
+        _names.add(context, each_name, function, function, again)
 
 
 @checks_options("udfvm.datafusion.unregister")
@@ -114,16 +106,8 @@ def unregister(context: Any, /, *functions_or_names: Function | str) -> None:
     >>> udfvm.datafusion.unregister(ctx, "twice")
     """
     _check_context("udfvm.datafusion.unregister", context)
-    names = names_of("udfvm.datafusion.unregister", functions_or_names)
-    known = _registered.get(context, {})
-    for name in names:
-        if name not in known:
-            raise UnknownUDFError(
-                f"udfvm.datafusion.unregister: register() gave the context no function {name!r}"
-            )
-    for name in names:
+    for name in _names.to_remove(context, functions_or_names):
         _remove(context, name)
-    forget_names(context, names)
 
 
 #: What DataFusion calls functions of a form.
@@ -174,34 +158,9 @@ def _check_form(function: Function) -> None:
         )
 
 
-def _check_names(
-    context: Any, names: Sequence[str], functions: Sequence[Function], replace: bool
-) -> None:
-    """Raises SignatureError for a name that the session cannot have."""
-    known = _registered.get(context, {})
-    seen: dict[str, Function] = {}
-    taken = {*context.udfs(), *context.udafs(), *context.udwfs()}
-    for name, function in zip(names, functions, strict=True):
-        if seen.setdefault(name, function) is not function:
-            raise SignatureError(
-                f"udfvm.datafusion.register: two functions have the name {name!r}: give one of them"
-                " another with name="
-            )
-        if name in taken and name not in known:
-            raise SignatureError(
-                f"udfvm.datafusion.register: DataFusion has a function {name!r} that register() did"
-                " not give to this context: pass another name="
-            )
-        if not replace and name in known:
-            raise SignatureError(
-                f"udfvm.datafusion.register: the context has a UDF {name!r}: pass replace=True, or"
-                " another name="
-            )
-
-
 def _remove(context: Any, name: str) -> None:
     """Removes a function, if the session was given it."""
-    found = _registered.get(context, {}).pop(name, None)
+    found = _names.pop(context, name)
     if found is not None:
         getattr(context, f"deregister_{_KINDS[found.form]}")(name)
 

@@ -8,20 +8,19 @@ its own. Nothing is done for each row in Python on the host.
 from __future__ import annotations
 
 import contextlib
-import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from udfvm.checks import check_switch, shown
+from udfvm.checks import shown
 from udfvm.engines.duckdb_functions import Registered, TableScan, made_for
 from udfvm.engines.duckdb_interrupts import database_of, watch_interrupts
 from udfvm.engines.duckdb_types import quoted
 from udfvm.engines.packages import load_package
-from udfvm.errors import SignatureError, UnknownUDFError, hides_frames
-from udfvm.functions.integration import check_functions, names_of
+from udfvm.engines.registered_names import RegisteredNames
+from udfvm.errors import SignatureError, hides_frames
+from udfvm.functions.integration import check_functions
 from udfvm.functions.options import OF_FUNCTIONS
-from udfvm.functions.registrations import forget_names, remember
 from udfvm.keywords import checks_options
 
 if TYPE_CHECKING:
@@ -33,10 +32,7 @@ __all__ = ["register", "table", "unregister"]
 _duckdb: Final = load_package("duckdb", engine="duckdb", package="duckdb", oldest="2.0")
 watch_interrupts(_duckdb)
 
-#: What register() gave to connections, by its name in lower case.
-_registered: Final[weakref.WeakKeyDictionary[Any, dict[str, Registered]]] = (
-    weakref.WeakKeyDictionary()
-)
+_names: Final = RegisteredNames[Registered]("duckdb", "DuckDB", "connection", ignores_case=True)
 
 
 def __dir__() -> list[str]:
@@ -83,18 +79,15 @@ def register(
     [('AL',)]
     """
     _check_connection("udfvm.duckdb.register", connection)
-    check_switch("udfvm.duckdb.register: replace", replace)
-    check_functions("udfvm.duckdb.register", functions, name)
-    made = [made_for(each.name if name is None else name, each) for each in functions]
-    _check_names(connection, made, replace)
+    named = _names.named(functions, name, replace=replace)
+    made = [made_for(*each) for each in named]
+    _names.check(connection, named, _foreign(connection, made), replace=replace)
     for each in made:
         each.function.prepare()
-    known = _registered.setdefault(connection, {})
     for each in made:
         _remove(connection, each.name)
         each.create(connection)
-        known[each.name.lower()] = each
-        remember(connection, each.name.lower(), each.function, partial(_again, each.name))
+        _names.add(connection, each.name, each.function, each, partial(_again, each.name))
 
 
 def _again(name: str, connection: Any, function: Function) -> None:
@@ -158,16 +151,8 @@ def unregister(connection: Any, /, *functions_or_names: Function | str) -> None:
     >>> udfvm.duckdb.unregister(con, "twice")
     """
     _check_connection("udfvm.duckdb.unregister", connection)
-    names = names_of("udfvm.duckdb.unregister", functions_or_names)
-    known = _registered.get(connection, {})
-    for name in names:
-        if name.lower() not in known:
-            raise UnknownUDFError(
-                f"udfvm.duckdb.unregister: register() gave the connection no function {name!r}"
-            )
-    for name in names:
+    for name in _names.to_remove(connection, functions_or_names):
         _remove(connection, name)
-    forget_names(connection, [name.lower() for name in names])
 
 
 def _check_connection(caller: str, connection: object) -> None:
@@ -178,35 +163,18 @@ def _check_connection(caller: str, connection: object) -> None:
         )
 
 
-def _check_names(connection: Any, made: Sequence[Registered], replace: bool) -> None:
-    """Raises SignatureError for a name that the connection cannot have."""
-    known = _registered.get(connection, {})
-    own = set().union(*(each.names for each in known.values()))
+def _foreign(connection: Any, made: Sequence[Registered]) -> Callable[[str], str | None]:
+    """Returns what finds names of functions of others among those that a function is to take."""
+    own = set().union(*(each.names for each in _names.of(connection).values()))
     query = "SELECT DISTINCT lower(function_name) FROM duckdb_functions()"
     taken = {name for (name,) in connection.cursor().execute(query).fetchall()}
-    seen: dict[str, Registered] = {}
-    for each in made:
-        other = seen.setdefault(each.name.lower(), each)
-        if other.function is not each.function:
-            raise SignatureError(
-                f"udfvm.duckdb.register: {other.name!r} and {each.name!r} are the same name in SQL,"
-                " which ignores case: give one of them another with name="
-            )
-        if found := each.names & (taken - own):
-            raise SignatureError(
-                f"udfvm.duckdb.register: DuckDB has a function {found.pop()!r} that register() did"
-                " not give to this connection: pass another name="
-            )
-        if not replace and each.name.lower() in known:
-            raise SignatureError(
-                f"udfvm.duckdb.register: the connection has a UDF {each.name!r}: pass replace=True,"
-                " or another name="
-            )
+    wanted = {each.name: each.names for each in made}
+    return lambda name: next(iter(wanted[name] & (taken - own)), None)
 
 
 def _remove(connection: Any, name: str) -> None:
     """Removes a function, if the connection was given it."""
-    found = _registered.get(connection, {}).pop(name.lower(), None)
+    found = _names.pop(connection, name)
     if found is None:
         return
     if found.macro:

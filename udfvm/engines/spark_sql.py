@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from udfvm.checks import check_switch, shown
+from udfvm.checks import shown
+from udfvm.engines.registered_names import RegisteredNames
 from udfvm.engines.spark_columns import prepare, udf
 from udfvm.engines.spark_package import (
     StructField,
@@ -15,19 +15,15 @@ from udfvm.engines.spark_package import (
 )
 from udfvm.engines.spark_package import functions as spark_functions
 from udfvm.engines.spark_workers import TableCall, made_fields
-from udfvm.errors import SignatureError, UnknownUDFError
-from udfvm.functions.function_names import checked_name
-from udfvm.functions.integration import check_functions, names_of
+from udfvm.errors import SignatureError
 from udfvm.functions.options import OF_FUNCTIONS
-from udfvm.functions.registrations import forget_names, remember
 from udfvm.functions.table import TableFunction
 from udfvm.keywords import checks_options
 
 if TYPE_CHECKING:
     from udfvm.functions.function import Function
 
-#: What register() gave to sessions, by its name in lower case.
-_registered: Final[weakref.WeakKeyDictionary[Any, set[str]]] = weakref.WeakKeyDictionary()
+_names: Final = RegisteredNames[str]("spark", "Spark", "session", ignores_case=True)
 
 
 @checks_options("udfvm.spark.register", elsewhere=OF_FUNCTIONS)
@@ -59,38 +55,22 @@ def register(
     >>> spark.sql("SELECT initials('Ada Lovelace') AS i").collect()
     [Row(i='AL')]
     """
-    if not hasattr(session, "udtf"):
-        raise SignatureError(
-            f"udfvm.spark.register takes a SparkSession first; got {shown(session)}"
-        )
-    check_switch("udfvm.spark.register: replace", replace)
-    check_functions("udfvm.spark.register", functions, name)
-    known = _registered.setdefault(session, set())
-    made = [(checked_name(each.name if name is None else name), each) for each in functions]
-    for sql_name, _ in made:
-        if sql_name.lower() in known:
-            if not replace:
-                raise SignatureError(
-                    f"udfvm.spark.register: the session has a UDF {sql_name!r}: pass replace=True,"
-                    " or another name="
-                )
-        elif session.catalog.functionExists(sql_name):
-            raise SignatureError(
-                f"udfvm.spark.register: Spark has a function {sql_name!r} that register() did not"
-                " give to this session: pass another name="
-            )
-    ready = [
-        (sql_name, _table(each) if isinstance(each, TableFunction) else udf(each))
-        for sql_name, each in made
-    ]
-    for (sql_name, each), (_, function) in zip(ready, made, strict=True):
-        if sql_name.lower() in known:
-            _remove(session, sql_name)
+    _check_session("udfvm.spark.register", session)
+    named = _names.named(functions, name, replace=replace)
+    known = _names.of(session)
+
+    def foreign(name: str) -> str | None:
+        is_own = _names.key(name) in known
+        return None if is_own or not session.catalog.functionExists(name) else name
+
+    _names.check(session, named, foreign, replace=replace)
+    made = [_table(each) if isinstance(each, TableFunction) else udf(each) for _, each in named]
+    for (sql_name, function), each in zip(named, made, strict=True):
+        _remove(session, sql_name)
         registry = session.udtf if isinstance(function, TableFunction) else session.udf
         registry.register(sql_name, each)
-        known.add(sql_name.lower())
-    for sql_name, each in made:
-        remember(session, sql_name.lower(), each, functools.partial(register, name=sql_name))
+        again = functools.partial(register, name=sql_name)
+        _names.add(session, sql_name, function, sql_name, again)
 
 
 @checks_options("udfvm.spark.unregister")
@@ -110,21 +90,21 @@ def unregister(session: Any, /, *functions_or_names: Function | str) -> None:
     >>> udfvm.spark.register(spark, doubled, name="twice")
     >>> udfvm.spark.unregister(spark, "twice")
     """
-    names = names_of("udfvm.spark.unregister", functions_or_names)
-    known = _registered.get(session, set())
-    for name in names:
-        if name.lower() not in known:
-            raise UnknownUDFError(
-                f"udfvm.spark.unregister: register() gave the session no function {name!r}"
-            )
-    for name in names:
+    _check_session("udfvm.spark.unregister", session)
+    for name in _names.to_remove(session, functions_or_names):
         _remove(session, name)
-        known.discard(name.lower())
-    forget_names(session, [name.lower() for name in names])
+
+
+def _check_session(caller: str, session: object) -> None:
+    if not hasattr(session, "udtf"):
+        raise SignatureError(f"{caller} takes a SparkSession first; got {shown(session)}")
 
 
 def _remove(session: Any, name: str) -> None:
-    session.sql(f"DROP TEMPORARY FUNCTION IF EXISTS `{name}`")
+    """Removes a function, if the session was given it."""
+    found = _names.pop(session, name)
+    if found is not None:
+        session.sql(f"DROP TEMPORARY FUNCTION IF EXISTS `{found}`")
 
 
 def _table(function: TableFunction) -> Any:
