@@ -316,3 +316,28 @@ def test_exceptions_of_whole_columns_are_errors() -> None:
     with pytest.raises(udfvm.UDFError, match="'throws_whole': mine::odd: is long"):
         throws(pa.array([1, 2]))
     assert throws(7) == 7
+
+
+FILE_LIMIT = """
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <udfvm.h>
+
+UDFVM_SCALAR(write_some, i64, (i64, length))
+{
+    static char bytes[100];
+    const int file = open("/tmp/file", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 50, 50 });
+    write(file, bytes, length);
+    return write(file, bytes, 1);
+}
+"""
+
+
+def test_a_file_that_exceeds_a_limit_is_the_error() -> None:
+    write_some = udfvm.from_c(FILE_LIMIT, "write_some", flags=["-Wno-unused-result"])
+    assert write_some(49) == 1
+    with pytest.raises(udfvm.GuestCrashError, match=r"\(XFSZ\).*RLIMIT_FSIZE"):
+        write_some(50)
+    assert write_some(10) == 1

@@ -60,7 +60,7 @@ def test_each_of_them_ends_as_the_page_says() -> None:
 
 
 @udfvm.udf
-def errors_of_parts(exchange: int, punch_hole: int, lock_pi: int) -> list[int]:
+def errors_of_parts(exchange: int, whiteout: int, collapse: int, requeue: int) -> list[int]:
     import ctypes
     import os
 
@@ -68,13 +68,16 @@ def errors_of_parts(exchange: int, punch_hole: int, lock_pi: int) -> list[int]:
     word = (ctypes.c_int * 1)(1)
     file = os.open("/tmp/file", os.O_CREAT | os.O_RDWR)
     os.link("/tmp/file", "/tmp/other")
-    made = [
-        library.renameat2(-100, b"/tmp/file", -100, b"/tmp/other", exchange),
-        library.fallocate(file, punch_hole, ctypes.c_long(0), ctypes.c_long(1)),
-        library.syscall(202, word, lock_pi, 0, None, None, 0),
+    names = (-100, b"/tmp/file", -100, b"/tmp/other")
+    calls = [
+        lambda: library.renameat2(*names, exchange | whiteout),
+        lambda: library.renameat2(*names, whiteout),
+        lambda: library.fallocate(file, collapse, ctypes.c_long(0), ctypes.c_long(4096)),
+        lambda: library.syscall(202, word, requeue, 1, 1, word, 1),
     ]
-    return [ctypes.get_errno(), *made]
+    return [ctypes.get_errno() if call() == -1 else 0 for call in calls]
 
 
 def test_what_is_served_in_part_is_refused() -> None:
-    assert errors_of_parts(2, 3, 6) == [errno.ENOSYS, -1, -1, -1]
+    expected = [errno.EINVAL, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS]
+    assert errors_of_parts(2, 4, 8, 12) == expected

@@ -81,6 +81,28 @@ void file_memory_clear(struct file_memory *memory, uint64_t start, uint64_t end)
     }
 }
 
+void file_memory_punch(struct file_memory *memory, uint64_t start, uint64_t end)
+{
+    end = minimum(end, memory->slots * PAGE_SIZE);
+    while (start < end) {
+        struct file_page *page = &memory->pages[start / PAGE_SIZE];
+        const uint64_t within = start % PAGE_SIZE, part = minimum(end - start, PAGE_SIZE - within);
+        if (part == PAGE_SIZE)
+            cut_page(page);
+        else if (page->number)
+            memset(page_address(page) + within, 0, part);
+        start += part;
+    }
+}
+
+uint64_t file_memory_seek(const struct file_memory *memory, uint64_t offset, bool hole)
+{
+    size_t index = offset / PAGE_SIZE;
+    while (index < memory->slots && !memory->pages[index].number != hole)
+        index++;
+    return index >= memory->slots && !hole ? UINT64_MAX : maximum(offset, index * PAGE_SIZE);
+}
+
 void file_memory_free(struct file_memory *memory)
 {
     file_memory_cut(memory, 0);

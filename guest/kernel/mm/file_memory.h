@@ -47,6 +47,11 @@ uint8_t *file_memory_provide(struct file_memory *memory, size_t index);
 void file_memory_cut(struct file_memory *memory, uint64_t size);
 /* Makes bytes [start, end) zero: a mapping may have written past the end of the file. */
 void file_memory_clear(struct file_memory *memory, uint64_t start, uint64_t end);
+/* Makes bytes [start, end) a hole: frees whole pages, but those that are mapped become zero. */
+void file_memory_punch(struct file_memory *memory, uint64_t start, uint64_t end);
+/* Where the next hole, or what is none, begins: at `offset` or behind it. UINT64_MAX: the rest is a
+ * hole. */
+uint64_t file_memory_seek(const struct file_memory *memory, uint64_t offset, bool hole);
 void file_memory_free(struct file_memory *memory); /* nothing of it may be mapped */
 
 /* ---- Mappings: file_mapping.c ---- */

@@ -11,6 +11,7 @@
 #include "mm/pages.h"
 #include "mm/placement.h"
 #include "mm/regions.h"
+#include "mm/report.h"
 
 static uint64_t heap_start, heap_limit, closed_end, first_limit;
 static HOT_DATA uint64_t heap_end;
@@ -49,7 +50,8 @@ int64_t heap_break(uint64_t address)
         return (int64_t)heap_end;
     const uint64_t old_page = page_up(heap_end), new_page = page_up(address);
     if (new_page > old_page) {
-        if (!range_is_free(old_page, new_page) || memory_over_limit(new_page - old_page))
+        if (!range_is_free(old_page, new_page) || memory_over_limit(new_page - old_page) ||
+            address_space_exceeded(0, new_page - old_page))
             return (int64_t)heap_end;
         region_insert((struct region){ .start = old_page,
                                        .end = new_page,

@@ -4,12 +4,51 @@
 #include "mm/reserve.h"
 #include "size_text.h"
 
+static uint64_t address_space_limit = UINT64_MAX;
+
+static bool is_of_program(const struct region *region)
+{
+    return region->use != REGION_KERNEL && region->use != REGION_FILE;
+}
+
 void memory_statistics(struct memory_statistics *statistics)
 {
     *statistics = (struct memory_statistics){ .total = program_end - program_start };
-    for (size_t index = 0; index < region_count(); index++)
-        if (region_at(index)->protection != PROT_NONE && !in_reserve(region_at(index)->start, 1))
-            statistics->used += region_at(index)->end - region_at(index)->start;
+    for (size_t index = 0; index < region_count(); index++) {
+        const struct region *region = region_at(index);
+        const uint64_t length = region->end - region->start;
+        if (region->protection != PROT_NONE && !in_reserve(region->start, 1))
+            statistics->used += length;
+        else if (is_of_program(region))
+            statistics->reserved += length;
+    }
+}
+
+void address_space_set_limit(uint64_t wanted)
+{
+    address_space_limit = wanted;
+}
+
+static uint64_t mapped_within(uint64_t start, uint64_t end)
+{
+    uint64_t mapped = 0;
+    for (size_t index = region_find(start); index < region_count() && region_at(index)->start < end;
+         index++)
+        if (is_of_program(region_at(index)))
+            mapped += minimum(region_at(index)->end, end) - maximum(region_at(index)->start, start);
+    return mapped;
+}
+
+bool address_space_exceeded(uint64_t address, uint64_t length)
+{
+    if (address_space_limit == UINT64_MAX)
+        return false;
+    if (length > address_space_limit)
+        return true;
+    const uint64_t end = address + page_up(length);
+    const uint64_t mapped = mapped_within(0, UINT64_MAX),
+                   goes = address && end > address ? mapped_within(address, end) : 0;
+    return mapped - goes + page_up(length) > address_space_limit;
 }
 
 static size_t region_line(const struct region *region, char *buffer, size_t size)
@@ -31,7 +70,7 @@ size_t memory_maps(char *buffer, size_t size)
 {
     size_t length = 0;
     for (size_t index = 0; index < region_count() && length + 1 < size; index++)
-        if (region_at(index)->use != REGION_KERNEL && region_at(index)->use != REGION_FILE)
+        if (is_of_program(region_at(index)))
             length += region_line(region_at(index), buffer + length, size - length);
     return length;
 }

@@ -6,8 +6,13 @@
 
 struct memory_statistics {
     uint64_t total, used; /* bytes of program memory */
+    uint64_t reserved;    /* address space of the program besides */
 };
 void memory_statistics(struct memory_statistics *statistics);
+/* RLIMIT_AS. */
+void address_space_set_limit(uint64_t wanted);
+/* Whether the program may not map so much more. What is mapped at `address` goes; 0: nothing. */
+bool address_space_exceeded(uint64_t address, uint64_t length);
 /* Text of /proc/self/maps; returns its length, cut at size. */
 size_t memory_maps(char *buffer, size_t size);
 /* "path+offset" of a mapped file, for reports; empty where there is none. */

@@ -5,6 +5,7 @@
 #include "lib/string.h"
 #include "mm/report.h"
 #include "mm/user.h"
+#include "sched/futex.h"
 #include "sched/thread.h"
 
 #include <linux/sched.h>
@@ -132,6 +133,7 @@ static noreturn void thread_exit(int status)
     struct thread *self = current;
     if (thread_count() == 1)
         process_exit(status);
+    futex_owner_ended(); /* first: what is handed over is another thread's */
     robust_locks_release(self);
     const uint64_t id_address = self->clear_id_address;
     self->clear_id_address = 0;

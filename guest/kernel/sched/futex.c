@@ -1,6 +1,7 @@
 /* futex(2). One list holds all waiters, oldest first. Each waits on its own kernel stack. */
 #include "host/seal_info.h"
 #include "mm/user.h"
+#include "sched/futex.h"
 #include "sched/thread.h"
 #include "sched/time.h"
 
@@ -184,6 +185,34 @@ static int64_t wait_call(uint64_t address, int operation, uint32_t expected, uin
     return wait(address, expected, bits, deadline);
 }
 
+/* The time of FUTEX_LOCK_PI is absolute, of the real-time clock; FUTEX_LOCK_PI2 may say another. */
+static int64_t lock_call(uint64_t address, int operation, uint64_t timeout)
+{
+    uint64_t deadline = NO_DEADLINE;
+    const bool real_time = (operation & FUTEX_CMD_MASK) == FUTEX_LOCK_PI ||
+                           (operation & FUTEX_CLOCK_REALTIME);
+    const int64_t error = timeout ? clock_deadline(real_time ? CLOCK_REALTIME : CLOCK_MONOTONIC,
+                                                   true, timeout, &deadline)
+                                  : 0;
+    return error ? error : futex_lock(address, true, deadline);
+}
+
+static int64_t lock_operation(uint64_t address, int operation, uint64_t timeout)
+{
+    switch (operation & FUTEX_CMD_MASK) {
+    case FUTEX_LOCK_PI:
+    case FUTEX_LOCK_PI2:
+        return lock_call(address, operation, timeout);
+    case FUTEX_TRYLOCK_PI:
+        return futex_lock(address, false, NO_DEADLINE);
+    case FUTEX_UNLOCK_PI:
+        return futex_unlock(address);
+    default:
+        count_unknown(SYS_futex); /* moving threads from a condition to such a lock */
+        return -ENOSYS;
+    }
+}
+
 /* Returns the number of threads to wake. Like in Linux, a negative count means all. */
 static unsigned how_many(uint64_t argument)
 {
@@ -222,7 +251,6 @@ SYSTEM_CALL(futex)
     case FUTEX_WAKE_OP:
         return wake_operation(a, how_many(c), e, how_many(d), (uint32_t)f);
     default:
-        count_unknown(SYS_futex); /* priority inheritance is not supported */
-        return -ENOSYS;
+        return lock_operation(a, (int)b, d);
     }
 }

@@ -56,9 +56,10 @@ struct thread {
     uint64_t fs_base, gs_base;
     uint8_t *xsave_area;
     int32_t id;
-    bool keep_registers; /* the system call has set user.rax itself */
-    bool never_restarts; /* a signal ends the system call even with SA_RESTART */
-    bool delivering;     /* the kernel is writing a signal frame */
+    bool keep_registers;  /* the system call has set user.rax itself */
+    bool never_restarts;  /* a signal ends the system call even with SA_RESTART */
+    bool always_restarts; /* it does not, even without */
+    bool delivering;      /* the kernel is writing a signal frame */
     bool dead;
     char name[16];
     uint64_t call_number;      /* the current system call */

@@ -114,6 +114,11 @@ static bool can_restart(const struct thread *thread, int64_t result)
     return result == -EINTR && thread->trapped != TRAPPED_NOT && !thread->keep_registers;
 }
 
+static bool handler_permits_restart(const struct thread *thread, const struct sigaction *action)
+{
+    return thread->always_restarts || ((action->sa_flags & SA_RESTART) && !never_restarts(thread));
+}
+
 void signals_deliver(struct thread *thread, int64_t result)
 {
     struct signal_event event;
@@ -123,7 +128,7 @@ void signals_deliver(struct thread *thread, int64_t result)
             continue;
         if (actions[event.number].sa_handler == SIG_DFL)
             signal_die(thread, &event);
-        if (restartable && (actions[event.number].sa_flags & SA_RESTART) && !never_restarts(thread))
+        if (restartable && handler_permits_restart(thread, &actions[event.number]))
             restart(thread);
         restartable = false;
         handled = true;

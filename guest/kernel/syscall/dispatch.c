@@ -44,7 +44,7 @@ void system_call(struct thread *thread)
     trapped += thread->trapped == TRAPPED_SYSCALL;
     thread->call_number = number;
     thread->keep_registers = false;
-    thread->never_restarts = false;
+    thread->never_restarts = thread->always_restarts = false;
     system_call_function *function = number < TABLE_SIZE ? table[number] : NULL;
     int64_t result = -ENOSYS;
     if (function)

@@ -19,6 +19,8 @@ static int64_t note(int64_t result, uint64_t length, int protection)
 
 SYSTEM_CALL(mmap)
 {
+    if (address_space_exceeded(d & MAP_FIXED ? a : 0, b))
+        return -ENOMEM;
     if (d & MAP_ANONYMOUS)
         return note(memory_map(a, b, (int)c, (int)d, NULL, 0), b, (int)c);
     struct file *file = file_get((int)e);
@@ -46,6 +48,8 @@ SYSTEM_CALL(mprotect)
 
 SYSTEM_CALL(mremap)
 {
+    if (page_up(c) > page_up(b) && address_space_exceeded(0, page_up(c) - page_up(b)))
+        return -ENOMEM;
     const int64_t result = memory_remap(a, b, c, (int)d, e);
     return d & MREMAP_MAYMOVE ? note(result, c, PROT_READ) : result;
 }

@@ -46,6 +46,23 @@ static struct limit limit_of(uint64_t resource)
     }
 }
 
+/* The others are reported alone: the host limits the VM. */
+static void set_limit(uint64_t resource, struct limit wanted)
+{
+    limits[resource] = wanted;
+    limits_set |= 1u << resource;
+    switch (resource) {
+    case RLIMIT_AS:
+        address_space_set_limit(wanted.soft);
+        break;
+    case RLIMIT_FSIZE:
+        sizes_set_limit(wanted.soft);
+        break;
+    case RLIMIT_NOFILE:
+        descriptors_set_limit(wanted.soft);
+    }
+}
+
 static int64_t exchange_limit(uint64_t resource, uint64_t set, uint64_t get)
 {
     if (resource >= RLIM_NLIMITS)
@@ -60,10 +77,7 @@ static int64_t exchange_limit(uint64_t resource, uint64_t set, uint64_t get)
             return -EINVAL;
         if (wanted.hard > old.hard)
             return -EPERM;
-        limits[resource] = wanted; /* the others are reported alone: the host limits the VM */
-        limits_set |= 1u << resource;
-        if (resource == RLIMIT_NOFILE)
-            descriptors_set_limit(wanted.soft);
+        set_limit(resource, wanted);
     }
     if (get)
         *(struct limit *)get = old;

@@ -4,6 +4,7 @@
 #include "vfs/file.h"
 
 #define NO_REPLACE 1u /* RENAME_NOREPLACE */
+#define EXCHANGE   2u /* RENAME_EXCHANGE */
 
 /* Resolves the path of a new name that is not a directory. A slash at its end would name an
  * existing directory. */
@@ -123,7 +124,7 @@ static int64_t rename_names(int from_directory, uint64_t from_string, int to_dir
                             uint64_t to_string, uint64_t flags)
 {
     char from[MAX_PATH], to[MAX_PATH];
-    if (flags & ~(uint64_t)NO_REPLACE)
+    if (flags != EXCHANGE && (flags & ~(uint64_t)NO_REPLACE))
         return -EINVAL;
     int64_t one = path_from_program(from_directory, from_string, PATH_NAME, from);
     int64_t other = one < 0 ? one : path_from_program(to_directory, to_string, PATH_NAME, to);
@@ -131,6 +132,8 @@ static int64_t rename_names(int from_directory, uint64_t from_string, int to_dir
         return other;
     if ((one | other) & PATH_DOTS)
         return -EBUSY;
+    if (flags & EXCHANGE)
+        return overlay_exchange(from, to, one & PATH_SLASH, other & PATH_SLASH);
     return overlay_rename(from, to, !(flags & NO_REPLACE), (one | other) & PATH_SLASH);
 }
 

@@ -81,6 +81,7 @@ struct file_operations {
     int64_t (*read)(struct file *file, uint64_t offset, void *buffer, uint64_t length);
     int64_t (*write)(struct file *file, uint64_t offset, const void *buffer, uint64_t length);
     int64_t (*truncate)(struct file *file, uint64_t size);
+    int64_t (*punch)(struct file *file, uint64_t start, uint64_t end); /* makes a hole */
     int64_t (*list)(struct file *file, uint64_t position, emit_function *emit,
                     void *sink); /* only directories have it */
     int64_t (*change)(struct file *file,
@@ -114,6 +115,10 @@ struct file {
 /* vfs.c */
 extern const struct program_start *vfs_program;
 uint64_t file_size(struct file *file);
+
+/* size.c: RLIMIT_FSIZE. 0, or -EFBIG and SIGXFSZ; a write may get shorter. */
+int64_t size_limit_write(uint64_t offset, uint64_t *length);
+int64_t size_limit_growth(uint64_t old_size, uint64_t size);
 
 /* attributes.c */
 uint32_t permitted_mode(uint32_t mode); /* clears the bits of umask(2) */
@@ -184,6 +189,8 @@ int64_t overlay_make(const char *path, uint32_t mode,
 int64_t overlay_remove(const char *path, bool directory);
 /* With `directory` the source must be a directory: its path had a slash at its end. */
 int64_t overlay_rename(const char *from, const char *to, bool replace, bool directory);
+/* Two names exchange what they mean. As above, each may have to be a directory. */
+int64_t overlay_exchange(const char *one, const char *other, bool directory, bool other_directory);
 int64_t overlay_link(const char *from, const char *to);
 int64_t overlay_change(const char *path, const struct attributes *change);
 /* Lists the host's part of a directory that is in memory too, without the names that are in

@@ -1,4 +1,5 @@
 /* Reading and writing through descriptors. */
+#include "mm/file_memory.h"
 #include "mm/user.h"
 #include "vfs/file.h"
 
@@ -183,12 +184,18 @@ static int64_t seek_to(struct file *file, int64_t base, int64_t offset)
     return result;
 }
 
-/* Every file counts as data without holes, apart from the hole at its end: lseek(2) permits
- * that. */
+/* Files that are not in memory count as data without holes, apart from the hole at their end:
+ * lseek(2) permits that. */
 static int64_t seek_to_data(struct file *file, int64_t offset, bool hole)
 {
-    const int64_t size = (int64_t)file_size(file);
-    return offset < 0 || offset >= size ? -ENXIO : seek_to(file, 0, hole ? size : offset);
+    const uint64_t size = file_size(file), from = (uint64_t)offset;
+    if (offset < 0 || from >= size)
+        return -ENXIO;
+    const uint64_t found = file->operations->memory
+                               ? file_memory_seek(file->operations->memory(file), from, hole)
+                           : hole ? size
+                                  : from;
+    return found >= size && !hole ? -ENXIO : seek_to(file, 0, (int64_t)minimum(found, size));
 }
 
 static int64_t seek(struct file *file, int64_t offset, uint64_t from)

@@ -305,6 +305,47 @@ int64_t overlay_rename(const char *from, const char *to, bool may_replace, bool 
     return error || (there && there->node == node) ? error : move(entry, there, directory, name);
 }
 
+/* Gives a name another node, which also counts elsewhere meanwhile. */
+static void put(struct entry *entry, struct node *node)
+{
+    entry->node = node;
+    if (node_is(node, S_IFDIR))
+        node->parent = entry->directory;
+    node->changed = timestamp_now();
+    node_touch(entry->directory);
+}
+
+static int64_t check_exchange(const struct entry *one, const struct entry *other,
+                              bool must_be_directory, bool other_must)
+{
+    if ((must_be_directory && !node_is(one->node, S_IFDIR)) ||
+        (other_must && !node_is(other->node, S_IFDIR)))
+        return -ENOTDIR;
+    return (node_is(one->node, S_IFDIR) && is_ancestor(one->node, other->directory)) ||
+                   (node_is(other->node, S_IFDIR) && is_ancestor(other->node, one->directory))
+               ? -EINVAL
+               : 0;
+}
+
+int64_t overlay_exchange(const char *one, const char *other, bool directory, bool other_directory)
+{
+    const char *name;
+    struct node *parent;
+    int64_t error = find_parents(one, other, &parent, &name);
+    struct entry *first = error ? NULL : entry_to_change(one, &error),
+                 *second = first ? entry_to_change(other, &error) : NULL;
+    if (second)
+        error = check_exchange(first, second, directory, other_directory);
+    if (error)
+        return error;
+    struct node *node = first->node, *there = second->node;
+    first->directory->links += node_is(there, S_IFDIR) - node_is(node, S_IFDIR);
+    second->directory->links += node_is(node, S_IFDIR) - node_is(there, S_IFDIR);
+    put(first, there);
+    put(second, node);
+    return 0;
+}
+
 int64_t overlay_link(const char *from, const char *to)
 {
     const char *name;

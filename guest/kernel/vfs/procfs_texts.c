@@ -44,8 +44,10 @@ static size_t write_memory(char *to, size_t size)
 
 static size_t write_sizes(char *to, size_t size)
 {
-    const unsigned long long pages = memory_now().used / PAGE_SIZE;
-    return format(to, size, "%llu %llu 0 0 0 %llu 0\n", pages, pages, pages);
+    const struct memory_statistics memory = memory_now();
+    const unsigned long long pages = memory.used / PAGE_SIZE,
+                             mapped = (memory.used + memory.reserved) / PAGE_SIZE;
+    return format(to, size, "%llu %llu 0 0 0 %llu 0\n", mapped, pages, pages);
 }
 
 static size_t write_maps(char *to, size_t size)
@@ -98,7 +100,9 @@ static size_t write_name(char *to, size_t size)
 
 static size_t write_status(char *to, size_t size)
 {
-    const unsigned long long used = memory_now().used / KIBI;
+    const struct memory_statistics memory = memory_now();
+    const unsigned long long used = memory.used / KIBI,
+                             mapped = (memory.used + memory.reserved) / KIBI;
     return format(to, size,
                   "Name:\t%s\n"
                   "Umask:\t0022\n"
@@ -124,8 +128,8 @@ static size_t write_status(char *to, size_t size)
                   "Cpus_allowed_list:\t0\n"
                   "Mems_allowed:\t1\n"
                   "Mems_allowed_list:\t0\n",
-                  program_name().text, process_id(), process_id(), PARENT_ID, DESCRIPTORS, used,
-                  used, used, used, used, thread_count());
+                  program_name().text, process_id(), process_id(), PARENT_ID, DESCRIPTORS, mapped,
+                  mapped, used, used, used, thread_count());
 }
 
 static unsigned long long processor_ticks(void)
@@ -135,13 +139,14 @@ static unsigned long long processor_ticks(void)
 
 static size_t write_stat(char *to, size_t size)
 {
-    const unsigned long long used = memory_now().used;
+    const struct memory_statistics memory = memory_now();
+    const unsigned long long used = memory.used, mapped = used + memory.reserved;
     return format(to, size,
                   "%d (%s) R %d %d %d 0 -1 4194304 0 0 0 0 %llu 0 0 0 20 0 %u 0 0 %llu %llu "
                   "18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0"
                   " 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
                   process_id(), program_name().text, PARENT_ID, SESSION_ID, SESSION_ID,
-                  processor_ticks(), thread_count(), used, used / PAGE_SIZE);
+                  processor_ticks(), thread_count(), mapped, used / PAGE_SIZE);
 }
 
 static size_t write_limits(char *to, size_t size)

@@ -1,8 +1,35 @@
-/* System calls that set the size of a file. */
+/* Sizes of files: their limit, and system calls that set them. */
 #include "mm/user.h"
+#include "signal/signal.h"
 #include "vfs/file.h"
 
-#define KEEP_SIZE 1u /* fallocate(2) */
+#include <linux/falloc.h>
+
+static uint64_t limit = UINT64_MAX;
+
+void sizes_set_limit(uint64_t wanted)
+{
+    limit = wanted;
+}
+
+static int64_t exceeded(void)
+{
+    signal_raise(SIGXFSZ);
+    return -EFBIG;
+}
+
+int64_t size_limit_write(uint64_t offset, uint64_t *length)
+{
+    if (offset >= limit)
+        return exceeded();
+    *length = minimum(*length, limit - offset);
+    return 0;
+}
+
+int64_t size_limit_growth(uint64_t old_size, uint64_t size)
+{
+    return size > old_size && size > limit ? exceeded() : 0;
+}
 
 static int64_t truncate_file(struct file *file, uint64_t size)
 {
@@ -38,21 +65,40 @@ SYSTEM_CALL(truncate)
     return result;
 }
 
-/* Only the size is set: space is not reserved. */
-static int64_t allocate(struct file *file, uint64_t mode, uint64_t offset, uint64_t length)
+/* As Linux's tmpfs, files in memory can have holes, and no other change of what they hold. */
+static int64_t check_mode(uint64_t mode)
+{
+    if (mode & FALLOC_FL_PUNCH_HOLE)
+        return mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) ? 0 : -EOPNOTSUPP;
+    return mode & ~(uint64_t)FALLOC_FL_KEEP_SIZE ? -EOPNOTSUPP : 0;
+}
+
+static int64_t check_allocation(const struct file *file, uint64_t offset, uint64_t length)
 {
     uint64_t end;
     if (!file_writable(file))
         return -EBADF;
     if (!file->operations->truncate)
         return file->operations->seekable ? -ENODEV : -ESPIPE;
-    if (mode & ~(uint64_t)KEEP_SIZE)
-        return -EOPNOTSUPP;
     if ((int64_t)offset < 0 || (int64_t)length <= 0)
         return -EINVAL;
-    if (__builtin_add_overflow(offset, length, &end) || (int64_t)end < 0)
-        return -EFBIG;
-    return (mode & KEEP_SIZE) || end <= file_size(file) ? 0 : file->operations->truncate(file, end);
+    return __builtin_add_overflow(offset, length, &end) || (int64_t)end < 0 ? -EFBIG : 0;
+}
+
+/* Without a hole only the size is set: space is not reserved. */
+static int64_t allocate(struct file *file, uint64_t mode, uint64_t offset, uint64_t length)
+{
+    int64_t error = check_allocation(file, offset, length);
+    if (error == 0)
+        error = check_mode(mode);
+    if (error)
+        return error;
+    const uint64_t size = file_size(file), end = offset + length;
+    if (mode & FALLOC_FL_PUNCH_HOLE)
+        return file->operations->punch ? file->operations->punch(file, offset, end) : -EOPNOTSUPP;
+    if (mode & FALLOC_FL_KEEP_SIZE)
+        return size_limit_growth(size, end);
+    return end <= size ? 0 : file->operations->truncate(file, end);
 }
 
 SYSTEM_CALL(fallocate)

@@ -42,7 +42,9 @@ static int64_t tmpfs_write(struct file *file, uint64_t offset, const void *buffe
     if (offset >= MAX_FILE_SIZE)
         return -EFBIG;
     length = minimum(length, MAX_FILE_SIZE - offset);
-    int64_t error = seals_check_write(node, offset + length);
+    int64_t error = size_limit_write(offset, &length);
+    if (error == 0)
+        error = seals_check_write(node, offset + length);
     if (error == 0)
         error = file_memory_reserve(&node->memory, page_up(offset + length) / PAGE_SIZE);
     if (error == 0 && offset > node->size)
@@ -66,12 +68,26 @@ static int64_t tmpfs_write(struct file *file, uint64_t offset, const void *buffe
 
 static int64_t tmpfs_truncate(struct file *file, uint64_t size)
 {
+    struct node *node = file->object;
     if (size > MAX_FILE_SIZE)
         return -EFBIG;
-    const int64_t error = seals_check_size(file->object, size);
+    int64_t error = seals_check_size(node, size);
     if (error == 0)
-        node_truncate(file->object, size);
+        error = size_limit_growth(node->size, size);
+    if (error == 0)
+        node_truncate(node, size);
     return error;
+}
+
+static int64_t tmpfs_punch(struct file *file, uint64_t start, uint64_t end)
+{
+    struct node *node = file->object;
+    const int64_t error = seals_check_write(node, 0);
+    if (error)
+        return error;
+    file_memory_punch(&node->memory, start, end);
+    node_touch(node);
+    return 0;
 }
 
 static int64_t tmpfs_change(struct file *file, const struct attributes *change)
@@ -124,6 +140,7 @@ static const struct file_operations file_operations = {
     .read = tmpfs_read,
     .write = tmpfs_write,
     .truncate = tmpfs_truncate,
+    .punch = tmpfs_punch,
     .change = tmpfs_change,
     .status = tmpfs_status,
     .release = tmpfs_release,

@@ -27,6 +27,7 @@ struct file *vfs_open(const char *path, int flags, int mode, int64_t *error);
 struct file *file_get(int fd);               /* returns one more reference; NULL if it is closed */
 void file_put(struct file *file);            /* NULL is allowed */
 void descriptors_set_limit(uint64_t wanted); /* RLIMIT_NOFILE */
+void sizes_set_limit(uint64_t wanted);       /* RLIMIT_FSIZE */
 /* Returns 0, or the error of a mapping of the file with PROT_ and MAP_ flags. */
 int64_t file_check_mapping(const struct file *file, int protection, int flags);
 /* Returns the backing that a mapping of the file needs. It is valid while the file is open. */

@@ -80,10 +80,12 @@ static void ended_by_signal(int number, const struct udfvm_crash *crash, const c
                        !text[0] || text[0] == '/' ? CRASH_ADVICE : "");
             return;
         }
-    udfvm_fail(error, UDFVM_E_CRASH,
-               "signal %d (%s) ended the guest program%s%s; only the function itself, or code that "
-               "it calls, can have sent it or set a timer that did",
-               number, name, text[0] ? ": " : "", text);
+    udfvm_fail(error, UDFVM_E_CRASH, "signal %d (%s) ended the guest program%s%s; %s", number, name,
+               text[0] ? ": " : "", text,
+               number == SIGXFSZ
+                   ? "it wrote more to a file than the limit (RLIMIT_FSIZE) that it had set permits"
+                   : "only the function itself, or code that it calls, can have sent it or set a "
+                     "timer that did");
 }
 
 static void exited(struct udfvm_vm *vm, const struct registers *regs, struct udfvm_error *error)
