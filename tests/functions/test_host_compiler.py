@@ -305,3 +305,26 @@ def test_a_machine_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
         udfvm.from_c("", "f", language="rust")  # type: ignore[arg-type]
     with pytest.raises(errors.OptionError, match=r"must be the text of a source; got 'a\.cc'"):
         udfvm.from_c("a.cc", "f")
+
+
+CPP_WITHOUT_MARKS = """
+#include <udfvm.h>
+
+static void double_it(int64_t &number) { number *= 2; }
+
+UDFVM_SCALAR(twice, i64, (i64, number))
+{
+    auto more = [](int64_t given) { return given + 1; };
+    double_it(number);
+    return more(number);
+}
+"""
+
+
+def test_a_source_that_does_not_compile_as_c_may_be_cpp() -> None:
+    assert udfvm.from_c(CPP_WITHOUT_MARKS, "twice")(4) == 9
+    with pytest.raises(errors.BuildError, match="does not compile as C\n"):
+        udfvm.from_c(CPP_WITHOUT_MARKS, "twice", language="c")
+    with pytest.raises(errors.BuildError, match="does not compile as C, nor as C") as caught:
+        udfvm.from_c("int f(int x) { return nothing; }", "f", signature="(x: i32) -> i32")
+    assert "nothing" in str(caught.value)

@@ -54,33 +54,61 @@ def compile_shared_object(
         text = source.encode()
     except UnicodeEncodeError as error:
         raise BuildError(f"UDF {name!r}: its source is not valid Unicode: {error}") from error
+    compilation = _Compilation(name, text, made, include, timeout)
     used = compiler_for(name, source, language, compiler, flags)
-    command = [
-        *used.command, *_FLAGS, "-I", include, f"-fdebug-prefix-map={os.getcwd()}=.",
-        "-x", used.language, "-", "-x", "none", *used.flags, "-o", str(made),
-    ]  # fmt: skip
     try:
-        with _started(command) as process:
-            output = _output_of(process, text, timeout)
-    except subprocess.TimeoutExpired as error:
-        message = (
-            f"UDF {name!r}: the compiler did not end within {timeout:g} s: raise build_timeout="
-        )
-        raise BuildError(message) from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in a word
-        raise BuildError(f"UDF {name!r}: {_not_started(used, error)}") from error
-    if process.returncode:
-        how = (
-            "" if process.returncode > 0 else f" (signal {-process.returncode} ended the compiler)"
-        )
-        language_name = LANGUAGES.get(used.language, used.language)
-        raise BuildError(f"UDF {name!r} does not compile as {language_name}{how}", output)
-    if not made.is_file() or made.is_symlink():
-        raise BuildError(
-            f"UDF {name!r}: the compiler {command[0]} succeeded but made no shared object: check"
-            " flags=",
-            output,
-        )
+        compilation.run(used)
+    except BuildError as error:
+        if not used.guessed:
+            raise
+        try:
+            compilation.run(used.for_cpp())
+        except BuildError:
+            raise error from None
+
+
+class _Compilation:
+    """Compiles a source, in one language or another, within one time."""
+
+    def __init__(
+        self, name: str, text: bytes, made: Path, include: str, timeout: float | None
+    ) -> None:
+        self._name, self._text, self._made, self._include = name, text, made, include
+        self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+
+    def run(self, used: Compiler) -> None:
+        """Raises BuildError."""
+        command = [
+            *used.command, *_FLAGS, "-I", self._include, f"-fdebug-prefix-map={os.getcwd()}=.",
+            "-x", used.language, "-", "-x", "none", *used.flags, "-o", str(self._made),
+        ]  # fmt: skip
+        name = self._name
+        try:
+            with _started(command) as process:
+                output = _output_of(process, self._text, self._deadline)
+        except subprocess.TimeoutExpired as error:
+            raise BuildError(
+                f"UDF {name!r}: the compiler did not end within {self._timeout:g} s: raise"
+                " build_timeout="
+            ) from error
+        except (OSError, ValueError) as error:  # ValueError: a NUL in a word
+            raise BuildError(f"UDF {name!r}: {_not_started(used, error)}") from error
+        if process.returncode:
+            raise BuildError(f"UDF {name!r} {_failed(used, process.returncode)}", output)
+        if not self._made.is_file() or self._made.is_symlink():
+            raise BuildError(
+                f"UDF {name!r}: the compiler {command[0]} succeeded but made no shared object:"
+                " check flags=",
+                output,
+            )
+
+
+def _failed(used: Compiler, code: int) -> str:
+    how = "" if code > 0 else f" (signal {-code} ended the compiler)"
+    language = LANGUAGES.get(used.language, used.language)
+    other = ", nor as C++, whose errors language='c++' shows" if used.guessed else ""
+    return f"does not compile as {language}{other}{how}"
 
 
 def _not_started(compiler: Compiler, error: Exception) -> str:
@@ -112,11 +140,13 @@ class _Excerpt:
         return visible(self.head + mark.encode() + self.tail)
 
 
-def _output_of(process: subprocess.Popen[bytes], source: bytes, timeout: float | None) -> str:
-    """Writes the source and reads the compiler's output until it ends. Raises TimeoutExpired."""
+def _output_of(process: subprocess.Popen[bytes], source: bytes, deadline: float | None) -> str:
+    """Writes the source and reads the compiler's output until it ends. Raises TimeoutExpired.
+
+    ``deadline``: a time of ``time.monotonic()``.
+    """
     assert process.stdin is not None
     assert process.stderr is not None
-    deadline = None if timeout is None else time.monotonic() + timeout
     output, left = _Excerpt(), memoryview(source)
     with selectors.DefaultSelector() as selector:
         for file, event in (
@@ -142,7 +172,7 @@ def _output_of(process: subprocess.Popen[bytes], source: bytes, timeout: float |
             if ended and not ready:
                 return output.text()
             if deadline is not None and time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired(process.args, timeout or 0)
+                raise subprocess.TimeoutExpired(process.args, 0)
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:

@@ -40,17 +40,23 @@ _ONLY_CPP: Final = re.compile(
 class Compiler(NamedTuple):
     """A compiler's command without the language, that language, and what follows the source.
 
-    ``chosen``: the command is the default one of its language.
+    ``chosen``: the command is the default one of its language. ``guessed``: nothing said that the
+    source is C, nor that it is not.
     """
 
     command: list[str]
     language: str
     flags: list[str]
     chosen: bool
+    guessed: bool = False
+
+    def for_cpp(self) -> Compiler:
+        """Returns the compiler for the case that a guess was wrong."""
+        return Compiler(list(COMPILERS["c++"]), "c++", self.flags, chosen=True)
 
 
 def is_cpp(source: str) -> bool:
-    """Whether a source is C++ and cannot be C. A source for both says so by ``__cplusplus``.
+    """Whether a source is certainly C++. A source for both says so by ``__cplusplus``.
 
     >>> is_cpp("#include <vector>"), is_cpp("#include <math.h>"), is_cpp('char *a = "std::";')
     (True, False, False)
@@ -74,15 +80,17 @@ def compiler_for(
     objects in the flags.
 
     >>> compiler_for("f", "", None, ["clang++"], ["-x", "c", "a.o"])
-    Compiler(command=['clang++'], language='c', flags=['a.o'], chosen=False)
+    Compiler(command=['clang++'], language='c', flags=['a.o'], chosen=False, guessed=False)
     """
     if language is not None:
         with options_of(f"UDF {name!r}"):
             check_choice("language", language, tuple(COMPILERS))
     others, named = _without_language(name, flags)
     if compiler is None:
-        found = language or named or ("c++" if is_cpp(source) else "c")
-        return Compiler(list(COMPILERS.get(found, COMPILERS["c"])), found, others, chosen=True)
+        said = language or named or ("c++" if is_cpp(source) else None)
+        found = said or "c"
+        command = list(COMPILERS.get(found, COMPILERS["c"]))
+        return Compiler(command, found, others, chosen=True, guessed=said is None)
     command, own = _without_language(name, compiler)
     if not command:
         raise OptionError(f"UDF {name!r}: compiler= is empty")
