@@ -242,10 +242,14 @@ def test_loading_has_build_timeout(tmp_path: Path) -> None:
 
 
 def test_python_functions_have_build_timeout() -> None:
+    def ends() -> int:
+        return 1
+
     def spins() -> int:
         while True:
             pass
 
+    udfvm.udf(ends).prepare()  # the base image is built
     with pytest.raises(errors.BuildError, match=r"not ready within 1 s: raise build_timeout="):
         udfvm.udf(spins, sample=(), build_timeout=1).prepare()
 
