@@ -24,6 +24,9 @@ extern "Python" int64_t udfvm_python_readlink(void *, const char *, char *, uint
 extern "Python" int64_t udfvm_python_host_call(void *, const char *, const void *, uint64_t, void *,
                                                uint64_t, char *);
 extern "Python" int udfvm_python_log(void *, const struct udfvm_log *, int, char *);
+extern "Python" int udfvm_python_answer(void *, struct udfvm_in_process_call *);
+extern "Python" void udfvm_python_forget(void *, udfvm_vm *);
+struct udfvm_in_process udfvm_python_in_process;
 int udfvm_python_log_beside(void *, const struct udfvm_log *, int, char *);
 int64_t udfvm_python_close_beside(void *, int64_t);
 int udfvm_python_interrupted_beside(void);
@@ -38,6 +41,8 @@ BESIDE = """
 static int udfvm_python_log(void *, const struct udfvm_log *, int, char *);
 static int64_t udfvm_python_close(void *, int64_t);
 static int udfvm_python_interrupted(void);
+static int udfvm_python_answer(void *, struct udfvm_in_process_call *);
+static void udfvm_python_forget(void *, udfvm_vm *);
 
 struct pending {
     PyGILState_STATE state;
@@ -73,6 +78,24 @@ static int64_t udfvm_python_close_beside(void *context, int64_t handle)
     put_back(pending);
     return closed;
 }
+
+#if PY_VERSION_HEX < 0x030D0000
+#define Py_IsFinalizing _Py_IsFinalizing
+#endif
+
+static void udfvm_python_forget_beside(void *context, udfvm_vm *vm)
+{
+    if (Py_IsFinalizing()) /* what is to be forgotten goes anyway */
+        return;
+    const struct pending pending = set_aside();
+    udfvm_python_forget(context, vm);
+    put_back(pending);
+}
+
+/* Images refer to it for as long as the process lives: there is no order at its end. */
+static struct udfvm_in_process udfvm_python_in_process = {
+    NULL, udfvm_python_answer, udfvm_python_forget_beside
+};
 
 static int udfvm_python_interrupted_beside(void)
 {

@@ -56,6 +56,7 @@ from udfvm.errors import (
     TypeMappingError,
     UDFError,
     UnknownUDFError,
+    UnsafeBackendError,
 )
 from udfvm.functions.declaring import udf
 from udfvm.functions.function import Function, offer_method
@@ -65,6 +66,7 @@ from udfvm.static_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite, wasm
+    from udfvm.backend import UnsafeBackendWarning
     from udfvm.call.hardening import harden
     from udfvm.engines import dask, datafusion, duckdb, flight, ibis, pandas, polars, ray, spark
     from udfvm.functions.aggregate import AggregateFunction, aggregate
@@ -125,6 +127,8 @@ __all__ = [
     "TypeMappingError",
     "UDFError",
     "UnknownUDFError",
+    "UnsafeBackendError",
+    "UnsafeBackendWarning",
     "__version__",
     "aggregate",
     "arrow",
@@ -165,6 +169,7 @@ _MODULES = {
     "Progress": "pipelines.progress",
     "ScriptResult": "functions.script",
     "TableFunction": "functions.table",
+    "UnsafeBackendWarning": "backend",
     "aggregate": "functions.aggregate",
     "expression": "functions.text",
     "from_c": "functions.native",

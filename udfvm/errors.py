@@ -145,6 +145,12 @@ class KVMPermissionError(KVMUnavailableError):
     """``/dev/kvm`` exists, but this user may not open it."""
 
 
+class UnsafeBackendError(Error):
+    """With ``UDFVM_BACKEND=unsafe-inprocess`` functions run without micro-VMs, and what was asked
+    for needs one: compiled code, and whatever may be a stranger's.
+    """
+
+
 class HostError(Error):
     """A system call of the host failed.
 
@@ -730,7 +736,8 @@ KVM_ADVICE = (
     "udfvm runs functions in KVM micro-VMs. On a machine of your own, load the module (modprobe"
     " kvm_intel or kvm_amd) and switch virtualisation on in the firmware; in a virtual machine, ask"
     " for nested virtualisation; in a container, pass the device (--device=/dev/kvm). `udfvm"
-    " doctor` shows what was found."
+    " doctor` shows what was found. As a last resort, for tests of your own functions:"
+    " UDFVM_BACKEND=unsafe-inprocess runs them without isolation (docs/without_kvm.md)."
 )
 PERMISSION_ADVICE = (
     "Add the user to the group that owns the device (usually: sudo usermod -aG kvm $USER, then log"

@@ -71,6 +71,50 @@ static void test_errors_that_nobody_asks_for_of_vms(void)
     udfvm_vm_close(vm);
 }
 
+static int answer_nothing(void *context, struct udfvm_in_process_call *call)
+{
+    (void)context, (void)call;
+    return 0;
+}
+
+static void forget_nothing(void *context, udfvm_vm *vm)
+{
+    (void)context, (void)vm;
+}
+
+static void test_errors_that_nobody_asks_for_of_stand_ins(void)
+{
+    const struct udfvm_in_process program = { NULL, answer_nothing, forget_nothing };
+    const struct udfvm_config odd = { .memory = 1 }, even = { .memory = 16 << 20,
+                                                              .input_window = 2 << 20,
+                                                              .output_window = 2 << 20 };
+    const uint8_t digest[32] = { 1 }, other[32] = { 2 };
+    struct udfvm_reply reply;
+    check_number(!udfvm_image_in_process(&program, &odd, digest, NULL, "", 0, NULL),
+                 "an image of an odd size", 0);
+    udfvm_image *base = udfvm_image_in_process(&program, &even, digest, NULL, "", 0, NULL);
+    udfvm_image *layer = udfvm_image_in_process(&program, &even, other, base, "", 0, NULL);
+    check_number(base && layer, "images without pages", 0);
+    check_number(!udfvm_image_in_process(&program, &even, other, layer, "", 0, NULL),
+                 "a layer of a layer", 0);
+    check_number(!udfvm_vm_open(base, NULL, NULL), "opened without a pool", 0);
+    udfvm_pool *pool = udfvm_pool_create(base, 1, NULL, NULL);
+    check_number(udfvm_pool_jail(pool, 1, NULL, NULL) == UDFVM_OK &&
+                     !udfvm_pool_take(pool, layer, 0, NULL),
+                 "taken from a jail", 0);
+    udfvm_pool_jail(pool, 0, NULL, NULL);
+    udfvm_vm *vm = udfvm_pool_take(pool, layer, 0, NULL);
+    check_number(vm && udfvm_vm_call(vm, UDFVM_REQUEST_ROW, "", 0, NULL, &reply, NULL) == UDFVM_OK,
+                 "a call in the process", 0);
+    check_number(udfvm_vm_seal(vm, -1, "", 0, NULL) == UDFVM_E_ARGUMENT, "sealed in the process",
+                 0);
+    check_number(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restored in the process", 0);
+    udfvm_pool_give(pool, vm);
+    udfvm_pool_close(pool);
+    udfvm_image_close(layer);
+    udfvm_image_close(base);
+}
+
 static void test_errors_that_nobody_asks_for(void)
 {
     const uint64_t count[] = { RAW_COUNT }, loop[] = { RAW_LOOP };
@@ -81,6 +125,7 @@ static void test_errors_that_nobody_asks_for(void)
     FILE *empty = tmpfile();
     test_errors_that_nobody_asks_for_of_boots();
     test_errors_that_nobody_asks_for_of_vms();
+    test_errors_that_nobody_asks_for_of_stand_ins();
     check_number(udfvm_system_probe(&system, NULL) == UDFVM_OK, "the probe", 0);
     check_number(udfvm_measure_exits(microseconds, 2, NULL) == UDFVM_OK, "the exit latency", 0);
     check_number(!udfvm_image_open(fileno(empty), NULL, NULL) && !udfvm_image_open(-1, NULL, NULL),

@@ -21,6 +21,7 @@ BELOW = {
     "shared/allocator": set(),
     "shared/compiled": {"arrow", "shared"},
     "python": {"arrow", "shared"},
+    "python/in_process": {"arrow", "shared", "python"},
     "native": {"arrow", "shared", "shared/compiled"},
     "wasm": {"arrow", "shared", "shared/compiled"},
 }

@@ -38,6 +38,7 @@ WITHOUT_EXAMPLE = frozenset(
         udfvm.KVMPermissionError,
         udfvm.KVMUnavailableError,
         udfvm.ProtocolError,
+        udfvm.UnsafeBackendError,
         udfvm.harden,  # for good
     }
 )

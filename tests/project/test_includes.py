@@ -157,7 +157,8 @@ CORE_FOLDERS = {
     "memory": ["base", "machine", "image"],
     "call": ["base", "machine", "image", "memory"],
     "jail": ["base", "machine", "image", "memory", "call"],
-    "pool": ["base", "machine", "image", "memory", "call", "jail"],
+    "in_process": ["base", "machine", "image", "memory", "call"],
+    "pool": ["base", "machine", "image", "memory", "call", "jail", "in_process"],
 }
 CORE_HEADERS = {"api.h", "hypervisor.h"}
 

@@ -9,7 +9,9 @@ import os
 from _thread import allocate_lock
 from types import TracebackType
 
+from udfvm.backend import in_process, refuse_of_pool
 from udfvm.call.jail import jail_options
+from udfvm.call.tenants import checked_tenant
 from udfvm.checks import check_count, check_seconds, options_of, shown
 from udfvm.errors import OptionError
 from udfvm.forks import ForkLock
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
 
 MAX_VMS: Final = 4096
-MAX_TENANT: Final = 255  # characters
 _NEVER: Final = 1e9  # seconds
 
 
@@ -116,7 +117,7 @@ class Pool:
             self.keep = check_count("keep", keep, 0, MAX_VMS)
             self.keep_seconds = check_seconds("keep_seconds", keep_seconds)
             self.wait = check_seconds("wait", wait)
-            self.tenant = _checked_tenant(tenant)
+            self.tenant = checked_tenant(tenant)
             self.jail, self.cgroup = jail_options(jail, cgroup)
         self._begin()
         _register(self)
@@ -163,8 +164,19 @@ class Pool:
 
         return Jail(self.cgroup) if self.jail else None
 
-    def _base(self, spec: BaseSpec, limits: Limits | None = None, udf: str | None = None) -> Image:
-        """Returns the base image of a spec. It boots in a jail if VMs of the pool run in jails."""
+    def _base(
+        self,
+        spec: BaseSpec,
+        limits: Limits | None = None,
+        udf: str | None = None,
+        *,
+        is_own: bool = False,
+    ) -> Image:
+        """Returns the base image of a spec, for a function of this program if it ``is_own``. It
+        boots in a jail if VMs of the pool run in jails.
+        """
+        if in_process():
+            refuse_of_pool(udf, spec.runtime, self.tenant, jail=self.jail, is_own=is_own)
         from udfvm.images.base import base_image
         from udfvm.limits import Limits
 
@@ -314,16 +326,6 @@ def pool_of(udf: str, pool: object) -> Pool:
     if not isinstance(pool, Pool):
         raise OptionError(f"UDF {udf!r}: pool= takes a udfvm.Pool; got {shown(pool)}")
     return pool
-
-
-def _checked_tenant(tenant: object) -> str | None:
-    if tenant is None or (
-        isinstance(tenant, str) and tenant.isprintable() and 0 < len(tenant) <= MAX_TENANT
-    ):
-        return tenant
-    raise OptionError(
-        f"tenant= takes a name of 1 to {MAX_TENANT} printable characters; got {shown(tenant)}"
-    )
 
 
 def _of_tenant(size: int, settings: _Settings) -> Pool:

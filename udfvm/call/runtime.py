@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from udfvm.backend import in_process
 from udfvm.call.codecs import Codecs
 from udfvm.forks import ForkLock
 from udfvm.load._bindings import changed
@@ -62,6 +63,7 @@ class Loading(NamedTuple):
         request: makes the payload of LOAD, where the image is not in the cache.
         advice: for an error, where the program ends before the function is loaded.
         imports_late: True if the function may import in calls, as nothing ran it before.
+        is_own: True if it is a function of this program, and so may run in its process.
     """
 
     base: BaseSpec
@@ -69,6 +71,7 @@ class Loading(NamedTuple):
     request: Callable[[], bytes]
     advice: str = ""
     imports_late: bool = False
+    is_own: bool = False
 
 
 class RuntimeKeeper:
@@ -176,14 +179,15 @@ class RuntimeKeeper:
     def _build(self) -> Runtime:
         from udfvm import vmm
 
-        vmm.foresee_vm()  # the imports take as long
+        if not in_process():
+            vmm.foresee_vm()  # the imports take as long
         from udfvm.call import output
         from udfvm.images.layer import udf_layer
         from udfvm.vmm.callbacks import bind_host_functions
 
         limits, host_functions = self._limits, self.declaration.host_functions
         loading = self._loader.loading(self.declaration, self.codecs, self.pool)
-        base = self.pool._base(loading.base, limits, self._name)
+        base = self.pool._base(loading.base, limits, self._name, is_own=loading.is_own)
         pool = self.pool._for_base(base)
         layer = udf_layer(
             base, pool, loading.identity, loading.request, limits, self._name, loading.advice

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from udfvm.backend import refuse_in_process
 from udfvm.checks import check_switch, shown
 from udfvm.engines.packages import load_package
 from udfvm.errors import OptionError, SignatureError
@@ -100,11 +101,13 @@ class Server:
                 server cannot listen there.
             SignatureError: clients cannot have such a function, or two have the same name.
             BuildError: an image cannot be built.
+            UnsafeBackendError: functions run without micro-VMs (docs/without_kvm.md).
         """
         from udfvm.serving.clients import ClientLimits, Tokens
         from udfvm.serving.running import RunningServer
         from udfvm.serving.served import served
 
+        refuse_in_process("a server", "its clients are strangers")
         check_functions("udfvm.flight.Server", functions, None)
         host, port = _address(listen)
         limits = ClientLimits.parse(calls, calls_per_client, max_batch, max_rows, idle_timeout)

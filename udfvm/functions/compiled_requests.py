@@ -135,7 +135,7 @@ def ask_runtime(
     request: int, language: Language, payload: bytes, name: str, limits: Limits, pool: Pool
 ) -> bytes:
     """Returns the reply of a language's runtime. Raises SignatureError if it reports an error."""
-    from udfvm.images.layer import load_call, load_limits
+    from udfvm.images.loading import load_call, load_limits
 
     base = pool._base(compiled_base(language, limits), limits, name)
     with pool._for_base(base).vm(base) as vm:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from udfvm.backend import SETTING
 from udfvm.call.host_functions import HostFunctions
 from udfvm.limits import Limits
 from udfvm.static_typing import TYPE_CHECKING, Protocol
@@ -71,6 +72,8 @@ def table_of(title: str, rows: Iterable[tuple[str, str]]) -> str:
 def _text_of(image: Image | None) -> str:
     if image is None:
         return "not built yet: the first call builds it, or takes it from the cache"
+    if image.in_process:
+        return f"none: it runs in this process, without isolation ({SETTING})"
     return f"{image.digest.hex()[:12]}, {format_size(image.pages * 4096)} beside its base image"
 
 

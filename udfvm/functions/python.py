@@ -114,6 +114,7 @@ class PythonProgram(Program):
             identity or of_pickled(declaration, self.sample, pickled()),
             request,
             imports_late=self.sample is None,
+            is_own=True,
         )
 
 

@@ -87,7 +87,7 @@ def ask(request: Mapping[str, object], name: str, limits: Limits, pool: Pool) ->
     """Returns the reply of a micro-VM to DESCRIBE, at most a byte more than ``MAX_REPLY``. Raises
     UDFError.
     """
-    from udfvm.images.layer import load_call, load_limits
+    from udfvm.images.loading import load_call, load_limits
     from udfvm.images.spec import BaseSpec
 
     base = pool._base(BaseSpec(memory=limits.memory, window=WINDOW), limits, name)

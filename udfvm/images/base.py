@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from udfvm import vmm
+from udfvm.backend import in_process
 from udfvm.errors import BuildError
 from udfvm.forks import ForkLock
 from udfvm.images.cache_files import cache_directory
@@ -92,6 +93,10 @@ def base_image(
             )
             vm.seal(descriptor, report, key)
 
+    if in_process():
+        from udfvm.images.in_process import base_in_process
+
+        return base_in_process(spec, udf)
     key = base_key(spec)
     with _open_bases.lock:
         path = cache_directory() / f"{key}.base"

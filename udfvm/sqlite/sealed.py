@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from udfvm.backend import refuse_in_process
 from udfvm.call.pool import Pool
 from udfvm.errors import SealError, TypeMappingError
 from udfvm.functions.function import Function
@@ -137,6 +138,7 @@ def sealed_note(udf: Function, name: str) -> dict[str, object]:
 
     Raises SealError for a function that calls host functions.
     """
+    refuse_in_process(f"sealing UDF {udf.name!r}", "its image is a micro-VM's")
     if udf.host_functions:
         raise SealError(
             f"UDF {udf.name!r}: it calls host functions, so it cannot be sealed: programs that load"

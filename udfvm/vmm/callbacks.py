@@ -320,9 +320,14 @@ def take_interruption() -> BaseException | None:
     return exception
 
 
-def _interrupted(_kind: object, exception: BaseException, _traceback: object) -> int:
+def keep_interruption(exception: BaseException) -> None:
+    """Keeps what ended the call that this thread is in, which raises it."""
     _interruption.exception = exception
     _interruption.told = True
+
+
+def _interrupted(_kind: object, exception: BaseException, _traceback: object) -> int:
+    keep_interruption(exception)
     return 1
 
 

@@ -20,6 +20,7 @@ class Image:
         self._handle = ffi.gc(handle, lib.udfvm_image_close)
         self.base = base
         self.path: Path | None = None  # of its file, if it was opened by path
+        self.in_process = False  # its functions run in this process: it has no pages
 
     @classmethod
     def open(cls, path: Path, base: Image | None = None) -> Image:

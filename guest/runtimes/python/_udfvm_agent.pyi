@@ -2,7 +2,6 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 ABI_VERSION: int
-INPUT_PAYLOAD: int
 REQUEST_LOAD: int
 REQUEST_BATCH: int
 REQUEST_COLUMNS: int

@@ -1,7 +1,7 @@
 """Loads a function and answers its calls.
 
 The payload of LOAD is 8 bytes, little endian, the length of the JSON that follows; then the parts
-whose lengths the JSON lists, those of class _Payload. This module does not need pyarrow: a base
+whose lengths the JSON lists, those of class Payload. This module does not need pyarrow: a base
 image for scalar functions has none.
 """
 
@@ -143,7 +143,7 @@ def _load(request: int, length: int) -> Answer:
 def _load_pickled(data: bytes) -> NoReturn:
     """Handles LOAD of a function of the host. Returns only by an exception."""
     sys.modules["udfvm"] = importlib.import_module("_udfvm_decorators")
-    payload = _Payload.parse(data)
+    payload = Payload.parse(data)
     for filename, text in payload.metadata["sources"].items():
         # For tracebacks: the files exist on the host only. linecache never checks an entry
         # without a time against a file.
@@ -158,19 +158,19 @@ def _load_pickled(data: bytes) -> NoReturn:
 
         _udfvm_host.install(payload.metadata["host_functions"])
     for name in payload.metadata["imports"]:
-        _import_quietly(name)
+        import_quietly(name)
     warm_up_reports()
     function = _function(payload)
-    native, stream, handler = _LOADERS[payload.metadata["form"]](function, payload)
+    native, stream, handler = LOADERS[payload.metadata["form"]](function, payload)
     if payload.metadata["deterministic"] and "numpy" in sys.modules:
-        _import_quietly("numpy.random")  # numpy imports it at first use, which would be in a row
+        import_quietly("numpy.random")  # numpy imports it at first use, which would be in a row
     _find_temporary_directory()
     begin = become_child()
     _settle()
     _udfvm_agent.serve(native, stream, handler, report, begin)
 
 
-def _function(payload: _Payload) -> Callable[..., Any]:
+def _function(payload: Payload) -> Callable[..., Any]:
     """Returns the function of a LOAD request: unpickled, or made of its source text."""
     if not payload.metadata["code"]:
         unpickled: Callable[..., Any] = cloudpickle.loads(payload.function)
@@ -183,7 +183,7 @@ def _function(payload: _Payload) -> Callable[..., Any]:
     return _udfvm_source.loaded(payload.metadata, payload.function.decode(), names)
 
 
-class _Payload(NamedTuple):
+class Payload(NamedTuple):
     metadata: dict[str, Any]
     schema: bytes  # of the arguments: Arrow IPC message
     result_schema: bytes
@@ -193,7 +193,7 @@ class _Payload(NamedTuple):
     sample: bytes  # Arrow IPC stream; for tables and aggregates pickled rows; may be empty
 
     @classmethod
-    def parse(cls, payload: bytes) -> _Payload:
+    def parse(cls, payload: bytes) -> Payload:
         return cls(*_parts_of(payload))
 
 
@@ -236,7 +236,7 @@ def _load_source(metadata: dict[str, Any]) -> NoReturn:
     _udfvm_agent.serve(loaded, None, handle, report, begin)
 
 
-def _load_scalar(function: Callable[..., object], payload: _Payload) -> Loaded:
+def _load_scalar(function: Callable[..., object], payload: Payload) -> Loaded:
     metadata = payload.metadata
     signature = Signature.of(metadata)
     if any(map(in_pyarrow, (*signature.parameters.types, signature.result))):
@@ -264,7 +264,7 @@ def _load_scalar(function: Callable[..., object], payload: _Payload) -> Loaded:
     return loaded, native, handle
 
 
-def _nested_batches(function: Callable[..., object], payload: _Payload) -> Callable[[int], Answer]:
+def _nested_batches(function: Callable[..., object], payload: Payload) -> Callable[[int], Answer]:
     import pyarrow as pa
     from _udfvm_nested_batch import NestedBatches
     from _udfvm_stream import Stream
@@ -278,7 +278,7 @@ def _nested_batches(function: Callable[..., object], payload: _Payload) -> Calla
     return lambda length: batches.answer(stream.read_window(length))
 
 
-def _load_vectorized(function: Callable[..., object], payload: _Payload) -> Loaded:
+def _load_vectorized(function: Callable[..., object], payload: Payload) -> Loaded:
     import _udfvm_vectorized
     from _udfvm_stream import Stream
 
@@ -306,7 +306,7 @@ def _load_vectorized(function: Callable[..., object], payload: _Payload) -> Load
     return loaded.native(), stream.native, handle
 
 
-def _load_table(function: Callable[..., Any], payload: _Payload) -> Loaded:
+def _load_table(function: Callable[..., Any], payload: Payload) -> Loaded:
     from _udfvm_table import TableFunction
 
     table = TableFunction(function, payload.metadata, (payload.schema, payload.result_schema))
@@ -322,7 +322,7 @@ def _load_table(function: Callable[..., Any], payload: _Payload) -> Loaded:
     return None, None, handle
 
 
-def _load_aggregate(cls: Callable[..., Any], payload: _Payload) -> Loaded:
+def _load_aggregate(cls: Callable[..., Any], payload: Payload) -> Loaded:
     from _udfvm_aggregate import Aggregate
 
     user_class: Any = cls
@@ -345,7 +345,7 @@ def _load_aggregate(cls: Callable[..., Any], payload: _Payload) -> Loaded:
     return aggregate.native, None, handle
 
 
-_LOADERS: Final[dict[str, Callable[[Callable[..., Any], _Payload], Loaded]]] = {
+LOADERS: Final[dict[str, Callable[[Callable[..., Any], Payload], Loaded]]] = {
     "scalar": _load_scalar,
     "vectorized": _load_vectorized,
     "table": _load_table,
@@ -369,7 +369,7 @@ def _find_temporary_directory() -> None:
         )
 
 
-def _import_quietly(name: str) -> None:
+def import_quietly(name: str) -> None:
     """Imports a module of a function's body ahead of the first call. If that fails, the import in
     the body fails.
     """

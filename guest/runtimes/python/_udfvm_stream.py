@@ -9,7 +9,7 @@ from typing import Final, Protocol, Self
 import _udfvm_agent
 import pyarrow as pa
 import pyarrow.ipc
-from _udfvm_agent import INPUT_PAYLOAD, STATUS_OK
+from _udfvm_agent import STATUS_OK
 from _udfvm_array_conversions import convert
 from _udfvm_conversions import Loss, Refused
 from _udfvm_nested import type_name
@@ -65,7 +65,7 @@ class Stream:
 
     def read_window(self, length: int) -> pa.RecordBatch:
         """Reads the batch in the input window. Its columns are views of the window."""
-        return self.read(pa.foreign_buffer(INPUT_PAYLOAD, length))
+        return self.read(pa.py_buffer(_udfvm_agent.input()[:length]))
 
     def read(self, stream: pa.Buffer) -> pa.RecordBatch:
         """Reads the batch in a stream without a copy."""

@@ -510,6 +510,42 @@ void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *stati
 void udfvm_pool_close(udfvm_pool *pool);
 udfvm_pool *udfvm_pool_retain(udfvm_pool *pool); /* one more reference */
 
+/* ---- Stand-ins for VMs: the embedder answers in this process. NOTHING ISOLATES what runs so, and
+ * nothing ends it: it is for tests of trusted code where there is no KVM. Pools of such images have
+ * stand-ins in place of VMs, which are called as those are. ---- */
+
+/* One exchange, which udfvm_in_process.answer makes. */
+struct udfvm_in_process_call {
+    udfvm_vm *vm;
+    const uint8_t *image; /* digest of its image: 32 bytes */
+    uint32_t request;     /* UDFVM_REQUEST_x */
+    void *input;          /* struct udfvm_call, which says where the payload is */
+    void *output;         /* the output window, for the reply */
+    int sealed;           /* to be set, as in struct udfvm_reply, and so are the next two */
+    int status;
+    uint64_t length;
+};
+struct udfvm_in_process {
+    void *context;
+    /* Makes the exchange. Non-zero: the call was interrupted. */
+    int (*answer)(void *context, struct udfvm_in_process_call *call);
+    /* The next call of the VM begins at the image: nothing that is kept of it is used again. */
+    void (*forget)(void *context, udfvm_vm *vm);
+};
+/* An image without pages, in memory; `program` must outlive it, and `base` (NULL for a base) is one
+ * of the same program. */
+udfvm_image *udfvm_image_in_process(const struct udfvm_in_process *program,
+                                    const struct udfvm_config *config, const uint8_t digest[32],
+                                    udfvm_image *base, const void *metadata, size_t metadata_length,
+                                    struct udfvm_error *error);
+/* For udfvm_in_process.answer alone: a call of a host function, as that of struct
+ * udfvm_host_functions; and what was written to standard output (1) or error (2). Where they return
+ * UDFVM_HOST_FUNCTION_FAILED, or non-zero, the call has failed: whatever is answered counts no
+ * more. -EMSGSIZE: the reply is longer than `capacity`. */
+int64_t udfvm_in_process_host_call(udfvm_vm *vm, const char *name, const void *arguments,
+                                   uint64_t length, void *reply, uint64_t capacity);
+int udfvm_in_process_print(udfvm_vm *vm, int stream, const char *text, size_t length);
+
 /* ---- Bytes and text ---- */
 
 /* Copies as memcpy() does, megabytes on two processors if there are two. */

@@ -128,8 +128,8 @@ bool udfvm_log_add(struct log *log, int stream, const char *text, size_t length)
     return added;
 }
 
-static int keep(struct udfvm_vm *vm, int stream, const char *text, size_t length,
-                struct udfvm_error *error)
+int udfvm_log_print(struct udfvm_vm *vm, int stream, const char *text, size_t length,
+                    struct udfvm_error *error)
 {
     struct log *log = &vm->log;
     const bool strict = vm->limits.strict_log;
@@ -157,7 +157,7 @@ int udfvm_log_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfv
     if (length <= MAX_WRITE)
         text = udfvm_machine_address(&vm->machine, regs->rsi, length);
     regs->rax = text ? 0 : (uint64_t)-EFAULT;
-    if (text && keep(vm, (int)regs->rdi, text, length, error) != UDFVM_OK)
+    if (text && udfvm_log_print(vm, (int)regs->rdi, text, length, error) != UDFVM_OK)
         return HYPERCALL_FAILED;
     return HYPERCALL_CONTINUE;
 }
@@ -171,7 +171,7 @@ static void take_pending(struct udfvm_vm *vm)
         return;
     memcpy(&pending, from, sizeof pending);
     if (pending.length <= sizeof pending.text)
-        keep(vm, (int)pending.stream, pending.text, pending.length, NULL);
+        udfvm_log_print(vm, (int)pending.stream, pending.text, pending.length, NULL);
 }
 
 /* A call that failed fails as it did. */

@@ -29,6 +29,9 @@ void udfvm_log_clear(struct log *log);
 char *udfvm_log_copy(const struct log *log);
 /* Adds what was written to a stream, as it is: false where there is no memory for it. */
 bool udfvm_log_add(struct log *log, int stream, const char *text, size_t length);
+/* Keeps what was written in a call, up to its limit. */
+int udfvm_log_print(struct udfvm_vm *vm, int stream, const char *text, size_t length,
+                    struct udfvm_error *error);
 /* HYPERCALL_CONTINUE or HYPERCALL_FAILED. */
 int udfvm_log_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error);
 /* An exchange ended with `code`; `failed`: so the guest says. Gives what is new to the embedder, on

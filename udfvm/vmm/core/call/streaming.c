@@ -294,7 +294,8 @@ static bool may_stream(const struct udfvm_vm *vm, const struct udfvm_limits *lim
 {
     const bool by_exits = limits &&
                           limits->host_functions; /* their calls are made on this thread */
-    return !by_exits && vm->state == VM_STOPPED && vm->idle_spin_us != 0;
+    const bool cannot = vm->remote && !vm->remote->stream_begin;
+    return !by_exits && !cannot && vm->state == VM_STOPPED && vm->idle_spin_us != 0;
 }
 
 /* Whether it does. */

@@ -10,6 +10,7 @@
 #include "call/streaming.h"
 #include "call/vm.h"
 #include "call/watchdog.h"
+#include "image/image.h"
 
 static int start_machine(struct machine *machine, struct udfvm_error *error)
 {
@@ -68,6 +69,10 @@ static udfvm_vm *create(const struct udfvm_config *config, struct udfvm_image *i
                         const struct shared_windows *shared, const struct udfvm_files *files,
                         struct udfvm_error *error)
 {
+    if (image && image->program) {
+        udfvm_fail(error, UDFVM_E_ARGUMENT, "pools alone run what has an image in this process");
+        return NULL;
+    }
     struct udfvm_vm *vm = calloc(1, sizeof *vm);
     if (!vm) {
         udfvm_fail_errno(error, "allocating a VM");

@@ -21,8 +21,8 @@ enum vm_state {
     VM_BROKEN,   /* stopped elsewhere: only a restore with a processor reset helps */
     VM_UNSEALED, /* booted, never sealed */
 };
-/* The VM's machine is that of another process: what is done there in place of what is done here.
- * Requests lie in the input window already. */
+/* The VM's machine is that of another process, or there is none (in_process/): what is done there
+ * in place of what is done here. Requests lie in the input window already. */
 struct remote_operations {
     int (*call)(struct udfvm_vm *vm, uint32_t request, uint64_t length, struct udfvm_reply *reply,
                 struct udfvm_error *error);
@@ -31,7 +31,8 @@ struct remote_operations {
     int (*shrink)(struct udfvm_vm *vm, bool all, struct udfvm_error *error);
     int (*seal)(struct udfvm_vm *vm, int fd, const uint8_t *name, const void *metadata,
                 size_t metadata_length, struct udfvm_error *error);
-    /* Streaming calls: see call/streaming.c, whose thread of the vCPU is in the other process. */
+    /* Streaming calls: see call/streaming.c, whose thread of the vCPU is in the other process. All
+     * NULL: there are none. */
     struct stream_words *(*stream_words)(struct udfvm_vm *vm);
     const struct udfvm_stream_reply *(*stream_reply)(const struct udfvm_vm *vm);
     int (*stream_begin)(struct udfvm_vm *vm, struct udfvm_error *error);

@@ -40,6 +40,8 @@ struct udfvm_image {
     struct udfvm_image *base; /* layer: holds a reference; base: NULL */
     const uint32_t *numbers;  /* layer: ascending page numbers */
     uint64_t *holes; /* base: bitmap of the pages of program memory that the file has not */
+    const struct udfvm_in_process *program; /* what runs in its place, in this process; NULL: it is
+                                               an image of a VM */
 };
 /* The sealed content of page `number` of program memory; NULL: zeros, which the image does not
  * store. */

@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/process.h"
+#include "image/image.h"
+#include "in_process/in_process.h"
 #include "jail/jail.h"
 #include "pool/pool.h"
 
@@ -149,6 +151,12 @@ static uint64_t waited_ns(const struct wait *wait)
 static udfvm_vm *open_vm(const struct udfvm_pool *pool, udfvm_image *image,
                          const struct udfvm_windows *windows, struct udfvm_error *error)
 {
+    if (pool->base->program) {
+        if (!pool->jailed)
+            return udfvm_in_process_open(image, windows, pool->files, error);
+        udfvm_fail(error, UDFVM_E_JAIL, "what runs in this process cannot be jailed");
+        return NULL;
+    }
     if (pool->jailed)
         return udfvm_jail_open(image, windows, pool->files, pool->cgroup, error);
     return windows ? udfvm_vm_open_windows(image, windows, pool->files, error)
