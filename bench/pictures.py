@@ -18,7 +18,7 @@ from engine_costs import Pair, costs
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 CALLS = {
-    "exit": "one exit and re-entry: the floor",
+    "exit": "one exit and re-entry",
     "core_native": "a C function, called from C",
     "core_python": "a Python function, called from C",
     "udf_scalar": "score(12.0, 300.0), from Python",

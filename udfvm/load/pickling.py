@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import linecache
 import operator
 import pickle
 import sys
@@ -37,6 +36,7 @@ from udfvm.load.reductions import (
     reduced_own,
     reduced_random,
 )
+from udfvm.load.source_lines import SourceLines
 from udfvm.load.unpicklable import unpicklable_part
 from udfvm.load.user_data import data_files, reads_data
 from udfvm.load.user_files import FileNotes, user_files
@@ -74,7 +74,8 @@ class PickledFunction:
 
     data: bytes = b""
     code: dict[str, str] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
+    source_lines: SourceLines = field(default_factory=SourceLines)  # of its code
+    sources: dict[str, str] = field(default_factory=dict)  # texts with these lines, by file
     # Modules that the guest imports to unpickle it, or that the function's body imports.
     modules: set[str] = field(default_factory=set)
     imports: set[str] = field(default_factory=set)  # of these, those that bodies import
@@ -124,6 +125,7 @@ def pickle_function(
             " files inside the function"
         ) from error
     pickled.data = buffer.getvalue()
+    pickled.sources = pickled.source_lines.texts()
     pickled.user_modules, seen = user_modules(pickled.imports, is_library)
     pickled.modules |= seen
     pickled.user_modules |= user_modules(pickled.by_name, is_library)[0]
@@ -198,10 +200,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._notes.modules.add(name)
 
     def _note_code(self, code: types.CodeType) -> None:
-        if code.co_filename not in self._notes.sources:
-            lines = linecache.getlines(code.co_filename)
-            if lines:
-                self._notes.sources[code.co_filename] = "".join(lines)
+        self._notes.source_lines.note(code)
         if "to_pandas" in code.co_names:
             self._notes.modules.add("pandas")
         self._note_imports(imported_names(code))
