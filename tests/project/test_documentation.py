@@ -66,6 +66,11 @@ def test_the_tutorial_runs() -> None:
     run_example("\n".join(blocks), "<tutorial>", {})
 
 
+def test_the_overview_runs() -> None:
+    (block,) = examples(ROOT / "docs" / "index.md")
+    run_example(block, "<index>", {})
+
+
 def test_the_page_on_sqlite_runs() -> None:
     blocks = examples(ROOT / "docs" / "sqlite.md")
     assert len(blocks) == 5
