@@ -170,3 +170,22 @@ def test_wrong_options_are_one_line(tmp_path: Path, arguments: list[str], reason
     with serve(tmp_path, *arguments) as serving:
         status, errors = serving.ended()
         assert status == 1 and reason in errors and "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("code", "wanted"),
+    [
+        ("def f(:\n", "at line 1: SyntaxError: "),
+        ("import os\nimport no_such_module\n", "at line 2: ModuleNotFoundError: "),
+    ],
+)
+def test_a_file_that_fails_is_told_on_one_line(tmp_path: Path, code: str, wanted: str) -> None:
+    (tmp_path / "mine.py").write_text(code)
+    command = "from udfvm.cli import main; main()"
+    arguments = ["serve", "--functions", "mine.py", "--listen", "127.0.0.1:0"]
+    done = subprocess.run(
+        [sys.executable, "-c", command, *arguments], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"udfvm: --functions: mine.py fails {wanted}")
+    assert len(done.stderr.splitlines()) == 1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from udfvm.cli.failing_files import failure
 from udfvm.cli.program import json_option, print_json
 from udfvm.cli.terminal import size_of
 from udfvm.errors import Error, SealError
@@ -110,23 +111,7 @@ def _run(file: Path) -> dict[str, Function]:
     except Error:
         raise
     except Exception as error:
-        raise SealError(f"{file} fails{_place(file, error)}: {_summary(error)}") from error
-
-
-def _place(file: Path, error: Exception) -> str:
-    """Returns which line of a file failed; nothing if none did."""
-    lines = [error.lineno] if isinstance(error, SyntaxError) else []
-    frames = error.__traceback__
-    while frames:
-        if Path(frames.tb_frame.f_code.co_filename) == file.absolute():
-            lines.append(frames.tb_lineno)
-        frames = frames.tb_next
-    return f" at line {lines[0]}" if lines else ""
-
-
-def _summary(error: Exception) -> str:
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {text}"
+        raise SealError(failure([file], error)) from error
 
 
 def _entries(
