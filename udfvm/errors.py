@@ -736,7 +736,7 @@ KVM_ADVICE = (
     "udfvm runs functions in KVM micro-VMs. On a machine of your own, load the module (modprobe"
     " kvm_intel or kvm_amd) and switch virtualisation on in the firmware; in a virtual machine, ask"
     " for nested virtualisation; in a container, pass the device (--device=/dev/kvm). `udfvm"
-    " doctor` shows what was found. As a last resort, for tests of your own functions:"
+    " doctor --fix` says what to type. As a last resort, for tests of your own functions:"
     " UDFVM_BACKEND=unsafe-inprocess runs them without isolation (docs/without_kvm.md)."
 )
 PERMISSION_ADVICE = (

@@ -16,7 +16,14 @@ from rich.table import Table
 from udfvm import __version__
 from udfvm.cli.program import json_option, print_json
 from udfvm.cli.terminal import console, print_table
-from udfvm.errors import BuildError, CacheError, HostError, JailError, KVMUnavailableError
+from udfvm.errors import (
+    BuildError,
+    CacheError,
+    HostError,
+    JailError,
+    KVMPermissionError,
+    KVMUnavailableError,
+)
 from udfvm.images.cache import cache_entries
 from udfvm.images.cache_files import cache_directory, cache_size, check_writable
 from udfvm.images.cache_listing import stored_bytes
@@ -194,8 +201,9 @@ def _found(table: Table) -> bool:
 
 @click.command()
 @click.option("--deep", is_flag=True, help="Check what rests on this processor and its KVM.")
+@click.option("--fix", is_flag=True, help="Say what to type so that KVM can be used.")
 @json_option()
-def doctor(deep: bool, as_json: bool) -> None:
+def doctor(deep: bool, fix: bool, as_json: bool) -> None:
     """Shows whether this machine can run micro-VMs.
 
     It lists what was found, and what is missing. The exit status is 1 if VMs cannot run or the
@@ -203,12 +211,41 @@ def doctor(deep: bool, as_json: bool) -> None:
 
     With --deep it runs functions instead, and says for each check what was expected, what was seen
     and what to do. What matters most comes first. The exit status is 1 if a check fails.
+
+    With --fix it says, for this machine, the commands that give it /dev/kvm, or let you open it. It
+    runs none of them: most need root, or another machine. The exit status is 1 if there is
+    something to do.
     """
+    if deep and fix:
+        raise click.UsageError("--deep and --fix exclude each other")
+    if fix:
+        sys.exit(0 if _say_fixes(as_json) else 1)
     if deep:
         from udfvm.cli.deep import check_deeply
 
         sys.exit(0 if check_deeply(_processor(), as_json) else 1)
     _show(as_json)
+
+
+def _say_fixes(as_json: bool) -> bool:
+    """Prints what to type. Returns True if there is nothing to do."""
+    from udfvm import vmm
+    from udfvm.cli.kvm_fixes import fixes
+    from udfvm.cli.surroundings import Surroundings
+
+    steps = []
+    try:
+        vmm.probe()
+    except KVMUnavailableError as error:
+        may_open = not isinstance(error, KVMPermissionError)
+        steps = fixes(Surroundings.read(), may_open=may_open)
+    if as_json:
+        print_json({"usable": not steps, "steps": [step._asdict() for step in steps]})
+    elif not steps:
+        click.echo("Nothing to do: /dev/kvm is there, and can be used.")
+    for number, step in enumerate(() if as_json else steps, 1):
+        click.echo(step.as_text(number))
+    return not steps
 
 
 def _show(as_json: bool) -> None:
@@ -244,5 +281,5 @@ def _show(as_json: bool) -> None:
     else:
         print_table(console(), table)
     if failure is not None:
-        click.echo(f"\n{failure}", err=True)
+        click.echo(f"\n{failure}\n\n`udfvm doctor --fix` says what to type here.", err=True)
     sys.exit(0 if usable and has_cache else 1)
