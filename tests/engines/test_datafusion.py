@@ -210,6 +210,37 @@ def negative(x: float) -> float:
     raise ValueError("negative")
 
 
+@udfvm.udf(timeout=1000)
+def lasting(x: float) -> float:
+    while x > 0:
+        pass
+    return x
+
+
+def wait_for_calls(count: int, function: udfvm.ScalarFunction) -> None:
+    end = time.monotonic() + 60
+    while function.pool.statistics().live - function.pool.statistics().idle != count:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_calls_end_with_a_stream_that_is_dropped() -> None:
+    context = datafusion.SessionContext()
+    udfvm.datafusion.register(context, lasting)
+    batches = [[pa.record_batch({"x": [x]})] for x in (3.0, -1.0)]
+    context.register_record_batches("t", batches)
+    frame = context.sql("SELECT lasting(x) AS x FROM t")
+    stream = frame.execute_stream()
+    assert next(stream).to_pyarrow()["x"].to_pylist() == [-1.0]
+    wait_for_calls(1, lasting)
+    del stream
+    wait_for_calls(0, lasting)
+    stream = frame.execute_stream()  # the session goes on
+    assert next(stream).to_pyarrow()["x"].to_pylist() == [-1.0]
+    del stream
+    wait_for_calls(0, lasting)
+
+
 def test_all_calls_of_a_query_end_when_one_fails() -> None:
     context = datafusion.SessionContext()
     udfvm.datafusion.register(context, negative)
@@ -217,10 +248,7 @@ def test_all_calls_of_a_query_end_when_one_fails() -> None:
     context.register_record_batches("t", batches)
     with pytest.raises(Exception, match="ValueError: negative"):
         context.sql("SELECT sum(negative(x)) FROM t").collect()
-    end = time.monotonic() + 60
-    while negative.pool.statistics().live != negative.pool.statistics().idle:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_for_calls(0, negative)
 
 
 INTERRUPTED = """

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from udfvm.checks import shown
+from udfvm.engines.datafusion_queries import calls_of_query, stream_begins
+from udfvm.engines.datafusion_streams import watch_streams
 from udfvm.engines.packages import load_package
 from udfvm.engines.registered_names import RegisteredNames
 from udfvm.errors import SignatureError, TypeMappingError
@@ -73,6 +75,7 @@ def register(
     {'name': ['AL']}
     """
     _check_context("udfvm.datafusion.register", context)
+    watch_streams(_datafusion.RecordBatchStream, stream_begins)
     named = _names.named(functions, name, replace=replace)
     made = [_made(*each) for each in named]
     foreign = {*context.udfs(), *context.udafs(), *context.udwfs()} - {*_names.of(context)}
@@ -172,7 +175,6 @@ class _TableMaker:
         self._function = function
 
     def __call__(self, *expressions: Any) -> Any:
-        from udfvm.engines.datafusion_queries import calls_of_query
         from udfvm.engines.datafusion_tables import Rows
 
         function = self._function
