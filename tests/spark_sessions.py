@@ -17,7 +17,8 @@ PATHS = f"{TESTS.parent}{os.pathsep}{TESTS}"
 SETTINGS = {
     "spark.executorEnv.PYTHONPATH": PATHS,
     "spark.log.level": "OFF",
-    "spark.python.task.killTimeout": "0s",
+    "spark.python.task.killTimeout": "1000s",  # so that only closed connections end calls
+    "spark.python.udf.pipelined.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.shuffle.partitions": "2",
     "spark.ui.enabled": "false",

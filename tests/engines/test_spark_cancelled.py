@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from spark_sessions import spark_session
+from spark_sessions import PATHS, require_spark, spark_session
 
 import udfvm
 
@@ -70,6 +73,10 @@ def of_groups(frame: Any, folder: Path) -> Any:
     return udfvm.spark.apply_in_arrow(frame, lasting_aggregate(folder), "id", by="id")
 
 
+def of_whole_groups(frame: Any, folder: Path) -> Any:
+    return frame.groupBy("id").agg(udfvm.spark.udf(lasting_aggregate(folder))("id"))
+
+
 def wait_for(condition: Callable[[], object]) -> None:
     for _ in range(5000):
         if condition():
@@ -111,7 +118,7 @@ def once_begun(tmp_path: Path) -> Iterator[Callable[[Callable[[], object]], None
     wait_for(lambda: not any(map(is_in_call, processes)))
 
 
-@pytest.mark.parametrize("make", [of_columns, of_rows, of_groups])
+@pytest.mark.parametrize("make", [of_columns, of_rows, of_groups, of_whole_groups])
 def test_interrupted_sessions(
     session: Any, tmp_path: Path, once_begun: Any, make: Callable[[Any, Path], Any]
 ) -> None:
@@ -131,3 +138,55 @@ def test_cancelled_groups_of_jobs(session: Any, tmp_path: Path, once_begun: Any)
             query.collect()
     finally:
         context.setLocalProperty("spark.jobGroup.id", None)
+
+
+PROGRAM = """
+    import os, signal, sys, threading
+    from pathlib import Path
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    from py4j.protocol import Py4JNetworkError
+    from spark_sessions import spark_session
+    from test_spark_cancelled import is_in_call, of_columns, wait_for
+
+    folder = Path(sys.argv[1])
+    session = spark_session()
+    query = of_columns(session.range(0, 2, 1, 2), folder)
+
+    def interrupt():
+        wait_for(lambda: len(list(folder.iterdir())) == 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        query.collect()
+    except (KeyboardInterrupt, Py4JNetworkError):  # py4j closes the connection, early perhaps
+        print("interrupted")
+    thread.join()
+    wait_for(lambda: not any(is_in_call(each.name) for each in folder.iterdir()))
+    print("ended")
+
+    def counted():
+        try:
+            return session.range(3).count() == 3
+        except Py4JNetworkError:
+            return False
+
+    wait_for(counted)
+    print("goes on")
+"""
+
+
+def test_an_interrupt_of_the_driver(tmp_path: Path) -> None:
+    require_spark()
+    paths = os.pathsep.join([PATHS, str(Path(__file__).parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
+    assert done.stdout.split() == ["interrupted", "ended", "goes", "on"], done.stderr

@@ -18,9 +18,13 @@ from __future__ import annotations
 
 from udfvm.engines.spark_columns import udf
 from udfvm.engines.spark_frames import apply_in_arrow, map_in_arrow
+from udfvm.engines.spark_interrupts import cancel_on_another_thread
+from udfvm.engines.spark_package import pyspark
 from udfvm.engines.spark_sql import register, unregister
 
 __all__ = ["apply_in_arrow", "map_in_arrow", "register", "udf", "unregister"]
+
+cancel_on_another_thread(pyspark.SparkContext)
 
 
 def __dir__() -> list[str]:

@@ -2,8 +2,9 @@
 
 A worker is a process that the Java process of an executor started, and talks to over a connection.
 Objects of these classes are pickled to it with the function as name, source and options. The end of
-the connection tells a worker that its task was cancelled: then it ends the calls. Spark may wait
-for their results before it closes the connection; then it ends the worker in the end.
+the connection tells a worker that its task was cancelled: then it ends the calls. Spark closes it
+at once where ``spark.python.udf.pipelined.enabled`` is set; otherwise it waits for the results of
+the calls, and ends the worker in the end.
 """
 
 from __future__ import annotations
