@@ -16,42 +16,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from sealed_files import HERE, PAGE, sealed_form
 
 import udfvm
 import udfvm.sqlite
-from udfvm import vmm
 from udfvm.cli import commands
-from udfvm.images.host import processor
 from udfvm.sqlite import archive
 from udfvm.sqlite.archive import export_image, import_image
 from udfvm.sqlite.sealed import NOTE_FORMAT
 from udfvm.sqlite.sealed_file import HEAD
 
-PAGE = 4096
-HERE = vmm.sha256(processor().encode()).hex()
-
 
 @pytest.fixture
 def function(tmp_path: Path) -> Path:
-    """What has the form of a sealed file, and no images: nothing here opens them."""
-    path = tmp_path / "f.udfvm"
-    base, layer = 64 << 20, 3 * PAGE
-    lines = {
-        "udfvm-function": NOTE_FORMAT,
-        "name": "half",
-        "base": f"{HEAD} {base}",
-        "layer": f"{HEAD + base} {layer}",
-        "signature": "(x double) -> double",
-        "processor": HERE,
-    }
-    with path.open("wb") as file:
-        file.truncate(HEAD + base + layer)
-        file.write("".join(f"{key} {value}\n" for key, value in lines.items()).encode())
-        file.seek(HEAD + (1 << 20))
-        file.write(b"base" * 1000)
-        file.seek(HEAD + base)
-        file.write(os.urandom(layer))
-    return path
+    return sealed_form(tmp_path / "f.udfvm")
 
 
 def run(*arguments: object) -> str:

@@ -17,16 +17,25 @@ import os
 import re
 import struct
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from udfvm import vmm
 from udfvm.errors import ImageError, SealError
 from udfvm.images.host import processor
+from udfvm.sqlite.archive_signatures import (
+    check_signature,
+    packed_json,
+    public_key,
+    signed,
+)
 from udfvm.sqlite.archive_store import Reader, Writer, open_archive, writing
 from udfvm.sqlite.sealed import NOTE_FORMAT
 from udfvm.sqlite.sealed_file import HEAD, new_file
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 MAGIC: Final = b"UDFVMSP1"
 MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
@@ -42,12 +51,14 @@ _CHUNK: Final = 1 << 20
 _PAGE: Final = 4096
 
 
-def export_image(function: Path, archive: Path, *, replace: bool = False) -> str:
+def export_image(
+    function: Path, archive: Path, *, sign: Path | None = None, replace: bool = False
+) -> str:
     """Writes a function of ``udfvm seal --output`` as an archive: a tar file if the name ends with
-    ``.tar``, else a folder.
+    ``.tar``, else a folder. ``sign`` is a file with the private key that signs it: Ed25519, in PEM.
 
     Returns the digest of the archive's manifest, which says all that is in it. Raises SealError if
-    one cannot be read, or the other not be written.
+    one cannot be read, or the other not be written, and OptionError for a key that is none.
     """
     try:
         with function.open("rb") as source, writing(archive, replace=replace) as target:
@@ -55,19 +66,16 @@ def export_image(function: Path, archive: Path, *, replace: bool = False) -> str
             layers = [_export_part(target, source, note, part) for part in PARTS]
             kept = [[key, "" if key in PARTS else value] for key, value in note.items()]
             config = _put_json(target, CONFIG, {"format": 1, "note": kept})
-            manifest = _put_json(
-                target,
-                MANIFEST,
-                {
-                    "schemaVersion": 2,
-                    "mediaType": MANIFEST,
-                    "config": config,
-                    "layers": layers,
-                },
-            )
+            content = {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": config,
+                "layers": layers,
+            }
+            manifest = _put_json(target, MANIFEST, signed(content, sign) if sign else content)
             named = {**manifest, "annotations": {"org.opencontainers.image.ref.name": note["name"]}}
-            target.write("oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
-            target.write("index.json", _json({"schemaVersion": 2, "manifests": [named]}))
+            target.write("oci-layout", packed_json({"imageLayoutVersion": "1.0.0"}))
+            target.write("index.json", packed_json({"schemaVersion": 2, "manifests": [named]}))
             return str(manifest["digest"])
     except OSError as error:
         raise SealError(f"{error.filename or archive}: {error.strerror}") from error
@@ -84,12 +92,8 @@ def _note_of(path: Path, head: bytes) -> dict[str, str]:
     return lines
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
 def _put_json(target: Writer, media_type: str, value: object) -> dict[str, Any]:
-    data = _json(value)
+    data = packed_json(value)
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     target.write(f"blobs/{digest.replace(':', '/')}", data)
     return {"mediaType": media_type, "digest": digest, "size": len(data)}
@@ -138,18 +142,26 @@ def _data_of(descriptor: int, start: int, length: int) -> Iterator[tuple[int, by
 
 
 def import_image(
-    archive: Path, function: Path, *, digest: str | None = None, replace: bool = False
+    archive: Path,
+    function: Path,
+    *,
+    digest: str | None = None,
+    signed_by: Sequence[Path] = (),
+    replace: bool = False,
 ) -> str:
     """Writes the function in an archive as a file for ``vm_attach``, as ``udfvm seal --output``
     does.
 
-    ``digest`` is that of the manifest that the archive must have. Returns the function's name.
-    Raises ImageError for an archive that is damaged, forged, too large, of another digest, or of
-    another processor, and SealError if the file cannot be written.
+    ``digest`` is that of the manifest that the archive must have. ``signed_by`` are files with
+    public keys, one of which must have signed it. Returns the function's name. Raises ImageError
+    for an archive that is damaged, forged, too large, of another digest, not signed by these keys,
+    or of another processor, OptionError for a key that is none, and SealError if the file cannot be
+    written.
     """
+    keys = [public_key(each) for each in signed_by]
     try:
         with open_archive(archive) as source, new_file(function, replace) as target:
-            return _import(archive, source, target, digest)
+            return _import(archive, source, target, digest, keys)
     except (
         ValueError,
         KeyError,
@@ -163,7 +175,13 @@ def import_image(
         raise SealError(f"{error.filename or function}: {error.strerror or error}") from error
 
 
-def _import(archive: Path, source: Reader, target: int, digest: str | None) -> str:
+def _import(
+    archive: Path,
+    source: Reader,
+    target: int,
+    digest: str | None,
+    keys: Sequence[Ed25519PublicKey] = (),
+) -> str:
     index = _object(json.loads(_bounded(source, "index.json", _MAX_JSON)))
     manifests = index["manifests"]
     if type(manifests) is not list or len(manifests) != 1:
@@ -175,6 +193,8 @@ def _import(archive: Path, source: Reader, target: int, digest: str | None) -> s
             " it is another function, or was changed"
         )
     manifest = _object(json.loads(_blob_bytes(source, described, MANIFEST)))
+    if keys:
+        check_signature(archive, manifest, keys)
     config = _object(json.loads(_blob_bytes(source, manifest["config"], CONFIG)))
     if config["format"] != 1:
         raise ImageError(f"{archive}: another version of udfvm wrote it: export it again")

@@ -1,5 +1,6 @@
 """Archives of functions: manifests, notes, parts, and tar files that have them."""
 
+import base64
 import copy
 import hashlib
 import io
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fuzz_inputs import Input
 
 from udfvm import vmm
 from udfvm.errors import ImageError
 from udfvm.images.host import processor
 from udfvm.sqlite import archive
+from udfvm.sqlite.archive_signatures import SIGNATURE
 from udfvm.sqlite.archive_store import Reader, Tar, TarBytes
 from udfvm.sqlite.sealed import NOTE_FORMAT
 
@@ -30,6 +33,7 @@ REFUSED = (
     struct.error,
     tarfile.TarError,
 )  # as import_image takes them
+KEYS = [Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key()]
 NOTE = {"udfvm-function": str(NOTE_FORMAT), "name": "f", "processor": HERE, "base": "", "layer": ""}
 
 
@@ -60,6 +64,7 @@ def part(given: Input, how: int) -> bytes:
     return given.changed(packed) if how == 2 else packed
 
 
+SIGNED = (9, 10)  # of the ways to make an archive
 VALUES = (None, True, 0, -1, 1 << 64, 1e308, "", "sha256:", "base", [], {}, [[]], [{}], {"": 0})
 TYPES = b"0LxKgSX5127"  # of a tar file's members: a file, a long name, headers of pax, links
 
@@ -124,8 +129,8 @@ def read_tar(data: bytes, target: int) -> None:
         read(Tar(file), target)
 
 
-def read(source: Reader, target: int) -> None:
-    archive._import(Path("archive"), source, target, None)
+def read(source: Reader, target: int, keys: Any = ()) -> None:
+    archive._import(Path("archive"), source, target, None, keys)
     assert os.fstat(target).st_size < 1 << 40
 
 
@@ -141,8 +146,10 @@ def made_archive(given: Input, how: int) -> Memory:
         for name, each in zip(archive.PARTS, parts, strict=True)
     ]
     manifest: Any = {"config": described, "layers": layers}
-    text = json.dumps(edited(given, manifest) if how == 4 else manifest).encode()
-    text = given.changed(text) if how == 5 else text
+    if how in SIGNED:  # by nobody
+        manifest["annotations"] = {SIGNATURE: base64.b64encode(bytes(64)).decode()}
+    text = json.dumps(edited(given, manifest) if how in (4, 9) else manifest).encode()
+    text = given.changed(text) if how in (5, 10) else text
     index: Any = {"manifests": [made.put(text, archive.MANIFEST)]}
     index = edited(given, index) if how == 6 else index
     made.files["index.json"] = given.rest if how == 0 else json.dumps(index).encode()
@@ -151,15 +158,15 @@ def made_archive(given: Input, how: int) -> Memory:
 
 def one_input(data: bytes) -> None:
     given = Input(data)
-    how = given.byte() % 9
+    how = given.byte() % 11
     made = made_archive(given, how)
     target = os.memfd_create("archive")
     try:
-        if how >= 7:
+        if how in (7, 8):
             packed = tar(given if how == 7 else Input(b""), made.files)
             read_tar(given.changed(packed) if how == 8 else packed, target)
         else:
-            read(made, target)
+            read(made, target, KEYS if how in SIGNED else ())
     except REFUSED:
         pass
     finally:
