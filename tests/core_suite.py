@@ -99,6 +99,7 @@ PROCESSOR = {
     "test_unlogged_residency": CoreProgram(1, WRAP_IOCTL),
 }
 OTHERS = {
+    "test_data": CoreProgram(6, WRAP_ALL),
     "test_harden": CoreProgram(5, WRAP_ENTRY),
     "test_deadline": CoreProgram(6),
     "test_deadline_signals": CoreProgram(5),

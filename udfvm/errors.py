@@ -48,6 +48,7 @@ class Code(enum.IntEnum):
     CLOSED = 20
     JAIL = 21
     HARDEN = 22
+    DATA = 23
 
 
 def shows_whole_errors() -> bool:
@@ -236,6 +237,47 @@ class CodeFileNotFoundError(CodeFileError, FileNotFoundError):
     >>> udfvm.from_elf("absent.so", "half")
     Traceback (most recent call last):
     udfvm.errors.CodeFileNotFoundError: UDF 'half': absent.so cannot be read: No such file or ...
+    """
+
+
+class DataFileError(_FileError):
+    """A file of ``data=`` cannot be used. It is also an ``OSError``.
+
+    It is a directory or empty, for example, this user cannot read it, or it is another file than
+    where the function came from.
+
+    >>> udfvm.udf(lambda: 1, name="one", output_type="int64", data={"model": "/"})
+    Traceback (most recent call last):
+    udfvm.errors.DataFileError: UDF 'one': data file 'model' (/) is a directory: name its files ...
+    """
+
+
+class DataFileNotFoundError(DataFileError, FileNotFoundError):
+    """A file of ``data=`` does not exist. It is also a ``FileNotFoundError``.
+
+    >>> udfvm.udf(lambda: 1, name="one", output_type="int64", data={"model": "absent.bin"})
+    Traceback (most recent call last):
+    udfvm.errors.DataFileNotFoundError: UDF 'one': data file 'model' (.../absent.bin) cannot be ...
+    """
+
+
+class DataFileChangedError(DataFileError):
+    """A file of ``data=`` was written, or became shorter, since the function opened it.
+
+    ``function.refresh()`` opens the files anew.
+
+    >>> import os, tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     length = file.write(b"abc")
+    ...     file.flush()
+    ...     @udfvm.udf(data={"model": file.name})
+    ...     def size() -> int:
+    ...         return len(open("/data/model", "rb").read())
+    ...     size()
+    ...     os.truncate(file.name, 2)
+    ...     size()
+    Traceback (most recent call last):
+    udfvm.errors.DataFileChangedError: UDF 'size': data file 'model' had 3 bytes when the ...
     """
 
 
@@ -787,6 +829,9 @@ def _timeout_advice(option: str) -> str:
     return f"; raise {option}= if it needs longer"
 
 
+_DATA_ADVICE: Final = (
+    ": call refresh() of the function for the file as it is now, and replace files by a rename"
+)
 _OUTPUT_ADVICE: Final = "; raise max_output= or return less"
 _OF_CALL: Final[dict[Code, tuple[type[CallError], str]]] = {
     Code.TIMEOUT: (CallTimeoutError, _timeout_advice("timeout")),
@@ -837,6 +882,9 @@ def from_core(
         case Code.OUTPUT:
             failure = OutputLimitError(message + _OUTPUT_ADVICE, udf, row)
             failure.size = address
+        case Code.DATA:
+            owner = "" if udf is None else f"UDF {udf!r}: "
+            failure = DataFileChangedError(f"{owner}{message}{_DATA_ADVICE}")
         case Code.FORKED:
             failure = ForkedError(f"{message}; make pools and VMs after the fork")
             failure.during_call = signal != 0

@@ -37,6 +37,8 @@
  *                   payload.
  *   0x50_0000_0000  output window, written by the guest: the payload of the reply. The scratch area
  *                   follows it: memory that a call uses and that no image holds.
+ *   0x60_0000_0000  data, read-only in the guest: struct udfvm_data_directory, then the files that
+ *                   the function was given. Mapped where UDFVM_CALL_DATA is set.
  *
  * The first UDFVM_LOGGED_OUTPUT bytes of the output window are dirty-logged like program memory.
  * The rest of it and the scratch area are unlogged, and out of reach until the guest opens them. */
@@ -56,6 +58,8 @@
 /* 16 GiB: of the input window; of the output window and the scratch area together. */
 #define UDFVM_MAX_WINDOW  UDFVM_U64(0x400000000)
 #define UDFVM_STACK_GUARD UDFVM_U64(0x40000)
+#define UDFVM_DATA_BASE   UDFVM_U64(0x6000000000) /* struct udfvm_data_directory */
+#define UDFVM_DATA_END    UDFVM_U64(0x8000000000)
 
 /* What has a fixed address in the guest kernel. The refused memory, the timer and the stream reply
  * lie in the trap page. */
@@ -225,6 +229,8 @@
 #define UDFVM_CALL_UNLOGGED_OPEN 2u
 /* The call may end with UDFVM_STATUS_IN_PLACE. */
 #define UDFVM_CALL_IN_PLACE 4u
+/* The VM has data. */
+#define UDFVM_CALL_DATA 8u
 
 /* ---- Types of values in rows and columns ---- */
 
@@ -288,6 +294,8 @@
 #define UDFVM_MAX_CRASH_TEXT       256
 #define UDFVM_MAX_UNKNOWN_SYSCALLS 64
 #define UDFVM_MAX_SLOT_NAME        116 /* the NUL included */
+#define UDFVM_MAX_DATA_NAME        95
+#define UDFVM_MAX_DATA_FILES       64
 
 #ifndef __ASSEMBLER__
 
@@ -373,6 +381,20 @@ struct udfvm_stat {
     uint32_t uid, gid;
     int64_t mtime_seconds;
     uint64_t mtime_nanoseconds;
+};
+
+/* ---- Data: read-only for the guest, and the same in each call of a function ---- */
+
+struct udfvm_data_file {
+    uint64_t address, size; /* a multiple of 2 MiB; bytes */
+    int64_t mtime_seconds;
+    uint64_t mtime_nanoseconds;
+    char name[UDFVM_MAX_DATA_NAME + 1]; /* NUL-terminated */
+};
+
+struct udfvm_data_directory {
+    uint64_t count, reserved;
+    struct udfvm_data_file files[UDFVM_MAX_DATA_FILES];
 };
 
 struct udfvm_directory_entry { /* packed one after the other, each padded to 8 bytes */

@@ -35,9 +35,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> set[udfvm.Pool]:
     pools = set()
     original = udfvm.Pool._for_base
 
-    def for_base(pool: udfvm.Pool, base: Any) -> Any:
+    def for_base(pool: udfvm.Pool, base: Any, *data: Any) -> Any:
         pools.add(pool)
-        return original(pool, base)
+        return original(pool, base, *data)
 
     monkeypatch.setattr(udfvm.Pool, "_for_base", for_base)
     return pools

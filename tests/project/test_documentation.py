@@ -125,6 +125,12 @@ def test_the_page_on_serving_runs() -> None:
     run_example("\n".join(blocks), "<serving>", {})
 
 
+def test_the_page_on_data_files_runs() -> None:
+    blocks = examples(ROOT / "docs" / "data.md")
+    assert len(blocks) == 3
+    run_example("\n".join(blocks), "<data>", {})
+
+
 def test_batches_in_sql_run() -> None:
     blocks = examples(ROOT / "docs" / "sqlite_batches.md")
     assert len(blocks) == 3

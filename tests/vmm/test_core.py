@@ -73,6 +73,12 @@ def test_valgrind_finds_nothing(raw_guest: Path, programs: Programs, name: str) 
 
 
 @pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
+def test_no_guest_writes_to_data(raw_guest: Path, programs: Programs, sanitizers: str) -> None:
+    """Nor does anything that others do to a file harm more than the call."""
+    assert_all_hold(programs, raw_guest, "test_data", sanitizers)
+
+
+@pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
 def test_work_is_shared_with_the_worker(programs: Programs, sanitizers: str) -> None:
     program = programs.build("test_worker", sanitizers)
     assert run(program).count("holds") == ALL["test_worker"].tests
@@ -128,7 +134,10 @@ def test_pools_withstand_every_operation_at_once(
 
 
 # Operations of pools that test_pool_operations.c does not have: why.
-NOT_AT_ONCE = {"udfvm_pool_call_parts": "as udfvm_pool_call, with an input of parts"}
+NOT_AT_ONCE = {
+    "udfvm_pool_call_parts": "as udfvm_pool_call, with an input of parts",
+    "udfvm_pool_set_data": "it is called before the pool has VMs",
+}
 
 
 def test_every_operation_of_pools_runs_beside_others() -> None:

@@ -161,7 +161,7 @@ class Calls(SingleRows):
         a call touches. Returns their number. Raises BusyError.
         """
         runtime = self.current()
-        image_pool = pool._for_base(runtime.base)
+        image_pool = pool._for_base(runtime.base, runtime.data)
         with ExitStack() as held:  # all at once, so that they are different VMs
             for vm in [held.enter_context(image_pool.vm(runtime.image)) for _ in range(vms)]:
                 self._call_with_zeros(vm, runtime)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from udfvm.images.spec import BaseSpec
     from udfvm.limits import Limits
     from udfvm.vmm import Image, ImagePool, Jail
+    from udfvm.vmm.data import Data
+    from udfvm.vmm.pool import ImagePools
 
     class Warmable(Protocol):
         """A function, as pools know it."""
@@ -124,7 +126,7 @@ class Pool:
 
     def _begin(self) -> None:
         self._lock = allocate_lock()
-        self._image_pools: dict[bytes, ImagePool] = {}
+        self._image_pools: ImagePools | None = None  # of each base image
         self._closed = False
         self._trimmer: threading.Thread | None = None
         self._tidy = allocate_lock()  # held, unless the trimmer is to look at once
@@ -183,13 +185,14 @@ class Pool:
         timeout_ns = (limits or Limits()).build_timeout_ns
         return base_image(spec, timeout_ns, udf, self._jail)
 
-    def _for_base(self, base: Image) -> ImagePool:
-        """Returns the VMs of one base image. Raises PoolClosedError."""
+    def _for_base(self, base: Image, data: Data | None = None) -> ImagePool:
+        """Returns the VMs of one base image with these data files. Raises PoolClosedError."""
         from udfvm.images.host import host_files
-        from udfvm.vmm import ImagePool
+        from udfvm.vmm.pool import ImagePool, ImagePools
 
         with self._lock:
-            image_pool = self._image_pools.get(base.digest)
+            pools = self._image_pools = self._image_pools or ImagePools()
+            image_pool = pools.find(base, data)
             if image_pool is None:
                 image_pool = ImagePool(
                     base,
@@ -198,11 +201,12 @@ class Pool:
                     wait=self.wait,
                     keep=self.keep,
                     jail=self._jail,
+                    data=data,
                     crowded=self._trim_later,
                 )
                 if self._closed:
                     image_pool.close()
-                self._image_pools[base.digest] = image_pool
+                pools.keep(image_pool)
             return image_pool
 
     @checks_options("udfvm.Pool: warm()")
@@ -241,8 +245,7 @@ class Pool:
         """
         from udfvm.vmm import jail_walls
 
-        jail = self._jail
-        return jail_walls(jail) if jail is not None else ()
+        return jail_walls(jail) if (jail := self._jail) is not None else ()
 
     def statistics(self) -> PoolStatistics:
         """Returns how many VMs there are, of all base images."""
@@ -282,7 +285,7 @@ class Pool:
 
     def _list(self) -> list[ImagePool]:
         with self._lock:
-            return list(self._image_pools.values())
+            return [] if self._image_pools is None else self._image_pools.all()
 
     # ---- Idle VMs ----
 
@@ -306,8 +309,7 @@ class Pool:
         """Whether there is anything left to trim."""
         image_pools = self._list()
         left = [image_pool.trim_old(1, self.keep_seconds) for image_pool in image_pools]
-        for image_pool in image_pools:
-            # This is done each quarter, so it is no later than keep_seconds.
+        for image_pool in image_pools:  # in each quarter, so it is no later than keep_seconds
             image_pool.shrink_old(self.keep_seconds * 3 / 4)
         with self._lock:
             if not self._closed and any(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from udfvm.load.declaration import Declaration
     from udfvm.vmm import Image, ImagePool
     from udfvm.vmm.callbacks import BoundHostFunctions, BoundLog
+    from udfvm.vmm.data import Data
 
     class Loader(Protocol):
         """What knows the code of a function, in whatever language."""
@@ -45,6 +46,7 @@ class Runtime(NamedTuple):
     host_functions: BoundHostFunctions | None  # what the limits point to, as is the next
     log: BoundLog
     first_call: Any = None  # uint64_t *, where the first call has time to import
+    data: Data | None = None  # what its VMs have mapped
 
     @property
     def limits_address(self) -> int:
@@ -188,15 +190,25 @@ class RuntimeKeeper:
         limits, host_functions = self._limits, self.declaration.host_functions
         loading = self._loader.loading(self.declaration, self.codecs, self.pool)
         base = self.pool._base(loading.base, limits, self._name, is_own=loading.is_own)
-        pool = self.pool._for_base(base)
-        layer = udf_layer(
-            base, pool, loading.identity, loading.request, limits, self._name, loading.advice
-        )
+        data = self._open_data()
+        pool = self.pool._for_base(base, data)
+        identity = loading.identity if data is None else loading.identity + data.identity
+        layer = udf_layer(base, pool, identity, loading.request, limits, self._name, loading.advice)
         bound = bind_host_functions(host_functions, limits.host_calls) if host_functions else None
         log = output.bind(limits.log)
         first_call = vmm.first_call(limits) if loading.imports_late else None
         core_limits = self.core_limits(limits.timeout_ns, bound, log, first_call)
-        return Runtime(base, layer, pool, core_limits, bound, log, first_call)
+        return Runtime(base, layer, pool, core_limits, bound, log, first_call, data)
+
+    def _open_data(self) -> Data | None:
+        """Opens the data files of the function; None if it has none. Raises DataFileError."""
+        files = self.declaration.data
+        if files is None:
+            return None
+        from udfvm.backend import refuse_in_process
+
+        refuse_in_process(f"UDF {self._name!r}", "it has data files, which micro-VMs alone map")
+        return files.opened(self._name)
 
     def core_limits(
         self,

@@ -51,12 +51,25 @@ class Given(NamedTuple):
     @classmethod
     def of(cls, values: dict[str, Any]) -> Given:
         """Takes them out of what a command was given."""
-        names = ("memory", "timeout", "files", "packages")
+        names = ("memory", "timeout", "files", "packages", "data")
         options = {name: values.pop(name) for name in names}
-        known = {key: each for key, each in options.items() if each not in (None, ())}
+        known = {key: each for key, each in options.items() if each not in (None, (), {})}
         if known.get("timeout") == 0:
             known["timeout"] = None
         return cls(known, values.pop("signature"), values.pop("jail"))
+
+
+def _data_of(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Returns the paths of ``--data``, by name."""
+    found: dict[str, str] = {}
+    for each in given:
+        name, equals, path = each.partition("=")
+        if not (name and equals and path):
+            raise click.BadParameter(f"{each!r} is not NAME=PATH, such as model=model.bin")
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given twice")
+        found[name] = path
+    return found
 
 
 def function_options(command: _Command) -> _Command:
@@ -75,6 +88,13 @@ def function_options(command: _Command) -> _Command:
         ),
         click.option(
             "--signature", help="The types, such as '(double, text?) -> text'. Default: the file's."
+        ),
+        click.option(
+            "--data",
+            multiple=True,
+            metavar="NAME=PATH",
+            callback=_data_of,
+            help="A file that the function finds as /data/NAME; repeatable.",
         ),
         click.option("--timeout", type=float, help="Seconds of a call; 0 for no limit."),
         click.option("--memory", callback=size_of, help="Guest memory, such as 1GiB."),
@@ -113,7 +133,8 @@ class FileFunctions:
         """Reads a file. Raises SourceError, and UDFError where it is no Python."""
         self._given = given
         self._pool = Pool(jail=True) if given.jail else pool_of(path.name, None)
-        allowed = {key: each for key, each in given.options.items() if key != "packages"}
+        others = ("packages", "data")
+        allowed = {key: each for key, each in given.options.items() if key not in others}
         self._limits: Limits = parsed_options(path.name, allowed)["limits"]
         self._file: SourceFile = read_file(path, self._limits, self._pool)
 

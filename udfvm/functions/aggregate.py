@@ -362,7 +362,8 @@ def aggregate(
         options: ``name`` (default: the class's name in lower case), ``memory``, ``timeout``
             (seconds for each exchange with the micro-VM, which may be of many rows),
             ``max_output``, ``max_log``, ``log``, ``files``, ``deterministic``, ``packages``,
-            ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``: as for ``udfvm.udf``.
+            ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``, ``data``: as for
+            ``udfvm.udf``.
 
     Returns:
         The aggregate; without ``cls``, a decorator that makes one.

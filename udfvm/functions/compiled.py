@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from udfvm.codec.record_batches import BatchCodec
     from udfvm.limits import Limits
     from udfvm.load.bindings import Bindings
+    from udfvm.load.data_files import DataFiles
     from udfvm.load.declaration import Declaration
     from udfvm.types.signatures import Signature
 
@@ -57,9 +58,18 @@ class CompiledProgram(Program):
         self._form: Form = "scalar"  # and the next two: once the code was asked
         self._has_inverse = self._has_merge = False
         self._known: tuple[object, Interface] | None = None  # and for which limits and pool
+        self._data: DataFiles | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restored, (type(self), {**self.__dict__, "_checked": True, "_known": None})
+
+    def giving(self, data: DataFiles | None) -> CompiledProgram:
+        """Returns the program with files that it finds when it is described, too: an executable
+        runs then until it serves.
+        """
+        if data == self._data:
+            return self
+        return _restored(type(self), {**self.__dict__, "_data": data, "_known": None})
 
     @property
     def default_name(self) -> object:
@@ -151,6 +161,7 @@ class CompiledProgram(Program):
             limits=limits,
             pool=pool,
             declared=declared,
+            data=self._data,
         )
 
     def _messages(self, declaration: Declaration, codec: BatchCodec) -> tuple[bytes, ...]:

@@ -36,7 +36,9 @@ from udfvm.types.signatures import Signature
 if TYPE_CHECKING:
     from udfvm.call.pool import Pool
     from udfvm.images.spec import BaseSpec
+    from udfvm.load.data_files import DataFiles
     from udfvm.load.declaration import Language
+    from udfvm.vmm.data import Data
 
 _COMPILED_ONCE: Final = 256 << 10  # bytes of code; less compiles quickly
 # wasmtime compiles a module in some 40 times the memory that the module has.
@@ -103,6 +105,7 @@ def describe(
     limits: Limits,
     pool: Pool,
     declared: Signature | None = None,
+    data: DataFiles | None = None,
 ) -> Description:
     """Asks a micro-VM to read what the code says about its function.
 
@@ -113,18 +116,20 @@ def describe(
     from udfvm.images.kept_replies import cached_reply
 
     base = pool._base(compiled_base(language, limits), limits, name)
+    opened = data.opened(name) if data else None
     slots = (Parameter("result", *declared.result), *declared.parameters) if declared else ()
 
     def ask() -> bytes:
         loadable = ahead(language, code, name=name, limits=limits, pool=pool)
         request = load_payload(loadable.code, symbol, slots, (), settings + loadable.settings)
-        return ask_runtime(REQUEST_DESCRIBE, language, request, name, limits, pool)
+        return ask_runtime(REQUEST_DESCRIBE, language, request, name, limits, pool, opened)
 
     identity = (
         symbol.encode()
         + vmm.sha256(settings)
         + vmm.sha256(code)
         + (vmm.sha256(slot_bytes(slots)) if slots else b"")
+        + (opened.identity if opened else b"")
     )
     return cached_reply(
         base, identity, ".description", ask, functools.partial(read_description, name)
@@ -132,19 +137,25 @@ def describe(
 
 
 def ask_runtime(
-    request: int, language: Language, payload: bytes, name: str, limits: Limits, pool: Pool
+    request: int,
+    language: Language,
+    payload: bytes,
+    name: str,
+    limits: Limits,
+    pool: Pool,
+    data: Data | None = None,
 ) -> bytes:
     """Returns the reply of a language's runtime. Raises SignatureError if it reports an error."""
     from udfvm.images.loading import load_call, load_limits
 
     base = pool._base(compiled_base(language, limits), limits, name)
-    with pool._for_base(base).vm(base) as vm:
+    with pool._for_base(base, data).vm(base) as vm:
         reply = load_call(vm, request, payload, load_limits(limits), name, ADVICE.get(language, ""))
-        status, data = reply.status, bytes(reply.data)
+        status, replied = reply.status, bytes(reply.data)
     if status:
-        error: Any = guest_exception(data, name)
+        error: Any = guest_exception(replied, name)
         raise SignatureError(_error_text(error)) from error
-    return data
+    return replied
 
 
 def _error_text(error: Any) -> str:

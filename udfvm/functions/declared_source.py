@@ -58,6 +58,7 @@ def declared_function(
                 f"UDF {name!r} of {file.path}: {option}= is an object of a program, which a file"
                 " that does not run cannot have: leave it out"
             )
+    _refuse_files(name, file, found, options)
     form = found.form
     kind = ScalarPythonOptions if form == "scalar" else PythonOptions
     known = [*option_names(kind), *_OF_FORM[form]]
@@ -91,6 +92,20 @@ def declared_function(
         imports=file.imports,
     )
     return _CLASSES[form](program, **parsed_options(name, others))
+
+
+def _refuse_files(
+    name: str, file: SourceFile, found: Declaration, options: Mapping[str, Any]
+) -> None:
+    """Raises OptionError if the text itself asks for files of this machine: whoever wrote it could
+    read any of them.
+    """
+    asked = found.options.get("data")
+    if asked is not None and options.get("data") is asked:
+        raise OptionError(
+            f"UDF {name!r} of {file.path}: data= gives files of this machine, which only who runs"
+            " the file may do: udfvm run has --data NAME=PATH"
+        )
 
 
 def _rows(sample: Any) -> Any:

@@ -114,6 +114,9 @@ def udf(
             loading the function) may take; None for no limit. More raise ``BuildError``. The first
             call of a function without ``sample`` may take as long, as long as it imports. Default:
             300.
+        data: files of this machine that the function finds as ``/data/NAME``, by name, such as
+            ``{"model": "model.bin"}``. They are mapped read-only, and their memory is shared by all
+            VMs: see docs/data.md. Default: none.
 
     Returns:
         The UDF; without ``function``, a decorator that makes one.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from udfvm.call.pool import pool_of
 from udfvm.functions.aggregate import AggregateFunction
+from udfvm.functions.given import data_files_of
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.functions.table import TableFunction
 
@@ -21,6 +22,8 @@ def function_of(
     ``options`` are parsed. Raises SignatureError if the code has no such function.
     """
     pool = pool_of(name, options.get("pool"))
+    options["data"] = data_files_of(name, options.get("data"))
+    program = program.giving(options["data"])
     form = program.interface(name, options["limits"], pool).form
     if form == "table":
         return TableFunction(program, **options)

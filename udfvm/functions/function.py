@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from udfvm.call.dispatch import Calls
 from udfvm.call.pool import Pool, pool_of
-from udfvm.checks import check_choice, shown
+from udfvm.checks import check_choice
 from udfvm.errors import OptionError, TypeMappingError, hides_frames
 from udfvm.functions.documentation import CallSignature, description
 from udfvm.functions.function_names import checked_name
+from udfvm.functions.given import data_files_of, function_list, host_functions_of, packages_of
 from udfvm.functions.options import ELSEWHERE, ScalarPythonOptions, parsed_options
 from udfvm.keywords import check_options, nearest, option_names
 from udfvm.limits import Limits
@@ -20,8 +22,8 @@ from udfvm.texts import counted_between
 from udfvm.types.arrow_types import Parameter, ResultType
 
 if TYPE_CHECKING:
-    from udfvm.call.host_functions import HostFunctions
     from udfvm.functions.program import Program
+    from udfvm.load.data_files import DataFiles
     from udfvm.pipelines.columns import Parameters
     from udfvm.vmm import Image
 
@@ -88,6 +90,7 @@ class Function(DeclaredFunction):
         isolation: what one call is in SQL: an execution of a statement ("statement") or a row
             ("row").
         host_functions: the functions of this process that it may call; None if there are none.
+        data: the files that it was given; None if there are none.
         is_variadic: True if a parameter ``*args`` takes any number of arguments.
 
     >>> @udfvm.udf
@@ -112,6 +115,7 @@ class Function(DeclaredFunction):
         packages: Iterable[str] = (),
         pool: Pool | None = None,
         host_functions: Iterable[Callable[..., Any]] = (),
+        data: Mapping[str, str | os.PathLike[str]] | DataFiles | None = None,
     ) -> None:
         """Makes a function from its code and options.
 
@@ -132,8 +136,9 @@ class Function(DeclaredFunction):
         self.isolation: Isolation = isolation
         self.pool = pool_of(self.name, pool)
         self.host_functions = host_functions_of(self.name, offered)
-        packages = _checked_packages(self.name, packages)
-        program = program.offering(self.host_functions)
+        packages = packages_of(self.name, packages)
+        self.data = data_files_of(self.name, data)
+        program = program.offering(self.host_functions).giving(self.data)
         interface = program.interface(self.name, self.limits, self.pool)
         self.form = interface.form
         self.vectorized = interface.vectorized
@@ -152,6 +157,7 @@ class Function(DeclaredFunction):
             "isolation": isolation,
             "packages": packages,
             "host_functions": offered,
+            "data": self.data,
         }
         if self.pool.tenant is not None:
             self._options["pool"] = self.pool
@@ -170,6 +176,7 @@ class Function(DeclaredFunction):
             isolation,
             packages,
             self.host_functions,
+            self.data,
         )
         self._calls = Calls(self._declaration, self.pool, program)
         self._arrow_name: str | None = None  # in pyarrow's registry, for expressions
@@ -368,39 +375,3 @@ def encoded_defaults(
     ]
     last = max((index for index, default in enumerate(found) if default is None), default=-1)
     return [default if index > last else None for index, default in enumerate(found)]
-
-
-def function_list(name: str, functions: object) -> tuple[Callable[..., Any], ...]:
-    """Returns the functions in ``host_functions=``. Raises OptionError unless it is a
-    collection.
-    """
-    if isinstance(functions, (str, Mapping)) or not isinstance(functions, Iterable):
-        example = f"[{getattr(functions, '__name__', 'price')}]"
-        raise OptionError(
-            f"UDF {name!r}: host_functions= must be a list of functions, such as {example}; got"
-            f" {shown(functions)}"
-        )
-    return tuple(functions)
-
-
-def host_functions_of(name: str, functions: object) -> HostFunctions | None:
-    """Returns ``host_functions=`` of a function; None if there are none. Raises OptionError, and
-    SignatureError.
-    """
-    given = function_list(name, functions)
-    if not given:
-        return None
-    from udfvm.call.host_functions import HostFunctions
-
-    return HostFunctions(name, given)
-
-
-def _checked_packages(name: str, packages: Iterable[str]) -> tuple[str, ...]:
-    if not packages and isinstance(packages, tuple):
-        return ()  # most have none, and need no module for it
-    from udfvm.load.libraries import checked_packages
-
-    try:
-        return checked_packages(packages)
-    except OptionError as error:
-        raise OptionError(f"UDF {name!r}: {error}") from None

@@ -64,8 +64,8 @@ def from_elf(
             its start: at most 32, with 16 KiB together.
         options: ``name``, ``memory`` (default: 128 MiB), ``timeout``, ``max_output``, ``max_log``,
             ``log``, ``files``, ``deterministic``, ``isolation``, ``pool``, ``host_functions``,
-            ``host_calls``, ``build_timeout``: as for ``udfvm.udf``. The function calls host
-            functions by ``udfvm_call_host`` of ``udfvm.h``.
+            ``host_calls``, ``build_timeout``, ``data``: as for ``udfvm.udf``. The function calls
+            host functions by ``udfvm_call_host`` of ``udfvm.h``.
 
     Returns:
         The UDF: an AggregateFunction for ``UDFVM_AGGREGATE``, a TableFunction for ``UDFVM_TABLE``,

@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 
 from udfvm.call.pool import Pool
@@ -27,6 +28,7 @@ class Options(TypedDict, total=False):
     deterministic: bool
     pool: Pool | None
     build_timeout: float | None
+    data: Mapping[str, str | os.PathLike[str]] | None
 
 
 class IsolationOption(TypedDict, total=False):

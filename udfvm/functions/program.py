@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from udfvm.call.runtime import Loading
     from udfvm.limits import Limits
     from udfvm.load.bindings import Bindings
+    from udfvm.load.data_files import DataFiles
     from udfvm.load.declaration import Declaration
 
 
@@ -54,6 +55,10 @@ class Program(ABC):
         """Returns the program with host functions that it may call. Most look them up by name when
         they call them, and are the same with any.
         """
+        return self
+
+    def giving(self, data: DataFiles | None) -> Program:
+        """Returns the program with the files that it finds wherever it runs."""
         return self
 
     @abstractmethod

@@ -11,8 +11,8 @@ from udfvm.call.pool import Pool, pool_of
 from udfvm.call.windows import call_with_windows
 from udfvm.checks import shown
 from udfvm.errors import OptionError, ProtocolError, hides_frames
-from udfvm.functions.function import host_functions_of
 from udfvm.functions.function_names import checked_name
+from udfvm.functions.given import data_files_of, host_functions_of
 from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.script_reply import Left, read_reply
 from udfvm.keywords import option_names
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from udfvm.images.spec import BaseSpec
+    from udfvm.load.data_files import DataFiles
     from udfvm.vmm.windows import Windows
 
 
@@ -78,7 +79,8 @@ def run(
         keywords: further variables, ``flights=table``; and the options of ``udfvm.udf``: ``name``
             (default: "script"), ``memory``, ``timeout``, ``max_output``, ``max_log``, ``log``
             (default: "drop", since the result has the text), ``files``, ``deterministic``,
-            ``packages``, ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``.
+            ``packages``, ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``,
+            ``data``.
 
     Returns:
         What the script printed and left.
@@ -215,6 +217,7 @@ class _Script:
         self._pool = pool
         self._packages = _packages(name, options.get("packages", ()))
         self._host_functions = host_functions_of(name, options.get("host_functions", ()))
+        self._data = _data(name, options.get("data"))
 
     def run(
         self, source: str, given: _Given, outputs: list[str] | None, state: bytes | None
@@ -292,7 +295,8 @@ class _Script:
         log = bind_log(take)
         bound = bind_host_functions(offered, limits.host_calls) if offered else None
         base = self._pool._base(spec, limits, self._name)
-        pool = self._pool._for_base(base)
+        files = None if self._data is None else self._data.opened(self._name)
+        pool = self._pool._for_base(base, files)
         vm = pool.take(base, windows, limits.timeout_ns, self._name)
         try:
             reply = vm.call(REQUEST_LOAD, request, vmm.core_limits(limits, bound, log), self._name)
@@ -304,6 +308,16 @@ class _Script:
         if status:
             raise guest_exception(data, self._name)
         return data
+
+
+def _data(name: str, given: Any) -> DataFiles | None:
+    try:
+        return data_files_of(name, given)
+    except OptionError as error:
+        raise OptionError(
+            f"{error}. A variable with the name of an option goes into a mapping:"
+            " udfvm.run(source, {'data': ...})"
+        ) from None
 
 
 def _packages(name: str, packages: Any) -> tuple[str, ...]:

@@ -366,7 +366,8 @@ def table_function(
         options: ``name``, ``memory``, ``timeout`` (seconds for each fetch of some rows;
             in ``map`` for all), ``max_output`` (of each fetch, which has fewer rows if need be; in
             ``map`` of all), ``max_log``, ``log``, ``files``, ``deterministic``, ``packages``,
-            ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``: as for ``udfvm.udf``.
+            ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``, ``data``: as for
+            ``udfvm.udf``.
 
     Returns:
         The table function; without ``function``, a decorator that makes one.

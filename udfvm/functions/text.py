@@ -59,8 +59,8 @@ def from_source(
         sample: as for ``udfvm.udf``.
         options: ``name``, ``memory``, ``timeout``, ``max_output``, ``max_log``, ``log``, ``files``,
             ``deterministic``, ``isolation``, ``packages``, ``pool``, ``host_functions``,
-            ``host_calls``, ``build_timeout``: as for ``udfvm.udf``. The source calls host functions
-            by their names.
+            ``host_calls``, ``build_timeout``, ``data``: as for ``udfvm.udf``. The source calls host
+            functions by their names.
 
     Returns:
         The UDF.
@@ -131,7 +131,7 @@ def expression(
         keywords: further parameters, ``a=float``; and the options of ``udfvm.udf``: ``name``
             (default: "expression"), ``memory``, ``timeout``, ``max_output``, ``max_log``, ``log``,
             ``files``, ``deterministic``, ``isolation``, ``packages``, ``pool``, ``host_functions``,
-            ``host_calls``, ``build_timeout``.
+            ``host_calls``, ``build_timeout``, ``data``.
 
     Returns:
         The UDF.

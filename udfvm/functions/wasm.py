@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, Unpack
 from udfvm.errors import SignatureError
 from udfvm.functions.compiled import TABLE_ARROW, CompiledProgram
 from udfvm.functions.forms import function_of
-from udfvm.functions.function import function_list, host_functions_of
+from udfvm.functions.given import function_list, host_functions_of
 from udfvm.functions.options import ELSEWHERE, WasmOptions, parsed_options
 from udfvm.functions.wasm_settings import (
     host_settings,
@@ -85,8 +85,9 @@ def from_wasm(
             under. A module may import those before it.
         options: ``name``, ``memory``, ``timeout``, ``max_output``, ``max_log``, ``log``,
             ``deterministic``, ``isolation``, ``pool``, ``host_functions``, ``host_calls``,
-            ``build_timeout``: as for ``udfvm.udf``. The module imports host functions by their
-            names. It runs in ``memory`` (default: 256 MiB), and its own memory grows there.
+            ``build_timeout``, ``data``: as for ``udfvm.udf``. The module imports host functions by
+            their names, and finds the files of ``data`` by WASI. It runs in ``memory`` (default:
+            256 MiB), and its own memory grows there.
 
     Returns:
         The UDF: a TableFunction if the module's function yields rows, an AggregateFunction if it

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from udfvm import errors, vmm
 from udfvm.guest_text import shown
-from udfvm.limits import DEFAULT_LOG, Limits
+from udfvm.limits import DEFAULT_LOG, WINDOW, Limits
 from udfvm.protocol import REQUEST_LOAD
 from udfvm.static_typing import Final
+from udfvm.texts import format_size
 
 _NOT_READY: Final = "; the function was not ready by then"
 
@@ -28,6 +29,8 @@ def load_call(
     """
     try:
         return vm.call(request, payload, vmm.core_limits(limits), name)
+    except errors.InputTooLargeError:
+        raise _too_large(len(payload), name) from None
     except errors.CallTimeoutError as error:
         seconds = limits.timeout_ns / 1e9
         message = (
@@ -39,6 +42,15 @@ def load_call(
     except (errors.GuestCrashError, errors.GuestDeadlockError) as error:
         error.extend(f"{_NOT_READY}{advice}")
         raise
+
+
+def _too_large(length: int, name: str) -> errors.InputTooLargeError:
+    return errors.InputTooLargeError(
+        f"what the function refers to has {format_size(length)} when it is pickled, more than the"
+        f" {format_size(WINDOW)} that an image takes: write large arrays and models to files, and"
+        " pass data={'model': 'model.bin'}, which the function finds as /data/model",
+        name,
+    )
 
 
 def load_or_fail(

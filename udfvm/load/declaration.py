@@ -12,6 +12,7 @@ from udfvm.tuples import NamedTuple
 from udfvm.types.arrow_types import Parameter, ResultType, Type
 
 if TYPE_CHECKING:
+    from udfvm.load.data_files import DataFiles
 
     class OfferedFunctions(Protocol):
         """The host functions of a declaration."""
@@ -56,6 +57,7 @@ class Declaration(NamedTuple):
         has_merge: True for an aggregate whose groups can join others.
         packages: modules to import into the base image.
         host_functions: the functions of this process that it may call; None if there are none.
+        data: the files that it was given; None if there are none.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Declaration(NamedTuple):
     isolation: Isolation
     packages: tuple[str, ...]
     host_functions: OfferedFunctions | None
+    data: DataFiles | None
 
     @property
     def made(self) -> tuple[Column, ...]:

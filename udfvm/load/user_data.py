@@ -45,7 +45,7 @@ def data_files(name: str, modules: Iterable[UserModule]) -> bytes:
                     raise SignatureError(
                         f"UDF {name!r}: data files of package {module.name!r} are larger than"
                         f" {MAX_DATA >> 20} MiB, too large to travel to a micro-VM: install the"
-                        " package (not editable), or pass what the function needs as an argument"
+                        " package (not editable), or pass a large file by data="
                     )
                 yield "/".join((*module.name.split("."), path)), data
 

@@ -78,8 +78,8 @@ def user_files(name: str, notes: FileNotes) -> bytes:
             if size > MAX_DATA:
                 raise SignatureError(
                     f"UDF {name!r}: files beside its code are larger than {MAX_DATA >> 20} MiB, too"
-                    f" large to travel to a micro-VM ({each!r} is one): pass what the function"
-                    " needs as an argument"
+                    f" large to travel to a micro-VM ({each!r} is one): pass large files by data=,"
+                    " such as data={'model': 'model.bin'}"
                 )
             yield each, found[each].read_bytes()
 

@@ -28,6 +28,13 @@ def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
 
+def _data_file(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise ValueError(f"{text!r} is not NAME=PATH")
+    return name, path
+
+
 @magic.magics_class
 class Magics(magic.Magics):
     """The magics of udfvm."""
@@ -41,6 +48,9 @@ class Magics(magic.Magics):
     @magic_arguments.argument("--log", choices=["forward", "drop", "strict"])
     @magic_arguments.argument("--isolation", choices=["statement", "row"])
     @magic_arguments.argument("--packages", type=_names, help="modules to import: pandas,scipy")
+    @magic_arguments.argument(
+        "--data", type=_data_file, action="append", help="a file, found as /data/NAME: NAME=PATH"
+    )
     @magic_arguments.argument("--host-functions", type=_names, help="names of host functions")
     @magic_arguments.argument("--host-calls", type=int, help="how many of them a call may call")
     @magic_arguments.argument("--pool", help="the name of a udfvm.Pool")
@@ -73,6 +83,8 @@ class Magics(magic.Magics):
         for name in ("pool", "host_functions"):
             if name in options:
                 options[name] = self._named(options[name])
+        if "data" in options:
+            options["data"] = dict(options["data"])
         if untrusted:
             self._from_text(cell, functions, options)
         else:

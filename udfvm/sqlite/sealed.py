@@ -136,13 +136,18 @@ def sealed_name(udf: Function, namespace: str) -> str:
 def sealed_note(udf: Function, name: str) -> dict[str, object]:
     """Returns what programs without Python need to know of a UDF. Builds its image.
 
-    Raises SealError for a function that calls host functions.
+    Raises SealError for a function that calls host functions or has data files.
     """
     refuse_in_process(f"sealing UDF {udf.name!r}", "its image is a micro-VM's")
     if udf.host_functions:
         raise SealError(
             f"UDF {udf.name!r}: it calls host functions, so it cannot be sealed: programs that load"
             " it do not have them"
+        )
+    if udf.data is not None:
+        raise SealError(
+            f"UDF {udf.name!r}: it has data files, so it cannot be sealed: programs that load it"
+            " do not map them. Register it from Python, or read what is small into a global"
         )
     declaration = declaration_of(udf)
     columns = ", ".join(f"{each.name} {_type(udf, each.type)}" for each in declaration.columns)

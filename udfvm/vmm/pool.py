@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from _thread import _local
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 
 from udfvm.static_typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ from udfvm.vmm.windows import Windows
 
 if TYPE_CHECKING:
     from udfvm.vmm.callbacks import Files
+    from udfvm.vmm.data import Data
     from udfvm.vmm.system import Jail
 
 _CAPACITY: Final = 256  # bytes: most replies to rows fit
@@ -60,10 +61,12 @@ class ImagePool:
         wait: float = 60.0,
         keep: int = 8,
         jail: Jail | None = None,
+        data: Data | None = None,
         crowded: Callable[[], None] | None = None,
     ) -> None:
         """``wait``: seconds that ``take`` waits. ``keep``: idle VMs that stay open. ``crowded`` is
-        called when several VMs are in use. ``jail``: VMs run in processes of their own.
+        called when several VMs are in use. ``jail``: VMs run in processes of their own. ``data``:
+        files that all VMs have.
         """
         error = thread_error()
         self._bound = bind_files(files)
@@ -74,11 +77,14 @@ class ImagePool:
             raise exception(error)
         self._handle = ffi.gc(handle, lib.udfvm_pool_close)
         self.base = base
+        self.data_identity = None if data is None else data.identity
         self.limit = limit
         self.wait_ns = int(wait * 1e9)
         self.vms_out = 0  # approximate number of VMs in use
         self._crowded = crowded
         lib.udfvm_pool_set_idle(self._handle, keep)
+        if data is not None:
+            lib.udfvm_pool_set_data(self._handle, data._handle)
         path = ffi.NULL if jail is None else jail.path
         if lib.udfvm_pool_jail(self._handle, jail is not None, path, error):
             raise exception(error)
@@ -266,3 +272,35 @@ class ImagePool:
         waiting calls raise PoolClosedError.
         """
         lib.udfvm_pool_shut(self._handle)
+
+
+class ImagePools:
+    """VMs of several base images. Those with data files go with the last function that uses them:
+    the files may be gigabytes.
+    """
+
+    def __init__(self) -> None:
+        self._without: dict[bytes, ImagePool] = {}
+        self._with_data: MutableMapping[tuple[bytes, bytes], ImagePool] = {}
+
+    def find(self, base: Image, data: Data | None) -> ImagePool | None:
+        """Returns the VMs of a base image that have these data files; None if there are none."""
+        if data is None:
+            return self._without.get(base.digest)
+        return self._with_data.get((base.digest, data.identity))
+
+    def keep(self, image_pool: ImagePool) -> None:
+        """Takes up VMs that were not found."""
+        digest, identity = image_pool.base.digest, image_pool.data_identity
+        if identity is None:
+            self._without[digest] = image_pool
+            return
+        if not self._with_data:
+            import weakref
+
+            self._with_data = weakref.WeakValueDictionary()
+        self._with_data[digest, identity] = image_pool
+
+    def all(self) -> list[ImagePool]:
+        """Returns all of them."""
+        return [*self._without.values(), *self._with_data.values()]

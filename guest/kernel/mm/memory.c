@@ -2,6 +2,7 @@
  * when it is made, even with PROT_NONE; and protections are only recorded: the page tables belong
  * to the host and map everything alike. In the reserve (reserve.c) neither is so. */
 #include "mm/memory.h"
+#include "host/data.h"
 #include "lib/string.h"
 #include "mm/file_memory.h"
 #include "mm/pages.h"
@@ -182,9 +183,20 @@ static int64_t check_map(uint64_t length, uint64_t longest, int flags, uint64_t 
                : 0;
 }
 
+/* A loader maps segments over the first mapping of an object, which needs memory of its own. */
+static bool stays_in_place(const struct backing *backing, int protection, int flags,
+                           uint64_t offset, uint64_t length)
+{
+    return backing && backing->place && !(protection & (PROT_WRITE | PROT_EXEC)) &&
+           !(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_DENYWRITE)) &&
+           in_data(backing->place, offset) && in_data(backing->place + offset, length);
+}
+
 int64_t memory_map(uint64_t address, uint64_t length, int protection, int flags,
                    const struct backing *backing, uint64_t offset)
 {
+    if (stays_in_place(backing, protection, flags, offset, page_up(length)))
+        return (int64_t)(backing->place + offset);
     const bool anywhere = protection == PROT_NONE && !backing;
     const int64_t error = check_map(length, anywhere ? RESERVE_BYTES : program_end, flags, offset);
     if (error)
@@ -213,6 +225,8 @@ static void remove_mappings(uint64_t start, uint64_t end)
 
 int64_t memory_unmap(uint64_t address, uint64_t length)
 {
+    if (!(address & PAGE_MASK) && length && in_data(address, page_up(length)))
+        return 0; /* it stays where it is */
     if ((address & PAGE_MASK) || length == 0 || !in_memory(address, length))
         return -EINVAL;
     const uint64_t end = address + page_up(length);
@@ -266,16 +280,8 @@ static bool may_become_writable(uint64_t start, uint64_t end)
     return true;
 }
 
-int64_t memory_protect(uint64_t address, uint64_t length, int protection)
+static int64_t protect(uint64_t address, uint64_t end, int protection)
 {
-    protection &= PROT_READ | PROT_WRITE | PROT_EXEC;
-    if (address & PAGE_MASK)
-        return -EINVAL;
-    if (length == 0)
-        return 0;
-    if (!in_memory(address, length))
-        return -ENOMEM;
-    const uint64_t end = address + page_up(length);
     if (!range_is_mapped(address, end) || range_has_kernel(address, end))
         return -ENOMEM;
     if ((protection & PROT_WRITE) && !may_become_writable(address, end))
@@ -288,6 +294,19 @@ int64_t memory_protect(uint64_t address, uint64_t length, int protection)
     if (error == 0)
         regions_protect(address, end, protection);
     return error;
+}
+
+int64_t memory_protect(uint64_t address, uint64_t length, int protection)
+{
+    protection &= PROT_READ | PROT_WRITE | PROT_EXEC;
+    if (address & PAGE_MASK)
+        return -EINVAL;
+    if (length == 0)
+        return 0;
+    if (in_data(address, page_up(length)))
+        return protection & (PROT_WRITE | PROT_EXEC) ? -EACCES : 0;
+    return in_memory(address, length) ? protect(address, address + page_up(length), protection)
+                                      : -ENOMEM;
 }
 
 /* ---- The stack, and the seal ---- */

@@ -12,6 +12,7 @@ struct backing {
     bool constant;              /* its contents never change */
     bool writable;              /* it is open for writing */
     struct file_memory *memory; /* shared mappings are its own pages; NULL: they are copies */
+    uint64_t place;             /* where all of it lies already, for reading alone; 0: nowhere */
     void *file;
     /* Reads all of it, or up to the end of the file. Length read or negative errno. */
     int64_t (*read)(void *file, uint64_t offset, void *buffer, size_t length);

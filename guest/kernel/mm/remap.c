@@ -1,5 +1,6 @@
 /* mremap(2). */
 #include "mm/memory.h"
+#include "host/data.h"
 #include "mm/file_memory.h"
 #include "mm/pages.h"
 #include "mm/placement.h"
@@ -180,8 +181,8 @@ static int64_t remap_reserved(uint64_t address, uint64_t old_length, uint64_t ne
                : grow_reserved(address, old_length, new_length, flags & MREMAP_MAYMOVE);
 }
 
-int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length, int flags,
-                     uint64_t new_address)
+static int64_t remap_memory(uint64_t address, uint64_t old_length, uint64_t new_length, int flags,
+                            uint64_t new_address)
 {
     const int64_t error = check_arguments(address, old_length, new_length, flags);
     if (error)
@@ -203,4 +204,28 @@ int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length,
         grow_in_place(region, address + old_length, address + new_length))
         return (int64_t)address;
     return flags & MREMAP_MAYMOVE ? move(region, address, old_length, new_length, 0) : -ENOMEM;
+}
+
+/* ---- Data ---- */
+
+static bool is_data(uint64_t address, uint64_t length)
+{
+    return !(address & PAGE_MASK) && length && in_data(address, page_up(length));
+}
+
+/* It stays where it is, and ends where the file ends. */
+static int64_t remap_data(uint64_t address, uint64_t new_length, int flags)
+{
+    if (!new_length)
+        return -EINVAL;
+    return !(flags & MREMAP_FIXED) && in_data(address, page_up(new_length)) ? (int64_t)address
+                                                                            : -ENOMEM;
+}
+
+int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length, int flags,
+                     uint64_t new_address)
+{
+    return is_data(address, old_length)
+               ? remap_data(address, new_length, flags)
+               : remap_memory(address, old_length, new_length, flags, new_address);
 }

@@ -1,4 +1,5 @@
 /* The memory system calls. */
+#include "host/data.h"
 #include "mm/heap.h"
 #include "mm/pages.h"
 #include "mm/regions.h"
@@ -64,10 +65,12 @@ static int64_t mapped_range(uint64_t address, uint64_t length, uint64_t *end)
 {
     if (address & PAGE_MASK)
         return -EINVAL;
+    *end = address + page_up(length);
+    if (in_data(address, page_up(length)))
+        return 0;
     if (!user_range_exists(address, length) ||
         (length > program_end && !in_reserve(address, length)))
         return -ENOMEM;
-    *end = address + page_up(length);
     return range_is_mapped(address, *end) ? 0 : -ENOMEM;
 }
 
@@ -151,7 +154,7 @@ SYSTEM_CALL(mincore)
     if (!user_range_ok(c, pages))
         return -EFAULT;
     for (uint64_t page = 0; page < pages; page++)
-        ((uint8_t *)c)[page] = page_is_used(a + page * PAGE_SIZE);
+        ((uint8_t *)c)[page] = in_data(a, PAGE_SIZE) || page_is_used(a + page * PAGE_SIZE);
     return 0;
 }
 

@@ -34,7 +34,8 @@ enum devices {
     DEVICE_MEMORY = 0x1001,
     DEVICE_DEVICES,
     DEVICE_PROCESS,
-    DEVICE_STREAMS
+    DEVICE_STREAMS,
+    DEVICE_DATA
 }; /* st_dev of files that are not the host's */
 
 struct io_vector { /* struct iovec of a program */
@@ -98,6 +99,7 @@ struct file_operations {
     int64_t (*control)(struct file *file, uint32_t request, uint64_t argument); /* ioctl(2) */
     void (*release)(struct file *file);
     struct file_memory *(*memory)(struct file *file); /* what shared mappings are pages of */
+    uint64_t (*place)(const struct file *file); /* where all of it lies in memory, read-only */
     bool seekable, constant;
     bool mappable; /* mmap(2) may copy what is read, or has the memory */
 };
@@ -213,6 +215,8 @@ int64_t host_readlink(const char *path, char *buffer, uint64_t size);
 /* Lists from `position` on. The first entry's position is `base`. */
 int64_t host_list(const char *path, uint64_t base, uint64_t position, emit_function *emit,
                   void *sink);
+/* Returns the error of opening a file of S_IF bits for what the flags say. */
+int64_t host_check_flags(uint32_t mode, int flags);
 void host_forget_handles(void); /* called before the host closes them all */
 
 /* tmpfs.c */

@@ -5,6 +5,7 @@
 #include "host/hypercall.h"
 #include "lib/string.h"
 #include "mm/alloc.h"
+#include "vfs/data_file.h"
 #include "vfs/host_cache.h"
 
 #define BUFFER_BYTES 65536u
@@ -76,6 +77,10 @@ static int64_t find_status(const char *path, bool follow, struct udfvm_stat *sta
 int64_t host_status(const char *path, bool follow, struct status *status)
 {
     struct udfvm_stat stat;
+    if (data_has(path)) {
+        data_status(path, status);
+        return 0;
+    }
     int64_t result = find_status(path, follow, &stat);
     if (result == 0)
         convert(&stat, status);
@@ -85,7 +90,7 @@ int64_t host_status(const char *path, bool follow, struct status *status)
 int64_t host_readlink(const char *path, char *buffer, uint64_t size)
 {
     struct udfvm_stat stat;
-    int64_t result = find_status(path, false, &stat);
+    int64_t result = data_has(path) ? -EINVAL : find_status(path, false, &stat);
     if (result == 0 && (stat.mode & S_IFMT) != S_IFLNK)
         result = -EINVAL;
     return result ? result
@@ -250,6 +255,10 @@ int64_t host_list(const char *path, uint64_t base, uint64_t position, emit_funct
     const struct udfvm_directory_entry *entries;
     size_t known;
     struct cursor cursor = { .first = position - base, .base = base, .emit = emit, .sink = sink };
+    if (data_has(path)) {
+        data_list(base, position, emit, sink);
+        return 0;
+    }
     if (cache_listing(path, &entries, &known)) {
         emit_entries(entries, known, &cursor);
         return 0;
@@ -312,13 +321,13 @@ static int64_t check_writing(bool directory, int flags)
     return directory && (writes || (flags & O_CREAT)) ? -EISDIR : writes ? -EROFS : 0;
 }
 
-/* Returns the error that the flags cause, independent of the file's content. */
-static int64_t check_flags(const struct udfvm_stat *stat, int flags)
+/* Independent of the file's content. */
+int64_t host_check_flags(uint32_t mode, int flags)
 {
-    const bool directory = (stat->mode & S_IFMT) == S_IFDIR;
+    const bool directory = (mode & S_IFMT) == S_IFDIR;
     if ((flags & O_CREAT) && (flags & O_EXCL))
         return -EEXIST;
-    if ((stat->mode & S_IFMT) == S_IFLNK)
+    if ((mode & S_IFMT) == S_IFLNK)
         return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
     if ((flags & O_TMPFILE) == O_TMPFILE)
         return directory ? -EROFS : -ENOTDIR;
@@ -337,7 +346,7 @@ static int64_t open_host(const char *path, int flags, struct host_file *host)
     if (flags & unusual) {
         result = find_status(path, !(flags & O_NOFOLLOW) && !exclusive, &host->stat);
         if (result == 0)
-            result = check_flags(&host->stat, flags);
+            result = host_check_flags(host->stat.mode, flags);
     }
     if (result < 0 || (result == 0 && (host->stat.mode & S_IFMT) == S_IFDIR))
         return result;
@@ -352,6 +361,8 @@ static int64_t open_host(const char *path, int flags, struct host_file *host)
 
 struct file *host_open(const char *path, int flags, int64_t *error)
 {
+    if (data_has(path))
+        return data_open(path, flags, error);
     struct host_file *host = kernel_alloc(sizeof *host);
     if (!host) {
         *error = -ENOMEM;

@@ -75,5 +75,6 @@ struct backing file_backing(struct file *file)
                              .memory = file->operations->memory ? file->operations->memory(file)
                                                                 : NULL,
                              .file = file,
+                             .place = file->operations->place ? file->operations->place(file) : 0,
                              .read = read_backing };
 }

@@ -16,8 +16,8 @@ FILES: Final = (
     "udfvm: a micro-VM has no files of this machine but those of Python and of installed packages"
     " (none with files=False), and a /tmp of its own. Data files of your own packages come along"
     " where importlib.resources or pkgutil reads them, and files beside your modules where code"
-    " opens them by __file__ and names them; what else a function needs is passed as an argument,"
-    " or read by a host function (host_functions=)"
+    " opens them by __file__ and names them; another file is given by data={'model': 'model.bin'},"
+    " and found as /data/model, passed as an argument, or read by a host function (host_functions=)"
 )
 WRITING: Final = (
     "udfvm: a micro-VM has no files of this machine, and a function writes only in /tmp, which each"

@@ -8,6 +8,7 @@
 
 #define SETTINGS_FOLDER "/tmp/preopened" /* the folder of the files */
 #define SCRATCH_FOLDER  "/tmp/scratch"   /* what the module may write as /tmp */
+#define DATA_FOLDER     "/data"          /* files that the function was given, if any */
 
 struct settings {
     size_t argument_count, variable_count;

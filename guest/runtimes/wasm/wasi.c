@@ -96,12 +96,14 @@ static ptrdiff_t append_output(void *context, const unsigned char *bytes, size_t
     return (ptrdiff_t)length;
 }
 
-/* Opens the folders that the module sees. */
+/* Opens the folders that the module sees. Data are there if the function was given any. */
 static bool open_folders(wasi_config *config, const struct settings *settings)
 {
     const bool root = settings->files || settings->writable;
     return (!root ||
             wasmtime.wasi_config_preopen_dir(config, SETTINGS_FOLDER, "/", settings->writable)) &&
+           (access(DATA_FOLDER, F_OK) < 0 ||
+            wasmtime.wasi_config_preopen_dir(config, DATA_FOLDER, DATA_FOLDER, false)) &&
            wasmtime.wasi_config_preopen_dir(config, SCRATCH_FOLDER, "/tmp", true);
 }
 

@@ -208,7 +208,7 @@ static const struct udfvm_log_sink sink = { NULL, take_log };
 static void open_vm(void)
 {
     struct udfvm_error error = { .message = "" };
-    vm = udfvm_jail_open(base, NULL, &files, NULL, &error);
+    vm = udfvm_jail_open(base, NULL, &files, NULL, NULL, &error);
     if (!vm)
         defect(error.message);
 }

@@ -56,6 +56,7 @@ enum udfvm_code {
     UDFVM_E_CLOSED = 20, /* the pool takes no more calls: see udfvm_pool_shut */
     UDFVM_E_JAIL = 21,   /* a jailed VM was asked for, and cannot be had: see udfvm_pool_jail */
     UDFVM_E_HARDEN = 22, /* calls are to be hardened, and cannot be: see udfvm_harden */
+    UDFVM_E_DATA = 23,   /* a data file cannot be used, or others changed it: see udfvm_data_open */
 };
 
 /* The details of a failure. */
@@ -138,6 +139,26 @@ struct udfvm_host_functions {
 };
 #define UDFVM_NO_HOST_FUNCTION     -1
 #define UDFVM_HOST_FUNCTION_FAILED -2
+
+/* ---- Data: files that a guest finds in its /data, mapped once for all VMs that have them, and
+ * read-only for all. ---- */
+
+/* A regular file that is open for reading, which the core opens once more, and its name in /data:
+ * 1 to 95 bytes without a slash. */
+struct udfvm_data_source {
+    const char *name;
+    int fd;
+};
+typedef struct udfvm_data udfvm_data;
+/* Maps 1 to 64 files, of less than 128 GiB together. NULL: UDFVM_E_ARGUMENT, UDFVM_E_SYSTEM, and
+ * UDFVM_E_DATA for a file that is empty, not regular or too large. */
+udfvm_data *udfvm_data_open(const struct udfvm_data_source *sources, size_t count,
+                            struct udfvm_error *error);
+udfvm_data *udfvm_data_retain(udfvm_data *data); /* one more reference */
+void udfvm_data_close(udfvm_data *data);         /* gives one reference back; NULL is allowed */
+/* UDFVM_E_DATA where a file has another size, or was written at another time, than when it was
+ * opened. Calls ask so where they begin. A file that becomes shorter in a call's midst fails it. */
+int udfvm_data_check(const udfvm_data *data, struct udfvm_error *error);
 
 /* ---- What a guest program writes to its standard output and error, in order. It is a guest's
  * text: see udfvm_visible_text. ---- */
@@ -256,6 +277,9 @@ udfvm_vm *udfvm_vm_open_windows(udfvm_image *image, const struct udfvm_windows *
 /* Moves a restored VM to another image of the same base: copies the pages in which the two differ.
  */
 int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error);
+/* Gives data to a VM of this process that has none and was not called yet. The VM keeps a
+ * reference. */
+int udfvm_vm_give_data(udfvm_vm *vm, udfvm_data *data, struct udfvm_error *error);
 void udfvm_vm_close(udfvm_vm *vm);
 
 /* UDFVM_E_FORKED in a forked child of the process that opened the VM, else UDFVM_OK. Ask before you
@@ -414,6 +438,9 @@ enum udfvm_wall {
  * NULL) is a directory of cgroups(7) for these processes. A new pool is jailed where the
  * environment has UDFVM_JAIL=1. It takes no lock: call it before other threads use the pool. */
 int udfvm_pool_jail(udfvm_pool *pool, int jailed, const char *cgroup, struct udfvm_error *error);
+/* Each VM that the pool opens from now on has these data. The pool keeps a reference. It takes no
+ * lock: call it once, before the pool has VMs. */
+void udfvm_pool_set_data(udfvm_pool *pool, udfvm_data *data);
 /* Finds out which walls stand on this system, by a process without a VM: a mask of
  * enum udfvm_wall. */
 int udfvm_jail_probe(const char *cgroup, unsigned *walls, struct udfvm_error *error);

@@ -40,7 +40,7 @@ struct memory_slot {
     uint64_t physical, bytes;
     const uint8_t *host;
 };
-#define MAX_MEMORY_SLOTS 6u
+#define MAX_MEMORY_SLOTS 7u
 
 /* What ring 3 finds of the processor, and where it enters ring 0. */
 struct processor_setup {

@@ -41,12 +41,22 @@ struct jail {
     } turn;
     struct udfvm_vm *vm;
     struct udfvm_image *images[JAIL_IMAGES];
+    struct data_source {
+        char name[UDFVM_MAX_DATA_NAME + 1];
+        int fd;
+    } sources[UDFVM_MAX_DATA_FILES]; /* that came, before all are there */
     struct udfvm_files files;
     struct udfvm_host_functions host_functions;
     struct udfvm_log_sink log_sink;
 };
 /* Serves the program, until the process is ended. */
 void serve(struct jail *jail) __attribute__((noreturn));
+
+/* ---- data.c ---- */
+
+/* Takes a file of the VM's data; with the last, the VM gets all. */
+int take_data(struct jail *jail, const struct jail_message *message, int file,
+              struct udfvm_error *error);
 
 /* ---- forward.c ---- */
 

@@ -192,6 +192,8 @@ static int dispatch(struct jail *jail, const struct jail_message *message,
         return open_vm(jail, message, files, error);
     case JAIL_BOOT:
         return boot(jail, message, files, answer, error);
+    case JAIL_DATA:
+        return take_data(jail, message, files[0], error);
     case JAIL_BIND:
         return bind(jail, message, files[0], error);
     case JAIL_CALL:

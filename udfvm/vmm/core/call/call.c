@@ -62,6 +62,7 @@ static int call_remote(struct udfvm_vm *vm, uint32_t request, const void *input,
         vm->calls++;
     }
     int code = vm->remote->call(vm, request, length, reply, &local);
+    code = udfvm_vm_blame_data(vm, code, &local);
     if (code != UDFVM_E_FORKED)
         code = udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, &local);
     reply->log = vm->log.text;
@@ -106,6 +107,8 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
     UDFVM_TRY(udfvm_vm_check(vm, error));
     if (vm->stream || (vm->state != VM_SEALED && vm->state != VM_STOPPED))
         return udfvm_fail(error, UDFVM_E_ARGUMENT, "the VM must be restored before the next call");
+    if (vm->state == VM_SEALED)
+        UDFVM_TRY(udfvm_vm_check_data(vm, error));
     uint64_t *first = begin_first(vm, limits);
     const int code = vm->remote ? call_remote(vm, request, input, length, limits, reply, error)
                                 : call_here(vm, request, input, length, limits, reply, error);

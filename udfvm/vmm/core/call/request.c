@@ -53,7 +53,8 @@ static uint32_t call_flags(const struct udfvm_vm *vm)
 {
     return (vm->limits.deterministic ? UDFVM_CALL_DETERMINISTIC : 0) |
            (vm->machine.unlogged_open ? UDFVM_CALL_UNLOGGED_OPEN : 0) |
-           (vm->max_reply > vm->limits.max_output ? UDFVM_CALL_IN_PLACE : 0);
+           (vm->max_reply > vm->limits.max_output ? UDFVM_CALL_IN_PLACE : 0) |
+           (vm->machine.data ? UDFVM_CALL_DATA : 0);
 }
 
 static void set_clocks(struct udfvm_call *call, bool deterministic)

@@ -127,7 +127,7 @@ int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_er
     *reply = (struct udfvm_reply){ .sealed = 0 };
     int kind = run_exchange(vm, &local);
     udfvm_deadline_stop(&vm->deadline);
-    int code = local.code;
+    int code = udfvm_vm_blame_data(vm, local.code, &local);
     if (code == UDFVM_E_FORKED) { /* nothing of the VM is here any more */
         if (error)
             *error = local;

@@ -284,8 +284,10 @@ static int receive(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_
         code = accept_reply(stream, reply, error);
     if (code == UDFVM_OK && vm->remote)
         code = take_log(stream, error);
-    if (code != UDFVM_OK)
+    if (code != UDFVM_OK) {
+        code = udfvm_vm_blame_data(vm, code, error);
         udfvm_stream_end(vm);
+    }
     return udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, error);
 }
 

@@ -1,4 +1,5 @@
 /* A VM's life: it is opened, on an image or to be booted, and closed. Its settings. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -11,6 +12,7 @@
 #include "call/vm.h"
 #include "call/watchdog.h"
 #include "image/image.h"
+#include "machine/data.h"
 
 static int start_machine(struct machine *machine, struct udfvm_error *error)
 {
@@ -136,6 +138,31 @@ udfvm_vm *udfvm_vm_open_windows(udfvm_image *image, const struct udfvm_windows *
     if (vm)
         vm->once = true;
     return vm;
+}
+
+int udfvm_vm_give_data(udfvm_vm *vm, udfvm_data *data, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    UDFVM_TRY(udfvm_vm_check(vm, error));
+    if (vm->remote || vm->machine.data || vm->state != VM_SEALED || vm->calls)
+        return udfvm_fail(error, UDFVM_E_ARGUMENT, "data are for a VM that is new, and has none");
+    return udfvm_machine_give_data(&vm->machine, data, error);
+}
+
+int udfvm_vm_check_data(const struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    return vm->machine.data ? udfvm_data_check(vm->machine.data, error) : UDFVM_OK;
+}
+
+/* KVM does not say what it could not reach. */
+int udfvm_vm_blame_data(const struct udfvm_vm *vm, int code, struct udfvm_error *error)
+{
+    struct udfvm_error changed;
+    if (code != UDFVM_E_SYSTEM || !vm->machine.data || !error || error->os_errno != EFAULT ||
+        udfvm_data_check(vm->machine.data, &changed) != UDFVM_E_DATA)
+        return code;
+    *error = changed;
+    return UDFVM_E_DATA;
 }
 
 void udfvm_vm_close(udfvm_vm *vm)

@@ -119,6 +119,11 @@ udfvm_vm *udfvm_vm_open_shared(udfvm_image *image, const struct udfvm_config *co
 /* False: the process in which it runs died, or did not restore it. */
 bool udfvm_vm_usable(struct udfvm_vm *vm);
 
+/* Where a call begins: UDFVM_E_DATA if others changed its data. */
+int udfvm_vm_check_data(const struct udfvm_vm *vm, struct udfvm_error *error);
+/* The code of a call that failed, which is UDFVM_E_DATA if it may have failed of that. */
+int udfvm_vm_blame_data(const struct udfvm_vm *vm, int code, struct udfvm_error *error);
+
 /* ---- boot.c: the steps of udfvm_vm_boot ---- */
 
 int udfvm_boot_check(const struct udfvm_config *config, size_t kernel_length,

@@ -46,6 +46,7 @@ struct cell {
     int output_file;       /* of the output window and scratch */
     bool frozen;           /* the process stands still, for a reply that is read in place */
     uint64_t input_joined; /* bytes of the input window that were made huge pages */
+    uint64_t data_bytes;   /* of the files that the function was given; 0: none */
     uint64_t data_used;    /* bytes of `data` that a call may have left something in */
     struct borrowing {
         uint64_t from, to; /* of the output window; equal: nothing is borrowed */

@@ -25,6 +25,8 @@ static bool is_possible(const struct cell *cell, int code)
     case UDFVM_E_OUTPUT:
     case UDFVM_E_LOG:
         return true;
+    case UDFVM_E_DATA:
+        return cell->vm.machine.data != NULL;
     case UDFVM_E_HOST_CALLS:
         return cell->vm.limits.host_functions != NULL;
     default:

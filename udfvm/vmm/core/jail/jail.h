@@ -4,11 +4,11 @@
 
 #include "api.h"
 
-/* A VM at the sealed state of the image, in a new process; `windows` (may be NULL) as for
- * udfvm_vm_open_windows, `cgroup` (may be NULL) as for udfvm_pool_jail. */
+/* A VM at the sealed state of the image, with data (may be NULL), in a new process; `windows` (may
+ * be NULL) as for udfvm_vm_open_windows, `cgroup` (may be NULL) as for udfvm_pool_jail. */
 udfvm_vm *udfvm_jail_open(udfvm_image *image, const struct udfvm_windows *windows,
-                          const struct udfvm_files *files, const char *cgroup,
-                          struct udfvm_error *error);
+                          const struct udfvm_files *files, struct udfvm_data *data,
+                          const char *cgroup, struct udfvm_error *error);
 /* Forked children have a copy of what is borrowed of replies. Between the two nothing is borrowed
  * or given back. */
 void udfvm_jail_before_fork(void);

@@ -13,6 +13,7 @@
 #include "call/watchdog.h"
 #include "jail/jail.h"
 #include "jail/memory.h"
+#include "machine/data.h"
 
 #define CONTROL_BYTES (JAIL_DATA_OFFSET + MAX_JAIL_DATA)
 #define MORE_MEMORY   (4ull << 30)  /* that the process may map besides the VM's: images, threads */
@@ -56,7 +57,7 @@ static int map_control(struct cell *cell, int *file, struct udfvm_error *error)
     *cell->control = (struct jail_control){
         .version = JAIL_VERSION,
         .address_space = 2 * config->memory + config->input_window + output_bytes(config) +
-                         (image ? 2 * image->mapped : 0) + MORE_MEMORY,
+                         (image ? 2 * image->mapped : 0) + cell->data_bytes + MORE_MEMORY,
         .file_size = config->memory + MORE_FILE,
         .asked.number = 1, /* by nobody: the process answers first */
     };
@@ -146,8 +147,8 @@ struct cell *udfvm_cell_begin(const struct udfvm_config *config, struct udfvm_im
 }
 
 udfvm_vm *udfvm_jail_open(udfvm_image *image, const struct udfvm_windows *windows,
-                          const struct udfvm_files *files, const char *cgroup,
-                          struct udfvm_error *error)
+                          const struct udfvm_files *files, struct udfvm_data *data,
+                          const char *cgroup, struct udfvm_error *error)
 {
     struct udfvm_config config = image->header->config;
     udfvm_error_clear(error);
@@ -162,7 +163,9 @@ udfvm_vm *udfvm_jail_open(udfvm_image *image, const struct udfvm_windows *window
     if (!cell)
         return NULL;
     cell->vm.once = windows != NULL;
+    cell->data_bytes = data ? data->bytes : 0;
     if (open_cell(cell, cgroup, error) == UDFVM_OK &&
+        (!data || udfvm_cell_give_data(cell, data, error) == UDFVM_OK) &&
         udfvm_vm_bind(&cell->vm, image, error) == UDFVM_OK)
         return &cell->vm;
     udfvm_cell_close(&cell->vm);
@@ -207,6 +210,7 @@ void udfvm_cell_close(struct udfvm_vm *vm)
     if (cell->output_file >= 0)
         close(cell->output_file);
     udfvm_image_close(vm->memory.image);
+    udfvm_data_close(vm->machine.data);
     udfvm_log_destroy(&vm->log);
     free(vm->seal_info);
     free(cell->buffer);

@@ -14,6 +14,11 @@ extern const struct remote_operations udfvm_cell_operations;
 int udfvm_cell_open(struct cell *cell, const struct shared_windows *windows,
                     struct udfvm_error *error);
 
+/* ---- data.c ---- */
+
+/* Gives data to the VM, which is open. */
+int udfvm_cell_give_data(struct cell *cell, struct udfvm_data *data, struct udfvm_error *error);
+
 /* ---- open.c ---- */
 
 /* A VM without windows and process; `base` NULL: one that is to be booted. */

@@ -40,6 +40,8 @@
 enum jail_request {
     JAIL_OPEN = 1, /* opens the VM; files: base image, input window, output window */
     JAIL_BOOT,     /* boots one, with a request in the input window; files: guest kernel, windows */
+    JAIL_DATA,     /* the VM's data; file: one of `bytes`, at `slot`; data: its name; the last gives
+                      all to the VM */
     JAIL_BIND,     /* moves it to an image; file: of the image, if `files` is 1 */
     JAIL_CALL,     /* an exchange; the request lies in the input window */
     JAIL_RESTORE,

@@ -34,6 +34,7 @@
 #define SYSTEM_PD        0x20000 /* one page directory per GiB of memory, 64 at most */
 #define SYSTEM_PD_INPUT  0x60000 /* the same of the input window, 16 at most */
 #define SYSTEM_PD_OUTPUT 0x70000 /* the same of the output window and scratch, 16 at most */
+#define SYSTEM_PD_DATA   0x80000 /* the same of data, 128 at most: to the end of the area */
 
 #define STATE_RESUME_RIP (SYSTEM_STATE + 0)
 #define STATE_FS_BASE    (SYSTEM_STATE + 8)

@@ -9,10 +9,11 @@
 
 #include "base/error.h"
 #include "base/pages.h"
+#include "machine/data.h"
 
 #define RFLAGS_TF_DF_AC_IF 0x40700ull
 
-/* 1: SLOT_LOGGED */
+/* 1: SLOT_LOGGED; 6: SLOT_DATA */
 enum { SLOT_FIXED = 0, SLOT_INPUT = 2, SLOT_UNLOGGED = 3, SLOT_TABLES = 4, SLOT_RESERVE = 5 };
 
 static int map_anonymous(const uint8_t **mapped, uint64_t bytes, struct udfvm_error *error)
@@ -272,6 +273,7 @@ void udfvm_machine_destroy(struct machine *machine)
     udfvm_hypervisor_destroy(machine->hypervisor);
     udfvm_page_tables_forget(machine);
     udfvm_reserve_destroy(machine);
+    udfvm_data_close(machine->data);
     if (machine->system)
         udfvm_machine_unmap(machine->system, SYSTEM_SIZE);
     if (machine->memory)

@@ -18,6 +18,8 @@
 
 /* Program memory and the logged part of the output window. */
 #define SLOT_LOGGED 1u
+/* Files that the function was given: data.h. */
+#define SLOT_DATA 6u
 
 /* ---- probe.c: what differs between processors, KVMs and emulators and can only be found by
  * trying; the first machine of a process tries it ---- */
@@ -61,8 +63,9 @@ struct machine {
     bool shared;        /* windows, and the page that streaming calls reply in, are shared */
     int output_file;    /* of shared windows, where the guest runs here; -1: none */
     struct behaviour behaviour;
-    uint64_t rflags;      /* at ring 3, but for status flags */
-    uint8_t *page_tables; /* a copy; NULL: there was no memory for it */
+    uint64_t rflags;         /* at ring 3, but for status flags */
+    uint8_t *page_tables;    /* a copy; NULL: there was no memory for it */
+    struct udfvm_data *data; /* NULL: none; see data.h */
     struct reserve reserve;
 };
 int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *error);
@@ -131,6 +134,8 @@ void udfvm_system_area_fill(const struct machine *machine);
 void udfvm_system_area_fill_stubs(const struct machine *machine);
 /* Lets the guest reach unlogged memory. */
 void udfvm_system_area_open(const struct machine *machine);
+/* The same of data. */
+void udfvm_system_area_map_data(const struct machine *machine);
 /* Leads the walk of a GiB to a page directory, whose entry this is. */
 void udfvm_system_area_lead(struct machine *machine, uint64_t virtual, uint64_t entry);
 uint64_t udfvm_system_area_resume_stub(const struct machine *machine);

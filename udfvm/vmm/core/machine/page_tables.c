@@ -8,9 +8,10 @@
 
 #include "base/error.h"
 #include "base/pages.h"
+#include "machine/data.h"
 #include "machine/machine.h"
 
-#define MAX_TABLES (4u + 64u + 16u + 16u) /* see layout.h */
+#define MAX_TABLES (4u + 64u + 16u + 16u + 128u) /* see layout.h */
 
 static uint64_t gibibytes(uint64_t bytes)
 {
@@ -30,8 +31,9 @@ static size_t reachable(const struct machine *machine, uint32_t tables[MAX_TABLE
     size_t count = add(tables, 0, SYSTEM_PML4, 4); /* PML4, PDPT, and both page tables */
     count = add(tables, count, SYSTEM_PD, gibibytes(SYSTEM_SIZE + machine->memory_bytes));
     count = add(tables, count, SYSTEM_PD_INPUT, gibibytes(machine->input_bytes));
-    return add(tables, count, SYSTEM_PD_OUTPUT,
-               gibibytes(UDFVM_LOGGED_OUTPUT + machine->unlogged_bytes));
+    count = add(tables, count, SYSTEM_PD_OUTPUT,
+                gibibytes(UDFVM_LOGGED_OUTPUT + machine->unlogged_bytes));
+    return add(tables, count, SYSTEM_PD_DATA, machine->data ? gibibytes(machine->data->bytes) : 0);
 }
 
 void udfvm_page_tables_keep(struct machine *machine)

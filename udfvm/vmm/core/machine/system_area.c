@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/pages.h"
+#include "machine/data.h"
 #include "machine/machine.h"
 
 /* Every entry has its accessed and dirty bits set, so that no page-table walk ever writes to a
@@ -96,6 +97,13 @@ void udfvm_system_area_open(const struct machine *machine)
                  ENTRY_WRITE); /* a program may compile code into its memory */
 }
 
+/* At the same addresses in the guest's physical memory. */
+void udfvm_system_area_map_data(const struct machine *machine)
+{
+    map_huge(machine->system, SYSTEM_PD_DATA, UDFVM_DATA_BASE, UDFVM_DATA_BASE,
+             machine->data->bytes, ENTRY_PRESENT | ENTRY_USER | ENTRY_NO_EXEC);
+}
+
 void udfvm_system_area_lead(struct machine *machine, uint64_t virtual, uint64_t entry)
 {
     table(machine->system, SYSTEM_PDPT)[virtual >> 30 & 511] = entry;
@@ -146,6 +154,8 @@ void udfvm_system_area_fill(const struct machine *machine)
     table(system, SYSTEM_PDPT)[0] = SYSTEM_PD | TABLE;
     map_first_pages(system);
     map_memory(machine);
+    if (machine->data)
+        udfvm_system_area_map_data(machine);
     fill_descriptors(system);
     udfvm_system_area_fill_stubs(machine);
 }

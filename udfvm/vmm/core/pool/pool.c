@@ -116,6 +116,7 @@ void udfvm_pool_close(udfvm_pool *pool)
     for (unsigned i = 0; i < pool->idle_count; i++)
         udfvm_vm_close(pool->idle[i].vm);
     udfvm_image_close(pool->base);
+    udfvm_data_close(pool->data);
     if (pool->generation == udfvm_fork_generation()) { /* a child inherited them locked */
         pthread_cond_destroy(&pool->freed);
         pthread_mutex_destroy(&pool->lock);
@@ -123,6 +124,12 @@ void udfvm_pool_close(udfvm_pool *pool)
     free(pool->cgroup);
     free(pool->idle);
     free(pool);
+}
+
+void udfvm_pool_set_data(udfvm_pool *pool, udfvm_data *data)
+{
+    udfvm_data_close(pool->data);
+    pool->data = udfvm_data_retain(data);
 }
 
 int udfvm_pool_jail(udfvm_pool *pool, int jailed, const char *cgroup, struct udfvm_error *error)

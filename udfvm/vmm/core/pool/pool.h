@@ -17,6 +17,7 @@ struct udfvm_pool {
     unsigned generation;   /* of the process that created it */
     struct udfvm_image *base;
     const struct udfvm_files *files;
+    struct udfvm_data *data; /* of each VM; NULL: none */
     unsigned limit, live, idle_count, max_idle;
     bool closed;  /* no more VMs are taken */
     bool jailed;  /* VMs run in processes of their own */

@@ -158,9 +158,14 @@ static udfvm_vm *open_vm(const struct udfvm_pool *pool, udfvm_image *image,
         return NULL;
     }
     if (pool->jailed)
-        return udfvm_jail_open(image, windows, pool->files, pool->cgroup, error);
-    return windows ? udfvm_vm_open_windows(image, windows, pool->files, error)
-                   : udfvm_vm_open(image, pool->files, error);
+        return udfvm_jail_open(image, windows, pool->files, pool->data, pool->cgroup, error);
+    udfvm_vm *vm = windows ? udfvm_vm_open_windows(image, windows, pool->files, error)
+                           : udfvm_vm_open(image, pool->files, error);
+    if (vm && pool->data && udfvm_vm_give_data(vm, pool->data, error) != UDFVM_OK) {
+        udfvm_vm_close(vm);
+        vm = NULL;
+    }
+    return vm;
 }
 
 /* The VM that a caller gets; NULL: there is none in the place that was reserved. */
