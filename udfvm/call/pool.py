@@ -182,8 +182,7 @@ class Pool:
         from udfvm.images.base import base_image
         from udfvm.limits import Limits
 
-        timeout_ns = (limits or Limits()).build_timeout_ns
-        return base_image(spec, timeout_ns, udf, self._jail)
+        return base_image(spec, (limits or Limits()).build_timeout_ns, udf, self._jail)
 
     def _for_base(self, base: Image, data: Data | None = None) -> ImagePool:
         """Returns the VMs of one base image with these data files. Raises PoolClosedError."""
@@ -192,8 +191,7 @@ class Pool:
 
         with self._lock:
             pools = self._image_pools = self._image_pools or ImagePools()
-            image_pool = pools.find(base, data)
-            if image_pool is None:
+            if (image_pool := pools.find(base, data)) is None:
                 image_pool = ImagePool(
                     base,
                     self.size,
@@ -285,7 +283,7 @@ class Pool:
 
     def _list(self) -> list[ImagePool]:
         with self._lock:
-            return [] if self._image_pools is None else self._image_pools.all()
+            return self._image_pools.all() if self._image_pools else []
 
     # ---- Idle VMs ----
 
