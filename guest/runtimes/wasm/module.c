@@ -7,6 +7,7 @@
 #include "wasm/component_wasi.h"
 #include "shared/compiled/failure.h"
 #include "wasm/imports.h"
+#include "wasm/memory_creator.h"
 #include "wasm/wasmtime_failure.h"
 #include "wasm/wasi.h"
 
@@ -28,6 +29,7 @@ void engine_prepare(void)
     wasmtime.wasmtime_config_memory_init_cow_set(config, false);
     wasmtime.wasmtime_config_parallel_compilation_set(config, false);
     wasmtime.wasmtime_config_native_unwind_info_set(config, false);
+    memory_creator_set(config);
     wasmtime.wasmtime_config_max_wasm_stack_set(config, WASM_STACK);
     engine = wasmtime.wasm_engine_new_with_config(config);
 }

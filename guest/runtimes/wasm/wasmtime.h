@@ -266,10 +266,27 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
                                                     wasmtime_component_val *results,
                                                     size_t result_count);
 
+/* A memory that an embedder holds, and who creates such. */
+typedef struct wasm_memorytype wasm_memorytype;
+typedef struct wasmtime_linear_memory {
+    void *environment;
+    uint8_t *(*get)(void *environment, size_t *size, size_t *capacity);
+    wasmtime_error *(*grow)(void *environment, size_t size);
+    void (*end)(void *environment);
+} wasmtime_linear_memory;
+typedef struct wasmtime_memory_creator {
+    void *environment;
+    wasmtime_error *(*new_memory)(void *environment, const wasm_memorytype *type, size_t minimum,
+                                  size_t maximum, size_t reserved, size_t guard,
+                                  wasmtime_linear_memory *made);
+    void (*end)(void *environment);
+} wasmtime_memory_creator;
+
 /* F(result, name, arguments): every function of the library that is used. */
 #define WASMTIME_FUNCTIONS(F)                                                                     \
     F(wasm_config *, wasm_config_new, (void))                                                     \
     F(void, wasmtime_config_gc_support_set, (wasm_config *, bool))                                \
+    F(void, wasmtime_config_host_memory_creator_set, (wasm_config *, wasmtime_memory_creator *))  \
     F(void, wasmtime_config_max_wasm_stack_set, (wasm_config *, size_t))                          \
     F(void, wasmtime_config_memory_guard_size_set, (wasm_config *, uint64_t))                     \
     F(void, wasmtime_config_memory_init_cow_set, (wasm_config *, bool))                           \
