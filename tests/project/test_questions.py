@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from udfvm.cli import kvm_fixes
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r'^```(\w+)(?: title="([\w.]+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
@@ -87,6 +90,7 @@ def test_the_pod_has_the_device_and_no_privileges(pod: Any, tmp_path: Path) -> N
     (container,) = pod["containers"]
     arguments = yaml.safe_load((tmp_path / "plugin.yaml").read_text())["args"]
     device = yaml.safe_load(arguments[arguments.index("--device") + 1])
+    assert device == json.loads(kvm_fixes._PLUGIN_DEVICE)  # what udfvm doctor --fix says
     assert device["groups"][0]["paths"] == [{"path": "/dev/kvm"}]
     assert container["resources"]["limits"][f"squat.ai/{device['name']}"] == 1
     assert pod["securityContext"]["runAsNonRoot"] and "hostPath" not in str(pod)
