@@ -179,6 +179,7 @@ def test_modules_beside_the_file_are_not_imported(tmp_path: Path) -> None:
         ("host_functions=[print]", "is no literal"),
         ("host_functions=['print']", "host_functions= is an object of a program"),
         ("pool='p'", "pool= is an object of a program"),
+        ("data={{'a': '/etc/passwd'}}", "data= gives files of this machine, which only who runs"),
         ("tiemout=1", "unknown option tiemout=: did you mean timeout=?"),
         ("packages=['no_such_package']", "which is not installed"),
         ("log='\\x1b[31m'", "log='\\x1b[31m'"),
@@ -193,6 +194,23 @@ def test_what_a_file_asks_for_has_bounds(option: str, wanted: str, tmp_path: Pat
     done = run(path, "run", "greedy.py", cwd=tmp_path)
     assert done.returncode == 1 and wanted in done.stderr, done.stderr
     assert len(done.stderr.splitlines()) == 1 and "\x1b" not in done.stderr
+
+
+def test_a_file_gets_the_files_of_the_command_alone(tmp_path: Path) -> None:
+    (tmp_path / "given.txt").write_text("given")
+    (tmp_path / "rows.csv").write_text("x\n1\n")
+    path = tmp_path / "curious.py"
+    path.write_text(
+        HEAD + "@udfvm.udf(data={'given': '/etc/passwd', 'other': '/etc/passwd'})\n"
+        "def found(x: int) -> str:\n    import os\n"
+        "    return ' '.join([*os.listdir('/data'), open('/data/given').read()])\n"
+    )
+    given = ("--data", f"given={tmp_path / 'given.txt'}")
+    done = run(path, "run", "curious.py", "rows.csv", "--keep-none", *given, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, '"found"\n"given given"\n'), done.stderr
+    for wrong, text in (("given", "is not NAME=PATH"), ("given=absent", "No such file")):
+        done = run(path, "run", "curious.py", "rows.csv", "--data", wrong, cwd=tmp_path)
+        assert done.returncode and text in done.stderr, done.stderr
 
 
 def test_lower_limits_of_a_file_hold(tmp_path: Path) -> None:

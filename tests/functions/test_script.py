@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,18 @@ import udfvm
 from udfvm.functions.script_reply import read_reply
 
 FLIGHTS = pa.table({"carrier": ["UA", "AA", "UA"], "delay": [12.0, 3.0, -6.0]})
+
+
+def test_files_that_a_script_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "words"
+    path.write_text("a b c")
+    script = "len(open('/data/words').read().split())"
+    assert udfvm.run(script, data={"words": path}).value == 3
+    assert udfvm.run("data['a']", {"data": {"a": 1}}).value == 1
+    with pytest.raises(
+        udfvm.OptionError, match=r"mapping of names to paths(.|\n)*\{'data': \.\.\.\}"
+    ):
+        udfvm.run("1", data=FLIGHTS)
 
 
 def test_text_value_and_tables() -> None:

@@ -56,6 +56,11 @@ def halve(x: float) -> float:
     "calls it": "%%udf --host-functions rate\ndef euros(x: float) -> float:\n"
     "    return x / rate('USD')",
     "in euros": "euros(2.2)",
+    "a file": "import pathlib, tempfile\n_path = tempfile.mktemp()\n"
+    "pathlib.Path(_path).write_text('a b c')",
+    "has it": "%%udf --data words=$_path\ndef words(x: int) -> int:\n"
+    "    return x * len(open('/data/words').read().split())",
+    "reads it": "words(2)",
     "timed out": "%%udf --timeout 0.2\ndef endless() -> int:\n    while True:\n        pass",
     "call it": "endless()",
     "fails deep": "import numpy as np\nimport udfvm\ndef fails(x: float) -> float:\n"
@@ -99,6 +104,7 @@ def text(outputs: list[Any]) -> str:
         ("is another", "-1\n"),
         ("called by name", "4.0\n"),
         ("in euros", "2.0\n"),
+        ("reads it", "6\n"),
         ("unload", ""),
     ],
 )

@@ -125,7 +125,8 @@ def test_the_page_on_serving_runs() -> None:
     run_example("\n".join(blocks), "<serving>", {})
 
 
-def test_the_page_on_data_files_runs() -> None:
+def test_the_page_on_data_files_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     blocks = examples(ROOT / "docs" / "data.md")
     assert len(blocks) == 3
     run_example("\n".join(blocks), "<data>", {})
