@@ -328,12 +328,12 @@ def test_pickle() -> None:
         ),
         (
             (
-                '(module (import "env" "a" (func)) (import "b" "m" (memory 1)) (import'
+                '(module (import "env" "a" (func)) (import "b" "m" (table 1 funcref)) (import'
                 ' "wasi_snapshot_preview1" "nope" (func)) (import "wasi_snapshot_preview1"'
                 ' "fd_close" (func (param i32) (result i32))))'
             ),
             "f",
-            r"does not have: env\.a, b\.m \(a memory\), wasi_snapshot_preview1\.nope; it has WASI",
+            r"does not have: env\.a, b\.m \(a table\), wasi_snapshot_preview1\.nope; it has WASI",
         ),
         (b"PK\3\4" + bytes(40), "f", "not a WebAssembly file"),
         (b"\x7fELF\2\1\1" + bytes(40), "f", "this is an ELF file: pass it to udfvm.from_elf"),

@@ -132,9 +132,9 @@ def test_functions_that_nothing_provides_may_trap() -> None:
     ):
         function("say", host_functions=[], imports="trap")(0, 0)
     with pytest.raises(
-        udfvm.SignatureError, match=r"have: env\.m \(a memory\); .*: pass a module that exports"
+        udfvm.SignatureError, match=r"have: env\.m \(a table\); .*: pass a module that exports"
     ):
-        udfvm.from_wasm('(module (import "env" "m" (memory 1)))', "f", imports="trap")
+        udfvm.from_wasm('(module (import "env" "m" (table 1 funcref)))', "f", imports="trap")
 
 
 def test_copies_with_other_host_functions() -> None:

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shared/compiled/failure.h"
+#include "wasm/imports.h"
 #include "wasm/interface.h"
 #include "wasm/wasmtime_failure.h"
 #include "shared/compiled/rows.h"
@@ -17,7 +18,7 @@ struct command {
     const struct signature *signature;
     struct settings settings;
     wasmtime_module *module;
-    wasmtime_instance_pre *pre; /* NULL: with linked modules */
+    wasmtime_instance_pre *pre; /* NULL: with linked modules, or a memory */
 };
 
 static bool is_bytes(enum storage storage)
@@ -81,11 +82,11 @@ static bool start(const struct command *command, wasmtime_context *context)
     return take_end(error, trap);
 }
 
-/* Resolves the imports ahead, or, with linked modules, which belong to a store, once to see whether
- * there are all. Returns false with a failure. */
+/* Resolves the imports ahead, or, with linked modules or memories, which belong to a store, once to
+ * see whether there are all. Returns false with a failure. */
 static bool link_ahead(struct command *command)
 {
-    if (command->settings.link.module_count == 0)
+    if (command->settings.link.module_count == 0 && !imports_memory(command->module))
         return (command->pre = module_link(command->module, &command->settings)) != NULL;
     wasmtime_store *store = module_store();
     wasmtime_context *context = wasmtime.wasmtime_store_context(store);

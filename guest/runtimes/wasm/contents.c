@@ -125,7 +125,8 @@ static void list_import(struct bytes *list, const struct import_name *import,
     }
     listing_import(list, &name, &type,
                    wasi_is_module(import->module) ? "WASI preview 1"
-                   : function && (emitter_is(import, NULL) || known_import_is(import, function))
+                   : kind == WASM_EXTERN_MEMORY || (function && (emitter_is(import, NULL) ||
+                                                                 known_import_is(import, function)))
                        ? "the runtime"
                        : "");
     bytes_free(&name);

@@ -22,6 +22,18 @@ struct linking {
     const struct link_settings *settings;
 };
 
+bool imports_memory(const wasmtime_module *module)
+{
+    wasm_importtypes imports;
+    bool found = false;
+    wasmtime.wasmtime_module_imports(module, &imports);
+    for (size_t i = 0; i < imports.size && !found; i++)
+        found = wasmtime.wasm_externtype_kind(wasmtime.wasm_importtype_type(imports.data[i])) ==
+                WASM_EXTERN_MEMORY;
+    wasmtime.wasm_importtype_vec_delete(&imports);
+    return found;
+}
+
 bool imports_wasi(const wasmtime_module *module, const struct link_settings *settings)
 {
     bool found = wasi_is_imported(module);
@@ -82,6 +94,20 @@ static bool define_function(const struct linking *linking, const struct import_n
     return !wasmtime_failed("LinkError", define_missing(linking->linker, import, type), NULL);
 }
 
+/* Makes a memory as the import declares it. Returns false with a failure. */
+static bool define_memory(const struct linking *linking, const struct import_name *import,
+                          const wasm_externtype *type)
+{
+    wasmtime_extern made = { .kind = WASMTIME_MEMORY };
+    wasmtime_error *error = wasmtime.wasmtime_memory_new(
+        linking->context, wasmtime.wasm_externtype_as_memorytype_const(type), &made.of.memory);
+    if (!error)
+        error = wasmtime.wasmtime_linker_define(linking->linker, linking->context,
+                                                import->module->data, import->module->size,
+                                                import->name->data, import->name->size, &made);
+    return !wasmtime_failed("LinkError", error, NULL);
+}
+
 static void list_missing(const struct linking *linking, const struct import_name *import,
                          uint8_t kind, struct bytes *list)
 {
@@ -113,10 +139,12 @@ static bool define_imports(const struct linking *linking, const wasmtime_module 
         const wasm_externtype *what = wasmtime.wasm_importtype_type(imports.data[i]);
         const uint8_t kind = wasmtime.wasm_externtype_kind(what);
         bool defined = is_defined(linking, &import);
+        if (!defined && kind == WASM_EXTERN_MEMORY)
+            done = defined = define_memory(linking, &import, what);
         if (!defined && kind == WASM_EXTERN_FUNC)
             done = define_function(linking, &import,
                                    wasmtime.wasm_externtype_as_functype_const(what), &defined);
-        if (!defined)
+        if (!defined && done)
             list_missing(linking, &import, kind, list);
     }
     wasmtime.wasm_importtype_vec_delete(&imports);

@@ -11,4 +11,7 @@ wasmtime_linker *imports_link(wasmtime_context *context, const wasmtime_module *
 /* Returns true if the module, or one that is linked with it, imports WASI. */
 bool imports_wasi(const wasmtime_module *module, const struct link_settings *settings);
 
+/* Returns true if the module imports a memory, which belongs to a store. */
+bool imports_memory(const wasmtime_module *module);
+
 #endif

@@ -6,6 +6,7 @@
 #include "wasm/component_host.h"
 #include "wasm/component_wasi.h"
 #include "shared/compiled/failure.h"
+#include "wasm/imported_memory.h"
 #include "wasm/imports.h"
 #include "wasm/memory_creator.h"
 #include "wasm/wasmtime_failure.h"
@@ -80,11 +81,17 @@ wasmtime_module *module_compile(const uint8_t *code, size_t length)
 {
     wasmtime_module *module = NULL;
     wasm_bytes binary;
+    struct bytes exporting = { 0 };
     if (!to_binary(&code, &length, &binary))
         return NULL;
+    if (imported_memory_export(code, length, &exporting)) {
+        code = exporting.at;
+        length = exporting.length;
+    }
     if (wasmtime_failed("CompileError", wasmtime.wasmtime_module_new(engine, code, length, &module),
                         NULL))
         module = NULL;
+    bytes_free(&exporting);
     if (binary.data)
         wasmtime.wasm_byte_vec_delete(&binary);
     return module;

@@ -313,6 +313,7 @@ typedef struct wasmtime_memory_creator {
     F(void, wasm_exporttype_vec_delete, (wasm_exporttypes *))                                     \
     F(uint8_t, wasm_externtype_kind, (const wasm_externtype *))                                   \
     F(const wasm_functype *, wasm_externtype_as_functype_const, (const wasm_externtype *))        \
+    F(const wasm_memorytype *, wasm_externtype_as_memorytype_const, (const wasm_externtype *))    \
     F(wasm_functype *, wasm_functype_new, (wasm_valtypes *, wasm_valtypes *))                     \
     F(void, wasm_functype_delete, (wasm_functype *))                                              \
     F(const wasm_valtypes *, wasm_functype_params, (const wasm_functype *))                       \
@@ -331,6 +332,9 @@ typedef struct wasmtime_memory_creator {
     F(bool, wasmtime_linker_get,                                                                  \
       (const wasmtime_linker *, wasmtime_context *, const char *, size_t, const char *, size_t,   \
        wasmtime_extern *))                                                                        \
+    F(wasmtime_error *, wasmtime_linker_define,                                                   \
+      (wasmtime_linker *, wasmtime_context *, const char *, size_t, const char *, size_t,         \
+       const wasmtime_extern *))                                                                  \
     F(wasmtime_error *, wasmtime_linker_define_func,                                              \
       (wasmtime_linker *, const char *, size_t, const char *, size_t, const wasm_functype *,      \
        wasmtime_callback *, void *, void (*)(void *)))                                            \
@@ -356,6 +360,8 @@ typedef struct wasmtime_memory_creator {
     F(wasmtime_error *, wasmtime_func_call_unchecked,                                             \
       (wasmtime_context *, const wasmtime_func *, wasmtime_raw *, size_t, wasm_trap **))          \
     F(void, wasmtime_global_get, (wasmtime_context *, const wasmtime_global *, wasmtime_val *))   \
+    F(wasmtime_error *, wasmtime_memory_new,                                                      \
+      (wasmtime_context *, const wasm_memorytype *, wasmtime_memory *))                           \
     F(uint8_t *, wasmtime_memory_data, (const wasmtime_context *, const wasmtime_memory *))       \
     F(size_t, wasmtime_memory_data_size, (const wasmtime_context *, const wasmtime_memory *))     \
     F(wasmtime_error *, wasmtime_memory_grow,                                                     \

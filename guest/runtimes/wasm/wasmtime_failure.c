@@ -74,12 +74,16 @@ static const char *behind_backtrace(const char *text, size_t *length)
     return cause;
 }
 
+#define SHARED_MEMORY                                                                       \
+    "the module has a shared memory, which is for threads: compile it without threads (no " \
+    "-pthread, no --shared-memory)"
+
 /* Errors of wasmtime that speak of its own settings, in words for users. */
 static const struct {
     const char *part, *message;
 } reworded[] = {
-    { "Config::shared_memory", "the module has a shared memory, which is for threads: compile it "
-                               "without threads (no -pthread, no --shared-memory)" },
+    { "Config::shared_memory", SHARED_MEMORY },
+    { "shared memories must be created", SHARED_MEMORY },
 };
 
 static const char *reword(const char *text, size_t length)
