@@ -151,6 +151,19 @@ class Jailed(Call):
         self.twice = self.function()
 
 
+class Given(Scenario):
+    """A function gets a data file, on a VM of this process and on one that is jailed."""
+
+    def prepare(self) -> None:
+        assert self.function()(21) == 42
+
+    def act(self) -> None:
+        for jail in (False, True):
+            with udfvm.Pool(size=1, jail=jail) as pool:
+                given = self.function().with_options(pool=pool, data={"code": self.library})
+                assert given(21) == 42
+
+
 class Statement(Scenario):
     """Rows, batches and stored functions of SQL, in a database file."""
 
@@ -201,7 +214,8 @@ class Statement(Scenario):
 
 
 SCENARIOS: dict[str, type[Scenario]] = {
-    "build": Build, "reopen": Reopen, "call": Call, "jailed": Jailed, "statement": Statement
+    "build": Build, "reopen": Reopen, "call": Call, "jailed": Jailed, "given": Given,
+    "statement": Statement,
 }  # fmt: skip
 
 

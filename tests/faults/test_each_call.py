@@ -25,7 +25,7 @@ USUAL = [
 ]
 EVERY = [
     (scenario, action, "all")
-    for scenario in ("build", "reopen", "call", "jailed", "statement")
+    for scenario in ("build", "reopen", "call", "jailed", "given", "statement")
     for action in ("fail", "fail_on", "kill", *(["short"] if scenario == "build" else []))
 ]
 CODE = """
@@ -40,6 +40,7 @@ REACHED = {
     "reopen": {"ioctl", "mmap", "calloc", "openat", "flock", "read"},
     "call": {"ioctl", "mmap", "madvise", "clone", "calloc"},
     "jailed": {"socketpair", "sendmsg", "recvmsg", "clone", "mmap", "memfd_create", "calloc"},
+    "given": {"calloc", "fcntl", "fstat", "madvise", "mmap", "mprotect", "recvmsg", "sendmsg"},
     "statement": {"ioctl", "mmap", "memfd_create", "clone", "strdup", "calloc"},
 }  # fmt: skip
 
