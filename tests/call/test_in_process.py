@@ -167,6 +167,7 @@ REFUSED = {
     "native": "udfvm.from_c('long f(long x) { return x; }', 'f', signature='(i64) -> i64')",
     "tenant": 'half.with_options(pool=udfvm.Pool(tenant="a stranger"))(1.0)',
     "jail": "half.with_options(pool=udfvm.Pool(jail=True))(1.0)",
+    "data": 'half.with_options(data={"file": udfvm.__file__})(1.0)',
     "server": 'udfvm.flight.Server(half, listen="127.0.0.1:0")',
     "stored": """udfvm.sqlite.register(apsw.Connection(":memory:"), half,
                   policy=udfvm.sqlite.Policy(languages=["python"]))""",
