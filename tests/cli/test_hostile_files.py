@@ -213,6 +213,19 @@ def test_a_file_gets_the_files_of_the_command_alone(tmp_path: Path) -> None:
         assert done.returncode and text in done.stderr, done.stderr
 
 
+def test_a_top_level_that_never_ends_is_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "endless.py"
+    function = "def f(x: float) -> float:\n    return x\n"
+    path.write_text(function)
+    done = run(path, "run", "endless.py", cwd=tmp_path)  # which builds the base image
+    assert done.returncode == 0, done.stderr
+    path.write_text("while True: pass\n" + function)
+    done = run(path, "run", "endless.py", "--build-timeout", "3", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "UDF 'f': the function was not ready within 3 s" in done.stderr
+    assert done.stderr.endswith("the top level of its file: raise --build-timeout\n")
+
+
 def test_lower_limits_of_a_file_hold(tmp_path: Path) -> None:
     path = tmp_path / "low.py"
     path.write_text(

@@ -21,7 +21,7 @@ from udfvm.functions.function import Function
 from udfvm.functions.options import parsed_options
 from udfvm.functions.source_file import Declaration, SourceFile, read_file
 from udfvm.keywords import nearest
-from udfvm.limits import Limits
+from udfvm.limits import DEFAULT_BUILD_TIMEOUT, Limits
 from udfvm.texts import listed
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -38,6 +38,11 @@ _LOWERED: Final = {
 }
 
 
+_SECONDS: Final = ("timeout", "build_timeout")
+#: Limits of which the command may allow more.
+_ALLOWED: Final = ("memory", *_SECONDS)
+
+
 class Given(NamedTuple):
     """Options of the command that are about the function; those that were not given are missing.
 
@@ -51,11 +56,10 @@ class Given(NamedTuple):
     @classmethod
     def of(cls, values: dict[str, Any]) -> Given:
         """Takes them out of what a command was given."""
-        names = ("memory", "timeout", "files", "packages", "data")
+        names = (*_ALLOWED, "files", "packages", "data")
         options = {name: values.pop(name) for name in names}
         known = {key: each for key, each in options.items() if each not in (None, (), {})}
-        if known.get("timeout") == 0:
-            known["timeout"] = None
+        known.update({name: None for name in _SECONDS if known.get(name) == 0})
         return cls(known, values.pop("signature"), values.pop("jail"))
 
 
@@ -95,6 +99,12 @@ def function_options(command: _Command) -> _Command:
             metavar="NAME=PATH",
             callback=_data_of,
             help="A file that the function finds as /data/NAME; repeatable.",
+        ),
+        click.option(
+            "--build-timeout",
+            type=float,
+            help="Seconds of each step of building an image, in which the top level of the file"
+            f" runs; 0 for no limit. Default: {DEFAULT_BUILD_TIMEOUT:g}.",
         ),
         click.option("--timeout", type=float, help="Seconds of a call; 0 for no limit."),
         click.option("--memory", callback=size_of, help="Guest memory, such as 1GiB."),
@@ -199,7 +209,8 @@ class FileFunctions:
             field = _LOWERED[option]
             if _order(field, getattr(limits, field)) <= _order(field, getattr(self._limits, field)):
                 continue
-            way = f"pass --{option}" if option in ("memory", "timeout") else "lower it there"
+            is_allowed = option in _ALLOWED
+            way = f"pass --{option.replace('_', '-')}" if is_allowed else "lower it there"
             raise OptionError(
                 f"UDF {found.name!r}: {self._file.path} asks for {option}="
                 f"{found.options[option]}, which is more than a file may have: {way}"

@@ -51,6 +51,7 @@ def data_alone() -> Iterator[None]:
 
 #: Keywords of functions, in errors, that commands have as options.
 _OPTIONS: Final = {
+    "build_timeout": "--build-timeout",
     "columns": "--column",
     "keep": "--keep",
     "memory": "--memory",

@@ -34,7 +34,8 @@ def load_call(
     except errors.CallTimeoutError as error:
         seconds = limits.timeout_ns / 1e9
         message = (
-            f"UDF {name!r}: the function was not ready within {seconds:g} s: raise build_timeout="
+            f"UDF {name!r}: the function was not ready within {seconds:g} s, which what runs before"
+            " its first call has, such as the top level of its file: raise build_timeout="
         )
         raise errors.BuildError(message, vm.log()) from error
     except errors.GuestExitError as error:
