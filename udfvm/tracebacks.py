@@ -39,10 +39,17 @@ def traceback_lines(error: BaseException) -> list[str]:
     called = list(_folded(_host_frames(error.__traceback__)))
     if called:
         lines += ["", "Called from:", *called]
-    if error.__cause__ is not None and str(error.__cause__) not in says:
+    if error.__cause__ is not None and str(error.__cause__) not in str(error):
         lines += ["", "Because of:"]
         lines += ["  " + line if line else line for line in traceback_lines(error.__cause__)]
     return lines
+
+
+def has_guest_traceback(text: str) -> bool:
+    """Whether the text of an error has a traceback of a micro-VM: such is that of an error that an
+    engine makes of one of udfvm.
+    """
+    return "UDF '" in text.partition(_HEAD)[0] and f"\n{_HEAD}\n" in text
 
 
 def whole_traceback_lines(error: BaseException) -> list[str]:

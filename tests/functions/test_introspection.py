@@ -90,6 +90,35 @@ def test_signatures_of_compiled_functions() -> None:
         assert f"A scalar function in {language}" in pydoc.render_doc(function)
 
 
+@pytest.mark.parametrize("use_jedi", [True, False])
+def test_completion_and_help_show_the_parameters_of_every_kind(use_jedi: bool) -> None:
+    completer = pytest.importorskip("IPython.core.completer")
+    functions = {
+        "scalar": scalar,
+        "columns": columns,
+        "any_number": any_number,
+        "table": table,
+        "Largest": Largest,
+        "native": udfvm.from_c(
+            "double add(double x, double y) { return x + y; }",
+            "add",
+            signature="(x: f64, y: f64) -> f64",
+        ),
+        "wasm": udfvm.from_wasm(ADDING, "add"),
+        "text": udfvm.from_source("def add(x: float, y: float) -> float: return x + y"),
+        "expression": udfvm.expression("a + b", a=float, b=float),
+    }
+    made = completer.IPCompleter(namespace=functions, global_namespace={}, use_jedi=use_jedi)
+    for name, function in functions.items():
+        with completer.provisionalcompleter():
+            found = {each.text for each in made.completions(f"{name}(", len(name) + 1)}
+        names = [each.name for each in function.parameters]
+        assert {f"{each}=" for each in names if each[0] != "*"} <= found, name
+        first = pydoc.render_doc(function, renderer=pydoc.plaintext).splitlines()[2]
+        assert all(f"{each}: " in first for each in names), first
+        assert "*arguments" not in first
+
+
 def test_classes_have_the_signature_of_their_constructor() -> None:
     for cls in (udfvm.Function, udfvm.ScalarFunction, udfvm.TableFunction):
         assert next(iter(inspect.signature(cls).parameters)) == "program"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -66,6 +67,15 @@ def halve(x: float) -> float:
     "fails deep": "import numpy as np\nimport udfvm\ndef fails(x: float) -> float:\n"
     "    return float(np.linalg.inv(np.zeros((2, 2)))[0, 0])\nfails = udfvm.udf(fails)",
     "call deep": "fails(1.0)",
+    "mapped": "part.map(pa.table({'a': range(1000), 'b': [3] * 1000}))['part'][999].as_py()",
+    "in SQL": "import apsw, udfvm\ncon = apsw.Connection(':memory:')\n"
+    "udfvm.sqlite.register(con, part)\ncon.execute('SELECT part(12, 0)').fetchall()",
+    "other SQL": "con.execute('SELECT no_such(1)').fetchall()",
+    "as text": "raise RuntimeError('UDF')",
+    "no Python": "%%udf\ndef b(x: int) -> int:\n    return 1 +",
+    "no function": "%%udf\nreturn 1",
+    "fails itself": "%%udf\nLIMIT = 1 / 0",
+    "not in the text": "%%udf --untrusted --functions nope\ndef b(x: int) -> int:\n    return x",
     "unload": "%unload_ext udfvm",
     "gone": "%udfvm",
 }
@@ -133,6 +143,40 @@ def test_an_error_has_the_lines_of_the_user_alone(outputs: dict[str, list[Any]])
     )
 
 
+def test_an_error_of_an_engine_is_shown_as_one_of_udfvm(outputs: dict[str, list[Any]]) -> None:
+    assert text(outputs["in SQL"][-1:]) == (
+        "SQLError: UDF 'part', row 0: ZeroDivisionError: float division by zero\n"
+        "\n"
+        "In the micro-VM:\n"
+        "  Cell In[2], line 8, in part\n"
+        "    return _part(a) / b\n"
+        "           ~~~~~~~~~^~~\n"
+        "\n"
+        "Called from:\n"
+        f"  Cell In[{list(CELLS).index('in SQL') + 1}], line 4\n"
+        "    con.execute('SELECT part(12, 0)').fetchall()\n"
+    )
+    for cell in ("other SQL", "as text"):  # these are IPython's
+        assert "Traceback (most recent call last)" in text(outputs[cell])
+
+
+def test_errors_of_a_cell_itself_have_no_frames_of_udfvm(outputs: dict[str, list[Any]]) -> None:
+    for cell, error, line in (
+        ("no Python", "SyntaxError: invalid syntax", "    return 1 +\n"),
+        ("no function", "SyntaxError: 'return' outside function", "    return 1\n"),
+        ("fails itself", "ZeroDivisionError: division by zero", "LIMIT = 1 / 0\n"),
+    ):
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", text(outputs[cell]))
+        assert error in shown and line in shown, shown
+        assert "File" not in shown and "run_cell_magic" not in shown, shown
+
+
+def test_progress_of_map_is_a_bar_below_the_cell(outputs: dict[str, list[Any]]) -> None:
+    bar, value = (each for each in outputs["mapped"] if each.output_type != "stream")
+    assert bar.output_type == "display_data" and value.data["text/plain"] == "111.0"
+    assert "1,000" in bar.data["text/plain"] or "1.00k" in bar.data["text/plain"]
+
+
 def test_frames_of_libraries_are_folded(outputs: dict[str, list[Any]]) -> None:
     shown = text(outputs["call deep"])
     assert "LinAlgError: Singular matrix" in shown and "np.zeros((2, 2))" in shown
@@ -155,6 +199,7 @@ def test_a_deadline_is_an_error_of_one_screen(outputs: dict[str, list[Any]]) -> 
         ("no types", "let its name begin with an underscore"),
         ("no such function", "%%udf: the cell has no function 'a'"),
         ("no such option", "--seconds"),
+        ("not in the text", "no function 'nope' by def; it defines b: name one of these"),
         ("no such name", "%%udf: the notebook has no 'a'"),
         ("gone", "udfvm"),
     ],

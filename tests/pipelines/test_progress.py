@@ -114,9 +114,28 @@ def test_a_notebook_shows_the_bar_of_tqdm(monkeypatch: pytest.MonkeyPatch) -> No
     (bar,) = bars
     assert (bar.n, bar.total, bar.desc, bar.closed) == (4, 4, "inverse", True)
     assert bar.postfix.endswith("1 failed")
-    # Without ipywidgets a bar of tqdm cannot be made, and rich shows one.
+
+
+def test_a_notebook_without_widgets_shows_a_bar_of_html(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[dict[str, str]] = []
+
+    class Handle:
+        def update(self, data: dict[str, str], raw: bool) -> None:
+            shown.append(data)
+
+    def display(data: dict[str, str], raw: bool, display_id: bool) -> Handle:
+        assert raw and display_id
+        shown.append(data)
+        return Handle()
+
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(display=display))
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(udfvm.pipelines.progress, "_INTERVAL", 0.0)
     inverse.map(TABLE, on_error="null")
-    assert len(bars) == 1 and "4 rows" in terminal.getvalue()
+    assert len(shown) > 1
+    assert shown[-1]["text/plain"].startswith("inverse: 4 of 4 rows, ")
+    assert '<progress max="4" value="4">' in shown[-1]["text/html"]
+    inverse.map(TABLE.to_reader(), on_error="null")
+    assert shown[-1]["text/plain"].startswith("inverse: 4 rows, ")

@@ -68,8 +68,9 @@ def describe(
 ) -> Description:
     """Asks a micro-VM what source text says of its function. It parses the text, and runs none.
 
-    ``name`` is what errors call the function. ``parameters`` are those of an expression, whose type
-    is told unless it ``has_result``. Raises UDFError: of the type ``SyntaxError`` where the text is
+    ``name`` is what errors call the function. ``parameters`` are those of an expression. With
+    ``has_result`` its type is known, and an expression's is not told; a module need not define its
+    function by ``def`` then. Raises UDFError: of the type ``SyntaxError`` where the text is
     no Python.
     """
     request = {

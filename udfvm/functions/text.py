@@ -84,7 +84,9 @@ def from_source(
     _check_text(provisional, "source", source)
     module = Source("module", source, function or "")
     pool = pool_of(provisional, options.get("pool"))
-    described = describe(module, provisional, parsed["limits"], pool)
+    described = describe(
+        module, provisional, parsed["limits"], pool, has_result=signature is not None
+    )
     name = options.get("name") or described.name
     if signature is None:
         declared = _annotated(name, described)

@@ -14,6 +14,7 @@ from udfvm.errors import SignatureError
 from udfvm.functions.declaring import udf
 from udfvm.functions.function import Function
 from udfvm.functions.text import from_source
+from udfvm.notebooks.errors import of_cell
 from udfvm.notebooks.overview import Overview
 
 _DECORATOR: Final = "__udfvm_udf__"  # the name that the functions of a cell are decorated with
@@ -118,7 +119,11 @@ class Magics(magic.Magics):
         text = "\n" + self._shell.transform_cell(cell)  # the line of %%udf counts, too
         number = len(self._shell.history_manager.input_hist_raw) - 1  # of this cell
         file = self._shell.compile.cache(text, number, raw_code=cell)
-        tree = ast.parse(text, file)
+        try:
+            tree = ast.parse(text, file)
+            compile(tree, file, "exec")  # which finds more than the parser
+        except SyntaxError as error:
+            raise of_cell(error) from None
         for each in _functions(tree, names):
             decorator = ast.Name(_DECORATOR, ast.Load())
             each.decorator_list.insert(0, ast.copy_location(decorator, each))

@@ -207,6 +207,32 @@ class _NotebookBar:
             self._bar.close()
 
 
+class _DisplayedBar:
+    """A bar in a notebook that has no widgets: IPython shows it, and shows it anew."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._handle: Any = None
+
+    def show(self, progress: Progress) -> None:
+        from html import escape
+
+        from IPython.display import display
+
+        total = "" if progress.total is None else f" of {progress.total:,}"
+        text = f"{self._title}: {progress.rows:,}{total} rows, {detail(progress)}"
+        known = f' max="{progress.total}" value="{progress.rows}"' if progress.total else ""
+        html = f"<progress{known}></progress> {escape(text)}"
+        shown_now = {"text/plain": text, "text/html": html}
+        if self._handle is None:
+            self._handle = display(shown_now, raw=True, display_id=True)
+        else:
+            self._handle.update(shown_now, raw=True)
+
+    def close(self) -> None:
+        pass
+
+
 def detail(progress: Progress) -> str:
     """Returns what is shown beside the rows.
 
@@ -252,5 +278,5 @@ def _notebook_bar(title: str) -> Display:
         import ipywidgets  # noqa: F401 - without it tqdm fails when a bar is made
         from tqdm.notebook import tqdm
     except ImportError:
-        return _Bar(title)  # rich shows it in notebooks, too
+        return _DisplayedBar(title)
     return _NotebookBar(title, tqdm)

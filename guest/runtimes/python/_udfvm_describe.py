@@ -18,6 +18,7 @@ import _udfvm_agent
 from _udfvm_agent import STATUS_OK
 from _udfvm_expression import parsed, parsed_module
 from _udfvm_inference import ARROW, NOTHING, Unknown, annotated_type, inferred, parameter_type
+from _udfvm_texts import listed
 
 _Function = ast.FunctionDef | ast.Lambda
 
@@ -67,6 +68,16 @@ def _module(request: dict[str, Any]) -> list[str]:
         )
     chosen = wanted or list(functions)[-1]
     if chosen not in functions:  # made when the source runs, or not at all
+        if not request["result"]:
+            others = (
+                f"; it defines {listed(functions, 'and')}: name one of these,"
+                if functions
+                else ": define it,"
+            )
+            raise NameError(
+                f"the source defines no function {chosen!r} by def{others} or pass a signature, if"
+                " it makes the function in another way"
+            )
         return [chosen, ""]
     return [chosen, *_signature(functions[chosen])]
 

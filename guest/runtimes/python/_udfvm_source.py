@@ -17,7 +17,7 @@ from _udfvm_expression import compiled, expression
 from _udfvm_layouts import ROW, VALUE
 from _udfvm_signature import Signature
 from _udfvm_slots import any_slot
-from _udfvm_texts import counted, counted_between
+from _udfvm_texts import counted, counted_between, listed
 from _udfvm_value_types import value_type
 from _udfvm_warmup import repeat
 
@@ -89,18 +89,27 @@ def _entry(
                 )
             return found
         if entry:
-            raise NameError(f"the source does not define {entry!r}")
-    defined = [
-        value
-        for value in namespace.values()
-        if getattr(getattr(value, "__code__", None), "co_filename", None) == filename
-    ]
+            names = listed(
+                [each.__name__ for each in _defined(namespace, filename)] or ["none"], "and"
+            )
+            raise NameError(
+                f"the source does not define {entry!r}; the functions that it defines: {names}"
+            )
+    defined = _defined(namespace, filename)
     if not defined:
         raise NameError(
             f"the source defines no function: it must define {name!r}, or the one that entry= names"
         )
-    last: Callable[..., object] = defined[-1]
-    return last
+    return defined[-1]
+
+
+def _defined(namespace: Mapping[str, Any], filename: str) -> list[Any]:
+    """Returns the functions that a source defined, the last one last."""
+    return [
+        value
+        for value in namespace.values()
+        if getattr(getattr(value, "__code__", None), "co_filename", None) == filename
+    ]
 
 
 def _check_count(function: Callable[..., object], count: int) -> None:
