@@ -1,11 +1,13 @@
 /* A guest that owns its kernel attacks at random, several times in a call and call after call, on
  * one VM. Each call ends as an error that says why, or harmlessly; the next call is right, and the
- * processor is as it was. Usage: attacks raw_guest.bin COUNT [SEED]. Prints what failed. */
+ * processor is as it was, and so is a file that the VM reads. Usage: attacks raw_guest.bin COUNT
+ * [SEED]. Prints what failed. */
 #include "snapshot.h"
 
 #define MAX_STEPS     4u  /* of one call */
 #define SEEN_EVERY    16u /* calls between two looks at the whole processor */
 #define REQUEST_WORDS 8u
+#define DATA_BYTES    8192u
 
 static uint64_t state;
 static unsigned long calls, ended[32]; /* by code */
@@ -42,6 +44,7 @@ static uint64_t place(void)
         SYSTEM_PT_GUARD,
         SYSTEM_PD,
         SYSTEM_PD_OUTPUT,
+        SYSTEM_PD_DATA,
         UDFVM_TRAP_BASE,
         UDFVM_PROGRAM_BASE,
         MEMORY,
@@ -53,6 +56,9 @@ static uint64_t place(void)
         UDFVM_OUTPUT_BASE,
         UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT,
         UDFVM_OUTPUT_BASE + 2 * WINDOW,
+        UDFVM_DATA_BASE,
+        UDFVM_DATA_BASE + HUGE_PAGE,
+        UDFVM_DATA_BASE + HUGE_PAGE + DATA_BYTES,
         UDFVM_STREAM_REPLY,
         0xfee00000, /* the local APIC, on a PC */
         0xfec00000, /* the I/O APIC */
@@ -194,6 +200,30 @@ static void (*const attacks[])(uint64_t *words) = {
     by_privilege, by_system_call, by_stack,       by_flags,       by_vectors,
 };
 
+/* ---- A file that the VM reads ---- */
+
+static uint8_t content[DATA_BYTES];
+static int data_file;
+
+static void give_data(udfvm_vm *vm)
+{
+    struct udfvm_error error = { .message = "" };
+    data_file = fileno(tmpfile());
+    for (size_t i = 0; i < sizeof content; i++)
+        content[i] = (uint8_t)(i * 7 + i / 256);
+    check(pwrite(data_file, content, sizeof content, 0) == (ssize_t)sizeof content, "a file");
+    udfvm_data *data = udfvm_data_open(&(struct udfvm_data_source){ "file", data_file }, 1, &error);
+    check(data && udfvm_vm_give_data(vm, data, &error) == UDFVM_OK, "data: %s", error.message);
+    udfvm_data_close(data);
+}
+
+static bool data_are_whole(void)
+{
+    uint8_t found[DATA_BYTES];
+    return pread(data_file, found, sizeof found, 0) == (ssize_t)sizeof found &&
+           memcmp(found, content, sizeof found) == 0;
+}
+
 /* ---- Calls ---- */
 
 static bool says_why(int code, const struct udfvm_error *error)
@@ -241,6 +271,7 @@ int main(int count, char **arguments)
     build(arguments[1]);
     state = count > 3 ? strtoull(arguments[3], NULL, 0) : 0x9e3779b97f4a7c15ull;
     udfvm_vm *vm = open_vm();
+    give_data(vm);
     observe(vm, &pristine);
     forget_selectors(&pristine);
     for (unsigned long round = 0; round < rounds && failures == 0; round++) {
@@ -250,6 +281,7 @@ int main(int count, char **arguments)
             observe(vm, &present);
             forget_selectors(&present);
             compare(&pristine, &present, "attack", (int)round, 0);
+            check(data_are_whole(), "round %lu: an attack wrote to a file", round);
         }
         if (failures)
             printf("to repeat the last attack: %s %s 1 %#llx\n", arguments[0], arguments[1],

@@ -14,7 +14,12 @@ import stat
 from collections.abc import Mapping
 
 from udfvm.checks import shown
-from udfvm.errors import DataFileError, DataFileNotFoundError, OptionError
+from udfvm.errors import (
+    DataFileChangedError,
+    DataFileError,
+    DataFileNotFoundError,
+    OptionError,
+)
 from udfvm.forks import ForkLock
 from udfvm.protocol import DATA_BASE, DATA_END, MAX_DATA_FILES, MAX_DATA_NAME
 from udfvm.static_typing import TYPE_CHECKING, Final
@@ -108,7 +113,11 @@ class DataFiles:
             for each, descriptor, state in zip(self.files, descriptors, states, strict=True):
                 _check_content(udf, each, descriptor, state)
             names = [each.name for each in self.files]
-            return _mapped(udf, list(zip(names, descriptors, strict=True)), states)
+            data = _mapped(udf, list(zip(names, descriptors, strict=True)), states)
+            for each, descriptor, state in zip(self.files, descriptors, states, strict=True):
+                if _state(descriptor)[:4] != state[:4]:
+                    raise _failure(DataFileChangedError, udf, each, "is being written")
+            return data
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
