@@ -34,6 +34,7 @@ PUBLIC = {
     "column_format.h",
     "elf_format.h",
     "initial_stack.h",
+    "signal_names.h",
     "size_text.h",
     "utf8.h",
 }

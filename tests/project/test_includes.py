@@ -17,13 +17,14 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(["<][^">]+[">])', re.MULTILINE)
 ABI = ROOT / "guest" / "include" / "udfvm_abi.h"
 FORMATS = {ABI.with_name("utf8.h"), ABI.with_name("column_format.h")}  # checks of the ABI's data
 SIZES = ABI.with_name("size_text.h")  # how both sides write sizes
+SIGNALS = ABI.with_name("signal_names.h")  # and name signals
 ARRAYS = ABI.with_name("arrow_c_data.h")  # how pyarrow hands out arrays, on both sides
 CORE = ROOT / "udfvm" / "vmm" / "core"
 API = CORE / "api.h"
 GENERATED = {"sql_type_names.h"}  # by the build, from files of this layer
 # What the files of a folder may include besides each other.
 LAYERS = {
-    "udfvm/vmm/core": {ABI, SIZES},
+    "udfvm/vmm/core": {ABI, SIZES, SIGNALS},
     "udfvm/sqlite/src": {ABI, API, *FORMATS},
     "udfvm/call": {ABI, API, ARRAYS},
     "udfvm/load": set(),
@@ -169,7 +170,7 @@ def test_folders_of_the_core_point_one_way() -> None:
     assert {path.name for path in CORE.glob("*.[hc]")} == CORE_HEADERS
     for path in sources(".c", ".h", ".S", folders=["udfvm/vmm/core"]):
         folder = path.relative_to(CORE).parts[0]
-        for header in included(path, CORE, {ABI, SIZES}):
+        for header in included(path, CORE, {ABI, SIZES, SIGNALS}):
             if header.is_relative_to(CORE) and header.parent != CORE:
                 inner = header.relative_to(CORE).parts[0]
                 assert inner in [folder, *CORE_FOLDERS.get(folder, [])], (

@@ -6,11 +6,11 @@ checkout's own build where their sources and commands are the same: see built_ob
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
-import textwrap
 import zipfile
 from pathlib import Path
 from typing import Literal
@@ -26,21 +26,7 @@ Kind = Literal["sdist", "wheel"]
 LEFT_OUT = shutil.ignore_patterns(
     ".*", "build", "dist", "*.egg-info", "*.so", "udfvm-jail", "_guest", "_core.c", "__pycache__"
 )
-PROGRAM = textwrap.dedent(
-    """
-    import apsw, pyarrow as pa, pyarrow.compute as pc, udfvm, udfvm.arrow, udfvm.sqlite
-
-    @udfvm.udf
-    def double(x: int) -> int:
-        return 2 * x
-
-    udfvm.arrow.register(None, double)
-    assert pc.call_function("double", [pa.array([4], pa.int8())]).to_pylist() == [8]
-    connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, double)
-    print(udfvm.__file__, connection.execute("SELECT vm_udf('double', 21)").fetchall())
-    """
-)
+PROGRAM = ROOT / "tests" / "wheel_program.py"
 
 
 def build(environment: DefaultIsolatedEnv, source: Path, kind: Kind, to: Path) -> str:
@@ -77,10 +63,39 @@ def test_a_wheel_of_the_source_distribution_is_whole(
     for plugin in ("datasette-udfvm = udfvm.engines.", "sqlite-utils-udfvm = udfvm.engines."):
         assert plugin in points.read_text()
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-P", str(PROGRAM)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(installed), "PATH": str(tmp_path)},  # no compiler
         capture_output=True,
         text=True,
     )
-    assert done.stdout == f"{installed / 'udfvm' / '__init__.py'} [(42,)]\n", done.stderr
+    assert done.stdout == f"{installed / 'udfvm' / '__init__.py'}\n", done.stderr
+
+
+@pytest.mark.skipif(
+    os.environ.get("UDFVM_WHEELS") != "all", reason="takes minutes: UDFVM_WHEELS=all"
+)
+def test_wheels_of_every_python_work_where_there_is_no_compiler(tmp_path: Path) -> None:
+    """As .ci/wheel builds them, and tries each in an environment of its own."""
+    source = tmp_path / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".venv", ".git", "build", "dist"))
+    listed = subprocess.run(
+        [sys.executable, "tests/interpreters/run", "--list"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    pythons = listed.stdout.split()
+    done = subprocess.run(
+        [".ci/wheel", *pythons],
+        cwd=source,
+        env={**os.environ, "UDFVM_NO_DOCKER": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    wheels = [path.name for path in (source / "dist").glob("*manylinux*_x86_64.whl")]
+    tags = {name.split("-")[2] for name in wheels}
+    versions = {re.search(r"python3\.(\d+)", each) for each in pythons}
+    assert tags == {f"cp3{found[1]}" for found in versions if found}

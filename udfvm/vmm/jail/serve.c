@@ -257,6 +257,6 @@ void serve(struct jail *jail)
         add_counters(jail, &answer);
         give_answer(jail, &answer);
         if (answer.stops)
-            syscall(SYS_tgkill, getpid(), gettid(), SIGSTOP);
+            syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), SIGSTOP);
     }
 }

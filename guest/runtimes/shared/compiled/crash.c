@@ -5,6 +5,8 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "signal_names.h"
+
 #include "shared/compiled/failure.h"
 #include "shared/compiled/objects.h"
 #include "shared/compiled/program.h"
@@ -124,7 +126,7 @@ static void report(int number, siginfo_t *info, void *context)
     const greg_t *values = ((const ucontext_t *)context)->uc_mcontext.gregs;
     const uint64_t instruction = (uint64_t)values[REG_RIP];
     const uint64_t address = number == SIGSEGV || number == SIGBUS ? (uint64_t)info->si_addr : 0;
-    const char *abbreviation = sigabbrev_np(number);
+    const char *abbreviation = signal_name(number);
     memcpy(name, "SIG", 4);
     strncat(name, abbreviation ? abbreviation : "NAL", sizeof name - 4);
     if (address || number == SIGSEGV)

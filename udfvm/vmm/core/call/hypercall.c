@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "signal_names.h"
+
 #include "base/error.h"
 #include "base/process.h"
 #include "call/hypercall.h"
@@ -70,7 +72,7 @@ static void ended_by_signal(int number, const struct udfvm_crash *crash, const c
                             struct udfvm_error *error)
 {
     static const int faults[] = { SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS };
-    const char *name = sigabbrev_np(number) ? sigabbrev_np(number) : "unknown";
+    const char *name = signal_name(number) ? signal_name(number) : "unknown";
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
         if (number == faults[i]) {
             udfvm_fail(error, UDFVM_E_CRASH,
