@@ -140,6 +140,12 @@ def test_modules_of_other_forms(what: str) -> None:
     assert udfvm.from_wasm(module, "f")() == expected
 
 
+def test_a_module_of_that_name_has_to_have_it() -> None:
+    module = '(module (import "env" "memory" (memory 1)) (func (export "f")))'
+    with pytest.raises(udfvm.SignatureError, match=r"env\.memory \(a memory\) \(which that module"):
+        udfvm.from_wasm(module, "f", modules={"env": "(module)"})
+
+
 def test_a_shared_memory_is_refused() -> None:
     module = '(module (import "env" "memory" (memory 1 3 shared)) (func (export "f")))'
     with pytest.raises(udfvm.SignatureError, match="shared memory, which is for threads"):

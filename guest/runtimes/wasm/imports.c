@@ -94,6 +94,18 @@ static bool define_function(const struct linking *linking, const struct import_n
     return !wasmtime_failed("LinkError", define_missing(linking->linker, import, type), NULL);
 }
 
+/* Returns true if a module of the import's name is linked. */
+static bool is_linked(const struct linking *linking, const struct import_name *import)
+{
+    for (size_t i = 0; i < linking->settings->module_count; i++) {
+        const char *name = linking->settings->modules[i].name;
+        if (strlen(name) == import->module->size &&
+            memcmp(name, import->module->data, import->module->size) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Makes a memory as the import declares it. Returns false with a failure. */
 static bool define_memory(const struct linking *linking, const struct import_name *import,
                           const wasm_externtype *type)
@@ -117,12 +129,8 @@ static void list_missing(const struct linking *linking, const struct import_name
         bytes_text(list, interface_kind(kind));
         bytes_text(list, ")");
     }
-    for (size_t i = 0; i < linking->settings->module_count; i++) {
-        const char *name = linking->settings->modules[i].name;
-        if (strlen(name) == import->module->size &&
-            memcmp(name, import->module->data, import->module->size) == 0)
-            bytes_text(list, " (which that module of modules= does not export)");
-    }
+    if (is_linked(linking, import))
+        bytes_text(list, " (which that module of modules= does not export)");
 }
 
 /* Defines the imports of a module that are not defined yet, and lists those that nothing
@@ -139,7 +147,7 @@ static bool define_imports(const struct linking *linking, const wasmtime_module 
         const wasm_externtype *what = wasmtime.wasm_importtype_type(imports.data[i]);
         const uint8_t kind = wasmtime.wasm_externtype_kind(what);
         bool defined = is_defined(linking, &import);
-        if (!defined && kind == WASM_EXTERN_MEMORY)
+        if (!defined && kind == WASM_EXTERN_MEMORY && !is_linked(linking, &import))
             done = defined = define_memory(linking, &import, what);
         if (!defined && kind == WASM_EXTERN_FUNC)
             done = define_function(linking, &import,
