@@ -38,6 +38,7 @@ class Cost(NamedTuple):
     compared: str  # with what
     python: Pair | None
     columns: Pair | None
+    handover: float | None = None  # nanoseconds a row: columns brought to a function, and one back
 
 
 def costs(measured: dict[str, Any]) -> list[Cost]:
@@ -59,4 +60,5 @@ def of_engine(title: str, figures: dict[str, Any]) -> Cost:
         for body in ("python", "numpy")
     )
     compared = "a direct call" if title == "Arrow Flight" else OWN
-    return Cost(title, figures["version"], compared, python, columns)
+    handover = figures.get("handover_ns_per_row")
+    return Cost(title, figures["version"], compared, python, columns, handover)

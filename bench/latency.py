@@ -13,6 +13,9 @@ of them alike.
     udf_nested      a call of one whose host function calls ``score`` in turn: host, guest, host,
                     guest, and back
     round_trip      the part of such a call that one more call of the host function takes
+    nested_rest     what udf_nested takes beyond three exits (two of the outer call, one of the
+                    inner) and two restores: arguments and results as Python values, four times,
+                    and the host function itself
     restore          the part of core_python that puts the VM back
     hot_pages        pages that each core_python call restores
     restore_us_per_page  restore over hot_pages: the system call that reads the dirty log is in it
@@ -110,6 +113,8 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
     twice = result.pop("udf_nested_twice")
     result["round_trip"] = {"p50": round(twice["p50"] - result["udf_nested"]["p50"], 2)}
     result["restore"] = quantiles(python.restores)
+    floors = 3 * result["exit"]["p50"] + 2 * result["restore"]["p50"]
+    result["nested_rest"] = {"p50": round(result["udf_nested"]["p50"] - floors, 2)}
     result["hot_pages"] = python.vm.statistics().hot_pages
     result["restore_us_per_page"] = round(result["restore"]["p50"] / result["hot_pages"], 3)
     result["base_build_s"] = report["seconds"]
@@ -117,7 +122,7 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
     result["times_exit"] = {
         name: round(value["p50"] / result["exit"]["p50"], 2)
         for name, value in result.items()
-        if name in samplers or name == "round_trip"
+        if name in samplers or name in ("round_trip", "nested_rest")
     }
     result["calls"] = calls
     return result, samples

@@ -199,6 +199,9 @@ def of_engines(measured: dict[str, Any]) -> list[Quotation]:
             f"| {head} | in micro-VMs | {cost.compared} | ratio | | --- | --- | --- | --- |{rows}"
         )
         tables.append(Quotation("cost.md", text, figures))
+        if cost.handover is not None:
+            handover = [duration(cost.handover * 1e-9)]
+            tables.append(Quotation("cost.md", f"{cost.title}'s handover: {{}} a row", handover))
     return tables
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from engines import functions
+from bodies import functions
 
 percent, percents = functions()
