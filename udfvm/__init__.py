@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite, wasm
     from udfvm.backend import UnsafeBackendWarning
     from udfvm.call.hardening import harden
+    from udfvm.call.reports import CallReport, CallTotals, Statistics, stats
     from udfvm.engines import dask, datafusion, duckdb, flight, ibis, pandas, polars, ray, spark
     from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.native import from_c, from_elf
@@ -89,7 +90,9 @@ __all__ = [
     "BusyError",
     "CacheError",
     "CallError",
+    "CallReport",
     "CallTimeoutError",
+    "CallTotals",
     "CodeFileError",
     "CodeFileNotFoundError",
     "DataFileChangedError",
@@ -129,6 +132,7 @@ __all__ = [
     "SignatureError",
     "SourceError",
     "SourceNotFoundError",
+    "Statistics",
     "TableFunction",
     "TypeMappingError",
     "UDFError",
@@ -158,6 +162,7 @@ __all__ = [
     "run",
     "spark",
     "sqlite",
+    "stats",
     "table_function",
     "udf",
     "wasm",
@@ -171,9 +176,12 @@ _ENGINES: frozenset[str] = frozenset(
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm", "wasm"})
 _MODULES = {
     "AggregateFunction": "functions.aggregate",
+    "CallReport": "call.reports",
+    "CallTotals": "call.reports",
     "FailedRowsWarning": "pipelines.progress",
     "Progress": "pipelines.progress",
     "ScriptResult": "functions.script",
+    "Statistics": "call.reports",
     "TableFunction": "functions.table",
     "UnsafeBackendWarning": "backend",
     "aggregate": "functions.aggregate",
@@ -186,6 +194,7 @@ _MODULES = {
     "load_ipython_extension": "notebooks",
     "prepare": "functions.preparing",
     "run": "functions.script",
+    "stats": "call.reports",
     "table_function": "functions.table",
     "unload_ipython_extension": "notebooks",
 }

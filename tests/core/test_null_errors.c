@@ -120,6 +120,7 @@ static void test_errors_that_nobody_asks_for(void)
     const uint64_t count[] = { RAW_COUNT }, loop[] = { RAW_LOOP };
     const struct udfvm_limits short_limits = { .timeout_ns = 1000000 };
     struct udfvm_system system;
+    udfvm_account *account = udfvm_account_create(NULL, NULL);
     struct udfvm_pool_reply reply = { .output = NULL };
     double microseconds[2];
     FILE *empty = tmpfile();
@@ -143,6 +144,8 @@ static void test_errors_that_nobody_asks_for(void)
     check_number(!udfvm_pool_create(image, 0, NULL, NULL), "a pool of none", 0);
     unsigned walls;
     check_number(udfvm_jail_probe("/nowhere", &walls, NULL) != UDFVM_OK, "no such cgroup", 0);
+    check_number(account != NULL, "an account", 0);
+    udfvm_account_close(account);
     udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
     check_number(udfvm_pool_jail(pool, 0, NULL, NULL) == UDFVM_OK, "a pool without a jail", 0);
     check_number(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &reply,

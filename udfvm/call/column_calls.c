@@ -120,6 +120,7 @@ static int send(struct exchange *exchange)
     exchange->in_use = statistics.live - statistics.idle;
     exchange->attend = exchange->in_use > 1;
     udfvm_vm *vm = exchange->held->vm;
+    udfvm_vm_tell(vm, (uint64_t)exchange->call->rows, 1);
     udfvm_vm_set_watch(vm, must_end, (void *)(uintptr_t)exchange->call->end);
     char *window = udfvm_vm_input(vm, length, error);
     if (!window)

@@ -169,7 +169,9 @@ class Calls(SingleRows):
 
     def _call_with_zeros(self, vm: VM, runtime: Runtime) -> None:
         # What it prints of zeros goes nowhere.
-        limits = self.core_limits(self._limits.timeout_ns, runtime.host_functions, None)
+        limits = self.core_limits(
+            self._limits.timeout_ns, runtime.host_functions, None, noted=False
+        )
         if self._rows is not None:
             request, data = REQUEST_ROW, self._rows.default()
         else:
@@ -284,6 +286,7 @@ class Calls(SingleRows):
             length,
             runtime.limits,
             self._name,
+            rows,
             lambda reply: codec.numbers_in(reply, rows),
             copy and functools.partial(copy, first_row, rows),
         )

@@ -31,6 +31,7 @@ struct call {
     bool is_arrow;               /* the result is an array of pyarrow */
     PyObject *output;            /* bytearray, */
     struct arrow_memory *memory; /* or memory of an array */
+    uint64_t begun;              /* udfvm_ticks() */
     struct udfvm_pool_reply reply;
     struct udfvm_error error;
 };
@@ -293,6 +294,8 @@ static PyObject *exchange(struct small_calls *self, struct call *call, PyObject 
     call->reply = (struct udfvm_pool_reply){
         .output = output,
         .capacity = (uint64_t)in_layout(call, LAYOUT_REPLY_LENGTH),
+        .rows = (uint64_t)in_layout(call, LAYOUT_ROWS),
+        .begun = call->begun,
     };
     if (call_target_call(&self->target, UDFVM_REQUEST_BATCH, call->parts, call->part_count,
                          &call->reply, &call->error) != UDFVM_OK)
@@ -312,7 +315,7 @@ PyDoc_STRVAR(call_doc, "call(arguments)\n\n"
 static PyObject *small_calls_call(PyObject *object, PyObject *arguments)
 {
     struct small_calls *self = (struct small_calls *)object;
-    struct call call = { .layout = NULL };
+    struct call call = { .begun = udfvm_ticks() };
     PyObject *result = NULL;
     if (!PyTuple_Check(arguments)) {
         PyErr_SetString(PyExc_TypeError, "the arguments are not a tuple");

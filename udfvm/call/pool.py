@@ -16,7 +16,7 @@ from udfvm.checks import check_count, check_seconds, options_of, shown
 from udfvm.errors import OptionError
 from udfvm.forks import ForkLock
 from udfvm.keywords import checks_options
-from udfvm.static_typing import TYPE_CHECKING, Final, Protocol, Self
+from udfvm.static_typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from udfvm.tuples import NamedTuple
 
 if TYPE_CHECKING:
@@ -121,13 +121,14 @@ class Pool:
             self.wait = check_seconds("wait", wait)
             self.tenant = checked_tenant(tenant)
             self.jail, self.cgroup = jail_options(jail, cgroup)
+        self._accounts: dict[str, Any] = {}  # udfvm_account * by name
         self._begin()
         _register(self)
 
-    def _begin(self) -> None:
+    def _begin(self, *, closed: bool = False) -> None:
         self._lock = allocate_lock()
         self._image_pools: ImagePools | None = None  # of each base image
-        self._closed = False
+        self._closed = closed
         self._trimmer: threading.Thread | None = None
         self._tidy = allocate_lock()  # held, unless the trimmer is to look at once
         self._tidy.acquire()
@@ -285,8 +286,6 @@ class Pool:
         with self._lock:
             return self._image_pools.all() if self._image_pools else []
 
-    # ---- Idle VMs ----
-
     def _trim_later(self) -> None:
         """Called where more than one VM of a base image is in use, or one took much memory: when
         that is over, some will be idle.
@@ -358,12 +357,9 @@ def _trim(reference: weakref.ref[Pool], tidy: threading.Lock) -> None:
             return
 
 
-# Weak references to the other pools: a process that has the default pool alone needs no weakref.
-
-
 @functools.cache
 def _others() -> weakref.WeakSet[Pool]:
-    import weakref
+    import weakref  # a process that has the default pool alone needs it not
 
     return weakref.WeakSet()
 
@@ -390,11 +386,14 @@ def _register(pool: Pool) -> None:
 _default: Final = Pool()
 
 
+def pools() -> list[Pool]:
+    """Returns all pools of this process."""
+    return [*_first, *_others()]
+
+
 def _after_fork() -> None:
-    for pool in (*_first, *_others()):
-        closed = pool._closed
-        pool._begin()
-        pool._closed = closed
+    for pool in pools():
+        pool._begin(closed=pool._closed)
 
 
 os.register_at_fork(after_in_child=_after_fork)

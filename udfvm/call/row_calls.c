@@ -166,7 +166,11 @@ static PyObject *row_calls_call(PyObject *object, PyObject *arguments)
     const struct row_calls *self = (struct row_calls *)object;
     struct row row;
     char output[REPLY];
-    struct udfvm_pool_reply reply = { .output = output, .capacity = sizeof output };
+    struct udfvm_pool_reply reply = {
+        .output = output,
+        .capacity = sizeof output,
+        .begun = udfvm_ticks(),
+    };
     struct udfvm_error error; /* filled where the call fails */
     if (!take_row(self, arguments, &row))
         return Py_NewRef(Py_NotImplemented);

@@ -15,6 +15,7 @@ from udfvm.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from udfvm.call.pool import Pool
+    from udfvm.call.reports import CallReport
     from udfvm.errors import ForkedError
     from udfvm.images.spec import BaseSpec
     from udfvm.limits import Limits
@@ -95,6 +96,7 @@ class RuntimeKeeper:
         self._small: Any = None  # SmallBatches, once a batch of arrays was seen
         self._call_numbers: Any = None  # NumberRows.call, once rows of numbers were seen
         self.pace: Any = None  # Pace, once a batch of many rows was seen
+        self.account: Any = None  # udfvm_account *, once there is a runtime
 
     @property
     def limits(self) -> Limits:
@@ -160,6 +162,12 @@ class RuntimeKeeper:
         runtime = self._runtime
         return None if runtime is None else runtime.image
 
+    def last_call(self) -> CallReport | None:
+        """Returns what the last call cost; None if there was none."""
+        from udfvm.call.reports import last_report
+
+        return last_report(self._name, self.account)
+
     def _forget(self, bindings: Bindings) -> None:
         with self._guard.lock:
             if self._bindings is bindings:  # else another thread was here before
@@ -197,6 +205,8 @@ class RuntimeKeeper:
         bound = bind_host_functions(host_functions, limits.host_calls) if host_functions else None
         log = output.bind(limits.log)
         first_call = vmm.first_call(limits) if loading.imports_late else None
+        if self.account is None:
+            self.account = vmm.account_in(self.pool._accounts, self._name)
         core_limits = self.core_limits(limits.timeout_ns, bound, log, first_call)
         return Runtime(base, layer, pool, core_limits, bound, log, first_call, data)
 
@@ -216,10 +226,15 @@ class RuntimeKeeper:
         host_functions: BoundHostFunctions | None,
         log: BoundLog | None,
         first_call: Any = None,
+        *,
+        noted: bool = True,
     ) -> Any:
-        """Returns ``struct udfvm_limits *`` with another deadline: 0 for none."""
+        """Returns ``struct udfvm_limits *`` with another deadline: 0 for none. Calls are noted in
+        the function's account, unless they are not those of its users.
+        """
         from udfvm.vmm import core_limits
 
         limits = self._limits._replace(timeout_ns=timeout_ns)
         frame = self.codecs.reply_frame() if limits.max_output else 0
-        return core_limits(limits, host_functions, log, frame, first_call)
+        account = self.account if noted else None
+        return core_limits(limits, host_functions, log, frame, first_call, account)

@@ -1,9 +1,11 @@
-"""Defaults of parameters: checked where a function is declared, as its arguments are in a call."""
+"""Defaults of parameters: checked where a function is declared, as its arguments are in a call, and
+encoded.
+"""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from udfvm.codec.rows import encode_value
 from udfvm.codec.value_codecs import has_codec, is_python_value
@@ -21,6 +23,22 @@ def check_defaults(name: str, function: Callable[..., object], signature: Signat
     for parameter in signature.parameters:
         if parameter.name in defaults:
             _check(name, function, parameter, defaults[parameter.name])
+
+
+def encoded_defaults(
+    name: str, parameters: Sequence[Parameter], given: Mapping[str, Any]
+) -> list[bytes | None]:
+    """Returns the defaults of parameters, encoded as values of a row. None stands for a parameter
+    without one, and for those before it.
+    """
+    from udfvm.codec.defaults import encoded_default
+
+    found = [
+        encoded_default(name, each, given[each.name]) if each.name in given else None
+        for each in parameters
+    ]
+    last = max((index for index, default in enumerate(found) if default is None), default=-1)
+    return [default if index > last else None for index, default in enumerate(found)]
 
 
 def _defaults_of(function: Callable[..., object], signature: Signature) -> Mapping[str, Any]:

@@ -127,6 +127,7 @@ class Group:
         inverse = pa.nulls(rows, pa.bool_())
         head = AGGREGATE.pack(group, answer, REPLY_ARROW)
         payload = head + encode([of_rows, inverse, *columns], rows)
+        self._vm.tell(rows)
         reply = self._vm.call(REQUEST_AGGREGATE, payload, self._runtime.limits, self._name)
         data = bytes(reply.data)
         if reply.status:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from html import escape
-
 from udfvm.backend import SETTING
 from udfvm.call.host_functions import HostFunctions
 from udfvm.limits import Limits
 from udfvm.static_typing import TYPE_CHECKING, Protocol
+from udfvm.tables import html_table
 from udfvm.texts import format_size
 from udfvm.tracebacks import place_of
 
@@ -35,7 +33,7 @@ def html_of(function: _Shown, image: Image | None) -> str:
     """Returns a table with the signature of a function, its limits, its image and where its source
     is. All text in it is escaped: names may come from a stranger.
     """
-    return table_of(repr(function).strip("<>"), facts_of(function, image))
+    return html_table(repr(function).strip("<>"), facts_of(function, image))
 
 
 def facts_of(function: _Shown, image: Image | None) -> list[tuple[str, str]]:
@@ -56,17 +54,6 @@ def facts_of(function: _Shown, image: Image | None) -> list[tuple[str, str]]:
     if place := _source_of(function):
         facts.append(("source", place))
     return facts
-
-
-def table_of(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    """Returns an HTML table with a title, and a row for each name and text."""
-    cells = "".join(
-        f'<tr><th style="text-align:left">{escape(name)}</th>'
-        f'<td style="text-align:left">{escape(text)}</td></tr>'
-        for name, text in rows
-    )
-    caption = f'<caption style="text-align:left"><code>{escape(title)}</code></caption>'
-    return f"<table>{caption}<tbody>{cells}</tbody></table>"
 
 
 def _text_of(image: Image | None) -> str:

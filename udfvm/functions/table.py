@@ -269,6 +269,7 @@ class TableFunction(Function):
             while more:
                 head = FETCH.pack(limit, REPLY_ARROW)
                 limits = deadline.left() if deadline else runtime.limits
+                vm.tell(sources if request == REQUEST_TABLE else 0)
                 with deadline or contextlib.nullcontext():
                     reply = vm.call(request, head + payload, limits, self.name)
                 data = bytes(reply.data)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from udfvm.call.dispatch import Calls
 from udfvm.errors import Error, OptionError, TypeMappingError, hides_frames
 from udfvm.forks import ForkLock
-from udfvm.functions.function import encoded_defaults
+from udfvm.functions.defaults import encoded_defaults
 from udfvm.functions.scalar import ScalarFunction, ScalarProgram
 from udfvm.texts import counted
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow.compute as pc
 
     from udfvm.call.pool import Pool
+    from udfvm.call.reports import CallReport
     from udfvm.functions.program import Interface, Program
     from udfvm.limits import Limits
     from udfvm.vmm import Image
@@ -93,6 +94,18 @@ class VariadicFunction(ScalarFunction):
         except Error as error:
             error.drop_frames()
             raise
+
+    @property
+    def last_call(self) -> CallReport | None:
+        """What the last call cost, with whatever number of arguments, as of ``ScalarFunction``."""
+        with self._guard.lock:
+            members = list(self._members.values())
+        found = [each.last_call for each in members]
+        return max(
+            (each for each in found if each is not None),
+            key=lambda each: each.ended,
+            default=None,
+        )
 
     @hides_frames
     def expr(self, *arguments: Any, **keywords: Any) -> pc.Expression:

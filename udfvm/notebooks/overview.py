@@ -7,8 +7,9 @@ from typing import Any
 
 from udfvm.call.pool import Pool
 from udfvm.functions.function import Function
-from udfvm.functions.html import facts_of, table_of
+from udfvm.functions.html import facts_of
 from udfvm.functions.integration import image_if_built
+from udfvm.tables import html_table, text_table
 
 
 class Overview:
@@ -43,13 +44,10 @@ class Overview:
         self._tables += [(_title(each), _facts(each)) for each in pools.values()]
 
     def __repr__(self) -> str:
-        lines = []
-        for title, facts in self._tables:
-            lines += [title, *(f"  {name:<6}  {text}" for name, text in facts)]
-        return "\n".join(lines)
+        return "\n".join(text_table(title, facts, 6) for title, facts in self._tables)
 
     def _repr_html_(self) -> str:
-        return "".join(table_of(title, facts) for title, facts in self._tables)
+        return "".join(html_table(title, facts) for title, facts in self._tables)
 
 
 def _title(pool: Pool) -> str:

@@ -79,7 +79,8 @@ def offered_function(
         for each in declaration_of(udf).columns
     )
     result_type = _row_type(udf, "the result", udf.result.type)
-    runtime = calls_of(udf, len(udf.parameters)).current()
+    calls = calls_of(udf, len(udf.parameters))
+    runtime = calls.current()
     image, pool, bound, own_log = runtime.image, runtime.pool, runtime.host_functions, runtime.log
     return OfferedFunction(
         name=name,
@@ -96,8 +97,9 @@ def offered_function(
         form=Form[udf.form.upper()],
         columns=columns,
         language=Language[udf.language.upper()],
-        owner=(udf, image, pool, bound, own_log, runtime.first_call),
+        owner=(udf, image, pool, bound, own_log, runtime.first_call, calls.account),
         first_call=address_of(runtime.first_call) if runtime.first_call is not None else 0,
+        account=address_of(calls.account),
         log_sink=log_sink if log_sink and udf.limits.log == "forward" else own_log.address,
         result_times=offered_times(udf.result.type, times),
         tenant=udf.pool._tenant_number,

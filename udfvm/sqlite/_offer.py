@@ -75,9 +75,9 @@ class Renewal(NamedTuple):
 class OfferedFunction:
     """``struct udfvm_sqlite_function``.
 
-    ``pool``, ``image``, ``host_functions``, ``log_sink`` and ``first_call`` (0: none) are
-    addresses. ``owner`` is any object that must outlive the function. ``renew`` returns what runs
-    it now, for calls with so many arguments.
+    ``pool``, ``image``, ``host_functions``, ``log_sink``, ``first_call`` and ``account`` (0: none)
+    are addresses. ``owner`` is any object that must outlive the function. ``renew`` returns what
+    runs it now, for calls with so many arguments.
     """
 
     name: str
@@ -97,6 +97,7 @@ class OfferedFunction:
     host_functions: int = 0
     log_sink: int = 0
     first_call: int = 0
+    account: int = 0
     renew: Callable[[int], Renewal] | None = None
     result_times: OfferedTimes = AS_DECLARED
     tenant: int = 0
@@ -371,6 +372,7 @@ def _function(function: OfferedFunction, keep: list[object]) -> dict[str, Any]:
             **_limits(function.limits, function.log_sink),
             "host_functions": ffi.cast("void *", function.host_functions),
             "first_call_ns": ffi.cast("uint64_t *", function.first_call),
+            "account": ffi.cast("void *", function.account),
         },
         "wait_ns": function.wait_ns,
         "pool_limit": function.pool_limit,

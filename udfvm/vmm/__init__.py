@@ -9,7 +9,7 @@ from __future__ import annotations
 from udfvm.vmm.cancellation import Cancellation, cancellation_of_thread
 from udfvm.vmm.failures import exception_at
 from udfvm.vmm.image import Image, read_identity, read_metadata
-from udfvm.vmm.limits import core_limits, first_call
+from udfvm.vmm.limits import account_in, core_limits, first_call
 from udfvm.vmm.memory import address_of, copy, sha256
 from udfvm.vmm.pool import ImagePool
 from udfvm.vmm.private_files import open_private, open_private_directory
@@ -38,6 +38,7 @@ __all__ = [
     "Statistics",
     "System",
     "Windows",
+    "account_in",
     "address_of",
     "boot",
     "cancellation_of_thread",

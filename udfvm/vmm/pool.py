@@ -101,12 +101,13 @@ class ImagePool:
         length: int,
         limits: Any,
         udf: str,
+        rows: int,
         part: Callable[[memoryview], slice | None],
         copy: Callable[[memoryview], Any] | None = None,
     ) -> tuple[int, Any, bool]:
         """Makes a whole call with the request in ``vm.input``, and gives the VM back. Returns the
         status and the reply; or, with True, the part of the reply that the caller needs, which
-        ``part`` finds.
+        ``part`` finds. ``rows`` are those of the request.
 
         A large reply is not copied: it is the guest's memory, which forked children inherit. The
         VM, which does not run meanwhile, goes back when the last view of the reply is gone. Only a
@@ -114,6 +115,7 @@ class ImagePool:
         reply is returned, of whatever size it is.
         """
         try:
+            vm.tell(rows, whole=True)
             reply = vm.call(request, None, limits, udf, length)
             if reply.status:
                 return reply.status, memoryview(copied(reply.data, reply.status)), False

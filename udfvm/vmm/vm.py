@@ -90,6 +90,12 @@ class VM:
         watch = ffi.addressof(lib, "udfvm_python_cancelled")
         lib.udfvm_vm_set_watch(self._handle, watch, cancellation.flag)
 
+    def tell(self, rows: int, *, whole: bool = False) -> None:
+        """Says for the call's report how many rows the next exchange has, beside those of ROW. It
+        is the ``whole`` call, if what follows its reply is reading that.
+        """
+        lib.udfvm_vm_tell(self._handle, rows, whole)
+
     def call(
         self,
         request: int,

@@ -58,6 +58,7 @@ enum udfvm_code {
     UDFVM_E_HARDEN = 22, /* calls are to be hardened, and cannot be: see udfvm_harden */
     UDFVM_E_DATA = 23,   /* a data file cannot be used, or others changed it: see udfvm_data_open */
 };
+enum { UDFVM_CODES = 24 }; /* all are less */
 
 /* The details of a failure. */
 struct udfvm_error {
@@ -185,6 +186,47 @@ struct udfvm_log_sink {
     int (*take)(void *context, const struct udfvm_log *log, int failed, char *failure);
 };
 
+/* ---- Accounts: what calls cost. The limits of a call name the account that it is noted in when
+ * its VM was put back. A forked child begins with empty ones. ---- */
+
+/* What one call cost. Times are of the thread that made it. */
+struct udfvm_call_report {
+    uint64_t number;   /* among the calls of its account, from 1 on; 0: there was none yet */
+    uint64_t ended_ns; /* by udfvm_monotonic_ns() */
+    uint64_t rows;     /* that the embedder told of; each ROW is one */
+    uint64_t exchanges;
+    uint64_t input, output; /* bytes of requests, and of replies */
+    uint64_t log;           /* bytes kept of standard output and error */
+    uint64_t host_calls;
+    uint64_t exits;      /* from the guest; of a jailed VM, as its process says */
+    uint64_t pages;      /* that were put back */
+    uint64_t memory;     /* bytes that the call wrote beyond its image, at most */
+    uint64_t host_ns;    /* the program's own code, waits for a VM, host functions, files */
+    uint64_t copy_ns;    /* writing requests to the window, and taking replies from there */
+    uint64_t guest_ns;   /* in the guest, exits included; of a streaming call, by samples */
+    uint64_t restore_ns; /* putting the VM back */
+    int code;            /* enum udfvm_code, of the last exchange */
+    int status;          /* where that is UDFVM_OK: UDFVM_STATUS_x */
+    int jailed, streamed;
+};
+/* Of many calls. */
+struct udfvm_call_sums {
+    uint64_t calls, rows, exchanges, input, output, log, host_calls, exits, pages;
+    uint64_t host_ns, copy_ns, guest_ns, restore_ns;
+    uint64_t errors[UDFVM_CODES]; /* calls that failed, by code; 0: so the guest's reply says */
+};
+
+typedef struct udfvm_account udfvm_account;
+
+/* An account, for the calls of one function say. It has a report of the last call. The sums are in
+ * `whole`, which several accounts share; in itself, where that is NULL. */
+udfvm_account *udfvm_account_create(udfvm_account *whole, struct udfvm_error *error);
+udfvm_account *udfvm_account_retain(udfvm_account *account); /* one more reference */
+/* Gives one back (NULL is allowed). Calls that were begun keep references of their own. */
+void udfvm_account_close(udfvm_account *account);
+void udfvm_account_last(udfvm_account *account, struct udfvm_call_report *report);
+void udfvm_account_sums(udfvm_account *account, struct udfvm_call_sums *sums);
+
 /* ---- VMs ---- */
 
 typedef struct udfvm_vm udfvm_vm;
@@ -219,6 +261,7 @@ struct udfvm_limits {
     uint64_t *first_call_ns; /* NULL; or wall clock for calls that begin before one with these
                                 limits has ended: each file that they open gives them timeout_ns
                                 anew, for so long in all. The first that ends sets it to 0. */
+    udfvm_account *account;  /* NULL; or where calls are noted */
 };
 
 /* The end of an exchange: the guest's reply, or its request to be sealed. */
@@ -326,6 +369,10 @@ int udfvm_vm_stream_send(udfvm_vm *vm, uint32_t request, const void *input, uint
                          const struct udfvm_limits *limits, struct udfvm_error *error);
 /* Waits for its reply. What the guest did in time counts, however late this is asked for. */
 int udfvm_vm_stream_receive(udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error);
+
+/* For the report of the call: the next exchange is about so many rows, beyond those of ROW
+ * requests. `whole`: it is the whole call, so what comes after its reply is copying that. */
+void udfvm_vm_tell(udfvm_vm *vm, uint64_t rows, int whole);
 
 /* While a call runs, `watch` is called about every 50 ms on the thread that made it; non-zero
  * abandons the call with UDFVM_E_INTERRUPTED. It must not use the VM. NULL for none. Stays set
@@ -494,6 +541,8 @@ void *udfvm_pool_borrow(struct udfvm_held *held, uint64_t begin, uint64_t length
 struct udfvm_pool_reply {
     void *output; /* for the reply, of `capacity` bytes: the caller sets both */
     uint64_t capacity;
+    uint64_t rows;  /* for the call's report, set by the caller: see udfvm_vm_tell */
+    uint64_t begun; /* when the caller's work for the call began, by udfvm_ticks(); 0: now */
     uint64_t length;
     int status;      /* UDFVM_STATUS_x */
     unsigned in_use; /* VMs of the pool that were in use during the call, this one included */
@@ -573,7 +622,10 @@ int64_t udfvm_in_process_host_call(udfvm_vm *vm, const char *name, const void *a
                                    uint64_t length, void *reply, uint64_t capacity);
 int udfvm_in_process_print(udfvm_vm *vm, int stream, const char *text, size_t length);
 
-/* ---- Bytes and text ---- */
+/* ---- Time, bytes and text ---- */
+
+/* The processor's time stamp counter. */
+uint64_t udfvm_ticks(void);
 
 /* Copies as memcpy() does, megabytes on two processors if there are two. */
 void udfvm_copy(void *to, const void *from, size_t length);

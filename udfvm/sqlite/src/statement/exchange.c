@@ -134,6 +134,7 @@ static int call(struct session *session, const struct batch_exchange *exchange, 
     const struct udfvm_limits *limits = &session->function->limits;
     struct udfvm_error failure;
     session->watched = WATCH_NOTHING;
+    udfvm_vm_tell(session->vm, exchange->rows, 0);
     const int code = exchange->streaming || session->streams
                          ? udfvm_vm_stream_call(session->vm, exchange->request, input, length,
                                                 limits, reply, &failure)
@@ -175,6 +176,7 @@ static int send_once(struct session *session, const struct batch_exchange *excha
     if (code == UDFVM_E_BUSY)
         return SQLITE_BUSY;
     session->streams = true;
+    udfvm_vm_tell(session->vm, exchange->rows, 0);
     return code == UDFVM_OK ? SQLITE_OK : fail(session, exchange, &failure, error);
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <time.h>
+#include <x86intrin.h>
 
 #define SECOND_NS 1000000000u
 
@@ -21,6 +22,11 @@ uint64_t udfvm_monotonic_ns(void)
 uint64_t udfvm_realtime_ns(void)
 {
     return read_clock(CLOCK_REALTIME);
+}
+
+uint64_t udfvm_ticks(void)
+{
+    return __rdtsc();
 }
 
 void udfvm_condition_init(pthread_cond_t *condition)

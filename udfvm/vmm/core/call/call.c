@@ -61,7 +61,9 @@ static int call_remote(struct udfvm_vm *vm, uint32_t request, const void *input,
         vm->host_calls = 0;
         vm->calls++;
     }
+    udfvm_costs_phase(&vm->costs, PHASE_GUEST);
     int code = vm->remote->call(vm, request, length, reply, &local);
+    udfvm_costs_phase(&vm->costs, PHASE_HOST);
     code = udfvm_vm_blame_data(vm, code, &local);
     if (code != UDFVM_E_FORKED)
         code = udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, &local);
@@ -110,8 +112,11 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
     if (vm->state == VM_SEALED)
         UDFVM_TRY(udfvm_vm_check_data(vm, error));
     uint64_t *first = begin_first(vm, limits);
+    udfvm_costs_exchange(vm, request, length, limits);
+    udfvm_costs_placing(vm);
     const int code = vm->remote ? call_remote(vm, request, input, length, limits, reply, error)
                                 : call_here(vm, request, input, length, limits, reply, error);
+    udfvm_costs_replied(vm, code, reply);
     if (first)
         __atomic_store_n(first, 0, __ATOMIC_RELAXED);
     return code;

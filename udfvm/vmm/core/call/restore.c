@@ -14,14 +14,8 @@ static int put_back(struct udfvm_vm *vm, struct udfvm_error *error)
     return udfvm_vm_restore_processor(vm, error);
 }
 
-int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
+static int restore(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    udfvm_error_clear(error);
-    UDFVM_TRY(udfvm_vm_check(vm, error));
-    udfvm_stream_end(vm);
-    if (vm->state == VM_UNSEALED)
-        return udfvm_fail(error, UDFVM_E_ARGUMENT,
-                          "a VM that was booted has no sealed state to go back to");
     if (vm->remote)
         return vm->remote->restore(vm, error);
     /* A request that was begun and not sent: the next call finds what is left of it. */
@@ -32,6 +26,20 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
     const int code = put_back(vm, error);
     udfvm_log_clear(&vm->log);
     vm->state = code == UDFVM_OK ? VM_SEALED : VM_BROKEN;
+    return code;
+}
+
+int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    UDFVM_TRY(udfvm_vm_check(vm, error));
+    udfvm_stream_end(vm);
+    if (vm->state == VM_UNSEALED)
+        return udfvm_fail(error, UDFVM_E_ARGUMENT,
+                          "a VM that was booted has no sealed state to go back to");
+    udfvm_costs_restore(vm);
+    const int code = restore(vm, error);
+    udfvm_costs_end(vm);
     return code;
 }
 

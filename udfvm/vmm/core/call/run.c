@@ -80,14 +80,23 @@ int udfvm_vm_completed(struct udfvm_vm *vm, uint64_t status, uint64_t length,
     return UDFVM_OK;
 }
 
+/* In a streaming call the caller's thread has its own phases meanwhile. */
+static void pass_to(struct udfvm_vm *vm, enum phase phase)
+{
+    if (!vm->stream)
+        udfvm_costs_phase(&vm->costs, phase);
+}
+
 int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     struct hypervisor *hypervisor = vm->machine.hypervisor;
     for (;;) {
         vm->exits++;
+        pass_to(vm, PHASE_GUEST);
         atomic_store(&vm->deadline.entered, true);
         const enum hypervisor_exit last = udfvm_hypervisor_run(hypervisor);
         atomic_store_explicit(&vm->deadline.entered, false, memory_order_release);
+        pass_to(vm, PHASE_HOST);
         if (last == EXIT_INTERRUPTED) {
             vm->signals_shut |= udfvm_signals_settle(hypervisor);
             if (!vm->limits.deterministic)

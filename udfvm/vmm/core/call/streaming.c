@@ -280,6 +280,7 @@ static int receive(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_
     struct stream *stream = vm->stream;
     *reply = (struct udfvm_reply){ .sealed = 0 };
     int code = wait_for_reply(stream, error);
+    udfvm_costs_streamed(&vm->costs, stream->posted_at);
     if (code == UDFVM_OK)
         code = accept_reply(stream, reply, error);
     if (code == UDFVM_OK && vm->remote)
@@ -288,7 +289,8 @@ static int receive(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_
         code = udfvm_vm_blame_data(vm, code, error);
         udfvm_stream_end(vm);
     }
-    return udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, error);
+    code = udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, error);
+    return udfvm_costs_replied(vm, code, reply);
 }
 
 /* Whether the next exchange of a call by exits can begin a stream. */
@@ -300,7 +302,6 @@ static bool may_stream(const struct udfvm_vm *vm, const struct udfvm_limits *lim
     return !by_exits && !cannot && vm->state == VM_STOPPED && vm->idle_spin_us != 0;
 }
 
-/* Whether it does. */
 static bool begins_stream(struct udfvm_vm *vm, const struct udfvm_limits *limits)
 {
     return may_stream(vm, limits) && ++vm->exchanges >= STREAM_AFTER &&
@@ -357,18 +358,25 @@ static int go_on(struct udfvm_vm *vm, uint32_t request, const void *input, uint6
     return code;
 }
 
+/* In a stream, or as the first of one, for which a processor was taken. */
+static int send(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                const struct udfvm_limits *limits, struct udfvm_error *error)
+{
+    udfvm_costs_exchange(vm, request, length, limits);
+    const int code = vm->stream ? go_on(vm, request, input, length, error)
+                                : begin_stream(vm, request, input, length, limits, error);
+    return code == UDFVM_OK ? code : udfvm_costs_replied(vm, code, NULL);
+}
+
 int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                          const struct udfvm_limits *limits, struct udfvm_reply *reply,
                          struct udfvm_error *error)
 {
     udfvm_error_clear(error);
     UDFVM_TRY(udfvm_vm_check(vm, error));
-    if (vm->stream)
-        UDFVM_TRY(go_on(vm, request, input, length, error));
-    else if (begins_stream(vm, limits))
-        UDFVM_TRY(begin_stream(vm, request, input, length, limits, error));
-    else
+    if (!vm->stream && !begins_stream(vm, limits))
         return udfvm_vm_call(vm, request, input, length, limits, reply, error);
+    UDFVM_TRY(send(vm, request, input, length, limits, error));
     return receive(vm, reply, error);
 }
 
@@ -377,11 +385,9 @@ int udfvm_vm_stream_send(udfvm_vm *vm, uint32_t request, const void *input, uint
 {
     udfvm_error_clear(error);
     UDFVM_TRY(udfvm_vm_check(vm, error));
-    if (vm->stream)
-        return go_on(vm, request, input, length, error);
-    if (!may_stream(vm, limits) || !udfvm_stream_take_processor())
+    if (!vm->stream && (!may_stream(vm, limits) || !udfvm_stream_take_processor()))
         return udfvm_fail(error, UDFVM_E_BUSY, "this call goes on by exits");
-    return begin_stream(vm, request, input, length, limits, error);
+    return send(vm, request, input, length, limits, error);
 }
 
 int udfvm_vm_stream_receive(udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error)

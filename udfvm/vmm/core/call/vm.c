@@ -58,6 +58,8 @@ void udfvm_vm_begin(struct udfvm_vm *vm, const struct udfvm_config *config,
                     const struct udfvm_files *files)
 {
     vm->config = *config;
+    vm->begun_ns = udfvm_monotonic_ns();
+    vm->begun_ticks = udfvm_ticks();
     udfvm_log_create(&vm->log);
     vm->files = files;
     vm->generation = udfvm_fork_generation();
@@ -170,6 +172,7 @@ void udfvm_vm_close(udfvm_vm *vm)
     if (!vm)
         return;
     udfvm_stream_end(vm);
+    udfvm_costs_end(vm);
     if (vm->remote) {
         vm->remote->close(vm);
         return;

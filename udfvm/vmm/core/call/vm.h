@@ -8,6 +8,7 @@
 #include "udfvm_abi.h"
 
 #include "api.h"
+#include "call/costs.h"
 #include "call/deadline.h"
 #include "call/log.h"
 #include "machine/machine.h"
@@ -24,6 +25,7 @@ enum vm_state {
 /* The VM's machine is that of another process, or there is none (in_process/): what is done there
  * in place of what is done here. Requests lie in the input window already. */
 struct remote_operations {
+    bool in_jail; /* another process has it; otherwise nothing isolates it */
     int (*call)(struct udfvm_vm *vm, uint32_t request, uint64_t length, struct udfvm_reply *reply,
                 struct udfvm_error *error);
     int (*restore)(struct udfvm_vm *vm, struct udfvm_error *error);
@@ -57,7 +59,8 @@ struct udfvm_vm {
     bool once;                     /* it is for one call: a pool closes it when it is given back */
     const struct udfvm_pool *pool; /* that it was taken from last, which may be gone; NULL: none */
     uint64_t calls, exits;
-    uint32_t tsc_khz;
+    uint32_t tsc_khz;               /* 0: there is no vCPU */
+    uint64_t begun_ns, begun_ticks; /* when it was opened */
 
     /* What the embedder set for it. */
     int (*watch)(void *context); /* see udfvm_vm_set_watch; NULL: none */
@@ -74,6 +77,7 @@ struct udfvm_vm {
     bool opened_files;      /* in this call */
     struct udfvm_vm *outer; /* see udfvm_vm_out */
     struct log log;
+    struct costs costs;
     uint64_t reply_length; /* of the last exchange */
     uint64_t short_length; /* of the short payload that lies behind the call page's structure */
     uint64_t sequence;

@@ -12,6 +12,7 @@ void *udfvm_vm_input(udfvm_vm *vm, uint64_t size, struct udfvm_error *error)
     udfvm_error_clear(error);
     if (udfvm_vm_check(vm, error) != UDFVM_OK)
         return NULL;
+    udfvm_costs_placing(vm);
     return udfvm_span_input(&vm->memory, size, error);
 }
 

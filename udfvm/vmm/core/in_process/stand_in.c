@@ -116,8 +116,10 @@ int64_t udfvm_in_process_host_call(udfvm_vm *vm, const char *name, const void *a
         return UDFVM_NO_HOST_FUNCTION;
     udfvm_vm_in(vm); /* the function itself is outside */
     int64_t result = 0;
+    udfvm_costs_phase(&vm->costs, PHASE_HOST);
     if (udfvm_count_host_call(vm, failure))
         result = udfvm_host_function(vm, name, arguments, length, reply, capacity, failure);
+    udfvm_costs_phase(&vm->costs, PHASE_GUEST);
     udfvm_vm_out(vm);
     if (failure->code != UDFVM_OK)
         return UDFVM_HOST_FUNCTION_FAILED;

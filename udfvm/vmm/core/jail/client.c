@@ -255,6 +255,7 @@ static bool cell_usable(struct udfvm_vm *vm)
 }
 
 const struct remote_operations udfvm_cell_operations = {
+    .in_jail = true,
     .call = call_cell,
     .restore = restore_cell,
     .bind = udfvm_cell_bind,

@@ -251,6 +251,16 @@ static void note_data(struct cell *cell, uint64_t length)
         cell->data_used = used;
 }
 
+/* The process waits meanwhile. In a streaming call nothing is known of its time. */
+static void serve(struct cell *cell, struct jail_message *next, struct udfvm_error *failure)
+{
+    struct costs *costs = &cell->vm.costs;
+    const enum phase phase = costs->phase;
+    udfvm_costs_phase(costs, PHASE_HOST);
+    udfvm_cell_serve(cell, next, failure);
+    udfvm_costs_phase(costs, phase);
+}
+
 /* Does what the process asks for in the middle of a call; of a call that is to end, it takes what
  * that wrote. */
 static int answer_question(struct cell *cell, struct jail_message *next, unsigned *refused,
@@ -263,7 +273,7 @@ static int answer_question(struct cell *cell, struct jail_message *next, unsigne
         return ++*refused <= MAX_REFUSED ? UDFVM_OK
                                          : udfvm_cell_break(cell, "did not end its call", error);
     }
-    udfvm_cell_serve(cell, next, &failure);
+    serve(cell, next, &failure);
     note_data(cell, next->length);
     if (failure.code == UDFVM_E_FORKED || cell->broken) {
         if (error)

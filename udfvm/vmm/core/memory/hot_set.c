@@ -287,6 +287,7 @@ int udfvm_hot_set_restore(struct guest_memory *memory, struct udfvm_error *error
     struct hot_set *set = &memory->hot;
     const bool large = set->count > LARGE_SET;
     set->restores++;
+    set->put_back = set->count;
     memory->large = memory->large || large || memory->spans.input > HUGE_PAGE;
     if (set->count > DROP_SET)
         return drop_set(memory, error);

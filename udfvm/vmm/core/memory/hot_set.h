@@ -25,6 +25,7 @@ struct hot_set {
     size_t count, capacity;
     bool sorted; /* `pages`, by number */
     uint64_t restores, pages_copied;
+    uint64_t put_back; /* pages, by the last restore */
 };
 int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine,
                          struct udfvm_error *error);

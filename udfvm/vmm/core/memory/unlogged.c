@@ -109,6 +109,7 @@ static void begin(struct scrub *scrub, bool any)
 
 static void zero_now(struct scrub *scrub)
 {
+    scrub->zeroed += bytes_of(scrub);
     for (size_t i = 0; i < scrub->count; i++)
         if (zero(scrub->extents[i].from, scrub->extents[i].to))
             atomic_store_explicit(&scrub->written, true, memory_order_relaxed);
@@ -237,11 +238,17 @@ int udfvm_unlogged_scrub(struct guest_memory *memory, struct udfvm_error *error)
         return UDFVM_OK;
     udfvm_unlogged_abandon(memory); /* of a restore that failed */
     memory->scrub.count = 0;
+    memory->scrub.zeroed = 0;
     atomic_store(&memory->scrub.written, false);
     if (!scan(memory))
         return drop(memory, error);
     memory->large = memory->large || bytes_of(&memory->scrub) >= HUGE_PAGE;
     return bytes_of(&memory->scrub) >= MIN_SHARED ? UDFVM_OK : udfvm_unlogged_settle(memory, error);
+}
+
+uint64_t udfvm_unlogged_found(const struct guest_memory *memory)
+{
+    return memory->machine->unlogged_open ? memory->scrub.zeroed + bytes_of(&memory->scrub) : 0;
 }
 
 int udfvm_unlogged_settle(struct guest_memory *memory, struct udfvm_error *error)

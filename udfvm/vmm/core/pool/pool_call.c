@@ -59,6 +59,9 @@ int udfvm_pool_call_parts(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns
                                            error);
     if (!vm)
         return error->code;
+    if (reply->begun)
+        vm->costs.since = reply->begun;
+    udfvm_vm_tell(vm, reply->rows, 1);
     udfvm_pool_statistics(pool, &statistics);
     reply->in_use = statistics.live - statistics.idle;
     reply->attend = reply->in_use > 1;

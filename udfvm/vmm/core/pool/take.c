@@ -169,12 +169,14 @@ static udfvm_vm *open_vm(const struct udfvm_pool *pool, udfvm_image *image,
 }
 
 /* The VM that a caller gets; NULL: there is none in the place that was reserved. */
-static udfvm_vm *taken(struct udfvm_pool *pool, struct udfvm_vm *vm, uint64_t waited)
+static udfvm_vm *taken(struct udfvm_pool *pool, struct udfvm_vm *vm, uint64_t since,
+                       uint64_t waited)
 {
     if (!vm) {
         udfvm_pool_forget_vm(pool);
         return NULL;
     }
+    udfvm_costs_begin(vm, since);
     vm->waited_ns = waited;
     vm->pool = pool;
     udfvm_pool_retain(pool);
@@ -190,6 +192,7 @@ udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns
 udfvm_vm *udfvm_pool_take_in_time(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns,
                                   uint64_t timeout_ns, struct udfvm_error *error)
 {
+    const uint64_t since = udfvm_ticks();
     struct wait wait = { .until_ns = wait_ns, .timeout_ns = timeout_ns }; /* begins where it must */
     struct udfvm_vm *vm;
     if (may_take(pool, image, error) != UDFVM_OK ||
@@ -206,13 +209,14 @@ udfvm_vm *udfvm_pool_take_in_time(udfvm_pool *pool, udfvm_image *image, uint64_t
     } else if (!vm) {
         vm = open_vm(pool, image, NULL, error);
     }
-    return taken(pool, vm, waited);
+    return taken(pool, vm, since, waited);
 }
 
 udfvm_vm *udfvm_pool_take_windows(udfvm_pool *pool, udfvm_image *image,
                                   const struct udfvm_windows *windows, uint64_t wait_ns,
                                   uint64_t timeout_ns, struct udfvm_error *error)
 {
+    const uint64_t since = udfvm_ticks();
     struct wait wait = { .until_ns = wait_ns, .timeout_ns = timeout_ns };
     struct udfvm_vm *vm;
     if (may_take(pool, image, error) != UDFVM_OK ||
@@ -220,5 +224,5 @@ udfvm_vm *udfvm_pool_take_windows(udfvm_pool *pool, udfvm_image *image,
         return NULL;
     const uint64_t waited = waited_ns(&wait);
     udfvm_vm_close(vm);
-    return taken(pool, open_vm(pool, image, windows, error), waited);
+    return taken(pool, open_vm(pool, image, windows, error), since, waited);
 }

@@ -1,0 +1,136 @@
+/* See costs.h. Time stamps of the processor cost least. Where a row takes less time than a few of
+ * them, in streaming calls, only some exchanges have one. */
+#include "call/costs.h"
+
+#include "udfvm_abi.h"
+
+#include "base/account.h"
+#include "base/clock.h"
+#include "base/pages.h"
+#include "call/vm.h"
+
+#define ALL_TIMED  64u /* streamed exchanges of a call, from the first on */
+#define TIMED_EACH 16u /* after those, one of so many stands for all of them */
+
+static uint64_t exits_of(const struct udfvm_vm *vm)
+{
+    struct udfvm_vm_statistics statistics;
+    udfvm_vm_statistics(vm, &statistics);
+    return statistics.exits;
+}
+
+void udfvm_costs_begin(struct udfvm_vm *vm, uint64_t since)
+{
+    vm->costs = (struct costs){ .since = since, .exits = exits_of(vm) };
+}
+
+void udfvm_vm_tell(udfvm_vm *vm, uint64_t rows, int whole)
+{
+    vm->costs.rows += rows;
+    vm->costs.after = whole ? PHASE_COPY : PHASE_HOST;
+}
+
+void udfvm_costs_exchange(struct udfvm_vm *vm, uint32_t request, uint64_t length,
+                          const struct udfvm_limits *limits)
+{
+    struct costs *costs = &vm->costs;
+    if (vm->state == VM_SEALED && costs->exchanges == 0 && limits && limits->account)
+        costs->account = udfvm_account_retain(limits->account);
+    costs->exchanges++;
+    costs->input += length;
+    costs->rows += request == UDFVM_REQUEST_ROW;
+}
+
+void udfvm_costs_placing(struct udfvm_vm *vm)
+{
+    if (!vm->stream)
+        udfvm_costs_phase(&vm->costs, PHASE_COPY);
+}
+
+int udfvm_costs_replied(struct udfvm_vm *vm, int code, const struct udfvm_reply *reply)
+{
+    struct costs *costs = &vm->costs;
+    costs->code = code;
+    costs->status = code == UDFVM_OK ? reply->status : UDFVM_STATUS_OK;
+    if (code != UDFVM_OK)
+        return code;
+    costs->output += reply->length;
+    if (costs->after != PHASE_HOST)
+        udfvm_costs_phase(costs, costs->after);
+    return code;
+}
+
+void udfvm_costs_streamed(struct costs *costs, uint64_t posted_at)
+{
+    costs->streamed = true;
+    if (costs->exchanges > ALL_TIMED && costs->exchanges % TIMED_EACH != 0)
+        return;
+    costs->sampled += udfvm_ticks_between(posted_at, __rdtsc()) *
+                      (costs->exchanges > ALL_TIMED ? TIMED_EACH : 1);
+}
+
+/* Nanoseconds of a tick. KVM knows it; where there is none, the time since the VM was opened says
+ * it. */
+static double tick_ns(const struct udfvm_vm *vm)
+{
+    if (vm->tsc_khz)
+        return 1e6 / vm->tsc_khz;
+    const uint64_t ticks = udfvm_ticks_between(vm->begun_ticks, udfvm_ticks());
+    return ticks ? (double)(udfvm_monotonic_ns() - vm->begun_ns) / (double)ticks : 0;
+}
+
+/* Where the caller's thread does not know when the guest runs, samples say for how much of its
+ * time. */
+static void share_streamed(struct costs *costs)
+{
+    const uint64_t host = costs->ticks[PHASE_HOST],
+                   guest = costs->sampled < host ? costs->sampled : host;
+    costs->ticks[PHASE_HOST] -= guest;
+    costs->ticks[PHASE_GUEST] += guest;
+}
+
+static void note(struct udfvm_vm *vm)
+{
+    struct costs *costs = &vm->costs;
+    share_streamed(costs);
+    const double tick = tick_ns(vm);
+    const uint64_t *ticks = costs->ticks;
+    const uint64_t pages = vm->remote ? 0 : vm->memory.hot.put_back;
+    struct udfvm_call_report report = {
+        .ended_ns = udfvm_monotonic_ns(),
+        .rows = costs->rows,
+        .exchanges = costs->exchanges,
+        .input = costs->input,
+        .output = costs->output,
+        .log = costs->log,
+        .host_calls = vm->host_calls,
+        .exits = exits_of(vm) - costs->exits,
+        .pages = pages,
+        .memory = pages * PAGE + (vm->remote ? 0 : udfvm_unlogged_found(&vm->memory)),
+        .host_ns = (uint64_t)((double)ticks[PHASE_HOST] * tick),
+        .copy_ns = (uint64_t)((double)ticks[PHASE_COPY] * tick),
+        .guest_ns = (uint64_t)((double)ticks[PHASE_GUEST] * tick),
+        .restore_ns = (uint64_t)((double)ticks[PHASE_RESTORE] * tick),
+        .code = costs->code,
+        .status = costs->status,
+        .jailed = vm->remote && vm->remote->in_jail,
+        .streamed = costs->streamed,
+    };
+    udfvm_account_note(costs->account, &report);
+}
+
+void udfvm_costs_restore(struct udfvm_vm *vm)
+{
+    udfvm_costs_phase(&vm->costs, PHASE_RESTORE);
+    vm->costs.log = atomic_load_explicit(&vm->log.length, memory_order_relaxed);
+}
+
+void udfvm_costs_end(struct udfvm_vm *vm)
+{
+    struct udfvm_account *account = vm->costs.account;
+    udfvm_costs_phase(&vm->costs, PHASE_HOST);
+    if (account && !udfvm_vm_forked(vm)) /* in a child it goes on in the parent alone */
+        note(vm);
+    udfvm_account_close(account);
+    udfvm_costs_begin(vm, vm->costs.since);
+}
