@@ -30,6 +30,14 @@ def test_host_functions_are_named() -> None:
     assert "rate" in euros._repr_html_()
 
 
+def test_data_files_are_named() -> None:
+    @udfvm.udf(data={"<model>": __file__})
+    def size(x: int) -> int:
+        return x
+
+    assert "/data/&lt;model&gt;" in size._repr_html_()
+
+
 def test_a_function_of_text_has_no_line() -> None:
     doubled = udfvm.from_source("def doubled(x: int) -> int: return 2 * x")
     assert "source" not in doubled._repr_html_()

@@ -11,6 +11,7 @@ from udfvm.texts import format_size
 from udfvm.tracebacks import place_of
 
 if TYPE_CHECKING:
+    from udfvm.load.data_files import DataFiles
     from udfvm.vmm import Image
 
 
@@ -25,6 +26,8 @@ class _Shown(Protocol):
     def limits(self) -> Limits: ...
     @property
     def host_functions(self) -> HostFunctions | None: ...
+    @property
+    def data(self) -> DataFiles | None: ...
     @property
     def function(self) -> object: ...
 
@@ -51,6 +54,8 @@ def facts_of(function: _Shown, image: Image | None) -> list[tuple[str, str]]:
     if function.host_functions is not None:
         names = [each["name"] for each in function.host_functions.descriptions()]
         facts.append(("may call", ", ".join(names)))
+    if function.data is not None:
+        facts.append(("data", ", ".join(f"/data/{each.name}" for each in function.data.files)))
     if place := _source_of(function):
         facts.append(("source", place))
     return facts

@@ -172,7 +172,8 @@ def _check_total(udf: str, files: tuple[DataFile, ...]) -> None:
 def _failure(
     cls: type[DataFileError], udf: str, file: DataFile, text: str, number: int | None = None
 ) -> DataFileError:
-    made = cls(f"UDF {udf!r}: data file {file.name!r} ({file.path}) {text}")
+    owner = f"UDF {udf!r}: " if udf else ""  # it is not known where a function is pickled
+    made = cls(f"{owner}data file {file.name!r} ({file.path}) {text}")
     made.errno, made.filename = number, file.path
     return made
 
