@@ -116,6 +116,12 @@ def test_table_functions(frame: Any) -> None:
     }
     words = udfvm.dask.map_partitions(parts, frame)["word"]
     assert words.compute(scheduler="threads").to_list() == ["to", "be", "or", "not"]
+    named = frame.rename(columns={"b": "begin"})
+    for keep in ("begin", ["begin", "begin"]):
+        assert list(udfvm.dask.map_partitions(parts, named, "text", keep=keep).columns) == [
+            "begin",
+            *(each.name for each in parts.columns),
+        ]
 
 
 def test_arrays() -> None:
@@ -188,8 +194,18 @@ def test_what_is_refused(frame: Any) -> None:
         mapped(parts, frame["text"])
     with pytest.raises(udfvm.OptionError, match=r"unknown option kep=: did you mean keep="):
         mapped(parts, frame, "text", kep=["a"])
-    with pytest.raises(udfvm.OptionError, match="keep= names 'word', which the function has"):
+    with pytest.raises(udfvm.OptionError, match="keep= names 'word', and the function has"):
         mapped(parts, frame.rename(columns={"a": "word"}), "text", keep=["word"])
+    with pytest.raises(udfvm.TypeMappingError, match="keep=: the frame has no column 'tex': did"):
+        mapped(parts, frame, "text", keep="tex")
+    with pytest.raises(udfvm.TypeMappingError, match="too many positional arguments"):
+        mapped(parts, frame, "text", "text")
+    with pytest.raises(udfvm.TypeMappingError, match=r"takes labels of columns.*got 5"):
+        mapped(parts, frame, 5)
+    with pytest.raises(
+        udfvm.TypeMappingError, match=r"arrays of the same shape.*\(4,\) and \(3,\)"
+    ):
+        mapped(ratio, da.ones(4), da.ones(3))
     with pytest.raises(udfvm.SignatureError, match=r"a frame, a Series or an array of Dask"):
         mapped(ratio, FRAME, "a")
     with pytest.raises(udfvm.SignatureError, match="takes UDFs"):

@@ -117,6 +117,7 @@ WAYS: dict[str, Callable[[], object]] = {
     "datafusion": lambda: fusion("SELECT inverse(x) FROM t"),
     "datafusion, an aggregate": lambda: fusion("SELECT failing(x) FROM t"),
     "datafusion, rows": lambda: fusion("SELECT * FROM inverses(0.0)"),
+    "datafusion, no argument": lambda: fusion("SELECT * FROM inverses()"),
     "ibis over duckdb": lambda: ibis_table(ibis.duckdb.connect()),
     "ibis over polars": lambda: ibis_table(ibis.polars.connect()),
     "ibis, an aggregate": lambda: udfvm.ibis.udf(Failing),

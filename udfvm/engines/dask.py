@@ -23,11 +23,12 @@ from udfvm.codec.containers import Container, container_of, to_numpy
 from udfvm.codec.pandas_columns import Backend, backend_of, series_of
 from udfvm.engines.dask_tasks import Block, Rows, Values
 from udfvm.engines.packages import load_package
-from udfvm.errors import OptionError, SignatureError, TypeMappingError, hides_frames
+from udfvm.errors import SignatureError, TypeMappingError, hides_frames
 from udfvm.functions.integration import bound_arguments, calls_of, check_functions
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.functions.table import TableFunction
 from udfvm.keywords import check_options
+from udfvm.texts import listed
 from udfvm.types.arrow_types import JSON
 
 if TYPE_CHECKING:
@@ -148,15 +149,9 @@ def _rows(
     from udfvm.engines.pandas import OfFrame
 
     check_options(_CALLER, options, ("keep",))
-    keep = list(options.get("keep", ()))
-    names = [each.name for each in function.columns]
-    if both := sorted({*keep} & {*names}):
-        raise OptionError(
-            f"UDF {function.name!r}: keep= names {both[0]!r}, which the function has a column of"
-        )
-    columns = list(labels) or [each.name for each in function.parameters]
-    wanted = [OfFrame(frame).column(function, each).name for each in (*columns, *keep)]
-    needed = frame[list(dict.fromkeys(wanted))]
+    columns, keep = OfFrame(frame).labels_of(function, labels, options.get("keep", ()))
+    names = columns or [each.name for each in function.parameters if each.name in frame.columns]
+    needed = frame[list(dict.fromkeys([*names, *keep]))]
     meta = needed._meta[keep]
     for each in function.columns:
         meta[each.name] = _empty(function, each.type, Backend.NUMPY, has_nulls=each.nullable)
@@ -266,7 +261,14 @@ def _blocks(function: ScalarFunction, given: Sequence[Any]) -> Any:
         some = pa.array([None] * has_nulls, result.type.as_declared_decoded)
         dtype = to_numpy(function.name, some).dtype
     axes = [tuple(reversed(range(each.ndim))) for each in arrays]
-    _, arrays = _arrays.core.unify_chunks(*itertools.chain(*zip(arrays, axes, strict=True)))
+    try:
+        _, arrays = _arrays.core.unify_chunks(*itertools.chain(*zip(arrays, axes, strict=True)))
+    except ValueError as error:
+        shapes = listed([each.shape for each in arrays], "and")
+        raise TypeMappingError(
+            f"UDF {function.name!r}: {_CALLER} takes arrays of the same shape, or of shapes that"
+            f" can be broadcast; got {shapes}"
+        ) from error
     return _arrays.map_blocks(
         Block(function, given, places, dtype),
         *arrays,

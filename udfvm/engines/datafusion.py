@@ -17,7 +17,7 @@ from udfvm.engines.datafusion_queries import calls_of_query, stream_begins
 from udfvm.engines.datafusion_streams import watch_streams
 from udfvm.engines.packages import load_package
 from udfvm.engines.registered_names import RegisteredNames
-from udfvm.errors import SignatureError, TypeMappingError
+from udfvm.errors import SignatureError, TypeMappingError, hides_frames
 from udfvm.functions.function import Function
 from udfvm.functions.integration import bound_arguments
 from udfvm.functions.options import OF_FUNCTIONS
@@ -174,6 +174,7 @@ class _TableMaker:
     def __init__(self, function: TableFunction) -> None:
         self._function = function
 
+    @hides_frames
     def __call__(self, *expressions: Any) -> Any:
         from udfvm.engines.datafusion_tables import Rows
 

@@ -214,17 +214,7 @@ class OfFrame:
             raise SignatureError(
                 f"frame.udfvm.table: {function.name!r} is no table function: call frame.udfvm.map"
             )
-        labels = [self._label(function, each) for each in columns]
-        kept = listed_names(function.name, "keep", keep)
-        self.given(function, labels, {})
-        for label in kept:
-            self.column(function, label)
-        doubled = next((each.name for each in function.columns if each.name in kept), None)
-        if doubled is not None:
-            raise OptionError(
-                f"UDF {function.name!r}: keep= names {doubled!r}, and the function has a column of"
-                " that name, too: leave it out by keep=, or rename the frame's"
-            )
+        labels, kept = self.labels_of(function, columns, keep)
         names = labels or [
             each.name for each in function.parameters if each.name in self._frame.columns
         ]
@@ -239,6 +229,28 @@ class OfFrame:
             column = series_of(function.name, made[each.name].combine_chunks(), Backend.NUMPY)
             frame[each.name] = column.set_axis(frame.index)
         return frame
+
+    def labels_of(
+        self, function: TableFunction, columns: Sequence[object], keep: object
+    ) -> tuple[list[str], list[str]]:
+        """Returns the labels of the columns that a table function is called with, none for those
+        with the parameters' names, and of those that its result has, too. Raises TypeMappingError
+        and OptionError for labels that the frame does not have, or that do not fit.
+        """
+        labels = [self._label(function, each) for each in columns]
+        kept = list(dict.fromkeys(listed_names(function.name, "keep", keep)))
+        self.given(function, labels, {})
+        for label in kept:
+            if label not in self._frame.columns:
+                absent = no_column("the frame", label, self._frame.columns)
+                raise TypeMappingError(f"UDF {function.name!r}: keep=: {absent}")
+        doubled = next((each.name for each in function.columns if each.name in kept), None)
+        if doubled is not None:
+            raise OptionError(
+                f"UDF {function.name!r}: keep= names {doubled!r}, and the function has a column of"
+                " that name, too: leave it out by keep=, or rename the frame's"
+            )
+        return labels, kept
 
     def given(
         self, function: Function, arguments: Sequence[Any], keywords: Mapping[str, Any]
