@@ -147,6 +147,23 @@ def test_python_code_that_wants_too_much() -> None:
     assert blocks(1 << 20, 1, True) == 1 << 20
 
 
+def test_a_limit_of_the_function_itself_is_said() -> None:
+    @udfvm.udf
+    def limited(size: int) -> int:
+        import resource
+
+        limits = resource.getrlimit(resource.RLIMIT_AS)
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (20 << 20), limits[1]))
+        return len(bytearray(size))
+
+    assert limited(1 << 20) == 1 << 20
+    with pytest.raises(udfvm.UDFError, match=r"MemoryError: the function exceeds .*RLIMIT_AS"):
+        limited(100 << 20)
+    assert limited(2 << 20) == 2 << 20
+
+
 @pytest.mark.parametrize("size", [2000, 100_000, 1 << 20])
 def test_garbage_that_refers_to_itself_is_collected_before_memory_is_full(size: int) -> None:
     """The containers are too few for a collection by their number."""

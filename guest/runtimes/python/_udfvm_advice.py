@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any, Final
@@ -26,6 +27,9 @@ WRITING: Final = (
 )
 SPACE: Final = "udfvm: a micro-VM has the files of /tmp in its memory: raise memory="
 MEMORY: Final = "udfvm: a micro-VM has no more memory than memory= says: raise it"
+OWN_LIMIT: Final = (
+    "udfvm: the function itself limits its address space (RLIMIT_AS), and this would exceed that"
+)
 NETWORK: Final = (
     "udfvm: a micro-VM has no network: pass what the function needs as an argument, or let a host"
     " function get it (host_functions=)"
@@ -122,9 +126,18 @@ def _advice(exception: BaseException) -> str:
     if asks or name in _BY_NAME:
         return _BY_NAME.get(name, TERMINAL)
     if isinstance(exception, MemoryError) and str(exception):
-        return MEMORY
+        return OWN_LIMIT if limits_itself() else MEMORY
     no_database = name == "sqlite3.OperationalError" and str(exception) == _NO_DATABASE
     return FILES if no_database else _BY_NUMBER.get(number, "")
+
+
+def limits_itself() -> bool:
+    """Returns True if the function has set a limit of its address space. It never raises."""
+    resource = sys.modules.get("resource")  # with which it has done so
+    try:
+        return bool(resource and resource.getrlimit(resource.RLIMIT_AS)[0] != -1)
+    except BaseException:  # noqa: BLE001 - the user may have replaced it
+        return False
 
 
 def _is_variable(exception: BaseException) -> bool:

@@ -93,6 +93,8 @@ def _message(exception: BaseException) -> str:
     except BaseException:  # noqa: BLE001 - the user's __str__
         return "<str() of the exception failed>"
     if not text and issubclass(type(exception), MemoryError):
+        if _udfvm_advice.limits_itself():
+            return "the function exceeds its own limit of its address space (RLIMIT_AS)"
         return "the micro-VM has no more memory: raise memory="
     return text
 
