@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from udfvm.call.reports import CallReport, CallTotals, Statistics, stats
     from udfvm.engines import dask, datafusion, duckdb, flight, ibis, pandas, polars, ray, spark
     from udfvm.functions.aggregate import AggregateFunction, aggregate
+    from udfvm.functions.explaining import Explanation
     from udfvm.functions.native import from_c, from_elf
     from udfvm.functions.preparing import prepare
     from udfvm.functions.script import ScriptResult, run
@@ -100,6 +101,7 @@ __all__ = [
     "DataFileNotFoundError",
     "EngineError",
     "Error",
+    "Explanation",
     "FailedRowsWarning",
     "ForkedError",
     "Function",
@@ -178,6 +180,7 @@ _MODULES = {
     "AggregateFunction": "functions.aggregate",
     "CallReport": "call.reports",
     "CallTotals": "call.reports",
+    "Explanation": "functions.explaining",
     "FailedRowsWarning": "pipelines.progress",
     "Progress": "pipelines.progress",
     "ScriptResult": "functions.script",

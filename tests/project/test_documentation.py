@@ -84,9 +84,13 @@ def test_the_page_on_text_runs() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("page", "assertions"), [("pipelines.md", 9), ("arrow.md", 8)])
-def test_pages_on_arrow_run(page: str, assertions: int, tmp_path: Path) -> None:
-    """In processes of their own: one asserts how much memory it took."""
+@pytest.mark.parametrize(
+    ("page", "assertions"), [("pipelines.md", 9), ("arrow.md", 8), ("seeing.md", 4)]
+)
+def test_pages_that_are_programs_run(page: str, assertions: int, tmp_path: Path) -> None:
+    """In processes of their own: they assert how much memory it took, or how many calls there
+    were.
+    """
     source = "\n".join(examples(ROOT / "docs" / page))
     assert source.count("assert ") >= assertions
     done = subprocess.run(

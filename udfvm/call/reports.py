@@ -64,9 +64,9 @@ class _Costs:
             ("guest", self.guest_seconds),
             ("restore", self.restore_seconds),
         ]
-        shares = (f"{name} {_duration(each)} ({each / whole:.0%})" for name, each in phases)
+        shares = (f"{name} {duration(each)} ({each / whole:.0%})" for name, each in phases)
         facts = [
-            ("time", f"{_duration(self.seconds)}: {', '.join(shares)}"),
+            ("time", f"{duration(self.seconds)}: {', '.join(shares)}"),
             ("rows", f"{self.rows:,} in {counted(self.exchanges, 'exchange')}"),
             ("data", f"{format_size(self.input_bytes)} in, {format_size(self.output_bytes)} out"),
             ("exits", f"{self.exits:,}"),
@@ -133,7 +133,7 @@ class CallReport(_Costs):
         return html_table(self._title(), self._facts())
 
     def _title(self) -> str:
-        return f"{self.function}: {self.ending} after {_duration(self.seconds)}"
+        return f"{self.function}: {self.ending} after {duration(self.seconds)}"
 
     def _facts(self) -> list[tuple[str, str]]:
         facts = super()._facts()
@@ -239,7 +239,7 @@ def _summary(totals: CallTotals) -> str:
         counted(totals.calls, "call"),
         counted(totals.rows, "row"),
         *(f"{count} {name}" for name, count in totals.errors.items()),
-        f"{_duration(totals.seconds)}, of which {_duration(totals.guest_seconds)} in the guest",
+        f"{duration(totals.seconds)}, of which {duration(totals.guest_seconds)} in the guest",
     ]
     return ", ".join(parts)
 
@@ -327,7 +327,12 @@ def error_name(code: int) -> str:
     return "UDFError" if code == Code.OK else type(from_core(code, "")).__name__
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Returns a time as text, with three digits.
+
+    >>> duration(2.5), duration(0.0125), duration(26.1234e-6)
+    ('2.5 s', '12.5 ms', '26.1 µs')
+    """
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"

@@ -162,6 +162,13 @@ class RuntimeKeeper:
         runtime = self._runtime
         return None if runtime is None else runtime.image
 
+    def imports_late(self) -> bool:
+        """True if the function may import in calls, as nothing ran it before its image was sealed;
+        False if there is no image yet.
+        """
+        runtime = self._runtime
+        return runtime is not None and runtime.first_call is not None
+
     def last_call(self) -> CallReport | None:
         """Returns what the last call cost; None if there was none."""
         from udfvm.call.reports import last_report
