@@ -26,6 +26,12 @@ def _run(script: str, *options: str) -> str:
     return done.stdout
 
 
+def test_reports() -> None:
+    figures = json.loads(_run("reports.py", "--json", "--calls", "40"))
+    assert figures["ratio"] == round(figures["noted"]["p50"] / figures["unnoted"]["p50"], 4)
+    assert figures["last_call"]["p50"] > 0
+
+
 def test_arrow() -> None:
     figures = json.loads(_run("arrow.py", "--json", "--rows", "20000", "--repeats", "5"))
     for body in ("affine", "heavy"):
