@@ -18,7 +18,10 @@ QUERY = "SELECT score(12, 300) AS found, vm_udf('picky', 2) AS picked"
     [
         (" functions.py:score, functions.py:picky", QUERY, [{"found": 4.0, "picked": 2}]),
         ("functions.py", "SELECT picky(7)", "ValueError: 7 is too much"),
-        ("absent.py", "SELECT 1", "UDFVM_FUNCTIONS: there is no file"),
+        ("absent.py", "SELECT 1", "Error: UDFVM_FUNCTIONS: there is no file"),
+        ("functions.py:none", "SELECT 1", "Error: UDFVM_FUNCTIONS: functions.py has no UDF 'none'"),
+        ("broken.py", "SELECT 1", "broken.py fails at line 2: SyntaxError: "),
+        ("json.nothing", "SELECT 1", "Error: UDFVM_FUNCTIONS: there is no module 'json.nothing'"),
         ("", "SELECT score(12, 300)", "no such function: score"),
     ],
 )
@@ -26,6 +29,7 @@ def test_the_command(functions: str, query: str, found: object, tmp_path: Path) 
     pytest.importorskip("pysqlite3")
     pytest.importorskip("sqlite_utils")
     (tmp_path / "functions.py").write_text(MODULE)
+    (tmp_path / "broken.py").write_text("import udfvm\ndef (:\n")
     environment = environment_with_plugins(tmp_path / "site")
     done = subprocess.run(
         [sys.executable, "-m", "sqlite_utils", "query", "flights.db", query],
@@ -37,6 +41,7 @@ def test_the_command(functions: str, query: str, found: object, tmp_path: Path) 
     )
     if isinstance(found, str):
         assert done.returncode and found in done.stderr
+        assert not done.stderr.startswith("Traceback")
     else:
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout) == found

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from udfvm.cli.failing_files import failure
 from udfvm.cli.program import json_option, print_json
 from udfvm.cli.terminal import size_of
 from udfvm.errors import Error, SealError
+from udfvm.functions.failing_files import failure
 from udfvm.limits import DEFAULT_MEMORY, Limits
 from udfvm.load.libraries import checked_packages
 from udfvm.texts import listed

@@ -8,10 +8,8 @@ from typing import Any
 
 import click
 
-from udfvm.cli.failing_files import failure
 from udfvm.cli.program import json_option, print_json
 from udfvm.cli.terminal import size_of
-from udfvm.errors import Error, UnknownUDFError
 from udfvm.functions.function import Function
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -58,8 +56,9 @@ def serve(names: tuple[str, ...], as_json: bool, **options: Any) -> None:
     ends them at once.
     """
     from udfvm.engines.flight import Server
+    from udfvm.engines.named_functions import functions_named
 
-    functions = _functions(names)
+    functions = functions_named("--functions", list(names), Path())
     with Server(*functions, **options) as server:
         _stop_at_signals(server, as_json)
         if as_json:
@@ -70,19 +69,6 @@ def serve(names: tuple[str, ...], as_json: bool, **options: Any) -> None:
             click.echo(f"listening on {server.location}")
         while not server.wait(_LOOK):
             pass
-
-
-def _functions(names: tuple[str, ...]) -> list[Function]:
-    """Returns what was named. Raises UnknownUDFError, which says where, if a file fails."""
-    from udfvm.engines.named_functions import functions_named
-
-    try:
-        return functions_named("--functions", list(names), Path())
-    except Error:
-        raise
-    except Exception as error:
-        files = [Path(name.partition(":")[0]) for name in names]
-        raise UnknownUDFError(f"--functions: {failure(files, error)}") from error
 
 
 def _line(function: Function) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from udfvm.checks import shown
-from udfvm.errors import OptionError, SourceNotFoundError, UnknownUDFError
+from udfvm.errors import Error, OptionError, SourceNotFoundError, UnknownUDFError
+from udfvm.functions.failing_files import failure
 from udfvm.functions.function import Function
 from udfvm.texts import listed
 
@@ -28,8 +29,8 @@ def functions_named(caller: str, names: object, folder: Path) -> list[Function]:
     Raises:
         OptionError: the list is not a list of texts.
         SourceNotFoundError: there is no such file.
-        UnknownUDFError: there is no such module, or no such function in it.
-        Exception: what the file or the module raises.
+        UnknownUDFError: there is no such module, or no such function in it; or the file or module
+            raises something, which is the ``__cause__``.
     """
     if not isinstance(names, Sequence) or isinstance(names, str):
         raise OptionError(f"{caller} takes a list, such as [functions.py]; got {shown(names)}")
@@ -42,7 +43,12 @@ def functions_named(caller: str, names: object, folder: Path) -> list[Function]:
             path = (folder / place).resolve()
             if not path.is_file():
                 raise SourceNotFoundError(f"{caller}: there is no file {path}")
-            functions = _functions_of_file(path)
+            try:
+                functions = _functions_of_file(path)
+            except Error:
+                raise
+            except Exception as error:
+                raise UnknownUDFError(f"{caller}: {failure([folder / place], error)}") from error
         else:
             functions = _functions_of_module(caller, place)
         if chosen and chosen not in functions:
@@ -61,14 +67,23 @@ def _functions_of_file(path: Path) -> dict[str, Function]:
     return udfs_of(path)
 
 
+def _unusable(caller: str, name: str, error: Exception) -> UnknownUDFError:
+    reason = f"{type(error).__name__}: {error}"
+    return UnknownUDFError(f"{caller}: the module {name} cannot be imported: {reason}")
+
+
 def _functions_of_module(caller: str, name: str) -> dict[str, Function]:
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module imports another that is not there
+            raise _unusable(caller, name, error) from error  # it imports another
         raise UnknownUDFError(
             f"{caller}: there is no module {name!r}: name a file, such as functions.py, or install"
             " it"
         ) from None
+    except Error:
+        raise
+    except Exception as error:
+        raise _unusable(caller, name, error) from error
     return {each.name: each for each in vars(module).values() if isinstance(each, Function)}

@@ -1,4 +1,4 @@
-"""What commands say of a file of functions that fails when they import it."""
+"""What is said of a file of functions that fails when it is imported."""
 
 from __future__ import annotations
 
