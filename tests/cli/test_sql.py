@@ -175,12 +175,14 @@ def test_bench(mine: Path, function: str, options: list[str]) -> None:
     for name in ("call_us", "exit_us"):
         assert 0 < found[name]["p50"] <= found[name]["p99"]
     assert found["ratio"] == found["call_us"]["p50"] / found["exit_us"]["p50"]
+    assert list(found["phases_us"]) == ["host", "copy", "guest", "restore"]
+    assert all(each > 0 for each in found["phases_us"].values())
 
 
 def test_bench_for_people(mine: Path, tmp_path: Path) -> None:
     done = run("bench", f"{mine}:score", "--rows", 10, "--seconds", 0.01)
     labels = [line.split("  ")[0].strip() for line in done.stdout.splitlines()]
-    assert labels == ["Function", "Image", "Fresh call", "Bare exit", "Ratio", "Batch"]
+    assert labels == ["Function", "Image", "Fresh call", "Phases", "Bare exit", "Ratio", "Batch"]
     dates = tmp_path / "dates.py"
     dates.write_text(
         "import datetime\ndef year(day: datetime.date, tags: list[str], how: bytes) -> int:\n"

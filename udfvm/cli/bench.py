@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from udfvm.call.reports import CallReport
 from udfvm.cli.file_functions import FunctionPath, Given, function_options, open_function
 from udfvm.cli.program import json_option, print_json
 from udfvm.cli.terminal import console, naming_options, print_table
@@ -52,6 +53,7 @@ def bench(
             "form": udf.form,
             "image_seconds": time.perf_counter() - started,
             **latency(udf, given, seconds),
+            "phases_us": _phases(udf.last_call),
             **throughput(udf, given, rows, seconds),
         }
     found["ratio"] = found["call_us"]["p50"] / found["exit_us"]["p50"]
@@ -65,14 +67,25 @@ def bench(
 
 
 def _told(found: dict[str, Any], signature: str) -> list[tuple[str, str]]:
+    phases = found["phases_us"]
     return [
         ("Function", signature.removeprefix("UDF ")),
         ("Image", f"built or opened in {found['image_seconds']:.2f} s"),
         ("Fresh call", _microseconds(found["call_us"])),
+        ("Phases", ", ".join(f"{each} {us:.1f}" for each, us in phases.items()) + " us (one call)"),
         ("Bare exit", _microseconds(found["exit_us"])),
         ("Ratio", f"{found['ratio']:.2f}, of the medians"),
         ("Batch", f"{found['rows']:,} rows, {found['rows_per_second']:,.0f} rows/s (median)"),
     ]
+
+
+def _phases(report: CallReport) -> dict[str, float]:
+    return {
+        "host": report.host_seconds * 1e6,
+        "copy": report.copy_seconds * 1e6,
+        "guest": report.guest_seconds * 1e6,
+        "restore": report.restore_seconds * 1e6,
+    }
 
 
 def _microseconds(found: dict[str, float]) -> str:
