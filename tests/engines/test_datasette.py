@@ -171,12 +171,16 @@ def test_a_browser_shows_the_values(server_extension: Server, tmp_path: Path) ->
         ),
         ('["no_such_module"]', "there is no module 'no_such_module'"),
         ("functions.py", "takes a list, such as"),
+        ('["broken.py"]', "broken.py fails at line 2: ZeroDivisionError: division by zero"),
+        ('["functions.py"], times: noon', "times='noon' must be 'text' or 'integer'"),
+        ('["functions.py"], isolation: none', "isolation='none' must be 'statement' or 'row'"),
     ],
 )
 def test_a_wrong_configuration_is_told(functions: str, text: str, tmp_path: Path) -> None:
     from udfvm.engines.datasette import startup
 
     (tmp_path / "functions.py").write_text(MODULE)
+    (tmp_path / "broken.py").write_text("import udfvm\n1 / 0\n")
 
     class Datasette:
         databases = ["flights"]
@@ -185,7 +189,7 @@ def test_a_wrong_configuration_is_told(functions: str, text: str, tmp_path: Path
         def plugin_config(self, name: str, database: str) -> Any:
             import yaml
 
-            return {"functions": yaml.safe_load(functions)}
+            return yaml.safe_load(f"{{functions: {functions}}}")
 
     from datasette.utils import StartupError
 

@@ -11,6 +11,7 @@ Datasette loads it by the entry point ``datasette-udfvm``. The configuration is 
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,16 +29,18 @@ _implements: Final = HookimplMarker("datasette")
 
 @_implements
 def startup(datasette: Any) -> None:
-    """Builds the images before the first query, and ends a server whose configuration is wrong.
+    """Builds the images before the first query, and ends a server whose configuration is wrong: it
+    registers the functions of each database on a connection that is closed again.
 
     Raises Datasette's ``StartupError``.
     """
     from datasette.utils import StartupError
+    from datasette.utils.sqlite import sqlite3
 
     try:
         for database in datasette.databases:
-            for function in _configured(datasette, database)[0]:
-                function.prepare()
+            with contextlib.closing(sqlite3.connect(":memory:")) as tried:
+                prepare_connection(tried, database, datasette)
     except Error as error:
         raise StartupError(str(error)) from error
 
