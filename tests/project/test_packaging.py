@@ -78,7 +78,8 @@ def test_a_wheel_of_the_source_distribution_is_whole(
 def test_wheels_of_every_python_work_where_there_is_no_compiler(tmp_path: Path) -> None:
     """As .ci/wheel builds them, and tries each in an environment of its own."""
     source = tmp_path / "source"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".venv", ".git", "build", "dist"))
+    shutil.copytree(ROOT, source, ignore=LEFT_OUT)
+    shutil.copytree(ROOT / ".ci", source / ".ci")
     listed = subprocess.run(
         [sys.executable, "tests/interpreters/run", "--list"],
         cwd=ROOT,
