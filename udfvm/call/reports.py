@@ -95,7 +95,8 @@ class CallReport(_Costs):
         host_calls: calls of host functions.
         exits: exits from the guest, each of which takes some microseconds.
         pages_restored: pages of 4 KiB that were put back after the call: those that this call
-            wrote, and those that calls before it wrote.
+            wrote, and those that calls before it wrote. 0 of a jailed micro-VM, which is put back
+            while the program goes on.
         host_seconds: time of the calling program: for arguments, waiting for a micro-VM or opening
             one, host functions, files; in SQL, also for what happens between two rows.
         copy_seconds: time to write requests into the micro-VM and to take replies from it.

@@ -199,7 +199,7 @@ struct udfvm_call_report {
     uint64_t log;           /* bytes kept of standard output and error */
     uint64_t host_calls;
     uint64_t exits;      /* from the guest; of a jailed VM, as its process says */
-    uint64_t pages;      /* that were put back */
+    uint64_t pages;      /* that were put back; 0 of a jailed VM, which is put back later */
     uint64_t memory;     /* bytes that the call wrote beyond its image, at most */
     uint64_t host_ns;    /* the program's own code, waits for a VM, host functions, files */
     uint64_t copy_ns;    /* writing requests to the window, and taking replies from there */
