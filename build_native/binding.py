@@ -27,6 +27,8 @@ extern "Python" int udfvm_python_log(void *, const struct udfvm_log *, int, char
 extern "Python" int udfvm_python_answer(void *, struct udfvm_in_process_call *);
 extern "Python" void udfvm_python_forget(void *, udfvm_vm *);
 struct udfvm_in_process udfvm_python_in_process;
+extern "Python" int udfvm_python_report(uint64_t, const struct udfvm_call_report *);
+void udfvm_python_report_beside(uint64_t, const struct udfvm_call_report *);
 int udfvm_python_log_beside(void *, const struct udfvm_log *, int, char *);
 int64_t udfvm_python_close_beside(void *, int64_t);
 int udfvm_python_interrupted_beside(void);
@@ -43,6 +45,7 @@ static int64_t udfvm_python_close(void *, int64_t);
 static int udfvm_python_interrupted(void);
 static int udfvm_python_answer(void *, struct udfvm_in_process_call *);
 static void udfvm_python_forget(void *, udfvm_vm *);
+static int udfvm_python_report(uint64_t, const struct udfvm_call_report *);
 
 struct pending {
     PyGILState_STATE state;
@@ -89,6 +92,18 @@ static void udfvm_python_forget_beside(void *context, udfvm_vm *vm)
         return;
     const struct pending pending = set_aside();
     udfvm_python_forget(context, vm);
+    put_back(pending);
+}
+
+/* Ctrl-C in a hook is the program's: its handler runs again, once the call has returned. */
+static void udfvm_python_report_beside(uint64_t label, const struct udfvm_call_report *report)
+{
+    if (Py_IsFinalizing())
+        return;
+    const struct pending pending = set_aside();
+    const int interrupted = udfvm_python_report(label, report);
+    if (interrupted)
+        PyErr_SetInterrupt();
     put_back(pending);
 }
 

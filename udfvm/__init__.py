@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite, wasm
     from udfvm.backend import UnsafeBackendWarning
     from udfvm.call.hardening import harden
+    from udfvm.call.hooks import CallHook, on_call
     from udfvm.call.reports import CallReport, CallTotals, Statistics, stats
     from udfvm.engines import dask, datafusion, duckdb, flight, ibis, pandas, polars, ray, spark
     from udfvm.functions.aggregate import AggregateFunction, aggregate
@@ -91,6 +92,7 @@ __all__ = [
     "BusyError",
     "CacheError",
     "CallError",
+    "CallHook",
     "CallReport",
     "CallTimeoutError",
     "CallTotals",
@@ -157,6 +159,7 @@ __all__ = [
     "get_include",
     "harden",
     "ibis",
+    "on_call",
     "pandas",
     "polars",
     "prepare",
@@ -178,6 +181,7 @@ _ENGINES: frozenset[str] = frozenset(
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm", "wasm"})
 _MODULES = {
     "AggregateFunction": "functions.aggregate",
+    "CallHook": "call.hooks",
     "CallReport": "call.reports",
     "CallTotals": "call.reports",
     "Explanation": "functions.explaining",
@@ -195,6 +199,7 @@ _MODULES = {
     "from_wasm": "functions.wasm",
     "harden": "call.hardening",
     "load_ipython_extension": "notebooks",
+    "on_call": "call.hooks",
     "prepare": "functions.preparing",
     "run": "functions.script",
     "stats": "call.reports",

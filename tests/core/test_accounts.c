@@ -186,13 +186,76 @@ static void test_a_child_begins_anew(void)
     udfvm_pool_close(pool);
 }
 
+/* What the hook was told last, and of how many calls. */
+static struct {
+    udfvm_pool *pool;
+    uint64_t label, number;
+    unsigned calls, idle;
+    int code; /* of a call that the hook made */
+    bool inside;
+} told;
+
+static void take_report(uint64_t label, const struct udfvm_call_report *report)
+{
+    struct udfvm_pool_statistics statistics;
+    udfvm_pool_statistics(told.pool, &statistics);
+    told.calls++;
+    if (told.inside)
+        return;
+    told.label = label;
+    told.number = report->number;
+    told.idle = statistics.idle;
+    told.inside = true;
+    told.code = call(told.pool, RAW_COUNT, NULL, 0);
+    told.inside = false;
+}
+
+static void check_told(unsigned calls, uint64_t number)
+{
+    check_number(told.calls == calls && told.number == number, "calls that are told",
+                 (long)told.calls);
+    check_number(told.label == 7 && told.idle == 1 && told.code == UDFVM_OK,
+                 "the pool as its hook finds it", told.code);
+}
+
+/* By what gives the VM back, also after a failure; a VM that is closed instead; and one of none. */
+static void test_the_hook_is_told(void)
+{
+    udfvm_pool *pool = told.pool = udfvm_pool_create(image, 1, NULL, NULL);
+    udfvm_account *account = udfvm_account_create(NULL, NULL);
+    const struct udfvm_limits limits = { .account = account };
+    const uint64_t request[] = { RAW_COUNT };
+    struct udfvm_reply reply;
+    udfvm_account_set_label(account, 7);
+    udfvm_set_report_hook(take_report);
+    check_number(call(pool, RAW_COUNT, account, 0) == UDFVM_OK, "a call", 0);
+    check_told(1, 1);
+    udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
+    udfvm_vm_call(vm, UDFVM_REQUEST_ROW, request, 8, &limits, &reply, NULL);
+    udfvm_pool_give_small(pool, vm);
+    check_told(2, 2);
+    call(pool, RAW_COUNT, NULL, 0);
+    check_told(2, 2);
+    vm = udfvm_vm_open(image, NULL, NULL);
+    udfvm_vm_call(vm, UDFVM_REQUEST_ROW, request, 8, &limits, &reply, NULL);
+    udfvm_vm_restore(vm, NULL);
+    check_told(3, 3);
+    udfvm_vm_call(vm, UDFVM_REQUEST_ROW, request, 8, &limits, &reply, NULL);
+    udfvm_vm_close(vm);
+    check_told(4, 4);
+    udfvm_set_report_hook(NULL);
+    call(pool, RAW_COUNT, account, 0);
+    check_told(4, 4);
+    udfvm_account_close(account);
+    udfvm_pool_close(pool);
+}
+
 int main(int count, char **arguments)
 {
     static const struct test tests[] = {
-        { "calls", test_calls_are_noted },
-        { "what is no call", test_what_is_no_call },
-        { "threads", test_threads_note_all_calls },
-        { "a child", test_a_child_begins_anew },
+        { "calls", test_calls_are_noted },          { "what is no call", test_what_is_no_call },
+        { "threads", test_threads_note_all_calls }, { "a child", test_a_child_begins_anew },
+        { "the hook", test_the_hook_is_told },
     };
     return count < 2 ? 2 : run_with_image(arguments[1], tests, sizeof tests / sizeof *tests, NULL);
 }

@@ -284,8 +284,11 @@ def last_report(name: str, account: Any) -> CallReport | None:
     from udfvm.vmm.accounts import last_call
 
     found = None if account is None else last_call(account)
-    if found is None:
-        return None
+    return None if found is None else report_of(name, found)
+
+
+def report_of(name: str, found: Any) -> CallReport:
+    """Returns the report of a function's call from ``struct udfvm_call_report *``."""
     failed = found.code or found.status
     return CallReport(
         **_costs_of(name, found),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from udfvm.static_typing import Any
 from udfvm.vmm._core import ffi, lib
+from udfvm.vmm.callbacks import set_report_hook
+
+__all__ = ["last_call", "set_report_hook", "sums"]
 
 
 def last_call(account: Any) -> Any:

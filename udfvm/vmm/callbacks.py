@@ -5,6 +5,7 @@ whether a signal ends a call.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from _thread import _local
 from collections.abc import Callable
@@ -294,6 +295,55 @@ def udfvm_python_log(context: Any, log: Any, failed: int, failure: Any) -> int:
         raise
     finally:
         _output.text = text if failed else b""  # only now: calls made meanwhile set it, too
+    return 0
+
+
+# ---- Reports of calls ----
+
+_counter: Final = itertools.count(1)
+_labels: Final[dict[str, int]] = {}  # of accounts, by the function's name
+_names: Final[dict[int, str]] = {}
+
+
+def label_of(name: str) -> int:
+    """Returns the label of accounts with the calls of functions of this name."""
+    label = _labels.get(name) or _labels.setdefault(name, next(_counter))
+    _names[label] = name
+    return label
+
+
+class _ReportHook:
+    """What takes the reports of calls: a function's name, and ``struct udfvm_call_report *``."""
+
+    take: Callable[[str, Any], object] | None = None
+
+
+def set_report_hook(take: Callable[[str, Any], object] | None) -> None:
+    """Sets what is called after each call of this process, on the thread that made it. It must not
+    raise, and not keep the report. None: nothing is.
+    """
+    _ReportHook.take = take
+    hook = ffi.NULL if take is None else ffi.addressof(lib, "udfvm_python_report_beside")
+    lib.udfvm_set_report_hook(hook)
+
+
+def _not_told(_kind: object, exception: BaseException, _traceback: object) -> int:
+    return int(isinstance(exception, KeyboardInterrupt))
+
+
+@ffi.def_extern(onerror=_not_told)
+def udfvm_python_report(label: int, report: Any) -> int:
+    """Calls the hook. The exception and the output of a call that failed stay this thread's,
+    whatever calls the hook makes. Returns 1 where Ctrl-C ended the hook.
+    """
+    take, name = _ReportHook.take, _names.get(label)
+    if take is None or name is None:
+        return 0
+    kept = _host_failure.exception, _output.text, _interruption.exception, _interruption.told
+    try:
+        take(name, report)
+    finally:
+        _host_failure.exception, _output.text, _interruption.exception, _interruption.told = kept
     return 0
 
 

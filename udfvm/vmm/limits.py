@@ -5,7 +5,7 @@ from __future__ import annotations
 from udfvm.limits import Limits
 from udfvm.static_typing import Any
 from udfvm.vmm._core import ffi, lib
-from udfvm.vmm.callbacks import BoundHostFunctions, BoundLog
+from udfvm.vmm.callbacks import BoundHostFunctions, BoundLog, label_of
 from udfvm.vmm.failures import exception, thread_error
 
 
@@ -19,7 +19,9 @@ def account_in(accounts: dict[str, Any], name: str) -> Any:
     in ``accounts``, which is made where there is none.
     """
     whole = accounts.get(name)
-    return _account(accounts.setdefault(name, _account()) if whole is None else whole)
+    account = _account(accounts.setdefault(name, _account()) if whole is None else whole)
+    lib.udfvm_account_set_label(account, label_of(name))
+    return account
 
 
 def _account(whole: Any = None) -> Any:

@@ -226,6 +226,12 @@ udfvm_account *udfvm_account_retain(udfvm_account *account); /* one more referen
 void udfvm_account_close(udfvm_account *account);
 void udfvm_account_last(udfvm_account *account, struct udfvm_call_report *report);
 void udfvm_account_sums(udfvm_account *account, struct udfvm_call_sums *sums);
+/* A number by which the embedder knows the account, for the hook below. 0 at first. */
+void udfvm_account_set_label(udfvm_account *account, uint64_t label);
+/* Sets what is called after each call that was noted, NULL for nothing: on the thread that gave the
+ * VM back, once it is back in its pool. It may make calls; it must neither fail nor keep the
+ * report. */
+void udfvm_set_report_hook(void (*hook)(uint64_t label, const struct udfvm_call_report *report));
 
 /* ---- VMs ---- */
 

@@ -17,6 +17,7 @@ struct udfvm_account {
     atomic_uint lock; /* 0, or the generation of the process that holds it */
     atomic_int references;
     unsigned generation; /* of the process whose calls these are */
+    _Atomic uint64_t label;
     struct udfvm_account *whole;
     struct udfvm_call_report last;
     struct udfvm_call_sums sums;
@@ -119,4 +120,35 @@ void udfvm_account_sums(udfvm_account *account, struct udfvm_call_sums *sums)
     lock(account);
     *sums = account->sums;
     unlock(account);
+}
+
+void udfvm_account_set_label(udfvm_account *account, uint64_t label)
+{
+    account->label = label;
+}
+
+uint64_t udfvm_account_label(const struct udfvm_account *account)
+{
+    return account->label;
+}
+
+typedef void report_hook(uint64_t label, const struct udfvm_call_report *report);
+
+static report_hook *_Atomic hook;
+
+void udfvm_set_report_hook(void (*wanted)(uint64_t label, const struct udfvm_call_report *report))
+{
+    atomic_store(&hook, wanted);
+}
+
+bool udfvm_report_hooked(void)
+{
+    return atomic_load_explicit(&hook, memory_order_relaxed) != NULL;
+}
+
+void udfvm_report_tell(const struct ended *ended)
+{
+    report_hook *const tell = ended->report.number ? atomic_load(&hook) : NULL;
+    if (tell)
+        tell(ended->label, &ended->report);
 }

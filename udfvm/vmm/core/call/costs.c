@@ -89,6 +89,16 @@ static void share_streamed(struct costs *costs)
     costs->ticks[PHASE_GUEST] += guest;
 }
 
+/* Who gives the VM to its pool tells the hook itself, once it is there. */
+static void tell(struct udfvm_vm *vm, const struct udfvm_call_report *report)
+{
+    const struct ended ended = { udfvm_account_label(vm->costs.account), *report };
+    if (vm->ended)
+        *vm->ended = ended;
+    else
+        udfvm_report_tell(&ended);
+}
+
 static void note(struct udfvm_vm *vm)
 {
     struct costs *costs = &vm->costs;
@@ -117,6 +127,8 @@ static void note(struct udfvm_vm *vm)
         .streamed = costs->streamed,
     };
     udfvm_account_note(costs->account, &report);
+    if (udfvm_report_hooked())
+        tell(vm, &report);
 }
 
 void udfvm_costs_restore(struct udfvm_vm *vm)
@@ -131,6 +143,7 @@ void udfvm_costs_end(struct udfvm_vm *vm)
     udfvm_costs_phase(&vm->costs, PHASE_HOST);
     if (account && !udfvm_vm_forked(vm)) /* in a child it goes on in the parent alone */
         note(vm);
+    vm->ended = NULL;
     udfvm_account_close(account);
     udfvm_costs_begin(vm, vm->costs.since);
 }

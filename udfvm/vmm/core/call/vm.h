@@ -78,6 +78,7 @@ struct udfvm_vm {
     struct udfvm_vm *outer; /* see udfvm_vm_out */
     struct log log;
     struct costs costs;
+    struct ended *ended;   /* NULL; or where the end of its call is noted, for the hook */
     uint64_t reply_length; /* of the last exchange */
     uint64_t short_length; /* of the short payload that lies behind the call page's structure */
     uint64_t sequence;

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "base/account.h"
 #include "base/clock.h"
 #include "base/process.h"
 #include "call/streaming.h"
@@ -32,7 +33,7 @@ static void forget_user(udfvm_vm *vm)
     udfvm_vm_set_end(vm, 0);
 }
 
-int udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm)
+static int give(struct udfvm_pool *pool, struct udfvm_vm *vm)
 {
     bool large = false;
     const bool own = pool->generation == udfvm_fork_generation();
@@ -50,13 +51,29 @@ int udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm)
     return large;
 }
 
+/* The hook may make calls, which find the VM idle. */
+int udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm)
+{
+    struct ended ended;
+    ended.report.number = 0;
+    vm->ended = &ended;
+    const int large = give(pool, vm);
+    udfvm_report_tell(&ended);
+    return large;
+}
+
 int udfvm_pool_give_small(udfvm_pool *pool, udfvm_vm *vm)
 {
+    struct ended ended;
+    ended.report.number = 0;
+    vm->ended = &ended;
     forget_user(vm);
     if (!vm->once && udfvm_vm_restore(vm, NULL) == UDFVM_OK && vm->memory.large &&
         udfvm_vm_drop_buffers(vm, NULL) != UDFVM_OK)
         vm->state = VM_BROKEN;
-    return udfvm_pool_give(pool, vm);
+    const int large = give(pool, vm);
+    udfvm_report_tell(&ended);
+    return large;
 }
 
 /* One that became idle after `now` was asked for is not. */
