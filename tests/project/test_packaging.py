@@ -81,7 +81,7 @@ def test_wheels_of_every_python_work_where_there_is_no_compiler(tmp_path: Path) 
     shutil.copytree(ROOT, source, ignore=LEFT_OUT)
     shutil.copytree(ROOT / ".ci", source / ".ci")
     listed = subprocess.run(
-        [sys.executable, "tests/interpreters/run", "--list"],
+        ["tests/interpreters/run", "--list"],
         cwd=ROOT,
         capture_output=True,
         text=True,
