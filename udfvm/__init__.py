@@ -72,8 +72,21 @@ if TYPE_CHECKING:
     from udfvm.backend import UnsafeBackendWarning
     from udfvm.call.hardening import harden
     from udfvm.call.hooks import CallHook, on_call
+    from udfvm.call.logs import log_calls
     from udfvm.call.reports import CallReport, CallTotals, Statistics, stats
-    from udfvm.engines import dask, datafusion, duckdb, flight, ibis, pandas, polars, ray, spark
+    from udfvm.engines import (
+        dask,
+        datafusion,
+        duckdb,
+        flight,
+        ibis,
+        opentelemetry,
+        pandas,
+        polars,
+        prometheus,
+        ray,
+        spark,
+    )
     from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.explaining import Explanation
     from udfvm.functions.native import from_c, from_elf
@@ -159,10 +172,13 @@ __all__ = [
     "get_include",
     "harden",
     "ibis",
+    "log_calls",
     "on_call",
+    "opentelemetry",
     "pandas",
     "polars",
     "prepare",
+    "prometheus",
     "ray",
     "run",
     "spark",
@@ -173,10 +189,13 @@ __all__ = [
     "wasm",
 ]
 
-#: Modules of ``udfvm.engines`` that are named after their engine alone: ``udfvm.duckdb``. Of each
-#: there is also a file ``udfvm/duckdb.py``, which import statements find.
+#: Modules of ``udfvm.engines`` that are named after their engine or tool alone: ``udfvm.duckdb``.
+#: Of each there is also a file ``udfvm/duckdb.py``, which import statements find.
 _ENGINES: frozenset[str] = frozenset(
-    {"dask", "datafusion", "duckdb", "flight", "ibis", "pandas", "polars", "ray", "spark"}
+    {
+        *("dask", "datafusion", "duckdb", "flight", "ibis", "pandas", "polars", "ray", "spark"),
+        *("opentelemetry", "prometheus"),
+    }
 )
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm", "wasm"})
 _MODULES = {
@@ -199,6 +218,7 @@ _MODULES = {
     "from_wasm": "functions.wasm",
     "harden": "call.hardening",
     "load_ipython_extension": "notebooks",
+    "log_calls": "call.logs",
     "on_call": "call.hooks",
     "prepare": "functions.preparing",
     "run": "functions.script",
