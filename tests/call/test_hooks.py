@@ -153,11 +153,14 @@ def test_a_hook_finds_its_pool_free() -> None:
     pool.close()
 
 
+@pytest.mark.parametrize("kind", [ValueError, SystemExit, GeneratorExit])
 def test_what_a_hook_raises_is_logged(
-    reports: list[udfvm.CallReport], caplog: pytest.LogCaptureFixture
+    kind: type[BaseException],
+    reports: list[udfvm.CallReport],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fails(report: udfvm.CallReport) -> None:
-        raise ValueError("of the hook")
+        raise kind("of the hook")
 
     later: list[udfvm.CallReport] = []
     with caplog.at_level(logging.ERROR, "udfvm"), udfvm.on_call(fails), udfvm.on_call(later.append):

@@ -57,7 +57,9 @@ class CallHook:
     def _tell(self, report: CallReport) -> None:
         try:
             self._function(report)
-        except Exception:  # noqa: BLE001 - whatever the program's own function raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - whatever the program's own function raises
             _log.exception("%r failed at a call of %r", self, report.function)
 
 
