@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from udfvm import Pool, vmm
+from udfvm.call.pool import pools
 from udfvm.cli.deep import checks, guest, vcpu
 from udfvm.cli.deep.report import DIFFERS, FAILS, HOLDS, UNKNOWN, Check
 
@@ -33,6 +34,8 @@ def doctor(*options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def machine() -> checks.Machine:
+    for pool in pools():  # else idle VMs end meanwhile, and the new VM may have their descriptors
+        pool.trim(keep=0)
     others = frozenset(vcpu.descriptors())
     return checks.Machine(vmm.probe(), Pool(size=1, jail=False), others)
 

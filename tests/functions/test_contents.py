@@ -43,7 +43,7 @@ COMPONENT = """
 
 
 def test_functions_of_a_module() -> None:
-    needs = ("env.price", "env.memory")
+    needs = ("env.price",)  # the memory is made, if modules= has none
     assert [tuple(each) for each in udfvm.wasm.exports(MODULE)] == [
         ("f", "function", "(a0: i32, a1: blob) -> struct<0: int32, 1: float>", True, needs),
         ("g", "function", "(a0: i64) -> bool?", True, needs),
@@ -146,7 +146,6 @@ def test_the_command_on_a_module(tmp_path: Path) -> None:
         "_start (stdin: text) -> text [WASI command]\n"
         "It needs, in host_functions= or modules=:\n"
         "  env.price (func (param f64 i32) (result f64))\n"
-        "  env.memory memory\n"
     )
     (tmp_path / "empty.wat").write_text("(module)")
     assert inspected(str(tmp_path / "empty.wat")) == "It has no functions.\n"

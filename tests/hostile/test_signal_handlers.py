@@ -167,7 +167,8 @@ UDFVM_SCALAR(act, i64, (i64, how))
 CRASH, TIMEOUT = (GuestCrashError,), (CallTimeoutError,)
 IN_C: dict[int, tuple[type[Exception], ...] | int] = {
     **dict.fromkeys((0, 1, 2, 3, 8, 10, 15, 19), TIMEOUT),
-    **dict.fromkeys((4, 5, 6, 7, 11, 12, 13, 14, 16, 17, 18, 21, 22, 23, 30, 31, 33), CRASH),
+    **dict.fromkeys((4, 5, 6, 7, 11, 13, 14, 16, 17, 18, 21, 22, 23, 30, 31, 33), CRASH),
+    12: CRASH + TIMEOUT,  # its stack grows over the program and the kernel's data: see below
     9: 1000,
     20: (GuestExitError,),
     **dict.fromkeys((24, 25, 26), CRASH),
@@ -193,7 +194,9 @@ def test_handlers_in_c() -> None:
     hasty = act.with_options(timeout=HASTE)
     assert act(99) == 7
     for how, expected in IN_C.items():
-        ends(hasty if expected == TIMEOUT else act, how, expected)
+        # What overwrote all memory below its stack ends somehow, as the layout of memory has it.
+        never_ends = isinstance(expected, tuple) and CallTimeoutError in expected
+        ends(hasty if never_ends else act, how, expected)
         assert act(99) == 7, how
         assert act(29) == 5000, how
 

@@ -117,6 +117,6 @@ def test_files_beside_the_code_that_are_too_large_are_an_error(folder: Path) -> 
     )
     with pytest.raises(
         udfvm.SignatureError,
-        match=r"'read': files beside its code are larger than 64 MiB.*large\.bin.*as an argument",
+        match=r"'read': files beside its code are larger than 64 MiB.*large\.bin.*by data=",
     ):
         udfvm.udf(importlib.import_module("opens_large").read)(1)

@@ -171,14 +171,16 @@ def test_pages_that_calls_stopped_writing(
 
 
 def test_each_function_with_an_error_is_called_without_one() -> None:
-    """``error`` may be NULL everywhere; test_null_errors.c and test_windows.c try each function."""
+    """``error`` may be NULL everywhere: these three programs try each function."""
     api = re.sub(
         r"/\*.*?\*/", "", (ROOT / "udfvm" / "vmm" / "core" / "api.h").read_text(), flags=re.DOTALL
     )
     functions = re.findall(r"\b(udfvm_\w+)\([^;]*struct udfvm_error \*error\);", api)
     called = re.findall(
         r"\b(udfvm_\w+)\((?:[^;()]|\([^()]*\))*\bNULL\)",
-        "".join((CORE / name).read_text() for name in ("test_null_errors.c", "test_windows.c")),
+        "".join(
+            (CORE / f"test_{name}.c").read_text() for name in ("null_errors", "windows", "data")
+        ),
     )
     assert len(functions) >= 15
     assert set(functions) <= set(called)

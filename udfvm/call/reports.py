@@ -170,14 +170,14 @@ class CallTotals(_Costs):
         errors: how many failed, by the class of the error.
 
     >>> @udfvm.udf
-    ... def inverse(x: float) -> float:
-    ...     return 1 / x
-    >>> inverse(4.0)
-    0.25
-    >>> inverse(0.0)
+    ... def share_of_ten(x: float) -> float:
+    ...     return 10 / x
+    >>> share_of_ten(4.0)
+    2.5
+    >>> share_of_ten(0.0)
     Traceback (most recent call last):
-    udfvm.errors.UDFError: UDF 'inverse': ZeroDivisionError: ...
-    >>> totals = udfvm.stats()["inverse"]
+    udfvm.errors.UDFError: UDF 'share_of_ten': ZeroDivisionError: ...
+    >>> totals = udfvm.stats()["share_of_ten"]
     >>> totals.calls, totals.errors
     (2, {'UDFError': 1})
     """
