@@ -88,7 +88,7 @@ def test_base_images_boot_in_jails(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             return x + 1
 
         assert plus(1) == 2
-    assert during == {before}
+    assert during and max(during) <= before  # idle ones may end meanwhile
     (image,) = tmp_path.glob("*.base")
     assert image.stat().st_blocks * 512 < image.stat().st_size / 2  # holes are holes
 

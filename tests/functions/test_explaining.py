@@ -82,7 +82,11 @@ def test_advice_on_imports() -> None:
 
     slow(1.0)
     assert "pass sample=" in slow.explain().advice[-1]
-    assert "pass sample=" not in "".join(explained.explain().advice)
+    for _ in range(1000):  # a call may be long where others have the processor
+        explained(1.0)
+        if "pass sample=" not in "".join(explained.explain().advice):
+            return
+    pytest.fail("each call was long")
 
 
 def test_advice_on_kinds_of_functions() -> None:
