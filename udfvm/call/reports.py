@@ -12,30 +12,12 @@ from udfvm.tables import html_table, text_table
 from udfvm.texts import counted, format_size
 
 RETURNED = "returned"
+PHASES = ("host", "copy", "guest", "restore")  # of a call: CallReport.host_seconds and so on
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Costs:
-    """What one call cost, or many.
-
-    Attributes:
-        function: the function's name.
-        rows: the rows that the function was called for.
-        exchanges: requests that its micro-VM was sent: one, or one for each row of an SQL
-            statement, batch of an aggregate or fetch of a table function.
-        input_bytes: bytes of the requests.
-        output_bytes: bytes of the replies.
-        printed_bytes: bytes that were kept of standard output and error.
-        host_calls: calls of host functions.
-        exits: exits from the guest, each of which takes some microseconds.
-        pages_restored: pages of 4 KiB that were put back after the call.
-        host_seconds: time of the calling program: for arguments, waiting for a micro-VM or opening
-            one, host functions, files; in SQL, also for what happens between two rows.
-        copy_seconds: time to write requests into the micro-VM and to take replies from it.
-        guest_seconds: time in the guest, the exits included. In a streaming call of SQL, an
-            estimate from some of its rows.
-        restore_seconds: time to put the micro-VM back.
-    """
+    """What one call cost, or many: ``CallReport`` and ``CallTotals`` say what of."""
 
     function: str
     rows: int
@@ -58,12 +40,7 @@ class _Costs:
 
     def _facts(self) -> list[tuple[str, str]]:
         whole = self.seconds or 1.0
-        phases = [
-            ("host", self.host_seconds),
-            ("copy", self.copy_seconds),
-            ("guest", self.guest_seconds),
-            ("restore", self.restore_seconds),
-        ]
+        phases = ((name, getattr(self, f"{name}_seconds")) for name in PHASES)
         shares = (f"{name} {duration(each)} ({each / whole:.0%})" for name, each in phases)
         facts = [
             ("time", f"{duration(self.seconds)}: {', '.join(shares)}"),

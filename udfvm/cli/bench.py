@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from udfvm.call.reports import CallReport
+from udfvm.call.reports import PHASES, CallReport
 from udfvm.cli.file_functions import FunctionPath, Given, function_options, open_function
 from udfvm.cli.program import json_option, print_json
 from udfvm.cli.terminal import console, naming_options, print_table
@@ -80,12 +80,7 @@ def _told(found: dict[str, Any], signature: str) -> list[tuple[str, str]]:
 
 
 def _phases(report: CallReport) -> dict[str, float]:
-    return {
-        "host": report.host_seconds * 1e6,
-        "copy": report.copy_seconds * 1e6,
-        "guest": report.guest_seconds * 1e6,
-        "restore": report.restore_seconds * 1e6,
-    }
+    return {phase: getattr(report, f"{phase}_seconds") * 1e6 for phase in PHASES}
 
 
 def _microseconds(found: dict[str, float]) -> str:

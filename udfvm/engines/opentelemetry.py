@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from udfvm.call.hooks import CallHook, on_call
-from udfvm.call.reports import RETURNED, CallReport
+from udfvm.call.reports import PHASES, RETURNED, CallReport
 from udfvm.engines.packages import load_package
 
 if TYPE_CHECKING:
@@ -24,11 +24,10 @@ _trace: Final = load_package(
 )
 
 _SECOND: Final = 1_000_000_000  # nanoseconds
-_COUNTS: Final = (
+_MEASURES: Final = (
     "rows", "exchanges", "input_bytes", "output_bytes", "printed_bytes", "host_calls", "exits",
-    "pages_restored", "written_bytes",
+    "pages_restored", "written_bytes", *(f"{phase}_seconds" for phase in PHASES),
 )  # fmt: skip
-_PHASES: Final = ("host_seconds", "copy_seconds", "guest_seconds", "restore_seconds")
 
 
 def instrument(tracer_provider: TracerProvider | None = None) -> CallHook:
@@ -81,7 +80,7 @@ def _attributes(report: CallReport) -> dict[str, str | int | float | bool]:
     failed = {} if report.ending == RETURNED else {"error.type": report.ending}
     return {
         "code.function.name": report.function,
-        **{f"udfvm.{name}": getattr(report, name) for name in (*_COUNTS, *_PHASES)},
+        **{f"udfvm.{name}": getattr(report, name) for name in _MEASURES},
         "udfvm.jailed": report.is_jailed,
         "udfvm.streaming": report.is_streaming,
         **failed,

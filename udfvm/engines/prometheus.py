@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from udfvm.call.pool import pools
-from udfvm.call.reports import CallTotals, stats
+from udfvm.call.reports import PHASES, CallTotals, stats
 from udfvm.engines.packages import load_package
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _COUNTERS: Final = {
     "exits": ("exits", "Exits from guests."),
     "restored_pages": ("pages_restored", "Pages of 4 KiB that were put back after calls."),
 }
-_PHASES: Final = ("host", "copy", "guest", "restore")
 
 
 class CallCollector:
@@ -60,7 +59,7 @@ def _metrics(totals: Sequence[CallTotals]) -> Iterator[Metric]:
     seconds = (
         ((each.function, phase), getattr(each, f"{phase}_seconds"))
         for each in totals
-        for phase in _PHASES
+        for phase in PHASES
     )
     yield _counter("call_seconds", "Time of calls by phase.", seconds, "phase")
     for name, (attribute, text) in _COUNTERS.items():
