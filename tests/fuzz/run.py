@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -30,10 +31,11 @@ from fuzz_programs import (
     parsers,
     targets,
 )
+from recorded import Ran, read, write
 
 WORK = ROOT / "build" / "fuzz"
 MAX_BYTES = 4096  # of an input
-SPARE = 120  # seconds that a fuzzer may take beyond its time
+TICKS = os.sysconf("SC_CLK_TCK")  # a second of processor time, in /proc
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": str(FUZZ.parent),
@@ -44,6 +46,7 @@ ENVIRONMENT = {
 
 class Result(NamedTuple):
     target: Target
+    seconds: float  # of processor time
     executions: int
     edges: int
     crash: str  # the command that repeats it; empty: none
@@ -73,12 +76,34 @@ def inputs(target: Target) -> list[Path]:
     return [found_folder(target), target.unpack(folder)]
 
 
+def processor_time(process: subprocess.Popen[bytes]) -> float:
+    """Returns the seconds of processor time that a process had until now."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def run_for(process: subprocess.Popen[bytes], seconds: int) -> float:
+    """Ends a fuzzer when it had its time of a processor, however busy the machine is; one that
+    crashes, or hangs in an input, ends by itself. Returns the time that it had.
+    """
+    took = 0.0
+    while took < seconds:
+        try:
+            process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            took = processor_time(process)
+        else:
+            return took
+    process.send_signal(signal.SIGUSR1)  # after which libFuzzer prints what it did
+    process.wait()
+    return took
+
+
 def fuzz(target: Target, seconds: int, program: list[str]) -> Result:
     crashes = WORK / "crashes"
     crashes.mkdir(parents=True, exist_ok=True)
     prefix = f"{crashes}/{target.folder}-{target.name}-"
     options = [
-        f"-max_total_time={seconds}",
         f"-max_len={MAX_BYTES}",
         "-timeout=60",
         "-print_final_stats=1",
@@ -87,25 +112,22 @@ def fuzz(target: Target, seconds: int, program: list[str]) -> Result:
     corpora = map(str, inputs(target))
     log = WORK / f"{target.folder}-{target.name}.log"
     with log.open("wb") as output:
-        done = subprocess.run(
-            [*program, *options, *corpora],
-            stdout=output,
-            stderr=output,
-            env=ENVIRONMENT,
-            timeout=seconds + SPARE,
+        process = subprocess.Popen(
+            [*program, *options, *corpora], stdout=output, stderr=output, env=ENVIRONMENT
         )
+        took = run_for(process, seconds)
     text = log.read_text(errors="replace")
     executions = last(r"number_of_executed_units: (\d+)", text) or last(r"Done (\d+) runs", text)
     executions = executions or last(r"(?m)^#(\d+)\t", text)
     edges = last(r"cov: (\d+)", text)
     written = last(r"Test unit written to (\S+)", text)
-    if not done.returncode:
+    if not process.returncode:
         crash = ""  # libFuzzer also writes inputs that took long, as beside other programs
     elif written:
         crash = shlex.join(["env", f"PYTHONPATH={FUZZ.parent}", *program, written])
     else:
         crash = f"(see {log})"
-    return Result(target, int(executions or 0), int(edges or 0), crash)
+    return Result(target, took, int(executions or 0), int(edges or 0), crash)
 
 
 def keep(target: Target, program: list[str]) -> None:
@@ -196,6 +218,16 @@ def print_lines(lines: dict[Path, tuple[int, int]], chosen: Iterable[Target]) ->
 # ---- The command ----
 
 
+def record(result: Result) -> None:
+    """Adds what a fuzzer did to the table of docs/fuzzing.md."""
+    page = ROOT / "docs" / "fuzzing.md"
+    text = page.read_text()
+    ran = read(text)
+    before = ran.get(result.target.title, Ran(0.0, 0, 0))
+    ran[result.target.title] = before.then(result.seconds, result.executions, result.edges)
+    page.write_text(write(text, ran))
+
+
 def choose(names: list[str]) -> list[Target]:
     every = [*c_targets(), *targets("python")]
     chosen = [target for target in every if not names or target.title in names]
@@ -219,9 +251,10 @@ def report(result: Result) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("seconds", type=int, help="that each fuzzer runs")
+    parser.add_argument("seconds", type=int, help="of processor time for each fuzzer")
     parser.add_argument("names", nargs="*", help="of fuzzers, such as core/images; all without")
     parser.add_argument("--keep", action="store_true", help="replace the corpora in the tree")
+    parser.add_argument("--record", action="store_true", help="add to the table of hours")
     given = parser.parse_intermixed_args()
     compiler = clang()
     chosen = choose(given.names)
@@ -238,6 +271,8 @@ def main() -> int:
         for each in running:
             results.append(each.result())
             report(results[-1])
+            if given.record:
+                record(results[-1])
         if given.keep:
             list(threads.map(lambda each: keep(each, command(each, programs)), chosen))
     in_c = [target for target in chosen if target.folder in FOLDERS]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from fuzz_programs import ROOT, c_targets, parsers, targets
+import pytest
+from fuzz_programs import FUZZ, ROOT, c_targets, parsers, targets
 from sources import check, name, sources
 
 # What reads guest memory, replies, values of SQL, and files; and what takes bytes apart in Python.
@@ -42,3 +43,17 @@ def test_every_parser_has_a_fuzzer_and_every_fuzzer_a_parser() -> None:
     named = {title for names in parsers().values() for title in names}
     assert named == titles
     check({name(path) for path, names in parsers().items() if not names}, "without a fuzzer")
+
+
+def test_hours_are_of_fuzzers_and_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FUZZ)
+    from recorded import Ran, read, write
+
+    page = (ROOT / "docs" / "fuzzing.md").read_text()
+    ran = read(page)
+    titles = {target.title for target in [*c_targets(), *targets("python")]}
+    check(set(ran) - titles, "no such fuzzers")
+    assert write(page, ran) == page
+    ran["core/images"] = Ran(0.5, 1_000, 7).then(1_800, 234, 9)
+    assert ran["core/images"] == Ran(1.0, 1_234, 9)
+    assert read(write(page, ran)) == ran
