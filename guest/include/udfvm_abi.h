@@ -125,7 +125,9 @@
 #define UDFVM_HYPERCALL_OPEN_UNLOGGED 5
 /* host_call(name, name_length, arguments, arguments_length, reply, capacity): calls one of the
  * host's functions that this function may call. Arguments: struct udfvm_row and its values. Reply:
- * struct udfvm_value and its bytes. Returns the reply's length, or -ENOENT where this call has no
+ * struct udfvm_value and its bytes. Values of types that have no other UDFVM_TYPE_x, and lists and
+ * structs, are ARROW: an Arrow IPC stream of one record batch of one row, of this value alone.
+ * Returns the reply's length, or -ENOENT where this call has no
  * such function, -EMSGSIZE where the reply exceeds the capacity, -EFAULT, -E2BIG. A host function
  * that fails, or arguments of other types than its own, end the call: nothing returns. */
 #define UDFVM_HYPERCALL_HOST_CALL 6
@@ -240,7 +242,7 @@
 #define UDFVM_TYPE_TEXT    3 /* UTF-8, may contain NUL */
 #define UDFVM_TYPE_BLOB    4
 #define UDFVM_TYPE_BOOL    5 /* integer 0 or 1 */
-#define UDFVM_TYPE_ARROW   6 /* of a column only: as an Arrow IPC stream */
+#define UDFVM_TYPE_ARROW   6 /* of columns and host functions only: an Arrow IPC stream */
 
 /* ---- Storages: how Arrow stores a type. Dates and times are stored as integers ---- */
 
@@ -452,11 +454,11 @@ struct udfvm_boot {
 
 struct udfvm_value {
     uint32_t type;   /* UDFVM_TYPE_x */
-    uint32_t length; /* TEXT, BLOB: bytes */
+    uint32_t length; /* TEXT, BLOB, ARROW: bytes */
     union {
         int64_t integer;
         double real;
-        uint64_t offset; /* TEXT, BLOB: from the start of the payload */
+        uint64_t offset; /* TEXT, BLOB, ARROW: from the start of the payload */
     };
 };
 

@@ -13,7 +13,8 @@ from conversion_cases import parameter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udfvm.codec.rows import RowCodec, decode_row
+from udfvm.codec.host_values import decode_row
+from udfvm.codec.rows import RowCodec
 from udfvm.errors import ProtocolError, TypeMappingError
 from udfvm.types.arrow_types import Parameter, ResultType, named
 

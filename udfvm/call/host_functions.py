@@ -10,18 +10,18 @@ from __future__ import annotations
 import struct
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any
 
 from udfvm.checks import shown
-from udfvm.codec.rows import encode_value, row_reader, value_writer
+from udfvm.codec.host_values import row_reader, stream_schema, value_row_type, value_writer
+from udfvm.codec.rows import encode_value
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.protocol import MAX_HOST_NAME
 from udfvm.tuples import NamedTuple
-from udfvm.types.arrow_types import JSON, Kind, Parameter, ResultType, Type
+from udfvm.types.arrow_types import Kind, Parameter, ResultType, Type
 from udfvm.types.hints import hints_of
+from udfvm.types.record_makers import Make, maker_of
 from udfvm.types.signatures import signature_of
-
-_KINDS: Final = frozenset({Kind.BOOL, Kind.INT, Kind.FLOAT, Kind.TEXT, Kind.BYTES})
 
 
 class HostFunction(NamedTuple):
@@ -34,6 +34,7 @@ class HostFunction(NamedTuple):
     returns_none: bool  # its result is of type null
     defaults: tuple[bytes | None, ...]  # of the parameters, encoded as values; None: there is none
     read: Callable[[bytes], list[Any]]  # arguments that a guest wrote
+    makers: dict[int, Make]  # of the instances that parameters get, by index
     write: Callable[[object], bytes]  # results
 
     def slot_types(self) -> list[tuple[Type, bool]]:
@@ -50,14 +51,18 @@ class HostFunction(NamedTuple):
             "parameters": [
                 {
                     "name": each.name,
-                    "type": each.type.name,
+                    **_described(each.type),
                     "nullable": each.nullable,
                     "default": None if default is None else default.hex(),
                 }
                 for each, default in zip(self.parameters, self.defaults, strict=True)
             ],
-            "result": self.result.type.name,
+            "result": _described(self.result.type),
         }
+
+
+def _described(type_: Type) -> dict[str, str]:
+    return {"type": type_.name, "schema": stream_schema(type_).hex()}
 
 
 class HostFunctions:
@@ -71,9 +76,8 @@ class HostFunctions:
     """
 
     def __init__(self, udf: str, functions: Iterable[Callable[..., Any]]) -> None:
-        """Raises SignatureError for functions without annotations of bool, int, float, str or bytes
-        (``| None``), with defaults of other types, for those that are async, and for two of one
-        name.
+        """Raises SignatureError for functions without annotations of types (``| None``), with
+        defaults of other types, for those that are async, and for two of one name.
         """
         self._udf = udf
         self._functions: dict[bytes, HostFunction] = {}
@@ -98,10 +102,19 @@ class HostFunctions:
         return [
             (
                 each.name,
-                [(int(type_.row or 0), nullable) for type_, nullable in each.slot_types()],
+                [(value_row_type(type_), nullable) for type_, nullable in each.slot_types()],
             )
             for each in (self._functions[name] for name in sorted(self._functions))
         ]
+
+    @property
+    def needs_pyarrow(self) -> bool:
+        """True if guests of Python need pyarrow for a value."""
+        return any(
+            type_.is_stream or type_.kind is Kind.INTERVAL
+            for each in self._functions.values()
+            for type_, _ in each.slot_types()
+        )
 
     def functions(self) -> list[Callable[..., Any]]:
         """Returns the functions themselves."""
@@ -144,6 +157,8 @@ class HostFunctions:
             for value, parameter in zip(values, host.parameters, strict=True)
         ):
             return encode_value(host.name, Parameter("result", host.result.type, True), None)
+        for index, make in host.makers.items():
+            values[index] = make(values[index])
         result = host.function(*values)
         if result is None and not host.result.nullable:
             raise TypeMappingError(
@@ -205,17 +220,11 @@ def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:
         text = text.partition(", or pass ")[0]  # an option, which host functions do not have
         raise SignatureError(f"UDF {udf!r}: host function {name!r}: {text}") from error
     result = ResultType(signature.result.type, True) if returns_none else signature.result
-    types_ = [(f"parameter {each.name!r}", each.type) for each in signature.parameters]
-    for where, type_ in (*types_, ("the result", signature.result.type)):
-        if type_ == JSON or type_.is_nested:
+    for each in signature.parameters:
+        if each.type.kind is Kind.NULL:
             raise SignatureError(
-                f"UDF {udf!r}: host function {name!r}: {where} is a dict or list, which they do"
-                " not take: use str, of which json.dumps and json.loads make one"
-            )
-        if type_.kind not in _KINDS and not (returns_none and type_ is signature.result.type):
-            raise SignatureError(
-                f"UDF {udf!r}: host function {name!r}: {where} is {type_}; use bool, int, float,"
-                " str or bytes"
+                f"UDF {udf!r}: host function {name!r}: parameter {each.name!r} is None alone:"
+                " leave it out"
             )
     python = signature.python().parameters
     defaults = tuple(
@@ -229,8 +238,14 @@ def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:
         result.type.kind is Kind.NULL,
         defaults,
         row_reader(signature.parameters),
+        _makers(signature.parameters),
         value_writer(name, Parameter("result", *result)),
     )
+
+
+def _makers(parameters: Iterable[Parameter]) -> dict[int, Make]:
+    made = enumerate(maker_of(each.shape) for each in parameters)
+    return {index: make for index, make in made if make is not None}
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
@@ -257,7 +272,7 @@ def _default(udf: str, name: str, parameter: Parameter, default: Any) -> bytes |
     if default is None and not parameter.nullable:
         raise SignatureError(f"{advice}: annotate it {parameter.type.kind.value} | None")
     try:
-        return encode_value(name, parameter, default)
+        return value_writer(name, parameter)(default)
     except TypeMappingError as error:
         raise SignatureError(
             f"{advice}, which is not of its type, {parameter.type.kind.value}"

@@ -41,7 +41,7 @@ _ARROW_TYPES: Final = {
 
 
 @functools.lru_cache(maxsize=256)
-def _stream_codec(name: str) -> BatchCodec:
+def stream_codec(name: str) -> BatchCodec:
     """Returns what writes and reads the streams of a column of a type, by its name: the type that
     was declared may be a user's own, which cannot be hashed.
     """
@@ -54,7 +54,7 @@ def _stream_codec(name: str) -> BatchCodec:
 def widened(column: pa.Array, declared: Type) -> pa.Array | bytes:
     """Returns a column of a declared type as it travels: an array, or an Arrow stream."""
     if declared.is_stream:
-        codec = _stream_codec(declared.name)
+        codec = stream_codec(declared.name)
         return codec.stream(codec.batch([column]))
     return cast_column(column, pa.type_for_alias(column_type(str(column.type))))
 
@@ -63,7 +63,7 @@ def stream_column(type_: Type, stream: bytes, rows: int) -> pa.Array:
     """Returns the column in an Arrow stream that a guest wrote. Raises ValueError, struct.error or
     pyarrow.ArrowException.
     """
-    return _stream_codec(type_.name).column(stream, rows)
+    return stream_codec(type_.name).column(stream, rows)
 
 
 def stream_formats(types: Sequence[Type]) -> tuple[bytes, bytes]:
@@ -76,7 +76,7 @@ def stream_formats(types: Sequence[Type]) -> tuple[bytes, bytes]:
             schemas.append(bytes(PREFIX.size))
             batches.append(bytes(PREFIX.size))
             continue
-        codec = _stream_codec(declared.name)
+        codec = stream_codec(declared.name)
         template = codec.result_template()
         schemas.append(codec.result_schema_message)
         batches.append(template[: PREFIX.size + PREFIX.unpack_from(template)[1]])
@@ -87,7 +87,7 @@ def reply_frame(types: Sequence[Type], *, sources: bool) -> int:
     """Returns how many bytes a reply with columns of these types has beside their buffers. With
     ``sources`` it also says for which row of arguments its row was made.
     """
-    streams = [_stream_codec(each.name).reply_frame for each in types if each.is_stream]
+    streams = [stream_codec(each.name).reply_frame for each in types if each.is_stream]
     of_column = COLUMN.size + 8  # the first bytes of its validity: see BatchCodec.reply_frame
     of_sources = of_column + 8 if sources else 0
     return COLUMNS.size + len(types) * of_column + sum(streams) + of_sources
@@ -197,7 +197,7 @@ def _declared_column(reply: bytes, index: int, declared: Type, rows: int) -> pa.
     if row_type != TYPE_ARROW:
         raise ValueError(f"a column of type {row_type} where {declared} is declared")
     check_bounds(data, length, len(reply))
-    return _stream_codec(declared.name).column(memoryview(reply)[data : data + length], rows)
+    return stream_codec(declared.name).column(memoryview(reply)[data : data + length], rows)
 
 
 def _column(reply: bytes, head: tuple[int, ...], declared: Type, rows: int) -> pa.Array:

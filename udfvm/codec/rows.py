@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from udfvm.codec.number_rows import (
     MAX_NUMBERS,
@@ -11,7 +11,6 @@ from udfvm.codec.number_rows import (
     are_exact,
     fast_encoder,
     number_packer,
-    number_unpacker,
 )
 from udfvm.codec.stored_values import NoPythonValueError
 from udfvm.codec.value_codecs import codec_of, decoder_of, zero
@@ -21,10 +20,6 @@ from udfvm.protocol import TYPE_NULL
 from udfvm.static_typing import Any, Final
 from udfvm.types.arrow_types import Parameter, ResultType
 
-_NUMBERS: Final[dict[str, tuple[type, struct.Struct]]] = {
-    "double": (float, REAL),
-    "int64": (int, INTEGER),
-}
 _NULL_VALUE: Final = INTEGER.pack(TYPE_NULL, 0, 0)
 
 
@@ -131,55 +126,6 @@ def _packed(parameter: Parameter, stored: float | bytes, offset: int) -> bytes:
     if isinstance(stored, bytes):
         return VALUE.pack(row_type, len(stored), offset)
     return (REAL if isinstance(stored, float) else INTEGER).pack(row_type, 0, stored)
-
-
-def decode_row(payload: bytes, parameters: Sequence[Parameter]) -> list[Any]:
-    """Returns the values of a ``struct udfvm_row`` that a guest wrote. The parameters have types
-    that rows have.
-
-    Raises ValueError, OverflowError or struct.error for what is not valid.
-    """
-    count, _ = ROW.unpack_from(payload)
-    if count != len(parameters):
-        raise ValueError(f"{count} values for {len(parameters)} parameters")
-    values: list[Any] = []
-    for index, parameter in enumerate(parameters):
-        offset = ROW.size + index * VALUE.size
-        row_type, _, _ = VALUE.unpack_from(payload, offset)
-        if row_type == TYPE_NULL:
-            values.append(None)
-            continue
-        if row_type != parameter.type.row:
-            raise ValueError(f"a value of type {row_type} where {parameter.type} is declared")
-        values.append(decoder_of(parameter.type)(payload, offset))
-    return values
-
-
-def row_reader(parameters: Sequence[Parameter]) -> Callable[[bytes], list[Any]]:
-    """Returns what reads rows as ``decode_row`` does, and those of numbers by one call."""
-    unpack = number_unpacker(parameters)
-
-    def read(payload: bytes) -> list[Any]:
-        values = None if unpack is None else unpack(payload)
-        return decode_row(payload, parameters) if values is None else values
-
-    return read
-
-
-def value_writer(function: str, parameter: Parameter) -> Callable[[object], bytes]:
-    """Returns what writes values as ``encode_value`` does, and usual numbers by one call."""
-    class_, layout = _NUMBERS.get(parameter.type.name, (None, INTEGER))
-    row_type = parameter.type.row or 0
-
-    def write(value: object) -> bytes:
-        if type(value) is class_:
-            try:
-                return layout.pack(row_type, 0, value)
-            except struct.error:
-                pass  # an integer out of range
-        return encode_value(function, parameter, value)
-
-    return write
 
 
 def encode_value(function: str, parameter: Parameter, value: object) -> bytes:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
         def descriptions(self) -> list[dict[str, Any]]:
             """Returns what the guest knows of each function."""
 
+        @property
+        def needs_pyarrow(self) -> bool:
+            """True if guests of Python need pyarrow for a value."""
+
         def functions(self) -> list[Callable[..., Any]]:
             """Returns the functions themselves."""
 
@@ -85,6 +89,8 @@ class Declaration(NamedTuple):
     def needs_pyarrow(self) -> bool:
         """True if its guests need pyarrow, whatever the function itself uses."""
         if self.vectorized or any(each.needs_pyarrow for each in self.types):
+            return True
+        if self.host_functions is not None and self.host_functions.needs_pyarrow:
             return True
         if self.form not in ("table", "aggregate"):
             return False

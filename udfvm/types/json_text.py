@@ -29,6 +29,7 @@ def _with_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
+_ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
 _STRICT: Final = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_with_unique_keys)
 
@@ -41,6 +42,20 @@ def from_json(text: str, *, unique_keys: bool = False) -> Any:
         return (_STRICT if unique_keys else _DECODER).decode(text)
     except RecursionError:
         raise ValueError("JSON that is nested too deeply") from None
+
+
+def check_keys(value: Any) -> None:
+    """Raises TypeError for a key that is not text: ``json`` would write 1 and "1" as one key."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r:.100} is {type(key).__name__}, not text")
+            if type(each) not in _ATOMS:
+                check_keys(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            if type(each) not in _ATOMS:
+                check_keys(each)
 
 
 def stand_in(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import _udfvm_agent
 import pyarrow as pa
 import pyarrow.ipc
+from _udfvm_array_values import to_values
 from _udfvm_nested_batch import values_of
 from _udfvm_nested_values import value_check
 from _udfvm_signature import Parameters
@@ -117,6 +118,25 @@ class _Made:
         check = value_check(name)
         self.check = check if nullable else refuse_none(check)
         self.stream = stream_of_type(type_)
+
+
+class ValueStream:
+    """Single values of a type as streams: arguments and results of host functions."""
+
+    def __init__(self, name: str, schema: bytes) -> None:
+        """``schema`` is that of what the host writes."""
+        self._made = _Made(pa.ipc.read_schema(pa.py_buffer(schema)).types[0], name, True)
+
+    def encode(self, value: Any) -> bytes:
+        """Returns the stream of a value. Raises TypeError, ValueError, OverflowError or
+        pyarrow.ArrowException.
+        """
+        made = array_of([self._made.check(value)], self._made.stream.type)
+        return bytes(self._made.stream.packed(made))
+
+    def decode(self, stream: bytes) -> Any:
+        """Returns the value in a stream."""
+        return to_values(_column(self._made.stream, memoryview(stream)))[0]
 
 
 def stream_of_type(type_: pa.DataType) -> Stream:

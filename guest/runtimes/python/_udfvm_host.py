@@ -4,18 +4,15 @@ the micro-VM.
 
 from __future__ import annotations
 
-import numbers
-import operator
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import _udfvm_agent
-from _udfvm_agent import TYPE_BLOB, TYPE_BOOL, TYPE_FLOAT64, TYPE_INT64, TYPE_NULL, TYPE_TEXT
-from _udfvm_conversions import exact_float, short
-from _udfvm_layouts import INTEGER, REAL, ROW, VALUE
-from _udfvm_value_type import python_bool
-from _udfvm_value_types import value_type
+from _udfvm_agent import TYPE_FLOAT64, TYPE_INT64, TYPE_NULL
+from _udfvm_conversions import short
+from _udfvm_host_values import HostValue, host_value
+from _udfvm_layouts import INTEGER, ROW, VALUE
 
 
 class HostFunction:
@@ -28,12 +25,13 @@ class HostFunction:
         self._description = description
         self._name: bytes = description["name"].encode()
         self._names = [parameter["name"] for parameter in description["parameters"]]
-        self._types = [value_type(parameter["type"]).row for parameter in description["parameters"]]
+        self._types = [host_value(parameter) for parameter in description["parameters"]]
+        self._result = host_value(description["result"])
         self._nullable = [parameter["nullable"] for parameter in description["parameters"]]
-        self._pack, self._heads, self._classes = _number_row(self._types)
+        self._pack, self._heads, self._classes = _number_row(description["parameters"])
         self._defaults = {
-            parameter["name"]: _decode(bytes.fromhex(parameter["default"]))
-            for parameter in description["parameters"]
+            parameter["name"]: type_.unpacked(bytes.fromhex(parameter["default"]))
+            for parameter, type_ in zip(description["parameters"], self._types, strict=True)
             if parameter["default"] is not None
         }
 
@@ -52,7 +50,7 @@ class HostFunction:
             ):
                 return None
             row = self._encode(values)
-        return _decode(_udfvm_agent.host_call(self._name, row))
+        return self._result.unpacked(_udfvm_agent.host_call(self._name, row))
 
     def _numbers(self, values: Sequence[Any]) -> bytes | None:
         """Returns the row of usual numbers, by one call; None for others."""
@@ -97,104 +95,58 @@ class HostFunction:
         packed, texts = [ROW.pack(len(values), 0)], []
         offset = ROW.size + len(values) * VALUE.size
         for name, type_, value in zip(self._names, self._types, values, strict=True):
+            if value is None:
+                packed.append(INTEGER.pack(TYPE_NULL, 0, 0))
+                continue
             try:
-                if value is None:
-                    packed.append(INTEGER.pack(TYPE_NULL, 0, 0))
-                elif type_ == TYPE_FLOAT64:
-                    packed.append(
-                        REAL.pack(type_, 0, value if type(value) is float else _real(value))
-                    )
-                elif type_ in (TYPE_INT64, TYPE_BOOL):
-                    packed.append(INTEGER.pack(type_, 0, _integer(type_, value)))
-                else:
-                    text = str.encode(value) if type_ == TYPE_TEXT else _bytes(value)
-                    packed.append(VALUE.pack(type_, len(text), offset))
-                    texts.append(text)
-                    offset += len(text)
-            except (struct.error, TypeError, ValueError) as error:
+                stored = type_.encode(value)
+                packed.append(type_.packed(stored, offset))
+            except (struct.error, TypeError, ValueError, OverflowError) as error:
                 reason = _reason(type_, value, error)
                 raise TypeError(
                     f"{self.__name__}(): argument {name!r} is {short(value)}{reason}"
                 ) from None
+            if isinstance(stored, bytes):
+                texts.append(stored)
+                offset += len(stored)
         return b"".join((*packed, *texts))
 
 
 def _number_row(
-    types: list[int],
+    parameters: list[dict[str, Any]],
 ) -> tuple[Callable[..., bytes], list[Any], tuple[type, ...] | None]:
     """Returns what packs a row of numbers, what it takes, with places for the numbers, and their
     classes; None in their place where a parameter has another type.
     """
-    heads = [ROW.pack(type_, 0) for type_ in types]
-    if not heads or not _CLASSES.keys() >= set(types):
+    numbers = [_NUMBERS.get(parameter["type"]) for parameter in parameters]
+    known = [each for each in numbers if each is not None]
+    if not known or len(known) < len(numbers):
         return ROW.pack, [], None
+    heads = [ROW.pack(type_, 0) for type_, _, _ in known]
     heads[0] = ROW.pack(len(heads), 0) + heads[0]
-    codes = "".join(
-        f"{len(head)}s{_CODES[type_]}" for head, type_ in zip(heads, types, strict=True)
-    )
+    codes = "".join(f"{len(head)}s{code}" for head, (_, code, _) in zip(heads, known, strict=True))
     parts: list[Any] = [None] * (2 * len(heads))
     parts[::2] = heads
-    return struct.Struct(f"<{codes}").pack, parts, tuple(_CLASSES[type_] for type_ in types)
+    return struct.Struct(f"<{codes}").pack, parts, tuple(class_ for _, _, class_ in known)
 
 
-_CODES: Final = {TYPE_FLOAT64: "d", TYPE_INT64: "q"}
-_CLASSES: Final = {TYPE_FLOAT64: float, TYPE_INT64: int}
-_EXPECTED: Final = {
-    TYPE_FLOAT64: "float",
-    TYPE_INT64: "int",
-    TYPE_BOOL: "bool",
-    TYPE_TEXT: "str",
-    TYPE_BLOB: "bytes",
+_NUMBERS: Final = {
+    "double": (TYPE_FLOAT64, "d", float),
+    "int64": (TYPE_INT64, "q", int),
 }
 
 
-def _reason(type_: int, value: Any, error: Exception) -> str:
+def _reason(type_: HostValue, value: Any, error: Exception) -> str:
     """Returns why a value cannot be an argument of a type. It follows the value in a sentence."""
     if isinstance(error, struct.error):
         return ", which does not fit into 64 bits"
     if isinstance(error, UnicodeEncodeError):
         return ", which has a lone surrogate"
-    if isinstance(error, ValueError):
-        return f": {error}"
-    return f", of type {type(value).__name__}; expected {_EXPECTED[type_]}"
-
-
-def _real(value: Any) -> float:
-    value = python_bool(value)
-    if not isinstance(value, numbers.Real):
-        raise TypeError
-    return exact_float(value, "double")
-
-
-def _integer(type_: int, value: Any) -> int:
-    return _bool(value) if type_ == TYPE_BOOL else operator.index(python_bool(value))
-
-
-def _bool(value: Any) -> bool:
-    value = python_bool(value)
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _bytes(value: Any) -> bytes:
-    if not isinstance(value, (bytes, bytearray, memoryview)):
-        raise TypeError
-    return bytes(memoryview(value))
-
-
-def _decode(reply: bytes) -> Any:
-    type_, _, real = REAL.unpack_from(reply)
-    if type_ == TYPE_FLOAT64:
-        return real
-    type_, length, offset = VALUE.unpack_from(reply)
-    if type_ == TYPE_NULL:
-        return None
-    if type_ in (TYPE_INT64, TYPE_BOOL):
-        integer = INTEGER.unpack_from(reply)[2]
-        return bool(integer) if type_ == TYPE_BOOL else integer
-    text = reply[offset : offset + length]
-    return text.decode() if type_ == TYPE_TEXT else text
+    if reason := vars(error).get("reason"):
+        return f": {reason}"
+    if isinstance(error, TypeError):
+        return f", of type {type(value).__name__}; expected {type_.expected}"
+    return f": {error}"
 
 
 _functions: Final[dict[str, HostFunction]] = {}

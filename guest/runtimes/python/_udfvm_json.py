@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from _udfvm_intervals import is_interval, text_from_interval
-from _udfvm_json_text import from_json, stand_in, to_json
+from _udfvm_json_text import check_keys, from_json, stand_in, to_json
 
 _ATOMS = frozenset({str, int, float, bool, type(None)})
 
@@ -31,7 +31,7 @@ def to_json_text(value: Any, default: Callable[[Any], Any] | None = None) -> str
     if default is None:
         value, default = _record_as_dict(value), _as_json_value
     try:
-        _check_keys(value)
+        check_keys(value)
         if "pyarrow" in sys.modules and _has_intervals(value):
             value = _with_texts(value)
         return to_json(value, default)
@@ -41,20 +41,6 @@ def to_json_text(value: Any, default: Callable[[Any], Any] | None = None) -> str
         raise class_(
             f"the function returned a value that JSON cannot represent: {place}{error}"
         ) from None
-
-
-def _check_keys(value: Any) -> None:
-    """Raises TypeError for a key that is not text: ``json`` would write 1 and "1" as one key."""
-    if isinstance(value, dict):
-        for key, each in value.items():
-            if not isinstance(key, str):
-                raise TypeError(f"the key {key!r:.100} is {type(key).__name__}, not text")
-            if type(each) not in _ATOMS:
-                _check_keys(each)
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            if type(each) not in _ATOMS:
-                _check_keys(each)
 
 
 def _has_intervals(value: Any) -> bool:
@@ -90,7 +76,7 @@ def _place(value: Any, default: Callable[[Any], Any]) -> str:
 
 def _is_json(value: Any, default: Callable[[Any], Any]) -> bool:
     try:
-        _check_keys(value)
+        check_keys(value)
         to_json(value, default)
     except (TypeError, ValueError, RecursionError):
         return False
@@ -106,13 +92,13 @@ def _as_json_value(value: Any) -> Any:
     """Returns what represents a value that ``json`` does not know."""
     if hasattr(type(value), "__dataclass_fields__"):
         fields = sys.modules["dataclasses"].asdict(value)
-        _check_keys(fields)
+        check_keys(fields)
         return fields
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray)):
         if value.dtype.kind in "biufUSO":
             plain = value.tolist()
-            _check_keys(plain)
+            check_keys(plain)
             return plain
     elif isinstance(value, bytes) or _is_time(value) or _is_decimal(value):
         return stand_in(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any
 
 import pytest
 from shared_host_functions import rate
@@ -91,10 +91,6 @@ def test_defaults_of_host_functions() -> None:
         call(several, "several(k, x=1)")
 
 
-class Point(TypedDict):
-    x: float
-
-
 def impossible_functions() -> list[tuple[Any, str]]:
     async def waits(k: str) -> int:
         return 1
@@ -108,14 +104,14 @@ def impossible_functions() -> list[tuple[Any, str]]:
         async def __call__(self, k: str) -> int:
             return 1
 
-    def dictionary(k: str) -> dict:  # type: ignore[type-arg]
-        return {}
-
-    def structure(k: str) -> Point:
-        return {"x": 1.0}
-
-    def listed(k: list[int]) -> int:
+    def untyped(k: dict) -> int:  # type: ignore[type-arg]
         return len(k)
+
+    def useless(k: str, n: None) -> int:
+        return 1
+
+    def odd_list(k: str, n: list[int] = ["five"]) -> int:  # type: ignore[list-item]  # noqa: B006
+        return n[0]
 
     def odd(k: str, n: int = "five") -> int:  # type: ignore[assignment]
         return n
@@ -127,9 +123,9 @@ def impossible_functions() -> list[tuple[Any, str]]:
         (waits, "is async: give an ordinary function"),
         (yields, "is async"),
         (Waits(), "is async"),
-        (dictionary, "the result is a dict or list, which they do not take: use str, of which"),
-        (structure, "the result is a dict or list"),
-        (listed, "parameter 'k' is a dict or list"),
+        (untyped, "dict does not say the types of its keys and values"),
+        (useless, "parameter 'n' is None alone"),
+        (odd_list, r"the default of 'n' is \['five'\], which is not of its type, list"),
         (odd, "the default of 'n' is 'five', which is not of its type, int"),
         (nothing, r"the default of 'n' is None: annotate it int \| None"),
     ]
