@@ -161,3 +161,31 @@ def same(item: Wit, more: str = "") -> str:
     return f"""(component {CORE} {more} {" ".join(types)}
       (func (export "same") (param "the-list" {text}) (result {text})
         (canon lift (core func $i "same") {options})))"""
+
+
+def through_host(item: Wit) -> str:
+    """A component whose function ``same`` returns what a host function ``echo`` makes of its
+    argument, a list of this type.
+    """
+    declared: list[str] = []
+    text = list_of(item).text(declared)
+    inside, aliases = [], []
+    for declaration in declared:
+        definition, _, exported = declaration.partition(" (export ")
+        inner, name = exported.split(" ")[:2]
+        inside.append(f"{definition} (export {name} (type {inner} (eq {inner[:-1]})))")
+        aliases.append(f"(alias export $host {name} (type {inner}))")
+    memory = '(memory (core memory $i "memory")) (realloc (core func $i "realloc"))'
+    return f"""(component
+      (import "demo:host/echoes" (instance $host {" ".join(inside)}
+        (export "echo" (func (param "the-list" {text}) (result {text})))))
+      {" ".join(aliases)} {CORE}
+      (core func $echo (canon lower (func $host "echo") {memory}))
+      (core module $code
+        (import "w" "echo" (func $echo (param i32 i32 i32)))
+        (func (export "same") (param i32 i32) (result i32)
+          (call $echo (local.get 0) (local.get 1) (i32.const 16)) (i32.const 16)))
+      (core instance $c
+        (instantiate $code (with "w" (instance (export "echo" (func $echo))))))
+      (func (export "same") (param "the-list" {text}) (result {text})
+        (canon lift (core func $c "same") {memory} (post-return (core func $i "reset")))))"""

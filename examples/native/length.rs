@@ -26,7 +26,7 @@ struct Export {
     address: *const c_void,
 }
 
-const VERSION: u32 = 5; // UDFVM_NATIVE_VERSION
+const VERSION: u32 = 6; // UDFVM_NATIVE_VERSION
 
 /// `udfvm_serve()`: in a micro-VM it does not return.
 fn serve(exports: &[&Export]) -> c_int {

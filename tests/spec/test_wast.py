@@ -23,6 +23,7 @@ _OTHERWISE = {
     "linking": (3, _HALFWAY),
     "linking0": (1, _HALFWAY),
     "linking3": (2, _HALFWAY),
+    "names": (2, "wasmtime's reader of text refuses characters that look like others"),
     "table_grow": (2, _ANEW),
     "type-subtyping": (3, "the driver imports functions of other types than the declared ones"),
 }

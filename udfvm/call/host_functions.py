@@ -10,10 +10,16 @@ from __future__ import annotations
 import struct
 import types
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from udfvm.checks import shown
-from udfvm.codec.host_values import row_reader, stream_schema, value_row_type, value_writer
+from udfvm.codec.host_values import (
+    is_stream,
+    row_reader,
+    stream_schema,
+    value_row_type,
+    value_writer,
+)
 from udfvm.codec.rows import encode_value
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.protocol import MAX_HOST_NAME
@@ -61,6 +67,19 @@ class HostFunction(NamedTuple):
         }
 
 
+_LENGTHS: Final = struct.Struct("<III")
+
+
+def _slot(type_: Type, nullable: bool) -> bytes:
+    head = bytes((value_row_type(type_), nullable))
+    if not is_stream(type_):
+        return head
+    from udfvm.codec.column_batches import stream_formats
+
+    texts = (type_.name.encode(), *stream_formats([type_]))
+    return b"".join((head, _LENGTHS.pack(*map(len, texts)), *texts))
+
+
 def _described(type_: Type) -> dict[str, str]:
     return {"type": type_.name, "schema": stream_schema(type_).hex()}
 
@@ -95,23 +114,22 @@ class HostFunctions:
         """Returns all of them, by name."""
         return [self._functions[name].description() for name in sorted(self._functions)]
 
-    def slots(self) -> list[tuple[str, list[tuple[int, bool]]]]:
-        """Returns names and types, by name: of the result, then of the parameters, each the
-        ``udfvm.protocol.TYPE_`` of a value and whether it may be null.
+    def slots(self, *, streams_only: bool = False) -> list[tuple[str, bytes]]:
+        """Returns names and descriptions, by name, as ``host_function_take()`` of
+        guest/runtimes/shared/compiled/host_offer.c reads them; only of functions with lists or
+        structs, where these alone are asked for.
         """
         return [
-            (
-                each.name,
-                [(value_row_type(type_), nullable) for type_, nullable in each.slot_types()],
-            )
+            (each.name, b"".join(map(_slot, *zip(*each.slot_types(), strict=True))))
             for each in (self._functions[name] for name in sorted(self._functions))
+            if not streams_only or any(is_stream(type_) for type_, _ in each.slot_types())
         ]
 
     @property
     def needs_pyarrow(self) -> bool:
         """True if guests of Python need pyarrow for a value."""
         return any(
-            type_.is_stream or type_.kind is Kind.INTERVAL
+            is_stream(type_) or type_.kind is Kind.INTERVAL
             for each in self._functions.values()
             for type_, _ in each.slot_types()
         )

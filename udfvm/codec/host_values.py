@@ -17,7 +17,7 @@ from udfvm.codec.value_codecs import decoder_of
 from udfvm.layouts import INTEGER, REAL, ROW, VALUE
 from udfvm.protocol import TYPE_ARROW, TYPE_NULL
 from udfvm.static_typing import Any, Final
-from udfvm.types.arrow_types import JSON, Parameter, Type
+from udfvm.types.arrow_types import JSON, Kind, Parameter, Type
 
 _NUMBERS: Final[dict[str, tuple[type, struct.Struct]]] = {
     "double": (float, REAL),
@@ -25,14 +25,19 @@ _NUMBERS: Final[dict[str, tuple[type, struct.Struct]]] = {
 }
 
 
+def is_stream(type_: Type) -> bool:
+    """Returns True if values of a type are Arrow streams."""
+    return type_.is_stream and type_.kind is not Kind.NULL
+
+
 def value_row_type(type_: Type) -> int:
     """Returns the ``udfvm.protocol.TYPE_`` of values of a type."""
-    return TYPE_ARROW if type_.is_stream else int(type_.row or 0)
+    return TYPE_ARROW if is_stream(type_) else int(type_.row or 0)
 
 
 def stream_schema(type_: Type) -> bytes:
     """Returns the schema message of the streams of a type; nothing if its values are none."""
-    if not type_.is_stream:
+    if not is_stream(type_):
         return b""
     from udfvm.codec.column_batches import stream_codec
 
@@ -61,7 +66,7 @@ def decode_row(payload: bytes, parameters: Sequence[Parameter]) -> list[Any]:
 
 
 def _decoder_of(type_: Type) -> Decoder:
-    if not type_.is_stream:
+    if not is_stream(type_):
         return decoder_of(type_)
     import pyarrow as pa
 
@@ -92,7 +97,7 @@ def value_writer(function: str, parameter: Parameter) -> Callable[[object], byte
     """Returns what makes a ``struct udfvm_value`` and its bytes, of usual numbers by one call. It
     raises TypeMappingError for a value that is not of the type.
     """
-    if parameter.type.is_stream:
+    if is_stream(parameter.type):
         return lambda value: _stream_value(function, parameter, value)
     if parameter.type == JSON:
         return lambda value: encode_value(function, parameter, _json(function, parameter, value))

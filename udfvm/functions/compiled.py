@@ -6,6 +6,7 @@ The code is opaque bytes on the host. A micro-VM parses it: to describe the func
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Final
 
 from udfvm.call.runtime import Loading
@@ -28,6 +29,7 @@ from udfvm.types.signature_text import parse_signature
 
 if TYPE_CHECKING:
     from udfvm.call.codecs import Codecs
+    from udfvm.call.host_functions import HostFunctions
     from udfvm.call.pool import Pool
     from udfvm.codec.record_batches import BatchCodec
     from udfvm.limits import Limits
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from udfvm.types.signatures import Signature
 
 TABLE_ARROW: Final = "->>"  # of table functions, as modules for arrow-udf write it
+_LENGTH: Final = struct.Struct("<I")
+_LENGTHS: Final = struct.Struct("<II")
 _LARGE: Final = ("large_string", "large_binary")  # udfvm.h does not have them
 
 
@@ -188,11 +192,34 @@ class NativeProgram(CompiledProgram):
     options = NativeOptions
 
     def __init__(
-        self, code: bytes, symbol: str, *, signature: str | None, elementwise: bool
+        self,
+        code: bytes,
+        symbol: str,
+        *,
+        signature: str | None,
+        elementwise: bool,
+        environment: bytes = b"",
     ) -> None:
-        """``elementwise``: a function that sees a batch as a whole works row by row."""
+        """``elementwise``: a function that sees a batch as a whole works row by row.
+        ``environment``: texts ``NAME=value``, each with a NUL.
+        """
         super().__init__(code, symbol, signature=signature)
         self._elementwise = elementwise
+        # guest/runtimes/native/loading.c reads them.
+        self._with_environment = _LENGTH.pack(len(environment)) + environment
+        self.settings = self._with_environment
+
+    def offering(self, host_functions: HostFunctions | None) -> CompiledProgram:
+        """Returns the program, which knows the types of host functions with lists and structs."""
+        slots = host_functions.slots(streams_only=True) if host_functions else ()
+        described = b"".join(
+            _LENGTHS.pack(len(name), len(slot)) + name + slot
+            for name, slot in ((name.encode(), slot) for name, slot in slots)
+        )
+        settings = self._with_environment + described
+        if settings == self.settings:
+            return self
+        return _restored(type(self), {**self.__dict__, "settings": settings, "_known": None})
 
     def _check(self, name: str, signature: Signature) -> None:
         for each in (Parameter("the result", *signature.result), *signature.parameters):

@@ -188,6 +188,11 @@ def _from_code(
         )
     with options_of(f"UDF {function!r}"):
         cut = check_switch("elementwise", elementwise)
-    program = NativeProgram(code, function, signature=signature, elementwise=cut)
-    program.settings = b"".join(variables)
+    program = NativeProgram(
+        code,
+        function,
+        signature=signature,
+        elementwise=cut,
+        environment=b"".join(variables),
+    )
     return function_of(program, function, options)

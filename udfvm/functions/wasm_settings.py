@@ -57,8 +57,7 @@ def link_settings(
 def host_settings(function: str, offered: HostFunctions | None) -> bytes:
     """Returns settings for the host functions that a module may call."""
     return b"".join(
-        setting(function, "h", name, bytes(part for slot in slots for part in slot))
-        for name, slots in (offered.slots() if offered else ())
+        setting(function, "h", name, slots) for name, slots in (offered.slots() if offered else ())
     )
 
 

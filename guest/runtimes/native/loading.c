@@ -11,6 +11,7 @@
 #include "native/executable.h"
 #include "shared/compiled/failure.h"
 #include "native/function.h"
+#include "native/host_calls.h"
 #include "shared/compiled/listing.h"
 #include "shared/compiled/symbols.h"
 
@@ -174,10 +175,9 @@ bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity
     return failure_set("TypeError", "native code is compiled already");
 }
 
-/* Sets the environment: the settings are texts NAME=value, each with a NUL. */
-static void take_environment(const struct load *load)
+/* Sets the environment: texts NAME=value, each with a NUL. */
+static void take_environment(const uint8_t *at, const uint8_t *end)
 {
-    const uint8_t *at = load->settings, *end = at + load->settings_length;
     while (at < end) {
         char *variable = strndup((const char *)at, (size_t)(end - at));
         if (!variable || putenv(variable) != 0) /* it is part of the environment from now on */
@@ -186,12 +186,30 @@ static void take_environment(const struct load *load)
     }
 }
 
+/* Takes the settings, if there are any: the length of the environment, 32 bits, the environment,
+ * and the host functions that have lists and structs. Returns false with a failure. */
+static bool take_settings(const struct load *load)
+{
+    uint32_t length;
+    const uint8_t *at = load->settings + sizeof length;
+    if (load->settings_length == 0)
+        return true;
+    if (load->settings_length < sizeof length)
+        return failure_set("ValueError", "the settings of the function are malformed");
+    memcpy(&length, load->settings, sizeof length);
+    const size_t rest = load->settings_length - sizeof length;
+    if (length > rest)
+        return failure_set("ValueError", "the settings of the function are malformed");
+    take_environment(at, at + length);
+    return host_calls_describe(at + length, rest - length) ||
+           failure_set("ValueError", "the host functions are described wrong");
+}
+
 bool runtime_load(struct program *program, const struct load *load, struct signature *found)
 {
     struct elf_image image;
-    take_environment(load);
-    if (!write_file(PROGRAM_PATH, load) || !has_no_sanitizer(PROGRAM_PATH) ||
-        !elf_image_open(&image, PROGRAM_PATH, "the file"))
+    if (!take_settings(load) || !write_file(PROGRAM_PATH, load) ||
+        !has_no_sanitizer(PROGRAM_PATH) || !elf_image_open(&image, PROGRAM_PATH, "the file"))
         return false;
     bool loaded;
     if (image.executable)

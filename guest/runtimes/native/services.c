@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "native/context_switch.h"
+#include "native/host_calls.h"
 #include "native/nested_value.h"
-#include "shared/host_call.h"
 
 /* Keeps the compiler from using the thread pointer before it is the runtime's. */
 #define NOT_INLINE __attribute__((noinline))
@@ -41,54 +41,10 @@ NOT_INLINE void services_free_all(void)
 
 /* ---- Host functions ---- */
 
-static size_t row_size(const struct udfvm_any *arguments, size_t count)
-{
-    size_t size = sizeof(struct udfvm_row) + count * sizeof(struct udfvm_value);
-    for (size_t i = 0; i < count; i++)
-        size += arguments[i].type == UDFVM_TYPE_TEXT || arguments[i].type == UDFVM_TYPE_BLOB
-                    ? arguments[i].bytes.length
-                    : 0;
-    return size;
-}
-
-static void put_row(uint8_t *row, const struct udfvm_any *arguments, size_t count)
-{
-    struct udfvm_value *values = (struct udfvm_value *)(row + sizeof(struct udfvm_row));
-    uint64_t end = sizeof(struct udfvm_row) + count * sizeof *values;
-    *(struct udfvm_row *)row = (struct udfvm_row){ .count = (uint32_t)count };
-    for (size_t i = 0; i < count; i++) {
-        const struct udfvm_any *argument = &arguments[i];
-        values[i] = (struct udfvm_value){ .type = argument->type, .integer = argument->integer };
-        if (argument->type == UDFVM_TYPE_FLOAT64)
-            values[i].real = argument->real;
-        if (argument->type != UDFVM_TYPE_TEXT && argument->type != UDFVM_TYPE_BLOB)
-            continue;
-        values[i].offset = end;
-        values[i].length = (uint32_t)argument->bytes.length;
-        if (argument->bytes.length)
-            memcpy(row + end, argument->bytes.data, argument->bytes.length);
-        end += argument->bytes.length;
-    }
-}
-
 NOT_INLINE static const char *call_host(const char *name, const struct udfvm_any *arguments,
                                         size_t count, struct udfvm_any *result)
 {
-    const size_t size = row_size(arguments, count);
-    uint8_t *row = services_allocate(size), *reply = services_allocate(MAX_HOST_REPLY);
-    put_row(row, arguments, count);
-    const int64_t got = host_call(name, strlen(name), row, size, reply);
-    if (got < 0)
-        return host_call_error(got);
-    const struct udfvm_value *value = (const struct udfvm_value *)reply;
-    *result = (struct udfvm_any){ .type = value->type };
-    if (value->type == UDFVM_TYPE_TEXT || value->type == UDFVM_TYPE_BLOB)
-        result->bytes = (struct udfvm_bytes){ (const char *)reply + value->offset, value->length };
-    else if (value->type == UDFVM_TYPE_FLOAT64)
-        result->real = value->real;
-    else
-        result->integer = value->integer;
-    return NULL;
+    return host_calls_call(name, arguments, count, result);
 }
 
 /* ---- Lists and structs ---- */

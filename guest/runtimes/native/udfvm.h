@@ -40,7 +40,7 @@
 #include <cxxabi.h>
 #endif
 
-#define UDFVM_NATIVE_VERSION 5u
+#define UDFVM_NATIVE_VERSION 6u
 
 /* The Arrow C Data Interface (arrow.apache.org/docs/format/CDataInterface.html). */
 #ifndef ARROW_C_DATA_INTERFACE
@@ -106,10 +106,13 @@ struct udfvm_bytes {
 
 /* A value to or from a host function. */
 struct udfvm_any {
-    uint32_t type; /* 0 null, 1 integer, 2 real, 3 text, 4 blob, 5 boolean, in `integer` */
+    /* 0 null, 1 integer, 2 real, 3 text, 4 blob, 5 boolean, in `integer`, 6 any type, in `value` */
+    uint32_t type;
     int64_t integer;
     double real;
     struct udfvm_bytes bytes;
+    const struct udfvm_type *nested; /* the type of `value` */
+    void *value;
 };
 
 struct udfvm_input;
@@ -126,6 +129,8 @@ struct udfvm_state {
     void (*free_all)(void);
     /* Reads a list or struct of a column. Parts may lie in memory of allocate(), then marked. */
     void (*read)(const struct udfvm_input *column, int64_t row, void *to);
+    /* Calls a host function. A result of type 6 is stored where its `value` points to, as of the
+     * type `nested`; any other is filled in. */
     const char *(*call_host)(const char *name, const struct udfvm_any *arguments, size_t count,
                              struct udfvm_any *result);
     /* Takes a row of a table function. Returns false if no more rows are wanted: see
@@ -575,19 +580,51 @@ static inline struct udfvm_any udfvm_any_boolean(udfvm_boolean value)
     return made;
 }
 
-/* Calls a host function. The call ends unless the arguments have its declared types. The result is
- * null, or of the type that it declares. What the result points to is valid until the runtime has
- * taken the result of this function. Returns false, after udfvm_fail(), if there is no such host
- * function. */
-__attribute__((unused)) static bool udfvm_call_host(const char *name,
-                                                    const struct udfvm_any *arguments, size_t count,
-                                                    struct udfvm_any *result)
+/* A value of any declared type, such as list_f64 or a struct, as an argument of a host function:
+ * `VALUE` is a const udfvm_TYPE *, which has to be valid until the call. */
+#define udfvm_any_value(TYPE, VALUE) \
+    udfvm_any_described(&udfvm_type_##TYPE, (void *)(1 ? (VALUE) : (const udfvm_##TYPE *)NULL))
+static inline struct udfvm_any udfvm_any_described(const struct udfvm_type *type, void *value)
+{
+    struct udfvm_any made = udfvm_any_of(6);
+    made.nested = type;
+    made.value = value;
+    return made;
+}
+
+UDFVM_UNUSED static bool udfvm_ask_host(const char *name, const struct udfvm_any *arguments,
+                                        size_t count, struct udfvm_any *result)
 {
     udfvm_state.marks |= UDFVM_ALLOCATED;
     const char *error = udfvm_state.call_host(name, arguments, count, result);
     if (error)
         udfvm_fail("%s: %s", name, error);
     return !error;
+}
+
+/* Calls a host function. The call ends unless the arguments have its declared types. The result is
+ * null, or of the type that it declares. What the result points to is valid until the runtime has
+ * taken the result of this function. Returns false, after udfvm_fail(), if there is no such host
+ * function. */
+UDFVM_UNUSED static bool udfvm_call_host(const char *name, const struct udfvm_any *arguments,
+                                         size_t count, struct udfvm_any *result)
+{
+    *result = udfvm_any_of(0);
+    return udfvm_ask_host(name, arguments, count, result);
+}
+
+/* Does the same with a result of a declared type: `RESULT` is a udfvm_TYPE *, and optional for a
+ * host function that may return None. Returns false, after udfvm_fail(), if the result is of
+ * another type, too. */
+#define udfvm_call_host_value(TYPE, NAME, ARGUMENTS, COUNT, RESULT) \
+    udfvm_call_host_described(                                      \
+        NAME, ARGUMENTS, COUNT,                                     \
+        udfvm_any_described(&udfvm_type_##TYPE, 1 ? (RESULT) : (udfvm_##TYPE *)NULL))
+UDFVM_UNUSED static bool udfvm_call_host_described(const char *name,
+                                                   const struct udfvm_any *arguments, size_t count,
+                                                   struct udfvm_any result)
+{
+    return udfvm_ask_host(name, arguments, count, &result);
 }
 
 /* ---- Lists of parameters: (type, name), ... ---- */

@@ -122,7 +122,7 @@ static bool save(void *context, void *group, struct scalar *state)
     }
     if (!call(aggregate, part, &states, NULL, 0, &result))
         return false;
-    const wasmtime_component_val *bytes = component_value_ok(&part->function.result, &result);
+    const wasmtime_component_val *bytes = component_function_ok(&part->function.result, &result);
     if (bytes)
         *state = component_value_scalar(&part->function.result, bytes, &part->function.made);
     wasmtime.wasmtime_component_val_delete(&result);

@@ -5,9 +5,12 @@
 
 #include "shared/compiled/failure.h"
 #include "shared/compiled/rows.h"
+#include "wasm/component_json.h"
 #include "wasm/component_value.h"
 #include "wasm/standard_error.h"
 #include "wasm/wasmtime_failure.h"
+
+#define MAX_SHOWN 1800 /* bytes of a message */
 
 /* ---- Types ---- */
 
@@ -131,16 +134,44 @@ bool component_function_call(const struct component_function *function, wasmtime
     return made && !wasmtime_failed("RuntimeError", error, NULL);
 }
 
+static void set_error(const wasmtime_component_val *error)
+{
+    struct bytes text = { 0 };
+    if (!error) {
+        failure_set("RuntimeError", "the function returned an error");
+    } else if (error->kind == COMPONENT_STRING || error->kind == COMPONENT_ENUM) {
+        failure_set("RuntimeError", "%.*s",
+                    error->of.string.size > MAX_SHOWN ? MAX_SHOWN : (int)error->of.string.size,
+                    error->of.string.data);
+    } else {
+        component_json(error, &text);
+        failure_set("RuntimeError", "%.*s", text.length > MAX_SHOWN ? MAX_SHOWN : (int)text.length,
+                    (const char *)text.at);
+        bytes_free(&text);
+    }
+}
+
+const wasmtime_component_val *component_function_ok(const struct component_type *type,
+                                                    const wasmtime_component_val *value)
+{
+    if (!type->fallible)
+        return value;
+    if (value->of.result.is_ok)
+        return value->of.result.value;
+    set_error(value->of.result.value);
+    return NULL;
+}
+
 bool component_function_put(struct component_function *function,
                             const wasmtime_component_val *result, struct block *block, int64_t row)
 {
-    const wasmtime_component_val *value = component_value_ok(&function->result, result);
+    const wasmtime_component_val *value = component_function_ok(&function->result, result);
     return value && component_value_put(&function->result, value, &function->made, block, row);
 }
 
 bool component_function_append(struct component_function *function,
                                const wasmtime_component_val *result, struct builder *builder)
 {
-    const wasmtime_component_val *value = component_value_ok(&function->result, result);
+    const wasmtime_component_val *value = component_function_ok(&function->result, result);
     return value && component_value_append(&function->result, value, &function->made, builder);
 }

@@ -39,6 +39,9 @@ void component_function_clear(struct component_function *function);
 bool component_function_call(const struct component_function *function, wasmtime_context *context,
                              const struct component_states *states, const struct column *columns,
                              int64_t row, wasmtime_component_val *result);
+/* Returns the value in a whole result. Returns NULL with a failure if it is an err. */
+const wasmtime_component_val *component_function_ok(const struct component_type *type,
+                                                    const wasmtime_component_val *value);
 /* Puts a result into a block, or appends it to a builder. Return false with a failure, such as the
  * err of a result. */
 bool component_function_put(struct component_function *function,

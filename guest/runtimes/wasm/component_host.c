@@ -21,12 +21,21 @@ struct binding {
     struct component_type result, *parameters;
 };
 
+static bool is_of_type(const struct component_type *type, const struct host_slot *slot)
+{
+    if (slot->type != UDFVM_TYPE_ARROW)
+        return type->form <= FORM_ENUM && storage_row_type(type->storage) == slot->type;
+    struct type *described = component_type_describe(type);
+    const bool has = host_slot_has_type(slot, described);
+    type_delete(described);
+    return has;
+}
+
 /* Returns true if values of the host's type can be values of WIT's. */
 static bool fits(const struct component_type *type, const struct host_slot *slot, bool result)
 {
     const bool optional = type->options > 0;
-    if (type->form > FORM_ENUM || type->options > 1 ||
-        storage_row_type(type->storage) != slot->type)
+    if (type->options > 1 || !is_of_type(type, slot))
         return false;
     return result ? optional || !slot->nullable : slot->nullable || !optional;
 }
@@ -38,11 +47,12 @@ static bool refuse(const struct host_function *function, const char *what, size_
         [UDFVM_TYPE_TEXT] = "str",     [UDFVM_TYPE_BLOB] = "bytes", [UDFVM_TYPE_BOOL] = "bool",
     };
     const struct host_slot *slot = number ? &function->parameters[number - 1] : &function->result;
+    const char *name = slot->name ? slot->name : names[slot->type];
     char place[32] = "its result";
     if (number)
         snprintf(place, sizeof place, "parameter %zu", number);
     return failure_set("LinkError", "host function %.*s: %s is %s%s, and the component %s",
-                       MAX_NAME_SHOWN, function->name, place, names[slot->type],
+                       MAX_NAME_SHOWN, function->name, place, name,
                        slot->nullable ? " or None" : "", what);
 }
 
@@ -95,21 +105,59 @@ static wasmtime_error *failed(const struct host_function *function, const char *
     return wasmtime.wasmtime_error_new(text);
 }
 
-static struct host_value taken(const struct component_type *type,
-                               const wasmtime_component_val *from, struct bytes *made)
+/* Takes a list or struct, or a number that no row has. Returns a message if that fails. */
+static const char *take_stream(const struct host_slot *slot, const struct component_type *type,
+                               const wasmtime_component_val *from, struct bytes *made,
+                               struct host_value *value)
 {
+    struct builder *builder = &slot->stream->builder;
+    struct bytes converted = { 0 };
+    builder_clear(builder);
+    const bool taken = component_value_append(type, from, &converted, builder);
+    bytes_free(&converted);
+    if (!taken)
+        return failure_message();
+    *value = (struct host_value){ .type = UDFVM_TYPE_NULL };
+    if (builder->nulls > 0)
+        return NULL;
+    host_slot_write(slot, made);
+    *value = (struct host_value){ .type = UDFVM_TYPE_ARROW,
+                                  .bytes = (const char *)made->at,
+                                  .length = made->length };
+    return NULL;
+}
+
+static const char *take(const struct host_slot *slot, const struct component_type *type,
+                        const wasmtime_component_val *from, struct bytes *made,
+                        struct host_value *value)
+{
+    if (slot->type == UDFVM_TYPE_ARROW)
+        return take_stream(slot, type, from, made, value);
     const struct scalar scalar = component_value_scalar(type, from, made);
-    struct host_value value = { .type = scalar.null ? UDFVM_TYPE_NULL
-                                                    : storage_row_type(type->storage) };
-    value.integer = scalar.integer; /* or the bits of the real number */
-    value.bytes = scalar.bytes;
-    value.length = scalar.length;
-    return value;
+    *value = (struct host_value){ .type = scalar.null ? UDFVM_TYPE_NULL
+                                                      : storage_row_type(type->storage) };
+    value->integer = scalar.integer; /* or the bits of the real number */
+    value->bytes = scalar.bytes;
+    value->length = scalar.length;
+    return NULL;
+}
+
+static const char *put_stream(const struct binding *binding, const struct host_value *value,
+                              wasmtime_component_val *result)
+{
+    const struct column *column = host_slot_read(&binding->function->result, value->bytes,
+                                                 value->length);
+    if (!column)
+        return "its result cannot be read";
+    return component_value_return_row(&binding->result, column, 0, result) ? NULL
+                                                                           : failure_message();
 }
 
 static const char *put(const struct binding *binding, const struct host_value *value,
                        wasmtime_component_val *result)
 {
+    if (value->type == UDFVM_TYPE_ARROW)
+        return put_stream(binding, value, result);
     struct scalar scalar = { .null = value->type == UDFVM_TYPE_NULL,
                              .bytes = value->bytes,
                              .length = value->length };
@@ -130,9 +178,12 @@ static wasmtime_error *call_host(void *data, wasmtime_context *context,
     struct bytes *made = calloc(argument_count + 1, sizeof *made);
     if (!values || !made)
         abort();
-    for (size_t i = 0; i < argument_count; i++)
-        values[i] = taken(&binding->parameters[i], &arguments[i], &made[i]);
-    const char *wrong = host_value_call(binding->function->name, values, argument_count, &result);
+    const char *wrong = NULL;
+    for (size_t i = 0; i < argument_count && !wrong; i++)
+        wrong = take(&binding->function->parameters[i], &binding->parameters[i], &arguments[i],
+                     &made[i], &values[i]);
+    if (!wrong)
+        wrong = host_value_call(binding->function->name, values, argument_count, &result);
     if (!wrong && binding->returns)
         wrong = put(binding, &result, results);
     for (size_t i = 0; i < argument_count; i++)

@@ -26,7 +26,7 @@ static bool call(void *context, const struct column *columns, int64_t row)
     wasmtime_component_val result;
     if (!component_function_call(function, table->context, &no_states, columns, row, &result))
         return false;
-    const wasmtime_component_val *list = component_value_ok(&function->result, &result);
+    const wasmtime_component_val *list = component_function_ok(&function->result, &result);
     bool done = list != NULL;
     for (size_t i = 0; done && i < list->of.list.size; i++) {
         done = component_value_append(function->result.children, &list->of.list.data[i],

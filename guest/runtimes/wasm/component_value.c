@@ -193,6 +193,24 @@ static bool return_simple(const struct component_type *type, const struct scalar
     return true;
 }
 
+/* Puts a whole result into the result<...> that the type may be. */
+static void make_fallible(const struct component_type *type, wasmtime_component_val *value)
+{
+    wasmtime_component_val inner = *value;
+    if (!type->fallible)
+        return;
+    *value = (wasmtime_component_val){ .kind = COMPONENT_RESULT, .of.result.is_ok = true };
+    value->of.result.value = wasmtime.wasmtime_component_val_new(&inner);
+}
+
+bool component_value_return_row(const struct component_type *type, const struct column *column,
+                                int64_t row, wasmtime_component_val *value)
+{
+    const bool made = component_value_make(type, column, row, value);
+    make_fallible(type, value);
+    return made;
+}
+
 bool component_value_return(const struct component_type *type, const struct scalar *scalar,
                             wasmtime_component_val *value)
 {
@@ -209,42 +227,11 @@ bool component_value_return(const struct component_type *type, const struct scal
         inner = *value;
     }
     *value = inner;
-    if (type->fallible) {
-        *value = (wasmtime_component_val){ .kind = COMPONENT_RESULT, .of.result.is_ok = true };
-        value->of.result.value = wasmtime.wasmtime_component_val_new(&inner);
-    }
+    make_fallible(type, value);
     return made;
 }
 
 /* ---- Results ---- */
-
-static void set_error(const wasmtime_component_val *error)
-{
-    struct bytes text = { 0 };
-    if (!error) {
-        failure_set("RuntimeError", "the function returned an error");
-    } else if (error->kind == COMPONENT_STRING || error->kind == COMPONENT_ENUM) {
-        failure_set("RuntimeError", "%.*s",
-                    error->of.string.size > MAX_SHOWN ? MAX_SHOWN : (int)error->of.string.size,
-                    error->of.string.data);
-    } else {
-        component_json(error, &text);
-        failure_set("RuntimeError", "%.*s", text.length > MAX_SHOWN ? MAX_SHOWN : (int)text.length,
-                    (const char *)text.at);
-        bytes_free(&text);
-    }
-}
-
-const wasmtime_component_val *component_value_ok(const struct component_type *type,
-                                                 const wasmtime_component_val *value)
-{
-    if (!type->fallible)
-        return value;
-    if (value->of.result.is_ok)
-        return value->of.result.value;
-    set_error(value->of.result.value);
-    return NULL;
-}
 
 /* Returns the value inside the options; NULL if one of them is none. */
 static const wasmtime_component_val *some(const struct component_type *type,

@@ -10,6 +10,7 @@
 #include "udfvm_abi.h"
 #include "utf8.h"
 #include "wasm/caller_memory.h"
+#include "wasm/host_nested.h"
 #include "wasm/value_type.h"
 #include "wasm/wasmtime_failure.h"
 
@@ -21,17 +22,14 @@ struct binding {
     enum wasm_kind result; /* if there is one */
 };
 
-static bool has_bytes(uint32_t type)
-{
-    return type == UDFVM_TYPE_TEXT || type == UDFVM_TYPE_BLOB;
-}
-
 /* ---- Types ---- */
 
-static bool number_fits(uint32_t type, enum wasm_kind kind)
+static bool number_fits(const struct host_slot *slot, enum wasm_kind kind)
 {
-    return type == UDFVM_TYPE_FLOAT64 ? kind == WASM_F32 || kind == WASM_F64
-                                      : kind == WASM_I32 || kind == WASM_I64;
+    if (host_slot_is_natural(slot))
+        return kind == WASM_I64;
+    return slot->type == UDFVM_TYPE_FLOAT64 ? kind == WASM_F32 || kind == WASM_F64
+                                            : kind == WASM_I32 || kind == WASM_I64;
 }
 
 /* Returns true if `count` types from an index are all i32, and moves the index past them. */
@@ -51,16 +49,16 @@ static bool parameters_fit(const wasm_valtypes *types, const struct binding *bin
     enum wasm_kind kind;
     size_t index = 0;
     for (size_t i = 0; i < function->count; i++) {
-        const uint32_t type = function->parameters[i].type;
-        if (has_bytes(type)) {
+        const struct host_slot *slot = &function->parameters[i];
+        if (host_slot_has_bytes(slot)) {
             if (!takes_words(types, &index, binding->script ? 1 : 2))
                 return false;
         } else if (index >= types->size || !value_type_kind(types->data[index++], &kind) ||
-                   !number_fits(type, kind)) {
+                   !number_fits(slot, kind)) {
             return false;
         }
     }
-    if (has_bytes(function->result.type) && !binding->script &&
+    if (host_slot_has_bytes(&function->result) && !binding->script &&
         !takes_words(types, &index, 2)) /* the buffer */
         return false;
     return index == types->size;
@@ -69,33 +67,50 @@ static bool parameters_fit(const wasm_valtypes *types, const struct binding *bin
 static bool type_fits(const wasm_functype *type, struct binding *binding)
 {
     const wasm_valtypes *results = wasmtime.wasm_functype_results(type);
-    const uint32_t result = binding->function->result.type;
+    const struct host_slot *result = &binding->function->result;
     if (!parameters_fit(wasmtime.wasm_functype_params(type), binding))
         return false;
-    if (result == UDFVM_TYPE_NULL)
+    if (result->type == UDFVM_TYPE_NULL)
         return results->size == 0;
     return results->size == 1 && value_type_kind(results->data[0], &binding->result) &&
-           (has_bytes(result) ? binding->result == WASM_I32 : number_fits(result, binding->result));
+           (host_slot_has_bytes(result) ? binding->result == WASM_I32
+                                        : number_fits(result, binding->result));
 }
 
-static void write_needed(const struct host_function *function, struct bytes *to)
+static const char *needed_for(const struct host_slot *slot)
 {
     static const char *const needs[] = {
         [UDFVM_TYPE_INT64] = " i64",    [UDFVM_TYPE_FLOAT64] = " f64",
         [UDFVM_TYPE_TEXT] = " i32 i32", [UDFVM_TYPE_BLOB] = " i32 i32",
-        [UDFVM_TYPE_BOOL] = " i32",
+        [UDFVM_TYPE_BOOL] = " i32",     [UDFVM_TYPE_ARROW] = " i32 i32",
     };
-    const uint32_t result = function->result.type;
+    return needs[host_slot_is_natural(slot) ? UDFVM_TYPE_INT64 : slot->type];
+}
+
+static void write_needed(const struct host_function *function, struct bytes *to)
+{
+    const struct host_slot *result = &function->result;
     bytes_text(to, "(param");
     for (size_t i = 0; i < function->count; i++)
-        bytes_text(to, needs[function->parameters[i].type]);
-    bytes_text(to, has_bytes(result) ? " i32 i32)" : ")");
-    if (result != UDFVM_TYPE_NULL) {
+        bytes_text(to, needed_for(&function->parameters[i]));
+    bytes_text(to, host_slot_has_bytes(result) ? " i32 i32)" : ")");
+    if (result->type != UDFVM_TYPE_NULL) {
         bytes_text(to, " (result");
-        bytes_text(to, has_bytes(result) ? " i32" : needs[result]);
+        bytes_text(to, host_slot_has_bytes(result) ? " i32" : needed_for(result));
         bytes_text(to, ")");
     }
     bytes_put(to, "", 1);
+}
+
+/* Returns a slot of a type that modules do not have; NULL if there is none. */
+static const struct host_slot *unknown_slot(const struct host_function *function)
+{
+    for (size_t i = 0; i <= function->count; i++) {
+        const struct host_slot *slot = i ? &function->parameters[i - 1] : &function->result;
+        if (slot->type == UDFVM_TYPE_ARROW && !slot->stream)
+            return slot;
+    }
+    return NULL;
 }
 
 static bool refuse_type(const struct host_function *function, const wasm_functype *type)
@@ -127,9 +142,9 @@ wasm_trap *host_function_trap(const char *name, const char *message)
 /* Returns a message for an object of another class than the declared type needs. */
 static const char *wrong_class(const struct linear *linear, uint32_t address, uint32_t type)
 {
-    if (type == UDFVM_TYPE_TEXT)
+    if (type != UDFVM_TYPE_BLOB)
         return script_is(linear, address, SCRIPT_TEXT) ? NULL
-                                                       : "an argument that is str got no string";
+                                                       : "an argument that is text got no string";
     return script_is(linear, address, SCRIPT_BUFFER)
                ? NULL
                : "an argument that is bytes got no ArrayBuffer";
@@ -149,14 +164,14 @@ static const char *take_bytes(const struct linear *linear, const wasmtime_val *a
     const char *wrong = script ? wrong_class(linear, address, value->type) : NULL;
     if (wrong)
         return wrong;
-    if (script && value->type == UDFVM_TYPE_TEXT) {
+    if (script && value->type != UDFVM_TYPE_BLOB) {
         utf16_to_utf8(bytes, length, made);
         bytes = made->at;
         length = (uint32_t)made->length;
     }
     value->bytes = (const char *)bytes;
     value->length = length;
-    return value->type == UDFVM_TYPE_TEXT && !utf8_is_valid(bytes, length)
+    return value->type != UDFVM_TYPE_BLOB && !utf8_is_valid(bytes, length)
                ? "an argument is text that is not valid UTF-8"
                : NULL;
 }
@@ -183,17 +198,22 @@ static const char *take_arguments(const struct binding *binding, const struct li
     for (size_t i = 0; i < function->count; i++) {
         struct host_value *value = &to->values[i];
         value->type = function->parameters[i].type;
-        if (!has_bytes(value->type)) {
+        const struct host_slot *slot = &function->parameters[i];
+        const char *wrong = NULL;
+        if (!host_slot_has_bytes(slot)) {
             take_number(from++, value);
+            if (value->type == UDFVM_TYPE_ARROW)
+                host_nested_take(slot, &to->made[i], value);
             continue;
         }
-        if (function->parameters[i].nullable && from->of.i32 == 0) {
+        if (slot->nullable && from->of.i32 == 0)
             value->type = UDFVM_TYPE_NULL;
-        } else {
-            const char *wrong = take_bytes(linear, from, binding->script, &to->made[i], value);
-            if (wrong)
-                return wrong;
-        }
+        else
+            wrong = take_bytes(linear, from, binding->script, &to->made[i], value);
+        if (!wrong && value->type == UDFVM_TYPE_ARROW)
+            wrong = host_nested_take(slot, &to->made[i], value);
+        if (wrong)
+            return wrong;
         from += binding->script ? 1 : 2;
     }
     return NULL;
@@ -240,7 +260,7 @@ static wasm_trap *put_object(wasmtime_caller *caller, const struct binding *bind
     wasmtime_extern new;
     wasmtime_val arguments[2] = { { .kind = WASM_I32 }, { .kind = WASM_I32 } };
     wasm_trap *trap = NULL;
-    const bool text = value->type == UDFVM_TYPE_TEXT;
+    const bool text = value->type != UDFVM_TYPE_BLOB;
     if (text)
         utf8_to_utf16(value->bytes, value->length, &made);
     else
@@ -281,7 +301,7 @@ static wasm_trap *put_result(wasmtime_caller *caller, const struct binding *bind
                              wasmtime_val *result)
 {
     const char *wrong = NULL;
-    if (!has_bytes(binding->function->result.type)) {
+    if (!host_slot_has_bytes(&binding->function->result)) {
         wrong = put_number(binding, value, result);
     } else if (value->type == UDFVM_TYPE_NULL) {
         *result = (wasmtime_val){ .kind = WASM_I32, .of.i32 = binding->script ? 0 : -1 };
@@ -309,6 +329,8 @@ static wasm_trap *call_host(void *data, wasmtime_caller *caller, const wasmtime_
     const char *wrong = take_arguments(binding, &linear, arguments, &to);
     if (!wrong)
         wrong = host_value_call(function->name, to.values, function->count, &result);
+    if (!wrong && result.type == UDFVM_TYPE_ARROW)
+        wrong = host_nested_make(&function->result, &result);
     for (size_t i = 0; i < function->count; i++)
         bytes_free(&to.made[i]);
     free(to.values);
@@ -325,6 +347,12 @@ bool host_function_define(wasmtime_linker *linker, const struct import_name *imp
                           const wasm_functype *type, const struct host_function *function)
 {
     struct binding binding = { .function = function };
+    const struct host_slot *unknown = unknown_slot(function);
+    if (unknown)
+        return failure_set("LinkError",
+                           "host function %.*s has the type %s, which modules do not have: pass "
+                           "text",
+                           MAX_NAME_SHOWN, function->name, unknown->name);
     if (!type_fits(type, &binding)) {
         binding.script = true;
         if (!type_fits(type, &binding))

@@ -27,22 +27,12 @@ static char *copy(const uint8_t *text, size_t length)
     return made;
 }
 
-static struct host_slot slot_at(const uint8_t *bytes)
-{
-    return (struct host_slot){ bytes[0], bytes[1] != 0 };
-}
-
 static bool take_host_function(struct link_settings *settings, const uint8_t *name,
                                size_t name_length, const uint8_t *slots, size_t length)
 {
-    struct host_function function = { .count = length / 2 - 1 };
-    if (length < 2 || length % 2 != 0)
+    struct host_function function;
+    if (!host_function_take(&function, name, name_length, slots, length))
         return false;
-    function.name = copy(name, name_length);
-    function.result = slot_at(slots);
-    function.parameters = grown(NULL, function.count, sizeof *function.parameters);
-    for (size_t i = 0; i < function.count; i++)
-        function.parameters[i] = slot_at(slots + 2 * (i + 1));
     settings->host_functions = grown(settings->host_functions, settings->host_function_count,
                                      sizeof function);
     settings->host_functions[settings->host_function_count++] = function;
@@ -91,10 +81,8 @@ bool link_settings_compile(struct link_settings *settings)
 
 void link_settings_free(struct link_settings *settings)
 {
-    for (size_t i = 0; i < settings->host_function_count; i++) {
-        free(settings->host_functions[i].name);
-        free(settings->host_functions[i].parameters);
-    }
+    for (size_t i = 0; i < settings->host_function_count; i++)
+        host_function_free(&settings->host_functions[i]);
     for (size_t i = 0; i < settings->module_count; i++) {
         free(settings->modules[i].name);
         if (settings->modules[i].compiled)

@@ -6,19 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shared/compiled/host_offer.h"
 #include "wasm/wasmtime.h"
-
-struct host_slot {
-    uint32_t type; /* UDFVM_TYPE_x; of a result NULL: there is none */
-    bool nullable;
-};
-
-/* A function of the host that the module may call. */
-struct host_function {
-    char *name;
-    size_t count;
-    struct host_slot result, *parameters;
-};
 
 /* Another module, whose exports the module may import under its name. */
 struct linked_module {
@@ -39,7 +28,7 @@ struct link_settings {
 };
 
 /* Takes a setting of two parts, whose kind is
- * - 'h': a host function: its name; two bytes, type and nullable, of its result and parameters;
+ * - 'h': a host function: its name; its description, as host_function_take() reads it;
  * - 'm': a linked module: its name; its code;
  * - 't': empty: functions that nothing provides trap.
  * Returns false if it is none of these. */

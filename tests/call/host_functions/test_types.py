@@ -45,6 +45,9 @@ UTC = dt.UTC
 NAN = float("nan")
 TIME = dt.datetime(2024, 2, 29, 1, 2, 3, 4)
 
+STRUCT = pa.struct([("d", pa.date32()), ("n", pa.null())])
+UNION = pa.sparse_union([pa.field("i", pa.int64()), pa.field("t", pa.string())])
+
 # A type, and values of it, as the guest gets them back.
 VALUES: dict[str, tuple[Any, list[Any]]] = {
     "bool": (bool, [True, False]),
@@ -67,8 +70,8 @@ VALUES: dict[str, tuple[Any, list[Any]]] = {
     "fixed list": (pa.list_(pa.int16(), 2), [[1, -1]]),
     "map": (dict[str, Decimal], [{}, {"k": Decimal("2.000000000000000000")}]),
     "typed dictionary": (Keys, [{"a": 1, "b": [b"x"]}]),
-    "struct": (pa.struct([("d", pa.date32()), ("n", pa.null())]), [{"d": dt.date(2020, 1, 1), "n": None}]),
-    "union": (pa.sparse_union([pa.field("i", pa.int64()), pa.field("t", pa.string())]), [5, "five"]),
+    "struct": (STRUCT, [{"d": dt.date(2020, 1, 1), "n": None}]),
+    "union": (UNION, [5, "five"]),
     "json": (dict, [{"a": [1, None, {"b": 0.5}]}]),
 }  # fmt: skip
 

@@ -38,8 +38,7 @@ static void *allocate(size_t size)
     return made;
 }
 
-/* Returns the stream of a type; NULL if the messages are not those of the type. */
-static struct column_stream *stream_new(const struct type *type, const uint8_t *schema,
+struct column_stream *column_stream_new(const struct type *type, const uint8_t *schema,
                                         size_t schema_length, const uint8_t *template,
                                         size_t template_length)
 {
@@ -87,8 +86,8 @@ bool column_streams_prepare(struct program *program, const struct load *load)
             return failure_set("ValueError", "the formats of the columns are malformed");
         if (schema_length == 0)
             continue;
-        program->streams[i] = types[i] ? stream_new(types[i], schema, schema_length, template,
-                                                    template_length)
+        program->streams[i] = types[i] ? column_stream_new(types[i], schema, schema_length,
+                                                           template, template_length)
                                        : NULL;
         if (!program->streams[i])
             return failure_set("TypeError",

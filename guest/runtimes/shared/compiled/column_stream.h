@@ -1,6 +1,6 @@
 /* Columns of table functions and aggregates that are Arrow streams (UDFVM_TYPE_ARROW) for hosts
  * that take them: structs and lists, which are JSON text for others, and uint64, which no row has.
- */
+ * And such values of host functions. */
 #ifndef UDFVM_COMPILED_COLUMN_STREAM_H
 #define UDFVM_COMPILED_COLUMN_STREAM_H
 
@@ -13,6 +13,11 @@ struct column_stream {
     struct column column;
 };
 
+/* Returns the stream of a type, which is kept; NULL if the messages, a schema and a record batch of
+ * one row, are not those of the type. */
+struct column_stream *column_stream_new(const struct type *type, const uint8_t *schema,
+                                        size_t schema_length, const uint8_t *template,
+                                        size_t template_length);
 /* Creates those of a table function or aggregate whose formats the load has, after its signature is
  * known. Returns false with a failure. */
 bool column_streams_prepare(struct program *program, const struct load *load);

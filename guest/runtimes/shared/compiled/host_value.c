@@ -10,7 +10,7 @@
 
 static bool has_bytes(uint32_t type)
 {
-    return type == UDFVM_TYPE_TEXT || type == UDFVM_TYPE_BLOB;
+    return type == UDFVM_TYPE_TEXT || type == UDFVM_TYPE_BLOB || type == UDFVM_TYPE_ARROW;
 }
 
 /* Writes a struct udfvm_row. */

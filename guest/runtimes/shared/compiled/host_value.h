@@ -11,7 +11,7 @@ struct host_value {
         int64_t integer; /* of INT64 and BOOL */
         double real;     /* of FLOAT64 */
     };
-    const char *bytes; /* of TEXT and BLOB */
+    const char *bytes; /* of TEXT, BLOB and ARROW */
     size_t length;
 };
 
