@@ -151,7 +151,7 @@ def test_the_languages_give_the_same() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("page", "count"), [("native.md", 10), ("wasm.md", 9)])
+@pytest.mark.parametrize(("page", "count"), [("native.md", 11), ("wasm.md", 9)])
 def test_pages_on_compiled_functions_run(
     page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

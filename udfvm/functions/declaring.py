@@ -104,10 +104,10 @@ def udf(
             use. Default: none.
         pool: the pool that VMs come from. Default: the default pool.
         host_functions: functions of this process that the function may call by their names. Each
-            such call leaves the micro-VM. Their parameters and results are annotated bool, int,
-            float, str or bytes, or one of these ``| None``. The function can call nothing else, so
-            what they do for any arguments of their types is what you allow. One that raises ends
-            the call with ``HostFunctionError``. Default: none.
+            such call leaves the micro-VM. Their parameters and results are annotated as those of
+            the functions themselves. The function can call nothing else, so what they do for any
+            arguments of their types is what you allow. One that raises ends the call with
+            ``HostFunctionError``. Default: none.
         host_calls: how many host functions a call may call; more end it with
             ``HostCallLimitError``. Default: 10000.
         build_timeout: wall-clock seconds that each step of building the image (the base image, and

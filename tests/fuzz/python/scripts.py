@@ -37,9 +37,9 @@ def honest() -> bytes:
 
 
 def _stream(name: str, values: list[object]) -> bytes:
-    from udfvm.codec.column_batches import _stream_codec
+    from udfvm.codec.column_batches import stream_codec
 
-    codec = _stream_codec(name)
+    codec = stream_codec(name)
     sink = pa.BufferOutputStream()
     array = pa.array(values, named(name).arrow)
     with pa.ipc.new_stream(sink, codec.result_schema) as writer:
