@@ -17,11 +17,9 @@ Make = Callable[[Any], Any]
 def maker_of(shape: Shape) -> Make | None:
     """Returns what makes values of a shape; None where plain values are what is wanted.
 
-    >>> class Point(NamedTuple):
-    ...     x: float
-    >>> make = maker_of(("list", ("record", Point, {"x": (None, False)})))
-    >>> make([{"x": 1.0}, None])
-    [Point(x=1.0), None]
+    >>> make = maker_of(("list", ("record", dict, {"x": (None, False), "y": (None, True)})))
+    >>> make([{"x": 1.0, "y": None}, None])
+    [{'x': 1.0}, None]
     """
     if shape is None:
         return None

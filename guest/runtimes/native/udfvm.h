@@ -592,6 +592,7 @@ static inline struct udfvm_any udfvm_any_described(const struct udfvm_type *type
     return made;
 }
 
+/* Calls a host function whose result is as *result says: see struct udfvm_any. */
 UDFVM_UNUSED static bool udfvm_ask_host(const char *name, const struct udfvm_any *arguments,
                                         size_t count, struct udfvm_any *result)
 {
