@@ -46,6 +46,9 @@ static void call(struct rig *rig, uint64_t capacity)
 static void look(struct rig *rig)
 {
     struct udfvm_pool_statistics statistics;
+    struct udfvm_error error;
+    uint64_t memory;
+    check(udfvm_pool_memory(rig->pool, &memory, &error) == UDFVM_OK, "memory: %s", error.message);
     udfvm_pool_statistics(rig->pool, &statistics);
     check_number(statistics.limit == rig->limit && statistics.live <= rig->limit,
                  "more VMs than the limit", statistics.live);

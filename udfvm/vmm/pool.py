@@ -262,6 +262,16 @@ class ImagePool:
         lib.udfvm_pool_statistics(self._handle, statistics)
         return statistics.live, statistics.idle
 
+    def memory(self) -> int:
+        """Returns the bytes of memory that live VMs have for themselves: what neither image nor
+        other VMs share. Raises OSError where the system does not say it.
+        """
+        error = thread_error()
+        found = ffi.new("uint64_t *")
+        if lib.udfvm_pool_memory(self._handle, found, error):
+            raise exception(error)
+        return int(found[0])
+
     @property
     def borrowed_count(self) -> int:
         """The number of VMs in use that no longer compute: their replies are read."""

@@ -244,6 +244,11 @@ static void cell_statistics(const struct udfvm_vm *vm, struct udfvm_vm_statistic
     statistics->pages_copied = cell->answer.pages_copied;
 }
 
+static pid_t cell_process(const struct udfvm_vm *vm)
+{
+    return ((const struct cell *)vm)->pid;
+}
+
 static bool cell_usable(struct udfvm_vm *vm)
 {
     struct cell *cell = cell_of(vm);
@@ -270,6 +275,7 @@ const struct remote_operations udfvm_cell_operations = {
     .stream_end = end_stream,
     .borrow = udfvm_cell_borrow,
     .statistics = cell_statistics,
+    .process = cell_process,
     .usable = cell_usable,
     .close = udfvm_cell_close,
 };

@@ -41,7 +41,7 @@ static int give(struct udfvm_pool *pool, struct udfvm_vm *vm)
     forget_user(vm);
     if (vm->once || udfvm_vm_restore(vm, NULL) != UDFVM_OK || !own ||
         !put_idle(pool, vm, &keep, &large)) {
-        udfvm_vm_close(vm);
+        udfvm_pool_close_vm(pool, vm);
         if (own)
             udfvm_pool_forget_vm(pool);
     }
@@ -96,7 +96,7 @@ unsigned udfvm_pool_trim_old(udfvm_pool *pool, unsigned keep, uint64_t idle_ns)
         pthread_mutex_unlock(&pool->lock);
         if (!vm)
             return left;
-        udfvm_vm_close(vm);
+        udfvm_pool_close_vm(pool, vm);
         udfvm_pool_forget_vm(pool); /* now, not before: there are never more than the limit */
     }
 }
@@ -130,7 +130,7 @@ static void shrink_old(struct udfvm_pool *pool, uint64_t now, uint64_t idle_ns)
         }
         pthread_mutex_unlock(&pool->lock);
         if (!kept) {
-            udfvm_vm_close(found.vm);
+            udfvm_pool_close_vm(pool, found.vm);
             udfvm_pool_forget_vm(pool);
         }
     }

@@ -25,7 +25,8 @@ struct udfvm_pool {
     struct idle {
         struct udfvm_vm *vm;
         uint64_t since_ns;
-    } *idle;                              /* of capacity `limit`; the last was used last */
+    } *idle;              /* of capacity `limit`; the last was used last */
+    struct udfvm_vm *vms; /* all that are live: see memory.c */
     struct udfvm_pool *following, **link; /* among all pools of this process: see fork.c */
 };
 
@@ -33,6 +34,13 @@ struct udfvm_pool {
 struct udfvm_vm *udfvm_pool_remove_idle(struct udfvm_pool *pool, unsigned index);
 /* A VM that counted as live is closed. */
 void udfvm_pool_forget_vm(struct udfvm_pool *pool);
+
+/* ---- memory.c ---- */
+
+/* A new VM, which counts as live. */
+void udfvm_pool_add_vm(struct udfvm_pool *pool, struct udfvm_vm *vm);
+/* Closes a VM of the pool, without the lock held. */
+void udfvm_pool_close_vm(struct udfvm_pool *pool, struct udfvm_vm *vm);
 
 /* ---- fork.c ---- */
 

@@ -176,6 +176,8 @@ static udfvm_vm *taken(struct udfvm_pool *pool, struct udfvm_vm *vm, uint64_t si
         udfvm_pool_forget_vm(pool);
         return NULL;
     }
+    if (!vm->link)
+        udfvm_pool_add_vm(pool, vm);
     udfvm_costs_begin(vm, since);
     vm->waited_ns = waited;
     vm->pool = pool;
@@ -200,11 +202,11 @@ udfvm_vm *udfvm_pool_take_in_time(udfvm_pool *pool, udfvm_image *image, uint64_t
         return NULL;
     const uint64_t waited = waited_ns(&wait);
     if (vm && !udfvm_vm_usable(vm)) { /* it died while it was idle: another takes its place */
-        udfvm_vm_close(vm);
+        udfvm_pool_close_vm(pool, vm);
         vm = NULL;
     }
     if (vm && udfvm_vm_bind(vm, image, error) != UDFVM_OK) {
-        udfvm_vm_close(vm);
+        udfvm_pool_close_vm(pool, vm);
         vm = NULL;
     } else if (!vm) {
         vm = open_vm(pool, image, NULL, error);
@@ -223,6 +225,7 @@ udfvm_vm *udfvm_pool_take_windows(udfvm_pool *pool, udfvm_image *image,
         reserve(pool, NULL, &wait, &vm, error) != UDFVM_OK)
         return NULL;
     const uint64_t waited = waited_ns(&wait);
-    udfvm_vm_close(vm);
+    if (vm)
+        udfvm_pool_close_vm(pool, vm);
     return taken(pool, open_vm(pool, image, windows, error), since, waited);
 }
