@@ -16,6 +16,7 @@ from a fresh state.
 from __future__ import annotations
 
 import importlib
+import os
 
 from udfvm.call.pool import Pool, PoolStatistics
 from udfvm.errors import (
@@ -45,6 +46,7 @@ from udfvm.errors import (
     KVMPermissionError,
     KVMUnavailableError,
     LogLimitError,
+    ObserveError,
     OptionError,
     OutputFileError,
     OutputLimitError,
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
     from udfvm.functions.table import TableFunction, table_function
     from udfvm.functions.text import expression, from_source
     from udfvm.functions.wasm import from_wasm
+    from udfvm.observing.server import Observation, observe
     from udfvm.pipelines.progress import FailedRowsWarning, Progress
 
 __version__ = "0.1.0"
@@ -133,6 +136,8 @@ __all__ = [
     "KVMPermissionError",
     "KVMUnavailableError",
     "LogLimitError",
+    "Observation",
+    "ObserveError",
     "OptionError",
     "OutputFileError",
     "OutputLimitError",
@@ -173,6 +178,7 @@ __all__ = [
     "harden",
     "ibis",
     "log_calls",
+    "observe",
     "on_call",
     "opentelemetry",
     "pandas",
@@ -205,6 +211,7 @@ _MODULES = {
     "CallTotals": "call.reports",
     "Explanation": "functions.explaining",
     "FailedRowsWarning": "pipelines.progress",
+    "Observation": "observing.server",
     "Progress": "pipelines.progress",
     "ScriptResult": "functions.script",
     "Statistics": "call.reports",
@@ -219,6 +226,7 @@ _MODULES = {
     "harden": "call.hardening",
     "load_ipython_extension": "notebooks",
     "log_calls": "call.logs",
+    "observe": "observing.server",
     "on_call": "call.hooks",
     "prepare": "functions.preparing",
     "run": "functions.script",
@@ -249,3 +257,8 @@ def _actor_of_ray(function: Function, /, *columns: str, **options: Any) -> Any:
 
 
 offer_method("ray", _actor_of_ray)
+
+if os.environ.get("UDFVM_OBSERVE") == "1":
+    from udfvm.observing.server import observe_by_environment
+
+    observe_by_environment()

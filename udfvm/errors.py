@@ -179,6 +179,12 @@ class HardenError(Error):
     """``udfvm.harden()`` cannot filter system calls here. Nothing has changed."""
 
 
+class ObserveError(Error):
+    """A program cannot be observed: ``udfvm.observe()`` can make no socket, or ``udfvm top`` finds
+    no program, or gets no answer.
+    """
+
+
 class EngineError(Error, ImportError):
     """The package of an engine is not installed, too old, or broken. It is also an ``ImportError``.
 

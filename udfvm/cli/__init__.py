@@ -20,6 +20,7 @@ from udfvm.cli.sbom import sbom
 from udfvm.cli.seal import extension, prepare, seal
 from udfvm.cli.serve import serve
 from udfvm.cli.sql import sql
+from udfvm.cli.top import top
 
 
 @click.group(cls=Commands)
@@ -42,6 +43,7 @@ commands.add_command(sbom)
 commands.add_command(seal)
 commands.add_command(serve)
 commands.add_command(sql)
+commands.add_command(top)
 
 
 def main() -> None:

@@ -60,6 +60,11 @@ class Image:
         return bytes(ffi.buffer(statistics.digest))
 
     @property
+    def memory(self) -> int:
+        """The bytes of guest memory of its VMs."""
+        return int(self._statistics().memory)
+
+    @property
     def pages(self) -> int:
         """The number of stored pages of 4 KiB."""
         return int(self._statistics().pages)

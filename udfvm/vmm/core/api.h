@@ -590,7 +590,7 @@ void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *stati
 /* Bytes of memory that live VMs, idle or in use, have for themselves: private pages of this
  * process, swapped out or not, and of a jailed VM what its process has beyond pages of files.
  * Pages of the image that no call wrote are shared, and do not count; nor does what the kernel
- * keeps for a VM. Takes some milliseconds for each GiB of guest memory. */
+ * keeps for a VM. Looks at an entry of the page map for each page of guest memory. */
 int udfvm_pool_memory(udfvm_pool *pool, uint64_t *bytes, struct udfvm_error *error);
 /* Gives one reference back (NULL is allowed). The pool is freed with its last reference and the
  * last VM taken from it. */

@@ -1,0 +1,1 @@
+"""What a running program shows of its micro-VMs: ``udfvm.observe()`` and ``udfvm top``."""
