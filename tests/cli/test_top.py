@@ -20,6 +20,7 @@ from rich.console import Console
 from udfvm.cli.top_tables import function_table, heading, pool_table
 
 LONG = 120.0  # seconds
+SEES_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 MAIN = "from udfvm.cli import main; main()"
 PROGRAM = """
     import sys
@@ -119,7 +120,7 @@ def test_a_terminal_until_ctrl_c_and_until_the_program_ends(environment: dict[st
     with observed(environment) as program:
         for stop in (True, False):
             ours, theirs = pty.openpty()
-            command = [sys.executable, "-c", MAIN, "top", str(program.process.pid)]
+            command = [sys.executable, "-c", SEES_CTRL_C + MAIN, "top", str(program.process.pid)]
             command += ["--interval", "0.1"]
             with subprocess.Popen(
                 command,
@@ -128,7 +129,6 @@ def test_a_terminal_until_ctrl_c_and_until_the_program_ends(environment: dict[st
                 stdout=theirs,
                 stderr=theirs,
                 start_new_session=True,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             ) as process:
                 os.close(theirs)
                 shown = read_until(ours, b"half")

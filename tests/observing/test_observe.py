@@ -224,7 +224,7 @@ def test_who_is_not_found() -> None:
 def test_a_program_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_owner", lambda _: 1)
     monkeypatch.setattr(os, "geteuid", lambda: 4243)
-    with pytest.raises(udfvm.ObserveError, match="process 77 is of the user .*: nobody else"):
+    with pytest.raises(udfvm.ObserveError, match=r"process 77 is of the user .*: nobody else"):
         choose(77)
 
 

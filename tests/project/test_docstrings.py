@@ -37,6 +37,7 @@ WITHOUT_EXAMPLE = frozenset(
         udfvm.InputTooLargeError,
         udfvm.KVMPermissionError,
         udfvm.KVMUnavailableError,
+        udfvm.ObserveError,
         udfvm.ProtocolError,
         udfvm.UnsafeBackendError,
         udfvm.harden,  # for good

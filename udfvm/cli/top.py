@@ -58,13 +58,24 @@ def _print_once(out: Console, before: dict[str, Any], now: dict[str, Any]) -> No
 
 def _show(out: Console, program: Program, first: dict[str, Any], interval: float) -> None:
     """Ctrl-C ends it, as it is meant to."""
-    with contextlib.suppress(KeyboardInterrupt):
-        try:
+    try:
+        with contextlib.suppress(KeyboardInterrupt), _restored(out):
             with Live(view({}, first), console=out, screen=True, auto_refresh=False) as live:
                 for before, now in _looks(program, first, interval):
                     live.update(view(before, now), refresh=True)
-        except Ended as ended:
-            click.echo(str(ended))
+    except Ended as ended:
+        click.echo(str(ended))
+
+
+@contextlib.contextmanager
+def _restored(out: Console) -> Iterator[None]:
+    """The terminal is as it was, also where Ctrl-C comes while the screen is being opened."""
+    try:
+        yield
+    finally:
+        if out.is_alt_screen:
+            out.set_alt_screen(False)
+            out.show_cursor()
 
 
 def _looks(

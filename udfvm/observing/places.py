@@ -16,7 +16,7 @@ from typing import Final
 from udfvm.errors import ObserveError
 from udfvm.texts import listed
 
-MAX_PATH: Final = 107  # bytes of a Unix socket's address
+LONGEST_ADDRESS: Final = 107  # bytes of a Unix socket's address
 
 
 def directories(user: int | None = None) -> list[Path]:
@@ -52,7 +52,7 @@ def new_socket_path(name: str) -> Path:
     reasons = []
     for directory in directories():
         path = directory / name
-        if len(os.fsencode(path)) > MAX_PATH - 1:  # it has a longer name at first
+        if len(os.fsencode(path)) > LONGEST_ADDRESS - 1:  # it has a longer name at first
             reasons.append(f"{directory} has too long a name")
             continue
         try:

@@ -47,7 +47,7 @@ struct remote_operations {
                     struct udfvm_error *error);
     void (*statistics)(const struct udfvm_vm *vm, struct udfvm_vm_statistics *statistics);
     pid_t (*process)(const struct udfvm_vm *vm); /* that has its memory; 0, or NULL: this one */
-    bool (*usable)(struct udfvm_vm *vm); /* it is as it was left, and may be called */
+    bool (*usable)(struct udfvm_vm *vm);         /* it is as it was left, and may be called */
     void (*close)(struct udfvm_vm *vm);
 };
 
@@ -60,7 +60,8 @@ struct udfvm_vm {
     unsigned generation;           /* of the process that opened it */
     bool once;                     /* it is for one call: a pool closes it when it is given back */
     const struct udfvm_pool *pool; /* that it was taken from last, which may be gone; NULL: none */
-    struct udfvm_vm *following, **link; /* among all VMs of that pool: see pool/memory.c */
+    struct udfvm_vm *following, **link; /* among all VMs of that pool, whose lock guards them */
+    bool listed;                        /* it is among them: see pool/memory.c */
     uint64_t calls, exits;
     uint32_t tsc_khz;               /* 0: there is no vCPU */
     uint64_t begun_ns, begun_ticks; /* when it was opened */

@@ -38,12 +38,13 @@ void udfvm_pool_add_vm(struct udfvm_pool *pool, struct udfvm_vm *vm)
     if (pool->vms)
         pool->vms->link = &vm->following;
     pool->vms = vm;
+    vm->listed = true;
     pthread_mutex_unlock(&pool->lock);
 }
 
 void udfvm_pool_close_vm(struct udfvm_pool *pool, struct udfvm_vm *vm)
 {
-    if (vm->link && pool->generation == udfvm_fork_generation()) {
+    if (vm->listed && pool->generation == udfvm_fork_generation()) {
         pthread_mutex_lock(&pool->lock);
         *vm->link = vm->following;
         if (vm->following)

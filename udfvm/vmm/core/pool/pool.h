@@ -25,8 +25,8 @@ struct udfvm_pool {
     struct idle {
         struct udfvm_vm *vm;
         uint64_t since_ns;
-    } *idle;              /* of capacity `limit`; the last was used last */
-    struct udfvm_vm *vms; /* all that are live: see memory.c */
+    } *idle;                              /* of capacity `limit`; the last was used last */
+    struct udfvm_vm *vms;                 /* all that are live: see memory.c */
     struct udfvm_pool *following, **link; /* among all pools of this process: see fork.c */
 };
 

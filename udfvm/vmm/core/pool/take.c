@@ -176,7 +176,7 @@ static udfvm_vm *taken(struct udfvm_pool *pool, struct udfvm_vm *vm, uint64_t si
         udfvm_pool_forget_vm(pool);
         return NULL;
     }
-    if (!vm->link)
+    if (!vm->listed)
         udfvm_pool_add_vm(pool, vm);
     udfvm_costs_begin(vm, since);
     vm->waited_ns = waited;
