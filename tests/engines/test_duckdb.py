@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import duckdb
 import pytest
 
 import udfvm
+from udfvm.call.dispatch import Calls
 
 
 @udfvm.udf
@@ -87,3 +89,33 @@ def test_what_duckdb_cannot_have(con: duckdb.DuckDBPyConnection) -> None:
         udfvm.duckdb.register(con, wide)
     with pytest.raises(udfvm.SignatureError, match=r"takes a connection of duckdb first"):
         udfvm.duckdb.register(ratio)
+
+
+def test_columns_of_numbers_take_the_short_way(
+    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first call, no code of Python makes those of numbers without nulls."""
+
+    @udfvm.udf
+    def inverse(a: float, b: int) -> float:
+        return b / a
+
+    udfvm.duckdb.register(con, inverse)
+    query = "SELECT sum(inverse(range + 1, range)) FROM range({})"
+    expected = sum(i / (i + 1) for i in range(5000))
+    assert con.execute(query.format(5000)).fetchone() == (pytest.approx(expected),)
+    call, made = Calls.call, []
+
+    def counted(self: Calls, arguments: tuple[Any, ...]) -> Any:
+        made.append(arguments)
+        return call(self, arguments)
+
+    monkeypatch.setattr(Calls, "call", counted)
+    assert con.execute(query.format(5000)).fetchone() == (pytest.approx(expected),)
+    assert made == []
+    with pytest.raises(duckdb.InvalidInputException, match="ZeroDivisionError") as caught:
+        con.execute("SELECT inverse(2 - range, 1) FROM range(5)").fetchall()
+    assert "row 2 of its batch" in str(caught.value), str(caught.value)
+    assert made == []
+    rows = con.execute("SELECT inverse(1, nullif(range, 1)) FROM range(3)").fetchall()
+    assert rows == [(0.0,), (None,), (2.0,)] and len(made) == 1

@@ -63,6 +63,19 @@ def test_interrupts_end_calls(con: duckdb.DuckDBPyConnection, rows: int, by_curs
     assert mine.execute("SELECT lasting(1, 0)").fetchall() == [(1,)]
 
 
+def test_interrupts_end_calls_of_numbers(con: duckdb.DuckDBPyConnection) -> None:
+    """After a first call, these take a way of their own."""
+    assert con.execute("SELECT lasting(1, 0)").fetchall() == [(1,)]
+    for rows in (1, 10_000):
+        thread = once_busy(con.interrupt)
+        with pytest.raises((duckdb.InterruptException, duckdb.InvalidInputException)) as caught:
+            con.execute(f"SELECT sum(lasting(range, {LONG})) FROM range({rows})").fetchall()
+        thread.join()
+        assert "Interrupted!" in str(caught.value) or "was interrupted" in str(caught.value)
+        assert not is_busy()
+    assert con.execute("SELECT lasting(1, 0)").fetchall() == [(1,)]
+
+
 def test_interrupts_end_scans_of_table_functions(con: duckdb.DuckDBPyConnection) -> None:
     @udfvm.table_function(columns={"i": int}, timeout=LONG)
     def lasting_rows():  # type: ignore[no-untyped-def]

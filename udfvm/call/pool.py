@@ -290,11 +290,11 @@ class Pool:
         """Called where more than one VM of a base image is in use, or one took much memory: when
         that is over, some will be idle.
         """
-        import threading
-        import weakref
-
         with self._lock:
             if self._trimmer is None and not self._closed:
+                import threading
+                import weakref
+
                 tidy = self._tidy
                 gone = weakref.ref(self, lambda _: _wake(tidy))
                 self._trimmer = threading.Thread(

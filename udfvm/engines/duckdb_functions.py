@@ -20,7 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from udfvm.codec.containers import Container
-from udfvm.engines.duckdb_interrupts import database_of, interruptible
+from udfvm.engines.duckdb_interrupts import (
+    ShortCalls,
+    by_short_way,
+    database_of,
+    interruptible,
+    short_calls,
+)
 from udfvm.engines.duckdb_types import (
     argument_converter,
     duckdb_type,
@@ -73,6 +79,7 @@ class Registered:
         self.types: list[str] | None = [parameter_type(each.type) for each in function.parameters]
         self.result = ""
         self._database = ""
+        self._short: ShortCalls | None = None
         self._converters = [_converter(function, each) for each in function.parameters]
         self._converts = any(self._converters)
 
@@ -109,11 +116,18 @@ class Registered:
 
     def __call__(self, *columns: Any) -> Any:
         """One call with a batch. Failures count their row in the batch."""
+        made, was_ended = by_short_way(self._short, columns)
+        if made is not NotImplemented:
+            return made
         call = functools.partial(self._call, [in_one_chunk(each) for each in columns])
         has_effects = self.function.host_functions is not None
         try:
             return interruptible(
-                self._database, self.function.name, call, may_repeat=not has_effects
+                self._database,
+                self.function.name,
+                call,
+                may_repeat=not has_effects,
+                was_ended=was_ended,
             )
         except (CallError, TypeMappingError) as error:
             error.locate(error.row, of="batch")
@@ -174,6 +188,12 @@ class _Scalar(Registered):
             self.types = ["TINYINT"]  # a column that says how many rows there are
         elif ":=" in self._parameters():
             self.macro = self._macro(self._called(self._names()))
+
+    def create(self, connection: Any) -> None:
+        """Gives the function, and the macro, to a connection."""
+        super().create(connection)
+        if self._result_type == self.function.result.type.arrow:
+            self._short = short_calls(self.function, self._database)
 
     def _call(self, columns: list[Any]) -> Any:
         rows = len(columns[0])

@@ -15,11 +15,15 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from udfvm.errors import CallError
 from udfvm.functions.engine_calls import call_of_engine
+from udfvm.functions.engine_numbers import NumberCalls, has_number_calls
 from udfvm.vmm import Cancellation
+
+if TYPE_CHECKING:
+    from udfvm.functions.function import Function
 
 _Result = TypeVar("_Result")
 
@@ -44,6 +48,53 @@ class _Call(Cancellation):
 
 
 _running: Final[set[_Call]] = set()
+
+
+class QueryInterruptedError(Exception):
+    """A query of the database was interrupted while a call took the short way."""
+
+
+class ShortCalls(NumberCalls):
+    """The calls of a function of a database by the short way."""
+
+    def __init__(self, function: Function, database: str) -> None:
+        self._database: Final = database
+        super().__init__(function, "duckdb", raises=False, has_frames=False)
+        _short.add(self)
+
+    def _new_ending(self) -> tuple[Cancellation, int]:
+        made = _Call(self._database)
+        return made, made.address
+
+    def interrupt(self, database: str) -> None:
+        """Ends the calls that run, because a query of a database was interrupted."""
+        if database == self._database:
+            cast("_Call", self.renew()).interrupt()
+
+    def ended_by(self, cancellation: Cancellation) -> None:
+        """Raises QueryInterruptedError for a call that an interrupted query ended."""
+        if cast("_Call", cancellation).is_interrupted:
+            raise QueryInterruptedError
+
+
+_short: Final[weakref.WeakSet[ShortCalls]] = weakref.WeakSet()
+
+
+def short_calls(function: Function, database: str) -> ShortCalls | None:
+    """Returns the short way to a function; None if it has none."""
+    return ShortCalls(function, database) if has_number_calls(function) else None
+
+
+def by_short_way(calls: ShortCalls | None, columns: tuple[Any, ...]) -> tuple[Any, bool]:
+    """Returns the results of a call by the short way; NotImplemented where the caller is to make
+    the call. And whether a call was made that an interrupted query ended.
+    """
+    if calls is None:
+        return NotImplemented, False
+    try:
+        return calls.call(columns), False
+    except QueryInterruptedError:
+        return NotImplemented, True
 
 
 #: Names of databases that were found, by connection: DuckDB takes milliseconds to say it.
@@ -74,9 +125,15 @@ def _database_of(connection: Any, mark: bool) -> str:
 
 
 def interruptible(
-    database: str, udf: str, call: Callable[[], _Result], *, may_repeat: bool
+    database: str,
+    udf: str,
+    call: Callable[[], _Result],
+    *,
+    may_repeat: bool,
+    was_ended: bool = False,
 ) -> _Result:
-    """Makes a call of a function, which an interrupted query of its database ends.
+    """Makes a call of a function, which an interrupted query of its database ends. ``was_ended``:
+    it was made, and ended so.
 
     Raises KeyboardInterrupt after Ctrl-C, and CallError where a query was interrupted and the call
     lasts.
@@ -84,7 +141,8 @@ def interruptible(
     made = _Call(database)
     _running.add(made)
     try:
-        return _made(made, call)
+        if not was_ended:
+            return _made(made, call)
     except KeyboardInterrupt:
         if not made.is_interrupted:
             raise
@@ -153,8 +211,10 @@ def watch_interrupts(duckdb: Any) -> None:
 
 def _end_calls(connection: Any) -> None:
     """Ends the running calls of functions of a connection's database."""
-    if _running:
+    if _running or _short:
         database = database_of(connection, mark=False)
         for call in _running.copy():
             if call.database == database:
                 call.interrupt()
+        for calls in _short.copy():
+            calls.interrupt(database)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from udfvm.engines.duckdb_interrupts import OfAnyDatabase, interruptible, watch_interrupts
+from udfvm.engines.duckdb_interrupts import (
+    OfAnyDatabase,
+    by_short_way,
+    interruptible,
+    short_calls,
+    watch_interrupts,
+)
 from udfvm.engines.duckdb_types import (
     argument_converter,
     in_one_chunk,
@@ -110,6 +116,8 @@ class _Called(OfAnyDatabase):
         self._database = database
         self._converters = [argument_converter(each.type) for each in function.parameters]
         self._type = result_type(function.result.type)
+        is_read = self._type == function.result.type.arrow
+        self._short = short_calls(function, database) if database and is_read else None
         self.__name__ = self.__qualname__ = function.name
 
     @property
@@ -126,16 +134,21 @@ class _Called(OfAnyDatabase):
     @hides_frames
     def __call__(self, *columns: Any) -> Any:
         """One call with a batch. Failures count their row in the batch."""
-        given = [
-            in_one_chunk(each) if convert is None else convert(each)
-            for each, convert in zip(columns, self._converters, strict=True)
-        ]
-        call = functools.partial(self._call, given)
         try:
+            made, was_ended = by_short_way(self._short, columns)
+            if made is not NotImplemented:
+                return made
+            given = [
+                in_one_chunk(each) if convert is None else convert(each)
+                for each, convert in zip(columns, self._converters, strict=True)
+            ]
+            call = functools.partial(self._call, given)
             if self._database:
                 may_repeat = self._function.host_functions is None
                 name = self._function.name
-                return interruptible(self._database, name, call, may_repeat=may_repeat)
+                return interruptible(
+                    self._database, name, call, may_repeat=may_repeat, was_ended=was_ended
+                )
             with call_of_engine("polars", raises=True):
                 return call()
         except Error as error:

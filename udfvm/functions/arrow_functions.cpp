@@ -29,6 +29,7 @@
 #include <arrow/type_traits.h>
 
 #include "arrow_aggregates.h"
+#include "arrow_engines.h"
 #include "arrow_interrupts.h"
 #include "arrow_numbers.h"
 #include "arrow_scans.h"
@@ -374,7 +375,8 @@ PyMODINIT_FUNC PyInit__arrow_functions()
 {
     udfvm::begin_scans();
     PyObject *module = udfvm::find_column_calls() ? PyModule_Create(&definition) : nullptr;
-    if (module && PyModule_AddFunctions(module, udfvm::interrupt_methods) < 0)
+    if (module && (PyModule_AddFunctions(module, udfvm::interrupt_methods) < 0 ||
+                   PyModule_AddFunctions(module, udfvm::engine_methods) < 0))
         Py_CLEAR(module);
     return module;
 }

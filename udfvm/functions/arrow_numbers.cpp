@@ -174,7 +174,8 @@ Status make(const Numbers &numbers, column_call &call, Made &made)
 
 // Null where Python is to make the call.
 Result<std::shared_ptr<ArrayData>> call_with(const Numbers &numbers, const Columns &columns,
-                                             arrow::MemoryPool *pool, bool may_borrow)
+                                             arrow::MemoryPool *pool, bool may_borrow,
+                                             const int *end)
 {
     Made made = { pool, nullptr, nullptr, Status::OK() };
     column_call call = {};
@@ -185,7 +186,7 @@ Result<std::shared_ptr<ArrayData>> call_with(const Numbers &numbers, const Colum
     call.result_size = columns.rows * numbers.result->byte_width();
     // A caller with a pool of its own wants to know there what it uses.
     call.may_borrow = may_borrow && pool == arrow::default_memory_pool();
-    call.end = end_of_call();
+    call.end = end;
     call.allocate = Made::allocate;
     call.context = &made;
     ARROW_RETURN_NOT_OK(
@@ -205,8 +206,8 @@ Status execute(compute::KernelContext *context, const compute::ExecSpan &batch,
     Columns columns;
     if (take(batch, columns)) {
         // A scan collects results: the VMs of the first ones would not run again till its end.
-        ARROW_ASSIGN_OR_RAISE(auto made,
-                              call_with(numbers, columns, context->memory_pool(), false));
+        ARROW_ASSIGN_OR_RAISE(
+            auto made, call_with(numbers, columns, context->memory_pool(), false, end_of_call()));
         if (made) {
             out->value = std::move(made);
             return Status::OK();
@@ -254,6 +255,17 @@ NumbersState numbers_of(const compute::Kernel &kernel)
     return std::dynamic_pointer_cast<Numbers>(kernel.data);
 }
 
+NumbersState numbers_for(std::vector<std::shared_ptr<arrow::DataType>> parameters,
+                         std::shared_ptr<arrow::DataType> result, PyObject *registration)
+{
+    auto numbers = std::make_shared<Numbers>();
+    numbers->parameters = std::move(parameters);
+    numbers->result = std::move(result);
+    Py_INCREF(registration);
+    numbers->registration.reset(registration);
+    return numbers;
+}
+
 Result<std::shared_ptr<ArrayData>> call(const NumbersState &state,
                                         const std::vector<arrow::Datum> &arguments,
                                         compute::ExecContext *context)
@@ -263,7 +275,19 @@ Result<std::shared_ptr<ArrayData>> call(const NumbersState &state,
     if (!take(arguments, numbers, columns))
         return nullptr;
     return call_with(numbers, columns,
-                     context ? context->memory_pool() : arrow::default_memory_pool(), true);
+                     context ? context->memory_pool() : arrow::default_memory_pool(), true,
+                     end_of_call());
+}
+
+Result<std::shared_ptr<ArrayData>> call_until(const NumbersState &state,
+                                              const std::vector<arrow::Datum> &arguments,
+                                              const int *end)
+{
+    const auto &numbers = static_cast<const Numbers &>(*state);
+    Columns columns;
+    if (!take(arguments, numbers, columns))
+        return nullptr;
+    return call_with(numbers, columns, arrow::default_memory_pool(), false, end);
 }
 
 template const compute::ScalarKernel &registered(const compute::ScalarKernel &);

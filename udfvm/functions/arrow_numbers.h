@@ -4,6 +4,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <memory>
+#include <vector>
+
 #include <arrow/compute/exec.h>
 #include <arrow/compute/kernel.h>
 #include <arrow/datum.h>
@@ -28,10 +31,18 @@ using NumbersState = std::shared_ptr<arrow::compute::KernelState>;
 // Null: it made nothing of it.
 NumbersState numbers_of(const arrow::compute::Kernel &kernel);
 
+// The same for an object and types of numbers, without a kernel. With the interpreter's lock.
+NumbersState numbers_for(std::vector<std::shared_ptr<arrow::DataType>> parameters,
+                         std::shared_ptr<arrow::DataType> result, PyObject *registration);
+
 // Calls with arrays of exactly the declared types. Null where that is left to the executor: nothing
 // was called then.
 arrow::Result<std::shared_ptr<arrow::ArrayData>> call(const NumbersState &state,
                                                       const std::vector<arrow::Datum> &arguments,
                                                       arrow::compute::ExecContext *context);
+
+// The same for an engine, whose calls end once `end` is not 0. The result is in memory of its own.
+arrow::Result<std::shared_ptr<arrow::ArrayData>> call_until(
+    const NumbersState &state, const std::vector<arrow::Datum> &arguments, const int *end);
 
 } // namespace udfvm

@@ -13,7 +13,8 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -46,7 +47,60 @@ class _Engine(NamedTuple):
     has_frames: bool
 
 
+class CallsTogether:
+    """Calls of an engine that Ctrl-C ends together. Noting one costs next to nothing, so this is
+    for many short calls.
+
+    Attributes:
+        running: has an item for each call on a thread other than the main one.
+        ending: what ends the calls that begin now, and the address of its flag.
+    """
+
+    def __init__(self, package: str, *, raises: bool, has_frames: bool = True) -> None:
+        """As for ``call_of_engine``."""
+        self.engine: Final = _Engine(package, raises, has_frames)
+        self.running: Final[list[None]] = []  # to add and to remove one takes no lock
+        self.ending = self._new_ending()
+        _together.add(self)
+
+    def _new_ending(self) -> tuple[Cancellation, int]:
+        made = Cancellation()
+        return made, made.address
+
+    def renew(self) -> Cancellation:
+        """Returns what ends the calls that run, and none that begins later."""
+        (ended, _), self.ending = self.ending, self._new_ending()
+        return ended
+
+    def cancel(self) -> None:
+        """Ends the calls that run."""
+        self.renew().cancel()
+
+    def begin(self) -> bool:
+        """Notes a call, which has to look at ``ending``. Returns whether to call ``end``."""
+        if threading.get_ident() == threading.main_thread().ident or _arrow_functions is None:
+            return False
+        self.running.append(None)
+        _arrow_functions.call_for_main()
+        return True
+
+    def end(self, *, failed: bool) -> None:
+        """Notes the end of a call."""
+        self.running.pop()
+        if failed:
+            _failures.last = time.monotonic()
+
+
 _running: Final[dict[Cancellation, _Engine]] = {}
+_together: Final[weakref.WeakSet[CallsTogether]] = weakref.WeakSet()
+
+
+def _all_running() -> Mapping[Cancellation | CallsTogether, _Engine]:
+    """Returns what ends the running calls, and the engine of each. Others add to them meanwhile."""
+    running: dict[Cancellation | CallsTogether, _Engine] = {}
+    running.update((each, engine) for each, engine in _running.copy().items())
+    running.update((each, each.engine) for each in _together.copy() if each.running)
+    return running
 
 
 class _Failures:
@@ -104,9 +158,9 @@ def _end_all() -> None:
     middle of the engine's code, which crashes the process.
     """
     end = time.monotonic() + _LONG
-    while _running and time.monotonic() < end:
-        for cancellation in _running.copy():
-            cancellation.cancel()
+    while (running := _all_running()) and time.monotonic() < end:
+        for each in running:
+            each.cancel()
         time.sleep(_LOOK)
     while time.monotonic() < min(end, _failures.last + _SETTLES):
         time.sleep(_LOOK)
@@ -114,7 +168,7 @@ def _end_all() -> None:
 
 def calls_run() -> bool:
     """Whether an engine's call runs."""
-    return bool(_running)
+    return bool(_running) or any(each.running for each in _together.copy())
 
 
 def interrupt(pass_on: Callable[[], None]) -> bool:
@@ -122,7 +176,7 @@ def interrupt(pass_on: Callable[[], None]) -> bool:
     none, or for one whose calls have not ended it. ``pass_on`` lets the program's handler have the
     signal.
     """
-    engines = set(_running.copy().values())  # others add to it
+    engines = set(_all_running().values())
     waiting = _frame_of({engine.package for engine in engines})
     if waiting is None:
         return _interrupt_without_frames(pass_on)
@@ -132,26 +186,26 @@ def interrupt(pass_on: Callable[[], None]) -> bool:
         pass_on()
     end = time.monotonic() + _LONG
     while time.monotonic() < end:
-        for cancellation, engine in _running.copy().items():  # it may begin others meanwhile
+        for each, engine in _all_running().items():  # it may begin others meanwhile
             if engine.package == package:
-                cancellation.cancel()
+                each.cancel()
         time.sleep(_LOOK)
-        if not any(each is frame for each in _frames_of_main()):
+        if not any(found is frame for found in _frames_of_main()):
             return True
     return passes
 
 
 def _interrupt_without_frames(pass_on: Callable[[], None]) -> bool:
     """Ends the calls of engines whose waiting cannot be seen, until the main thread goes on."""
-    if all(engine.has_frames for engine in _running.copy().values()):
+    if all(engine.has_frames for engine in _all_running().values()):
         return False
     place = _place_of_main()
     pass_on()
     end = time.monotonic() + _LONG
     while time.monotonic() < end:
-        for cancellation, engine in _running.copy().items():
+        for each, engine in _all_running().items():
             if not engine.has_frames:
-                cancellation.cancel()
+                each.cancel()
         time.sleep(_LOOK)
         if _place_of_main() != place:
             break

@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import grpc
 import grpc.aio
@@ -205,17 +205,16 @@ class Service(grpc.GenericRpcHandler):
         while data is not None and not data.header:  # a descriptor alone, or metadata
             data = await messages.next()
         types = [] if data is None else types_in(data)
-        await self._write(context, schema_data(function.outputs))
-        while (data := await messages.next()) is not None:
-            messages.read_ahead()
-            if data.header:
-                async with contextlib.aclosing(self._answers(function, types, data)) as answers:
-                    async for each in answers:
-                        await self._write(context, each)
+        async with _Sent(context, self._note_progress) as sent:
+            await sent.send(schema_data(function.outputs))
+            while (data := await messages.next()) is not None:
+                messages.read_ahead()
+                if data.header:
+                    async with contextlib.aclosing(self._answers(function, types, data)) as answers:
+                        async for each in answers:
+                            await sent.send(each)
 
-    async def _write(self, context: Any, message: bytes) -> None:
-        """Sends a message, as soon as the client takes it."""
-        await context.write(message)
+    def _note_progress(self) -> None:
         self._progress = asyncio.get_running_loop().time()
 
     async def _answers(
@@ -275,6 +274,47 @@ def _take_exception(done: asyncio.Future[Any]) -> None:
 
 def _stopping() -> RefusedError:
     return RefusedError("UNAVAILABLE", "the server stops: call another, or later")
+
+
+class _Sent:
+    """The messages that a call answers with. While the client takes one, the next is made, and no
+    more than that one: a client that takes nothing holds its call up.
+    """
+
+    def __init__(self, context: Any, note_progress: Callable[[], None]) -> None:
+        """``note_progress`` is called whenever the client took a message."""
+        self._context = context
+        self._note_progress = note_progress
+        self._last: asyncio.Task[None] | None = None
+
+    async def send(self, message: bytes) -> None:
+        """Sends a message, as soon as the client took the one before."""
+        await self.all()
+        self._last = asyncio.ensure_future(self._send(message))
+        self._last.add_done_callback(_take_exception)
+
+    async def all(self) -> None:
+        """Waits until the client took all messages. Raises what sending one raised."""
+        if self._last is not None:
+            await self._last
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, _: object, error: BaseException | None, *rest: object) -> None:
+        """An error follows what was made before it. Where the call is cancelled, nothing does."""
+        if error is None:
+            await self.all()
+        elif isinstance(error, Exception):
+            with contextlib.suppress(Exception):
+                await self.all()
+        elif self._last is not None:
+            self._last.cancel()
+            await asyncio.wait([self._last])
+
+    async def _send(self, message: bytes) -> None:
+        await self._context.write(message)
+        self._note_progress()
 
 
 class _Messages:

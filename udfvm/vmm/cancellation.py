@@ -22,6 +22,11 @@ class Cancellation:
         # The core reads it, without the interpreter's lock.
         self.flag: Any = ffi.cast("int *", address) if address else ffi.new("int *")
 
+    @property
+    def address(self) -> int:
+        """Returns where the flag is, for C code."""
+        return int(ffi.cast("uintptr_t", self.flag))
+
     def __bool__(self) -> bool:
         return bool(self.flag[0])
 
