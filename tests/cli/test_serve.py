@@ -189,3 +189,29 @@ def test_a_file_that_fails_is_told_on_one_line(tmp_path: Path, code: str, wanted
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"udfvm: --functions: mine.py fails {wanted}")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_memory_of_batches_serves_the_next_ones() -> None:
+    code = """
+        import ctypes, resource, sys
+
+        if sys.argv[1] == "kept":
+            from udfvm.cli.serve import keep_freed_memory
+            keep_freed_memory()
+
+        def faults(rounds):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(rounds):
+                blocks = [bytes([1]) * (3 << 20) for _ in range(6)]
+                del blocks
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        faults(3)
+        print(faults(4))
+    """
+    program = [sys.executable, "-c", textwrap.dedent(code)]
+    kept, dropped = (
+        int(subprocess.run([*program, each], capture_output=True, check=True, timeout=100).stdout)
+        for each in ("kept", "dropped")
+    )
+    assert kept < 1000 < dropped

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from udfvm.serving.service import _Sent
+from udfvm.serving.streams import Sent
 
 
 class Client:
@@ -42,7 +42,7 @@ def test_one_message_waits_and_no_more() -> None:
         made = []
 
         async def make() -> None:
-            async with _Sent(client, lambda: progress.append(1)) as sent:
+            async with Sent(client, lambda: progress.append(1)) as sent:
                 for message in (b"1", b"2", b"3"):
                     made.append(message)
                     await sent.send(message)
@@ -65,7 +65,7 @@ def test_one_message_waits_and_no_more() -> None:
 def test_an_error_follows_what_was_made_before_it() -> None:
     async def body(client: Client, progress: list[int]) -> None:
         async def make() -> None:
-            async with _Sent(client, lambda: progress.append(1)) as sent:
+            async with Sent(client, lambda: progress.append(1)) as sent:
                 await sent.send(b"1")
                 raise ValueError("the second batch")
 
@@ -83,7 +83,7 @@ def test_an_error_follows_what_was_made_before_it() -> None:
 def test_a_call_that_is_cancelled_sends_nothing_more() -> None:
     async def body(client: Client, progress: list[int]) -> None:
         async def make() -> None:
-            async with _Sent(client, lambda: progress.append(1)) as sent:
+            async with Sent(client, lambda: progress.append(1)) as sent:
                 await sent.send(b"1")
                 await asyncio.sleep(1000)
 
@@ -102,7 +102,7 @@ def test_a_call_that_is_cancelled_sends_nothing_more() -> None:
 def test_a_message_that_cannot_be_sent_ends_the_call() -> None:
     async def body(client: Client, progress: list[int]) -> None:
         client.takes.release()
-        sent = _Sent(client, lambda: progress.append(1))
+        sent = Sent(client, lambda: progress.append(1))
         await sent.send(b"broken")
         with pytest.raises(ConnectionError):
             await sent.send(b"2")

@@ -53,7 +53,7 @@ class Pace:
         self.seconds = found
 
 
-def _may_spread(declaration: Declaration) -> bool:
+def may_spread(declaration: Declaration) -> bool:
     """Returns True for a function whose rows may be computed by several VMs: it works row by row,
     calls nothing of this program, and has no limit that counts for all rows together.
     """
@@ -85,7 +85,7 @@ def call_many(
     Raises what ``call`` raises: of several failures, that of the first rows.
     """
     rows = whole.num_rows
-    if not _may_spread(calls.declaration):
+    if not may_spread(calls.declaration):
         return call(calls, whole, None, 0)
     if calls.pace is None:
         calls.ready()  # building an image says nothing about a row
@@ -98,6 +98,13 @@ def call_many(
         return results
     vms = _free_vms(calls)
     return call(calls, whole, None, 0) if vms < 2 else _Spread(calls, whole, call).run(vms, memory)
+
+
+def has_free_vm(calls: RuntimeKeeper) -> bool:
+    """Returns True if the pool has a VM for one more call without waiting."""
+    pool = calls.ready().pool
+    live, idle = pool.pool_statistics()
+    return pool.limit > live - idle
 
 
 def _free_vms(calls: RuntimeKeeper) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -14,6 +15,8 @@ from udfvm.functions.function import Function
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOOK = 0.5  # seconds between two looks at the server
+_TRIM_THRESHOLD: Final = -1, 64 << 20  # of glibc's mallopt: bytes that stay at a heap's end,
+_MMAP_THRESHOLD: Final = -3, 32 << 20  # and of blocks that are mapped for themselves
 
 
 @click.command()
@@ -59,6 +62,7 @@ def serve(names: tuple[str, ...], as_json: bool, **options: Any) -> None:
     from udfvm.engines.named_functions import functions_named
 
     functions = functions_named("--functions", list(names), Path())
+    keep_freed_memory()
     with Server(*functions, **options) as server:
         _stop_at_signals(server, as_json)
         if as_json:
@@ -69,6 +73,16 @@ def serve(names: tuple[str, ...], as_json: bool, **options: Any) -> None:
             click.echo(f"listening on {server.location}")
         while not server.wait(_LOOK):
             pass
+
+
+def keep_freed_memory() -> None:
+    """Makes memory that batches leave serve the next ones. By itself the C library gives it back to
+    the system, which then clears it, page by page, for each batch.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it
+    if set_option is not None:
+        for option, value in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            set_option(option, value)
 
 
 def _line(function: Function) -> str:

@@ -22,11 +22,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from udfvm.call.spreading import has_free_vm, may_spread
 from udfvm.codec.containers import Container
 from udfvm.errors import CallError, SignatureError, TypeMappingError
 from udfvm.functions.aggregate import AggregateFunction
 from udfvm.functions.function import Function
-from udfvm.functions.integration import calls_of
+from udfvm.functions.integration import calls_of, declaration_of
 from udfvm.functions.list_calls import aggregated_lists, rows_of_each
 from udfvm.functions.table import TableFunction
 from udfvm.texts import counted
@@ -57,6 +58,7 @@ class Served:
         name: its name.
         inputs: the columns that it takes.
         outputs: the columns that it returns.
+        may_overlap: whether batches may be computed side by side. Each has one answer then.
     """
 
     def __init__(self, function: Function) -> None:
@@ -69,6 +71,13 @@ class Served:
             ]
         )
         self.outputs = self._returned()
+        self.may_overlap = self._may_overlap()
+
+    def may_begin_another(self) -> bool:
+        """Returns True if a micro-VM is free for one more batch. One that waits for it would do so
+        in its own time.
+        """
+        return has_free_vm(calls_of(self.function, len(self.inputs)))
 
     def batches(self, columns: Sequence[pa.Array], rows: int) -> Generator[pa.RecordBatch]:
         """Calls the function with columns of so many rows, and yields record batches of results.
@@ -84,6 +93,10 @@ class Served:
         except (CallError, TypeMappingError) as error:
             error.locate(error.row, of="batch")
             raise
+
+    def _may_overlap(self) -> bool:
+        # It works row by row, and does nothing whose order matters.
+        return may_spread(declaration_of(self.function))
 
     def _taken(self, type_: Any) -> Any:
         return type_
@@ -112,6 +125,9 @@ class _Table(Served):
     """A table function."""
 
     function: TableFunction
+
+    def _may_overlap(self) -> bool:
+        return False  # there may be any number of answers
 
     def _returned(self) -> pa.Schema:
         columns = self.function.columns
@@ -145,6 +161,9 @@ class _Aggregate(Served):
                 f"UDF {function.name!r}: clients call aggregates with a column of lists for each"
                 " parameter, and it has none"
             )
+
+    def _may_overlap(self) -> bool:
+        return False  # a batch is several calls
 
     def _taken(self, type_: Any) -> Any:
         return pa.list_(type_)

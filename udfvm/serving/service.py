@@ -8,11 +8,10 @@ its batches the results, while it sends the next one. ``GetFlightInfo``, ``GetSc
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import grpc
 import grpc.aio
@@ -21,6 +20,7 @@ import pyarrow as pa
 from udfvm.keywords import nearest
 from udfvm.serving.client_batches import NOT_VALID, batch_in, types_in
 from udfvm.serving.clients import ClientLimits, Gate, Tokens, address_of
+from udfvm.serving.exchange import Exchange
 from udfvm.serving.messages import (
     SERVICE,
     FlightData,
@@ -28,7 +28,6 @@ from udfvm.serving.messages import (
     action_result,
     action_type,
     batch_data,
-    flight_data,
     flight_info,
     name_in_descriptor,
     schema_data,
@@ -36,6 +35,7 @@ from udfvm.serving.messages import (
 )
 from udfvm.serving.served import Served
 from udfvm.serving.statuses import RefusedError, is_for_the_log, status_of
+from udfvm.serving.streams import Messages, Sent, stopping, take_exception
 from udfvm.vmm import Cancellation
 
 _VERSION_ACTION: Final = "protocol_version"
@@ -114,7 +114,7 @@ class Service(grpc.GenericRpcHandler):
             metadata = dict(context.invocation_metadata() or ())
             client = self._tokens.client(metadata.get("authorization"))
         if self.stopping.done():
-            raise _stopping()
+            raise stopping()
         return client
 
     async def _fail(self, context: Any, error: Exception) -> None:
@@ -197,7 +197,7 @@ class Service(grpc.GenericRpcHandler):
 
     async def _exchange(self, context: Any) -> None:
         """One call: answers the batches of a client in turn."""
-        messages = _Messages(context, self.stopping, self._limits.idle)
+        messages = Messages(context, self.stopping, self._limits.idle)
         data = await messages.next()
         if data is None:
             raise RefusedError("INVALID_ARGUMENT", "the call has no message")
@@ -205,14 +205,13 @@ class Service(grpc.GenericRpcHandler):
         while data is not None and not data.header:  # a descriptor alone, or metadata
             data = await messages.next()
         types = [] if data is None else types_in(data)
-        async with _Sent(context, self._note_progress) as sent:
+        async with Sent(context, self._note_progress) as sent:
             await sent.send(schema_data(function.outputs))
-            while (data := await messages.next()) is not None:
-                messages.read_ahead()
-                if data.header:
-                    async with contextlib.aclosing(self._answers(function, types, data)) as answers:
-                        async for each in answers:
-                            await sent.send(each)
+            exchange = Exchange(messages, sent, lambda data: self._answers(function, types, data))
+            if function.may_overlap:
+                await exchange.overlapping(function.may_begin_another)
+            else:
+                await exchange.in_turn()
 
     def _note_progress(self) -> None:
         self._progress = asyncio.get_running_loop().time()
@@ -249,7 +248,7 @@ class Service(grpc.GenericRpcHandler):
         except asyncio.CancelledError:
             cancellation.cancel()
             await asyncio.wait([taken])
-            _take_exception(taken)
+            take_exception(taken)
             raise
         finally:
             self._progress = loop.time()
@@ -264,96 +263,3 @@ def _next(made: Generator[bytes], cancellation: Cancellation) -> bytes | None:
             return next(made, None)
     except KeyboardInterrupt:  # which would end the event loop
         raise RefusedError("UNAVAILABLE", "the server ended the call, because it stops") from None
-
-
-def _take_exception(done: asyncio.Future[Any]) -> None:
-    """Says that nobody is going to wait for an exception: the call has ended."""
-    if not done.cancelled():
-        done.exception()
-
-
-def _stopping() -> RefusedError:
-    return RefusedError("UNAVAILABLE", "the server stops: call another, or later")
-
-
-class _Sent:
-    """The messages that a call answers with. While the client takes one, the next is made, and no
-    more than that one: a client that takes nothing holds its call up.
-    """
-
-    def __init__(self, context: Any, note_progress: Callable[[], None]) -> None:
-        """``note_progress`` is called whenever the client took a message."""
-        self._context = context
-        self._note_progress = note_progress
-        self._last: asyncio.Task[None] | None = None
-
-    async def send(self, message: bytes) -> None:
-        """Sends a message, as soon as the client took the one before."""
-        await self.all()
-        self._last = asyncio.ensure_future(self._send(message))
-        self._last.add_done_callback(_take_exception)
-
-    async def all(self) -> None:
-        """Waits until the client took all messages. Raises what sending one raised."""
-        if self._last is not None:
-            await self._last
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, _: object, error: BaseException | None, *rest: object) -> None:
-        """An error follows what was made before it. Where the call is cancelled, nothing does."""
-        if error is None:
-            await self.all()
-        elif isinstance(error, Exception):
-            with contextlib.suppress(Exception):
-                await self.all()
-        elif self._last is not None:
-            self._last.cancel()
-            await asyncio.wait([self._last])
-
-    async def _send(self, message: bytes) -> None:
-        await self._context.write(message)
-        self._note_progress()
-
-
-class _Messages:
-    """The messages of a call. The next one may be read ahead."""
-
-    def __init__(self, context: Any, stopping: asyncio.Future[None], idle: float) -> None:
-        self._context = context
-        self._stopping = stopping
-        self._idle = idle
-        self._ahead: asyncio.Task[Any] | None = None
-
-    def read_ahead(self) -> None:
-        """Begins to read the next message."""
-        if self._ahead is None:
-            self._ahead = asyncio.ensure_future(self._context.read())
-            self._ahead.add_done_callback(_take_exception)
-
-    async def next(self) -> FlightData | None:
-        """Returns the next message; None after the last one. Raises RefusedError if the client
-        sends none for too long, and if the server stops.
-        """
-        self.read_ahead()
-        reading, self._ahead = self._ahead, None
-        assert reading is not None
-        try:
-            await asyncio.wait(
-                [reading, self._stopping], timeout=self._idle, return_when=asyncio.FIRST_COMPLETED
-            )
-            if reading.done() and reading.result() is grpc.aio.EOF:
-                return None
-            if self._stopping.done():
-                raise _stopping()
-            if not reading.done():
-                raise RefusedError(
-                    "DEADLINE_EXCEEDED", f"the client sent nothing for {self._idle:g} seconds"
-                )
-        finally:
-            reading.cancel()
-        try:
-            return flight_data(reading.result())
-        except NOT_VALID as error:
-            raise RefusedError("INVALID_ARGUMENT", f"the message is not valid: {error}") from None
