@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 from pathlib import Path
 
 import arrow_udf_text
 import pytest
+import wasmtime
 from click.testing import CliRunner
 from native_programs import build
 
@@ -185,3 +187,40 @@ def test_replies_that_no_guest_should_send(reply: bytes) -> None:
         read_contents("the module", "wasm", reply)
     good = struct.pack("<IIII", 4, 1, 0, 1) + b"\xff\n"
     assert read_contents("the module", "wasm", good).imports[0].name == "\ufffd"
+
+
+def binary(text: str) -> bytes:
+    return bytes(wasmtime.wat2wasm(text))
+
+
+def test_bodies_and_data_of_a_module_are_not_looked_at() -> None:
+    """So listing takes no time to compile, and does not tell whether code is valid."""
+    module = binary(
+        '(module (memory 1) (data (i32.const 0) "abc") (data "passive")'
+        ' (func (export "f") (param i32) (result i64)'
+        " (memory.init 1 (i32.const 0) (i32.const 0) (i32.const 2)) (i64.const 12345678)))"
+    )
+    expected = [("f", "function", "(a0: i32) -> i64", True, ())]
+    assert [tuple(each) for each in udfvm.wasm.exports(module)] == expected
+    body = module.index(bytes.fromhex("42cec2f105"))  # i64.const 12345678
+    broken = module[:body] + bytes([0xFF]) + module[body + 1 :]
+    assert [tuple(each) for each in udfvm.wasm.exports(broken)] == expected
+    with pytest.raises(errors.SignatureError, match="the module is not valid"):
+        udfvm.from_wasm(broken, "f")
+
+
+def test_code_that_ends_anywhere_is_refused() -> None:
+    for code in (binary(MODULE), binary(COMPONENT)):
+        assert udfvm.wasm.exports(code)
+        for length in range(1, len(code), 1 + len(code) // 25):
+            with contextlib.suppress(errors.SignatureError):  # sections may end there
+                udfvm.wasm.exports(code[:length])
+
+
+def test_code_with_lengths_that_are_wrong_is_refused() -> None:
+    code = binary(COMPONENT)
+    for offset in range(8, len(code), 1 + len(code) // 25):
+        for byte in (0x00, 0x7F, 0xFF):
+            with contextlib.suppress(errors.SignatureError):
+                udfvm.wasm.exports(code[:offset] + bytes([byte]) + code[offset + 1 :])
+    assert len(udfvm.wasm.exports(code)) == 2

@@ -10,7 +10,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from udfvm.errors import BuildError, ProtocolError, SignatureError
-from udfvm.functions.compiled_requests import ahead, ask_runtime, compiled_base, load_payload
+from udfvm.functions.compiled_requests import (
+    Loadable,
+    ahead,
+    ask_runtime,
+    compiled_base,
+    load_payload,
+)
 from udfvm.functions.options import parsed_options
 from udfvm.limits import Limits
 from udfvm.protocol import (
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
 
 _LISTED: Final = struct.Struct("<IIII")
 _ELF: Final = b"\x7fELF"
+_BINARY: Final = (_ELF, b"\0asm")
 _MEMORY: Final = "256MiB"
 
 
@@ -90,7 +97,13 @@ def contents_of(code: bytes, label: str, *, memory: int | str = _MEMORY, pool: P
     limits = parsed_options(label, {"memory": memory}, limits)["limits"]
 
     def listed() -> bytes:
-        loadable = ahead(language, code, name=label, limits=limits, pool=pool)
+        # The runtime leaves out the bodies of functions of code in the binary format, which take
+        # long to compile.
+        loadable = (
+            Loadable(code, b"")
+            if code.startswith(_BINARY)
+            else ahead(language, code, name=label, limits=limits, pool=pool)
+        )
         request = load_payload(loadable.code, "", (), (), loadable.settings)
         return ask_runtime(REQUEST_LIST, language, request, label, limits, pool)
 

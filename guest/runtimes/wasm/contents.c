@@ -1,5 +1,5 @@
 /* LIST of modules and components: see runtime_list() of shared/compiled/program.h. Nothing is
- * instantiated, so imports need not be there. */
+ * instantiated, so imports need not be there, and functions need no bodies. */
 #include <string.h>
 
 #include "shared/compiled/failure.h"
@@ -12,6 +12,7 @@
 #include "wasm/component_host.h"
 #include "wasm/component_parts.h"
 #include "wasm/emitter.h"
+#include "wasm/emptied_code.h"
 #include "wasm/export_type.h"
 #include "wasm/interface.h"
 #include "wasm/known_import.h"
@@ -219,11 +220,23 @@ static void list_component_import(void *context, const wasm_bytes *interface,
     bytes_free(&text);
 }
 
+/* Takes the code of a load without what takes time to compile, where it is in the binary format. */
+static bool take_emptied(const struct load *load, bool compiled, struct compiled_code *code)
+{
+    struct bytes emptied = { 0 };
+    struct load changed = *load;
+    if (!compiled && emptied_code(load->code, load->code_length, &emptied)) {
+        changed.code = emptied.at;
+        changed.code_length = emptied.length;
+    }
+    return code_take(&changed, compiled, code);
+}
+
 bool runtime_list(const struct load *load, struct bytes *list)
 {
     struct settings settings;
     struct compiled_code code;
-    if (!settings_take(&settings, load) || !code_take(load, settings.compiled, &code))
+    if (!settings_take(&settings, load) || !take_emptied(load, settings.compiled, &code))
         return false;
     if (code.component) {
         struct component_list exports = { list, code.component };
