@@ -59,7 +59,7 @@ def report_of(function: udfvm.Function) -> udfvm.CallReport:
     report = function.last_call
     assert report is not None
     assert report.function == function.name
-    assert report.seconds == sum(getattr(report, phase) for phase in PHASES)
+    assert report.seconds == pytest.approx(sum(getattr(report, phase) for phase in PHASES))
     assert report.guest_seconds > 0 and report.ended <= time.monotonic()
     return report
 

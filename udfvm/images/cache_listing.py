@@ -38,17 +38,26 @@ class CacheFile(NamedTuple):
 _known: Final[dict[Path, dict[str, int]]] = {}  # sizes by the cache's directory and their names
 
 
-@contextlib.contextmanager
-def _readable(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError):
+class _Readable:
+    """A context that reads a directory, which need not be there.
+
+    No generator makes it: in Python 3.13, such a context that drops an exception keeps its frame,
+    and so everything that callers refer to, until garbage is collected.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __enter__(self) -> None:
         pass
-    except PermissionError as error:
-        raise CacheError(
-            f"{directory} cannot be read: check its permissions, or set UDFVM_CACHE to another"
-            " directory"
-        ) from error
+
+    def __exit__(self, class_: object, error: BaseException | None, traceback: object) -> bool:
+        if isinstance(error, PermissionError):
+            raise CacheError(
+                f"{self._directory} cannot be read: check its permissions, or set UDFVM_CACHE to"
+                " another directory"
+            ) from error
+        return isinstance(error, (FileNotFoundError, NotADirectoryError))
 
 
 def names_in_cache() -> set[str]:
@@ -56,7 +65,7 @@ def names_in_cache() -> set[str]:
     directory = cache_directory()
     found: set[str] = set()
     for folder in _FOLDERS:
-        with _readable(directory / folder):
+        with _Readable(directory / folder):
             found.update(folder + name for name in os.listdir(directory / folder))
     return found
 
@@ -97,7 +106,7 @@ def files_in_cache() -> dict[str, CacheFile]:
     directory = cache_directory()
     found: dict[str, CacheFile] = {}
     for folder in _FOLDERS:
-        with _readable(directory / folder), os.scandir(directory / folder) as entries:
+        with _Readable(directory / folder), os.scandir(directory / folder) as entries:
             found.update(_files(entries, folder))
     for name, file in found.items():
         note = found.get(f"{name}.verified")

@@ -53,8 +53,8 @@ _OF_WRAPPERS: Final = frozenset(
 def reduced_callable(
     obj: Any, maker: str, by_value: Callable[[types.ModuleType], bool]
 ) -> Reduced | None:
-    """Returns the reduction of a helper with ``lru_cache``, ``cache``, ``singledispatch`` or
-    ``cached_property``, a ``NewType``, a type variable or a type alias that is not found in a
+    """Returns the reduction of a helper with ``lru_cache``, ``cache``, ``singledispatch``,
+    ``singledispatchmethod`` or ``cached_property``, a ``NewType``, a type variable or a type alias that is not found in a
     module there; None for everything else. The content of caches is not pickled.
 
     ``maker`` is the name under which ``_udfvm_callables`` is imported when unpickling. ``by_value``
@@ -62,6 +62,8 @@ def reduced_callable(
     """
     if isinstance(obj, functools.cached_property):
         return _made(maker, "cached_property", obj.func, obj.attrname)
+    if type(obj) is functools.singledispatchmethod:  # which may have a cache of weak references
+        return _made(maker, "single_dispatch_method", obj.func, dict(obj.dispatcher.registry))
     reduce = _reduction_of(obj)
     return None if reduce is None or _is_found(obj, by_value) else reduce(obj, maker)
 

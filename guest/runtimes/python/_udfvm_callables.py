@@ -32,6 +32,16 @@ def single_dispatch(
     return made
 
 
+def single_dispatch_method(
+    function: Callable[..., Any], registered: dict[type, Callable[..., Any]]
+) -> functools.singledispatchmethod[Any]:
+    """A generic method with its implementations."""
+    made = functools.singledispatchmethod(function)
+    for cls, implementation in registered.items():
+        made.register(cls, implementation)
+    return made
+
+
 def new_type(name: str, supertype: Any, module: str) -> Any:
     """A ``typing.NewType``."""
     make: Any = typing.NewType
