@@ -54,8 +54,9 @@ def reduced_callable(
     obj: Any, maker: str, by_value: Callable[[types.ModuleType], bool]
 ) -> Reduced | None:
     """Returns the reduction of a helper with ``lru_cache``, ``cache``, ``singledispatch``,
-    ``singledispatchmethod`` or ``cached_property``, a ``NewType``, a type variable or a type alias that is not found in a
-    module there; None for everything else. The content of caches is not pickled.
+    ``singledispatchmethod`` or ``cached_property``, a ``NewType``, a type variable or a type alias
+    that is not found in a module there; None for everything else. The content of caches is not
+    pickled.
 
     ``maker`` is the name under which ``_udfvm_callables`` is imported when unpickling. ``by_value``
     returns True for modules that do not exist there; ``__main__`` never does.
