@@ -202,7 +202,30 @@ def of_engines(measured: dict[str, Any]) -> list[Quotation]:
         if cost.handover is not None:
             handover = [duration(cost.handover * 1e-9)]
             tables.append(Quotation("cost.md", f"{cost.title}'s handover: {{}} a row", handover))
+    large = measured["large"]["duckdb"]
+    ratios = [short(large[f"{body}_ratio"]) for body in ("python", "numpy")]
+    tables.append(Quotation("cost.md", "Over 20,000,000 rows, the ratios are {} and {}.", ratios))
     return tables
+
+
+def of_host_calls(latency: dict[str, Any]) -> list[Quotation]:
+    """Returns what host functions cost, and what no such call can cost less than."""
+    times = latency["times_exit"]
+    least = 3 + 2 * latency["restore"]["p50"] / latency["exit"]["p50"]
+    return [
+        *(
+            Quotation(
+                "performance.md",
+                f"| {what} | {{}} | {{}}x |",
+                [duration(latency[name]["p50"] * 1e-6), f"{times[name]:.1f}"],
+            )
+            for what, name in (
+                ("a function that calls a host function once", "udf_host_call"),
+                ("the same, whose host function calls `score`", "udf_nested"),
+            )
+        ),
+        Quotation("performance.md", "which is {} times the exit latency", [f"{least:.1f}"]),
+    ]
 
 
 def of_processes(measured: dict[str, Any]) -> list[Quotation]:
@@ -233,6 +256,7 @@ def quotations(measured: dict[str, Any]) -> list[Quotation]:
         *of_batches(measured["arrow"]),
         *of_sql(measured["sqlite"]),
         *of_engines(measured),
+        *of_host_calls(measured["host_calls"]),
         *of_processes(measured),
         *of_languages(measured["guests"]),
     ]

@@ -23,18 +23,21 @@ import pictures
 from engine_costs import ENGINES
 from quotations import DOCS, load, update
 
-BENCHMARKS = ("coldstart", "density", "guests", "layers", "sqlite")
-ROWS = {"flight": 1_000_000}  # where they are others than the flights
-NAMES = (*BENCHMARKS, *(f"engines.{name}" for name in ENGINES))
+BENCHMARKS = ("coldstart", "density", "guests", "host_calls", "layers", "sqlite")
+SCRIPTS = {"host_calls": "latency", "large": "engines"}  # of other names
+NAMES = (*BENCHMARKS, *(f"engines.{name}" for name in ENGINES), "large.duckdb")
+ROWS = {  # where they are others than the flights
+    "engines.flight": ["--rows", "1000000"],
+    "large.duckdb": ["--rows", "20000000", "--repeats", "2"],
+}
 
 
 def measure(name: str) -> Any:
     """Returns what a benchmark prints, run in a process of its own."""
     benchmark, _, engine = name.partition(".")
-    script = Path(__file__).with_name(f"{benchmark}.py")
+    script = Path(__file__).with_name(f"{SCRIPTS.get(benchmark, benchmark)}.py")
     command = [sys.executable, script, "--json", *(["--engines", engine] if engine else [])]
-    if engine in ROWS:
-        command += ["--rows", str(ROWS[engine])]
+    command += ROWS.get(name, [])
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     figures = json.loads(done.stdout)
     if not engine:
