@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import sysconfig
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MAX_LINES: Final = 40  # of all that is shown of the micro-VM
+MAX_WIDTH: Final = 100  # characters of a line of advice
+ADVICE: Final = "udfvm: "  # which guest/runtimes/python/_udfvm_advice.py begins lines with
 _PACKAGE: Final = str(Path(__file__).parent) + "/"
 _SHELLS: Final = ("IPython", "ipykernel")  # what runs a cell
 _FRAME: Final = re.compile(r'  File "([^"]*)", line (\d+)(?:, in (.*))?')
+_OF_UDF: Final = re.compile(r"(?:^|: )UDF '[^'\n]+'(?:, row \d+(?: of [^:\n]+)?)?: ")
 _HEAD: Final = "Traceback (most recent call last):"
 
 
@@ -34,8 +38,11 @@ def traceback_lines(error: BaseException) -> list[str]:
     """
     says, _, guest = str(error).partition("\n" + _HEAD + "\n")
     lines = [f"{type(error).__name__}: {says}"]
+    guest, advice = without_advice(guest)
     if guest:
         lines += ["", "In the micro-VM:", *_cut(_folded(_guest_frames(guest)))]
+    if advice:
+        lines += ["", *textwrap.wrap(advice, MAX_WIDTH)]
     called = list(_folded(_host_frames(error.__traceback__)))
     if called:
         lines += ["", "Called from:", *called]
@@ -45,11 +52,27 @@ def traceback_lines(error: BaseException) -> list[str]:
     return lines
 
 
-def has_guest_traceback(text: str) -> bool:
-    """Whether the text of an error has a traceback of a micro-VM: such is that of an error that an
-    engine makes of one of udfvm.
+def without_advice(guest: str) -> tuple[str, str]:
+    """Returns the traceback of a guest, and the advice that its last line gives; it is empty if
+    there is none.
+
+    >>> without_advice("KeyError: 'HOME'\\nudfvm: a micro-VM has no environment variables")
+    ("KeyError: 'HOME'", 'a micro-VM has no environment variables')
     """
-    return "UDF '" in text.partition(_HEAD)[0] and f"\n{_HEAD}\n" in text
+    rest, _, last = guest.rstrip("\n").rpartition("\n")
+    advice = last.removeprefix(ADVICE)
+    return (guest, "") if advice == last else (rest, advice)
+
+
+def is_of_udf(text: str) -> bool:
+    """Whether the text of an error is that of an error of udfvm, or what an engine made of one.
+
+    >>> is_of_udf("Invalid Input Error: UDFError: UDF 'f', row 3: ValueError: odd")
+    True
+    >>> is_of_udf("the UDF 'f' is slow")
+    False
+    """
+    return _OF_UDF.search(text.partition(_HEAD)[0]) is not None
 
 
 def whole_traceback_lines(error: BaseException) -> list[str]:
@@ -113,7 +136,7 @@ def _host_frames(traceback: TracebackType | None) -> Iterator[tuple[str, list[st
 
     for frame in standard.extract_tb(traceback):
         own = frame.filename.startswith(_PACKAGE) or "run_cell_magic(" in (frame.line or "")
-        if not own and _library(frame.filename) not in _SHELLS:
+        if not own and library_of(frame.filename) not in _SHELLS:
             place = _place(frame.filename, frame.lineno or 0, frame.name)
             yield frame.filename, [place, *([f"    {frame.line}"] if frame.line else [])]
 
@@ -144,7 +167,7 @@ def _folded(frames: Iterable[tuple[str, list[str]]]) -> Iterator[str]:
     """Yields the lines of frames, and one line for adjacent frames of a library."""
     count, library = 0, ""
     for file, lines in (*frames, ("", [])):
-        owner = _library(file)
+        owner = library_of(file)
         if count and owner != library:
             yield f"  ... {counted(count, 'frame')} of {library}"
             count = 0
@@ -155,8 +178,12 @@ def _folded(frames: Iterable[tuple[str, list[str]]]) -> Iterator[str]:
             yield from lines
 
 
-def _library(file: str) -> str:
-    """Returns the name of the library that a file is of; empty for the user's own files."""
+def library_of(file: str) -> str:
+    """Returns the name of the library that a file is of; empty for the user's own files.
+
+    >>> library_of("<frozen os>"), library_of("/home/me/functions.py")
+    ('Python', '')
+    """
     if file.startswith("<frozen "):
         return "Python"
     paths = sysconfig.get_paths()

@@ -145,7 +145,7 @@ class FileFunctions:
         self._pool = Pool(jail=True) if given.jail else pool_of(path.name, None)
         others = ("packages", "data")
         allowed = {key: each for key, each in given.options.items() if key not in others}
-        self._limits: Limits = parsed_options(path.name, allowed)["limits"]
+        self._limits = _limits_of(allowed)
         self._file: SourceFile = read_file(path, self._limits, self._pool)
 
     def one(self, name: str | None) -> Function:
@@ -172,19 +172,17 @@ class FileFunctions:
         """Returns the functions that decorators of udfvm declare, or else all whose types the text
         tells. Raises SignatureError if there are none.
         """
-        chosen = self._public()
-        if chosen and not chosen[0].declared:
-            chosen = [
-                each
-                for each in chosen
-                if each.result.type and all(one.written.type for one in each.parameters)
-            ]
+        chosen = [each for each in self._public() if _has_types(each)]
         if not chosen:
             raise SignatureError(
                 f"{self._file.path} declares no function: decorate one with @udfvm.udf, or"
                 " annotate its parameters and result"
             )
         return [self._made(each) for each in chosen]
+
+    def left_out(self) -> set[str]:
+        """The names of functions that ``all`` leaves out, as the text does not tell their types."""
+        return {each.name for each in self._public() if not _has_types(each)}
 
     def _public(self) -> list[Declaration]:
         """Returns what is declared by decorators, or else all whose names do not begin with _."""
@@ -215,6 +213,24 @@ class FileFunctions:
                 f"UDF {found.name!r}: {self._file.path} asks for {option}="
                 f"{found.options[option]}, which is more than a file may have: {way}"
             )
+
+
+def _has_types(found: Declaration) -> bool:
+    """Whether the text tells the types of a function, or a decorator says that it is one."""
+    told = [found.result, *(each.written for each in found.parameters)]
+    return found.declared or all(each.type for each in told)
+
+
+def _limits_of(given: dict[str, Any]) -> Limits:
+    """Returns the limits that options of the command say. Raises UsageError for a wrong one."""
+    for name, value in given.items():
+        try:
+            parsed_options("", {name: value})
+        except OptionError as error:
+            reason = str(error).partition(f"{name}=")[2]
+            raise click.UsageError(f"--{name.replace('_', '-')}={reason}") from error
+    limits: Limits = parsed_options("", given)["limits"]
+    return limits
 
 
 def _order(field: str, value: int) -> float:

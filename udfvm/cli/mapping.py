@@ -157,6 +157,8 @@ def _columns(udf: Function, given: Sequence[str]) -> dict[str, str] | None:
     found: dict[str, str] = {}
     for each in given:
         parameter, equals, column = each.partition("=")
+        if equals and parameter not in names and column in names:
+            raise click.UsageError(f"-c {each}: the parameter stands first: {column}={parameter}")
         if not (equals and parameter in names):
             parameter, column = next((name for name in names if name not in found), ""), each
         if not parameter:

@@ -20,6 +20,7 @@ import click
 
 from udfvm.errors import CallError, Error, UDFError, shows_whole_errors
 from udfvm.guest_text import visible
+from udfvm.tracebacks import library_of, without_advice
 
 #: Exit codes, as docs/command_line.md lists them.
 FAILED: Final = 1
@@ -28,7 +29,7 @@ BROKEN_PIPE: Final = 128 + signal.SIGPIPE
 TERMINATED: Final = 128 + signal.SIGTERM
 
 _MAX_LINE: Final = 1000  # characters of an error
-_LINE: Final = re.compile(r'^  File "<?([^">]*)>?", line (\d+)', re.MULTILINE)
+_LINE: Final = re.compile(r'^  File "([^"]*)", line (\d+)', re.MULTILINE)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -121,16 +122,23 @@ def print_json(value: object) -> None:
 
 def run_program(commands: Commands) -> int:
     """Runs the command of this process's arguments. Returns the exit code."""
-    settings = Settings()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
+    try:
+        return _run(commands, Settings())
+    except BrokenPipeError:  # what goes wrong cannot be told either
+        _forget_output()
+        return BROKEN_PIPE
+
+
+def _run(commands: Commands, settings: Settings) -> int:
     try:
         code = commands.main(prog_name="udfvm", standalone_mode=False, obj=settings)
         return code if isinstance(code, int) else 0
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else FAILED
     except click.ClickException as error:
-        click.echo(f"udfvm: {_usage(error)}", err=True)
+        click.echo(_usage(error), err=True)
         return error.exit_code
     except _Ended as ended:
         return _code_after(ended.reason, settings)
@@ -139,11 +147,14 @@ def run_program(commands: Commands) -> int:
 
 
 def _usage(error: click.ClickException) -> str:
-    message = " ".join(error.format_message().split()).rstrip(".")
+    message = error.format_message()
+    if isinstance(error, click.UsageError) and error.ctx and message == error.ctx.get_help():
+        return message  # of a group without a command, on its lines
+    message = " ".join(message.split()).rstrip(".")
     if not isinstance(error, click.UsageError):
-        return message
+        return f"udfvm: {message}"
     path = error.ctx.command_path if error.ctx else "udfvm"
-    return f"{message} ('{path} --help' has the options)"
+    return f"udfvm: {message} ('{path} --help' has the options)"
 
 
 def _code_after(reason: BaseException, settings: Settings) -> int:
@@ -167,9 +178,10 @@ def _terminate(_: int, __: FrameType | None) -> None:
 
 
 def _forget_output() -> None:
-    """Leads standard output nowhere, so that the end of the process does not write to it."""
+    """Leads the output nowhere, so that the end of the process does not write to it."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    for each in (1, 2):
+        os.dup2(nowhere, each)
     os.close(nowhere)
 
 
@@ -189,7 +201,7 @@ def one_line(error: BaseException) -> str:
     """Returns an error as one line.
 
     >>> one_line(udfvm.UDFError("ValueError", "odd", '  File "<f>", line 2, in f', "f", 7))
-    "UDF 'f', row 7: ValueError: odd (line 2 of f)"
+    "UDF 'f', row 7: ValueError: odd (line 2 of its file)"
     >>> one_line(udfvm.UDFError("SyntaxError", "odd (f.py, line 2)", '  File "f.py", line 2', "f"))
     "UDF 'f': SyntaxError: odd (f.py, line 2)"
     >>> one_line(udfvm.BuildError("it does not compile", "a.c:1: ..."))
@@ -199,11 +211,24 @@ def one_line(error: BaseException) -> str:
         name = "" if error.filename is None else f"{error.filename}: "
         return visible(f"{name}{error.strerror or error}", keep="")
     first, *others = str(error).strip().splitlines() or [type(error).__name__]
-    if isinstance(error, UDFError) and (places := _LINE.findall(error.guest_traceback)):
-        file, line = places[-1]
-        more = "" if first.endswith(f", line {line})") else f" (line {line} of {file})"
+    notes = [note.removeprefix("udfvm: ") for note in getattr(error, "__notes__", ())]
+    if isinstance(error, UDFError):
+        frames, advice = without_advice(error.guest_traceback)
+        more, notes = _place(error, first, frames), [*filter(None, [advice]), *notes]
     else:
         more = " (--traceback shows more)" if others else ""
-    notes = [note.removeprefix("udfvm: ") for note in getattr(error, "__notes__", ())]
     text = first if len(first) <= _MAX_LINE else f"{first[:_MAX_LINE]} …"
     return visible("; ".join([text + more, *notes]), keep="")
+
+
+def _place(error: UDFError, first: str, frames: str) -> str:
+    """Returns the line of the user's own that failed, or else that of a library; empty if there is
+    none, and if the first line of the error has it.
+    """
+    places = _LINE.findall(frames)
+    if not places:
+        return ""
+    file, line = next((each for each in reversed(places) if not library_of(each[0])), places[-1])
+    if first.endswith(f", line {line})"):
+        return ""
+    return f" (line {line} of {'its file' if file == f'<{error.udf}>' else file.strip('<>')})"

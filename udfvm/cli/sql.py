@@ -7,8 +7,9 @@ import csv
 import io
 import json
 import math
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,9 +21,14 @@ from udfvm.cli.program import json_option
 from udfvm.cli.terminal import console, data_alone, naming_options
 from udfvm.errors import Error
 from udfvm.guest_text import visible
+from udfvm.keywords import nearest
+from udfvm.texts import listed
 
 _AT_ONCE: Final = 1000  # rows that are written at once
 _MEMORY: Final = ":memory:"
+_FUNCTION: Final = re.compile(
+    r"no such function: (?P<absent>\w+)|wrong number of arguments to function (?P<other>\w+)\(\)"
+)
 _HUGE: Final = "1e999"  # infinity, as JSON can say it
 
 
@@ -77,11 +83,33 @@ def sql(
     chosen = "json" if as_json else format_
     out = sys.stdout
     with data_alone(), naming_options():
-        functions = []
+        functions, left_out = [], dict[str, Path]()
         for path, name in sources:
             found = FileFunctions(path, given)
             functions += [found.one(name)] if name else found.all()
-        _run(database, text, functions, write, _writer(chosen, out))
+            left_out.update(dict.fromkeys(found.left_out(), path))
+        try:
+            _run(database, text, functions, write, _writer(chosen, out))
+        except StatementError as error:
+            raise StatementError(str(error) + _about_functions(error, functions, left_out)) from error
+
+
+def _about_functions(
+    error: StatementError, functions: Sequence[Any], left_out: Mapping[str, Path]
+) -> str:
+    """Returns what to do about a function that SQL does not find, or that is another than meant."""
+    found = _FUNCTION.search(str(error))
+    if found is None:
+        return ""
+    name = found["absent"] or found["other"]
+    if name in left_out:
+        return f": the text of {left_out[name]} does not tell its types: annotate them"
+    if not functions:
+        return ": pass --functions FILE.py if a file defines it"
+    names = [each.name for each in functions]
+    close = nearest(name, names)
+    meant = f": did you mean {close}?" if close else f": the files define {listed(names, 'and')}"
+    return meant if found["absent"] else ""
 
 
 def _standard_input() -> str:

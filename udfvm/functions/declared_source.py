@@ -148,8 +148,8 @@ def _result(name: str, found: Declaration) -> ResultType:
 def _type(name: str, what: str, written: WrittenType) -> Type:
     if not written.type:
         raise SignatureError(
-            f"UDF {name!r}: {what} has no type in the text: annotate it, or pass a signature, such"
-            " as '(double) -> double'"
+            f"UDF {name!r}: {what} has no type in the text that udfvm knows: annotate it with one"
+            " (see Types in docs/reference.md), or pass a signature, such as '(double) -> double'"
         )
     try:
         found = given_type(written.type).type

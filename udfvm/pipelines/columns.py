@@ -105,7 +105,8 @@ class Parameters(NamedTuple):
                 if parameter.name not in self.defaults:
                     raise OptionError(
                         f"UDF {function!r}: map() finds no column for parameter"
-                        f" {parameter.name!r}: pass columns=; the source has"
+                        f" {parameter.name!r}: pass columns={{{parameter.name!r}: COLUMN}}; the"
+                        " source has"
                         f" {names_shown(schema.names)}"
                     )
                 found.append(None)

@@ -26,6 +26,7 @@ _SCAN_ROWS: Final = 1 << 16  # rows of a batch of a dataset, however many bytes 
 _READ_AHEAD: Final = 2  # batches that a scan of a dataset reads ahead
 _BUFFER: Final = 1 << 20  # bytes of a column of a Parquet file that are read at once
 _MAGIC: Final = (b"PAR1", b"PARE")  # the latter with an encrypted footer
+_SQLITE: Final = b"SQLi"
 #: What ``pyarrow.dataset.dataset`` calls other formats, by the suffix of files.
 _FORMATS: Final = {
     ".arrow": "arrow",
@@ -189,8 +190,8 @@ def _rows_at_once(metadata: Any) -> int:
 
 
 def advice_on(source: object, columns: Sequence[str] | None) -> str:
-    """Returns what is the matter with the files of a source that Arrow cannot read, and what to do,
-    as the end of a sentence; nothing if they are sound.
+    """Returns what is the matter with the files of a source that Arrow cannot read, and what to do;
+    nothing if they are sound.
 
     ``columns`` are those that were read; None if their types were not compared yet.
     """
@@ -199,7 +200,7 @@ def advice_on(source: object, columns: Sequence[str] | None) -> str:
     for file in files:
         found = _advice_on_file(file, None if is_single else source)
         if found:
-            return f"; {found}"
+            return found
     return _advice_on_types(source, files, columns) if len(files) > 1 else ""
 
 
@@ -245,10 +246,15 @@ def _advice_on_file(file: Path, among: object) -> str:
         )
     if not begin:
         return f"{file} is empty"
+    if begin == _SQLITE:
+        return (
+            f"{file} is a database of SQLite, not Parquet: register the function on a connection,"
+            " and call it in SQL"
+        )
     format_ = _FORMATS.get(suffix, "csv")
     like = "" if suffix in (*_FORMATS, ".csv") else " or the like"
     return (
-        f"{file} is not Parquet; of a file in another format, pass"
+        f"{file} is not Parquet: of a file in another format, pass"
         f" pyarrow.dataset.dataset(path, format={format_!r}){like}"
     )
 

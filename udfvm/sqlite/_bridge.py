@@ -164,6 +164,7 @@ class Bridge:
         else:
             self.failure = Failure(str(error) or type(error).__name__, error)
         self.failures += 1
+        _found.failure = self.failure
 
 
 class _Group:
@@ -203,6 +204,17 @@ def _call(name: str, count: int) -> str:
     if name == "vm_udf":
         return f"SELECT vm_udf({', '.join('?' * count)})"
     return f'SELECT "{name}"({", ".join("?" * count)})'
+
+
+def failure_of_thread() -> Failure | None:
+    """Returns the last failure in this thread that ``forget_failure`` has not forgotten."""
+    found: Failure | None = getattr(_found, "failure", None)
+    return found
+
+
+def forget_failure() -> None:
+    """Forgets the last failure in this thread: it was told, or what it failed for has ended."""
+    _found.failure = None
 
 
 def bridge_that_answered() -> Bridge | None:

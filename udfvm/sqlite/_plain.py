@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.errors import Error, OptionError, SignatureError, SQLConnectionError, UnknownUDFError
 from udfvm.functions.integration import encoded_defaults
-from udfvm.sqlite._bridge import Bridge, Failure, bridge_that_answered
+from udfvm.sqlite._bridge import (
+    Bridge,
+    Failure,
+    bridge_that_answered,
+    failure_of_thread,
+    forget_failure,
+)
 from udfvm.sqlite._extension import Refusal
 from udfvm.sqlite._functions import offered_function
 from udfvm.sqlite._loading import loader
@@ -210,6 +216,7 @@ def _asked(
 def last_error(target: sqlite3.Connection) -> BaseException | None:
     """Returns what the last call that failed raised; None if there was none."""
     bridge = _bridge_of(target, "last_error")
+    forget_failure()
     failure = bridge.failure if bridge else None
     return failure.exception if failure else None
 
@@ -226,11 +233,30 @@ def real_errors(target: sqlite3.Connection) -> Iterator[None]:
         yield
     except Exception as error:
         failure = bridge.failure if bridge and bridge.failures > before else None
+        forget_failure()
         if failure is None or not _explain(error, failure):
             raise
         if failure.exception is None or isinstance(failure.exception, Error):
             raise
         raise failure.exception from error
+
+
+def explain_last(error: BaseException) -> None:
+    """Gives an error of ``sqlite3`` that the last failure in this thread caused its text and cause,
+    and forgets that failure.
+    """
+    failure = failure_of_thread()
+    if failure is not None and _explain(error, failure):
+        forget_failure()
+
+
+def untold_failure() -> BaseException | None:
+    """Returns what the last call in this thread failed by, if no error that anybody saw has its
+    text, and forgets it.
+    """
+    failure = failure_of_thread()
+    forget_failure()
+    return failure.exception if failure is not None else None
 
 
 def _explain(error: BaseException, failure: Failure) -> bool:

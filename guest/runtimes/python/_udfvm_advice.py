@@ -15,10 +15,10 @@ from typing import Any, Final
 
 FILES: Final = (
     "udfvm: a micro-VM has no files of this machine but those of Python and of installed packages"
-    " (none with files=False), and a /tmp of its own. Data files of your own packages come along"
-    " where importlib.resources or pkgutil reads them, and files beside your modules where code"
-    " opens them by __file__ and names them; another file is given by data={'model': 'model.bin'},"
-    " and found as /data/model, passed as an argument, or read by a host function (host_functions=)"
+    " (none with files=False), and a /tmp of its own: give it another by data={'model':"
+    " 'model.bin'} (found as /data/model), or pass what it holds as an argument, or let a host"
+    " function read it (host_functions=). Files of your own packages come along where importlib.resources or"
+    " pkgutil reads them, or __file__ and a name in the code"
 )
 WRITING: Final = (
     "udfvm: a micro-VM has no files of this machine, and a function writes only in /tmp, which each"
@@ -48,8 +48,8 @@ TERMINAL: Final = (
 )
 MODULES: Final = (
     "udfvm: a micro-VM finds the packages that are installed for the Python that declared the"
-    " function, with files=False only what packages= names or an import in the function does, and"
-    " modules of your own that an import in the function names"
+    " function (with files=False only what packages= names or an import in the function does), and"
+    " modules of your own that an import in the function names: install the package for that Python"
 )
 STORED_MODULES: Final = (
     "udfvm: a stored function finds common modules of the standard library, and what packages= of"
