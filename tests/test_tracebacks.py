@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 import pytest
 
 import udfvm
-from udfvm.tracebacks import MAX_LINES, traceback_lines
+from udfvm.tracebacks import MAX_LINES, is_of_udf, traceback_lines
 
 HEAD = "Traceback (most recent call last):\n"
 PACKAGE = f"{Path(udfvm.__file__).parent}/"
@@ -48,6 +48,29 @@ def test_adjacent_frames_of_a_library_are_one_line() -> None:
         "    x = y",
         "        ^",
     ]
+
+
+def test_advice_follows_the_frames_of_the_micro_vm() -> None:
+    advice = "udfvm: a micro-VM has no files " + "of this machine " * 9
+    lines = shown(HEAD + frame("/home/me/f.py", 4) + "OSError: no\n" + advice)
+    assert lines[-4:-2] == ["        ^", ""] and all(len(line) <= 100 for line in lines)
+    assert " ".join(lines[-2:]) == advice.removeprefix("udfvm: ").rstrip()
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("UDF 'f', row 3: ValueError: odd", True),
+        ("UDF 'f': the call did not end within 1 s", True),
+        ("Invalid Input Error: UDFError: UDF 'f', row 0 of its batch: ValueError: odd", True),
+        ("(sqlite3.OperationalError) UDF 'f': ValueError", False),
+        ("UDF", False),
+        ("no function of the name UDF 'f'", False),
+        (HEAD + "UDF 'f': ValueError", False),
+    ],
+)
+def test_texts_that_engines_make_of_errors(text: str, wanted: bool) -> None:
+    assert is_of_udf(text) == wanted
 
 
 def test_what_one_error_caused_is_shown_after_it() -> None:

@@ -25,6 +25,7 @@ ADVICE: Final = "udfvm: "  # which guest/runtimes/python/_udfvm_advice.py begins
 _PACKAGE: Final = str(Path(__file__).parent) + "/"
 _SHELLS: Final = ("IPython", "ipykernel")  # what runs a cell
 _FRAME: Final = re.compile(r'  File "([^"]*)", line (\d+)(?:, in (.*))?')
+_MORE: Final = "  ... "  # begins a line about lines that are left out
 _OF_UDF: Final = re.compile(r"(?:^|: )UDF '[^'\n]+'(?:, row \d+(?: of [^:\n]+)?)?: ")
 _HEAD: Final = "Traceback (most recent call last):"
 
@@ -44,7 +45,7 @@ def traceback_lines(error: BaseException) -> list[str]:
     if advice:
         lines += ["", *textwrap.wrap(advice, MAX_WIDTH)]
     called = list(_folded(_host_frames(error.__traceback__)))
-    if called:
+    if not all(line.startswith(_MORE) for line in called):
         lines += ["", "Called from:", *called]
     if error.__cause__ is not None and str(error.__cause__) not in str(error):
         lines += ["", "Because of:"]
@@ -169,7 +170,7 @@ def _folded(frames: Iterable[tuple[str, list[str]]]) -> Iterator[str]:
     for file, lines in (*frames, ("", [])):
         owner = library_of(file)
         if count and owner != library:
-            yield f"  ... {counted(count, 'frame')} of {library}"
+            yield f"{_MORE}{counted(count, 'frame')} of {library}"
             count = 0
         library = owner
         if owner:

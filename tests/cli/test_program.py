@@ -79,6 +79,31 @@ def test_commands_say_json(tmp_path: Path) -> None:
     assert isinstance(found, dict) and found["usable"] and "API 12" in found["found"]["KVM"]
 
 
+@pytest.mark.parametrize("group", [[], ["cache"]], ids=["udfvm", "udfvm cache"])
+def test_a_group_alone_is_its_help(group: list[str]) -> None:
+    alone, helped = run(*group), run(*group, "--help")
+    assert alone.returncode in (0, 2)  # as the version of click says
+    assert alone.stdout + alone.stderr == helped.stdout and "Commands:\n" in helped.stdout
+
+
+@pytest.mark.parametrize("errors", [False, True], ids=["output", "both"])
+def test_output_that_nobody_reads(tmp_path: Path, errors: bool) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as nobody:
+        for arguments in (["doctor"], ["sbom"], ["inspect", str(tmp_path / "absent.so")]):
+            done = subprocess.run(
+                [*COMMAND, *arguments],
+                stdout=nobody,
+                stderr=nobody if errors else subprocess.PIPE,
+                timeout=300,
+                env={**os.environ, "UDFVM_CACHE": str(tmp_path)},
+            )
+            fails = arguments[0] == "inspect" and not errors
+            assert done.returncode == (1 if fails else 141), arguments
+            assert errors or bool(done.stderr) == fails
+
+
 def test_prepared_runtimes_are_said_as_json(tmp_path: Path) -> None:
     done = run("prepare", "--json", cache=tmp_path)
     assert done.returncode == 0, done.stderr

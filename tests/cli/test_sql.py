@@ -45,7 +45,28 @@ def test_functions_of_a_file_in_sql(mine: Path, app: Path) -> None:
     ]
     assert "\x1b" not in done.stdout
     done = run("sql", app, input=QUERY, env={**os.environ, "COLUMNS": "80"})
-    assert done.returncode == 1 and done.stderr == "udfvm: no such function: score\n"
+    assert done.returncode == 1 and done.stderr == (
+        "udfvm: no such function: score: pass --functions FILE.py if a file defines it\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("SELECT scor(1, 2)", "no such function: scor: did you mean score?"),
+        ("SELECT other(1, 2)", "no such function: other: the files define score and domain"),
+        ("SELECT loose(1)", ".py does not tell its types: annotate them"),
+        ("SELECT score(1)", "wrong number of arguments to function score()"),
+    ],
+)
+def test_functions_that_sql_does_not_find(tmp_path: Path, query: str, wanted: str) -> None:
+    source = tmp_path / "loose.py"
+    source.write_text(
+        "def score(x: int, y: int) -> int: return x\ndef domain(x: str) -> str: return x\n"
+        "def loose(x): return x\n"
+    )
+    done = run("sql", ":memory:", query, "--functions", source)
+    assert done.returncode == 1 and done.stderr.endswith(f"{wanted}\n"), done.stderr
 
 
 def test_all_functions_of_a_file(tmp_path: Path) -> None:
@@ -70,7 +91,7 @@ def test_all_functions_of_a_file(tmp_path: Path) -> None:
     for name in ("not_declared", "_own", "untyped"):
         done = run("sql", ":memory:", f"SELECT {name}(1)", "--functions", source,
                    "--functions", plain)  # fmt: skip
-        assert done.stderr == f"udfvm: no such function: {name}\n"
+        assert done.stderr.startswith(f"udfvm: no such function: {name}: the ")
     plain.write_text("x = 1\n")
     done = run("sql", ":memory:", "SELECT 1", "--functions", plain)
     assert done.returncode == 1 and "declares no function: decorate one with" in done.stderr

@@ -274,3 +274,14 @@ def test_periods_of_numbers_and_of_another_frequency() -> None:
         following(pd.Series(pd.period_range("2024-01", periods=2, freq="D")))
     with pytest.raises(udfvm.TypeMappingError, match="Sparse"):
         following(pd.Series(pd.arrays.SparseArray([1, 0])))
+
+
+def test_numpy_that_was_installed_after_pyarrow_was_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    series = pd.Series([1.0, 2.0])
+    assert twice(series).tolist() == [2.0, 4.0]
+    monkeypatch.setattr(pa.lib, "np", None)  # as pyarrow has it where numpy is not there
+    for call in (twice, lambda x: twice.map(x.to_frame("x")), lambda x: twice(x.astype("Int64"))):
+        with pytest.raises(udfvm.EngineError, match=r"restart the program, or the kernel"):
+            call(series)

@@ -87,7 +87,9 @@ def test_what_duckdb_cannot_have(con: duckdb.DuckDBPyConnection) -> None:
     )
     with pytest.raises(udfvm.TypeMappingError, match=r"'wide': DuckDB has no type.*at most 38"):
         udfvm.duckdb.register(con, wide)
-    with pytest.raises(udfvm.SignatureError, match=r"takes a connection of duckdb first"):
+    with pytest.raises(
+        udfvm.SignatureError, match=r"connection of duckdb first, .*default_connection"
+    ):
         udfvm.duckdb.register(ratio)
 
 

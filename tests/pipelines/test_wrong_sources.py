@@ -268,7 +268,7 @@ FOLDERS: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "truncated": ({"a_parquet": whole_parquet()[:-9]}, "a.parquet", "a.parquet is damaged, or was"),
     "no bytes": ({"a_parquet": b""}, "a.parquet", r"a\.parquet is empty"),
-    "csv": ({"a_csv": b"x\n1\n"}, "a.csv", r"a\.csv is not Parquet; .*\(path, format='csv'\)$"),
+    "csv": ({"a_csv": b"x\n1\n"}, "a.csv", r"a\.csv is not Parquet: .*\(path, format='csv'\)$"),
     "arrow": ({"a_arrow": b"ARROW1.."}, "a.arrow", r"dataset\.dataset\(path, format='arrow'\)$"),
     "other": ({"a_txt": b"hello"}, "a.txt", r"\(path, format='csv'\) or the like$"),
 }  # fmt: skip

@@ -91,7 +91,9 @@ def sql(
         try:
             _run(database, text, functions, write, _writer(chosen, out))
         except StatementError as error:
-            raise StatementError(str(error) + _about_functions(error, functions, left_out)) from error
+            raise StatementError(
+                str(error) + _about_functions(error, functions, left_out)
+            ) from error
 
 
 def _about_functions(

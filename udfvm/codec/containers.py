@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from udfvm.codec.late_numpy import check_numpy
 from udfvm.codec.orders import orders_among
 from udfvm.codec.python_values import python_values
 from udfvm.errors import TypeMappingError
@@ -205,6 +206,7 @@ def to_numpy(function: str, array: pa.Array) -> np.ndarray[Any, Any]:
     """As numpy, writeable. Nulls are NaN (floats), NaT (dates and times, which are in UTC) or None,
     in an array of objects (all others). Raises TypeMappingError for what Python has no value for.
     """
+    check_numpy(function)
     if _is_numpy_like(array):
         values = array.to_numpy(zero_copy_only=False)
         return values if values.flags.writeable else values.copy()

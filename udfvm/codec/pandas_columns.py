@@ -16,6 +16,7 @@ import pyarrow as pa
 from udfvm.codec.argument_errors import MASKED, argument_error, wrong_type
 from udfvm.codec.casts import cast_argument
 from udfvm.codec.containers import Container, to_numpy
+from udfvm.codec.late_numpy import check_numpy
 from udfvm.codec.numpy_columns import column_of_objects
 from udfvm.codec.python_values import python_values
 from udfvm.codec.remedies import refuse_others
@@ -62,6 +63,7 @@ def column(function: str, parameter: Parameter, value: Any) -> Any:
     """Returns a column as an array of numpy or pyarrow; of a DataFrame its structs, or its only
     column. Raises TypeMappingError.
     """
+    check_numpy(function)
     pandas: Any = sys.modules["pandas"]
     if isinstance(value, pandas.MultiIndex):
         raise wrong_type(
@@ -215,6 +217,7 @@ def table_of(function: str, frame: Any, wanted: Collection[str] | None = None) -
 
     ``wanted`` names the columns that the table has, as far as the frame has them; None for all.
     """
+    check_numpy(function)
     if wanted is not None:
         chosen = [place for place, name in enumerate(frame.columns) if str(name) in wanted]
         frame = frame.iloc[:, chosen]

@@ -158,8 +158,8 @@ def unregister(connection: Any, /, *functions_or_names: Function | str) -> None:
 def _check_connection(caller: str, connection: object) -> None:
     if not isinstance(connection, _duckdb.DuckDBPyConnection):
         raise SignatureError(
-            f"{caller} takes a connection of duckdb first, as duckdb.connect() makes it; got"
-            f" {shown(connection)}"
+            f"{caller} takes a connection of duckdb first, as duckdb.connect() makes it, or"
+            f" duckdb.default_connection(), which duckdb.sql() uses; got {shown(connection)}"
         )
 
 

@@ -239,20 +239,23 @@ def _mapped(udf: str, files: list[tuple[str, int]], states: list[_State]) -> Dat
 # ---- Other processes ----
 
 _digests: Final[dict[_State, bytes]] = {}
+_digests_lock: Final = ForkLock()
 _MAX_DIGESTS: Final = 256
 
 
 def _digest(descriptor: int, state: _State) -> bytes:
     """Returns the SHA-256 of a file; of one in a state that was seen before, without reading it."""
-    known = _digests.get(state)
+    with _digests_lock.lock:
+        known = _digests.get(state)
     if known is None:
         import hashlib
 
         with open(descriptor, "rb", closefd=False) as file:
             known = hashlib.file_digest(file, "sha256").digest()
-        while len(_digests) >= _MAX_DIGESTS:
-            del _digests[next(iter(_digests))]
-        _digests[state] = known
+        with _digests_lock.lock:  # other threads compute digests meanwhile
+            while len(_digests) >= _MAX_DIGESTS:
+                del _digests[next(iter(_digests))]
+            _digests[state] = known
     return known
 
 

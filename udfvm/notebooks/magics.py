@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import builtins
+import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -22,7 +24,10 @@ _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def _seconds(text: str) -> float | None:
-    return None if text.lower() == "none" else float(text)
+    try:
+        return None if text.lower() == "none" else float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is neither a number of seconds nor none") from None
 
 
 def _names(text: str) -> list[str]:
@@ -32,7 +37,7 @@ def _names(text: str) -> list[str]:
 def _data_file(text: str) -> tuple[str, str]:
     name, equals, path = text.partition("=")
     if not (name and equals and path):
-        raise ValueError(f"{text!r} is not NAME=PATH")
+        raise ArgumentTypeError(f"{text!r} is not NAME=PATH")
     return name, path
 
 
@@ -124,7 +129,14 @@ class Magics(magic.Magics):
             compile(tree, file, "exec")  # which finds more than the parser
         except SyntaxError as error:
             raise of_cell(error) from None
-        for each in _functions(tree, names):
+        chosen = _functions(tree, names)
+        if not chosen and not any(isinstance(each, ast.ClassDef) for each in tree.body):
+            print(
+                "%%udf: the cell has no function that becomes a UDF: define one by def, with a name"
+                " that does not begin with an underscore",
+                file=sys.stderr,
+            )
+        for each in chosen:
             decorator = ast.Name(_DECORATOR, ast.Load())
             each.decorator_list.insert(0, ast.copy_location(decorator, each))
         namespace = self._namespace

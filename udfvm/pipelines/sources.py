@@ -147,7 +147,9 @@ class _Reading:
             reason = str(error).rstrip(".") if is_of_arrow else f"{type(error).__name__}: {error}"
             advice = advice_on(self._source, self.columns) if is_of_arrow else ""
             # What pyarrow says of such a file is the same, in more words, and its cause has it.
-            reason = advice if "not Parquet" in advice else "; ".join(filter(None, [reason, advice]))
+            reason = (
+                advice if "not Parquet" in advice else "; ".join(filter(None, [reason, advice]))
+            )
             filename = None
         cls = SourceNotFoundError if isinstance(error, FileNotFoundError) else SourceError
         made = self._error(reason, filename, cls, of_parquet=not number)

@@ -17,8 +17,8 @@ FILES: Final = (
     "udfvm: a micro-VM has no files of this machine but those of Python and of installed packages"
     " (none with files=False), and a /tmp of its own: give it another by data={'model':"
     " 'model.bin'} (found as /data/model), or pass what it holds as an argument, or let a host"
-    " function read it (host_functions=). Files of your own packages come along where importlib.resources or"
-    " pkgutil reads them, or __file__ and a name in the code"
+    " function read it (host_functions=). Files of your own packages come along where"
+    " importlib.resources or pkgutil reads them, or __file__ and a name in the code"
 )
 WRITING: Final = (
     "udfvm: a micro-VM has no files of this machine, and a function writes only in /tmp, which each"

@@ -1,0 +1,22 @@
+"""numpy that was installed after the process had imported pyarrow, as ``%pip install pandas`` does
+in a notebook. pyarrow does not look for it again, and ends the process where it needs it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+from udfvm.errors import EngineError
+
+_ABSENT: Final = object()
+
+
+def check_numpy(function: str) -> None:
+    """Raises EngineError if pyarrow has no numpy, for a call with columns that need it."""
+    if getattr(pa.lib, "np", _ABSENT) is None:
+        raise EngineError(
+            f"UDF {function!r}: pyarrow was imported before numpy was installed, and does not see"
+            " it: restart the program, or the kernel of the notebook"
+        )
