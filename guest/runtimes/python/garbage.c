@@ -15,7 +15,6 @@
 #include "python/garbage.h"
 
 #include <Python.h>
-#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +25,12 @@
 
 /* scratch_malloc.c; absent where that library is not preloaded. */
 extern void (*udfvm_memory_taken)(size_t size) __attribute__((weak));
+
+/* Of <malloc.h> since glibc 2.33. What was built with an older one finds it where it is there. */
+struct heap {
+    size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+};
+extern struct heap heap_now(void) __asm__("mallinfo2") __attribute__((weak));
 
 static PyObjectArenaAllocator arenas;
 static uint64_t sealed, mark;
@@ -38,11 +43,7 @@ struct memory {
 
 static uint64_t free_in_heap(void)
 {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
-    return mallinfo2().fordblks;
-#else
-    return 0;
-#endif
+    return heap_now != NULL ? heap_now().fordblks : 0;
 }
 
 static struct memory memory_now(void)
