@@ -135,7 +135,8 @@ def make_compiler(made: Path, name: str) -> None:
     if compiler is None:
         sys.exit(f"{name} is not installed.")
     options = [f"--sysroot={made}", f"-B{made}/lib/", f"-D__GLIBC_MINOR__={GLIBC[1]}"]
-    options += ["-Wl,--exclude-libs,libstdc++.a"]
+    # The machine's libgcc_s.so is of its own C library.
+    options += ["-Wl,--exclude-libs,libstdc++.a", "-Wl,--allow-shlib-undefined"]
     script = made / "bin" / name
     script.write_text(f'#!/bin/sh\nexec {shlex.join([compiler, *options])} "$@"\n')
     script.chmod(0o755)
