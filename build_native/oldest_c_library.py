@@ -10,6 +10,7 @@ Usage: python -m build_native.oldest_c_library FOLDER, and FOLDER/bin belongs on
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import shutil
@@ -54,9 +55,10 @@ def run(*command: str | Path) -> str:
 
 def copy_headers(include: Path) -> None:
     """Puts Zig's headers of glibc and of the kernel into one folder, and the others beside them."""
-    import ziglang
-
-    zig = Path(ziglang.__file__).parent / "lib" / "libc" / "include"
+    found = importlib.util.find_spec("ziglang")
+    if found is None or found.origin is None:
+        sys.exit("Zig is not installed: pip install ziglang")
+    zig = Path(found.origin).parent / "lib" / "libc" / "include"
     for each in reversed(HEADERS):  # the first has precedence
         shutil.copytree(zig / each, include, dirs_exist_ok=True)
     for each in NEWER_HEADERS:
@@ -126,7 +128,7 @@ def old_symbols(listing: str) -> list[tuple[str, str, str, int]]:
         if age > NEWEST_OF_CXX.get(family, -1) or age < found.get(symbol, (0,))[0]:
             continue
         found[symbol] = (age, version, kind, int(size, 0))
-    return [(symbol, *rest) for symbol, (_, *rest) in found.items()]
+    return [(symbol, version, kind, size) for symbol, (_, version, kind, size) in found.items()]
 
 
 def make_compiler(made: Path, name: str) -> None:

@@ -5,16 +5,12 @@ stranger's is refused.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from in_process_programs import SETTING, TESTS, hidden, run, script
 
-TESTS = Path(__file__).resolve().parents[1]
-SETTING = {"UDFVM_BACKEND": "unsafe-inprocess"}
 # Of the suite, what is about functions and not about VMs.
 CHOSEN = [
     "functions/test_result_conversions.py",
@@ -24,31 +20,6 @@ CHOSEN = [
     "codec/test_error_rows.py",
     "arrow/test_forms.py",
 ]
-# Another device in the place of KVM, so that no VM can run.
-NO_KVM = ["unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /dev/kvm && exec "$0" "$@"']
-
-
-def hidden() -> list[str]:
-    """What a command begins with that is to run without KVM, where that can be taken away."""
-    can = os.geteuid() == 0 and os.path.exists("/dev/kvm")
-    return NO_KVM if can else []
-
-
-def run(
-    *arguments: str, prefix: list[str] | None = None, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    command = [*(hidden() if prefix is None else prefix), sys.executable, *arguments]
-    environment = {**os.environ, "PYTHONPATH": "", **variables}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=TESTS)
-
-
-def script(text: str, *, allowed: bool = True, **variables: str) -> list[str]:
-    """The lines that a script prints without KVM."""
-    done = run("-c", textwrap.dedent(text), **(SETTING if allowed else {}), **variables)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
 DECLARED = """
     import warnings, udfvm
 
@@ -160,6 +131,7 @@ def test_a_filter_of_the_program_comes_first() -> None:
     assert result == "1.5"
 
 
+FILE = "import udfvm\n\n@udfvm.udf\ndef half(x: float) -> float:\n    return x / 2\n"
 REFUSED = {
     "source": 'udfvm.from_source("def f(x): return x", "(double) -> double")',
     "expression": 'udfvm.expression("a + 1", a=float)',
@@ -172,16 +144,35 @@ REFUSED = {
     "stored": """udfvm.sqlite.register(apsw.Connection(":memory:"), half,
                   policy=udfvm.sqlite.Policy(languages=["python"]))""",
     "sealed": "sealed.sealed_note(half, 'half')",
+    "datasette": """datasette.prepare_connection(
+                     sqlite3.connect(":memory:"), "shop", Configured)""",
+    "cell": 'shell.run_cell_magic("udf", "--untrusted", "def f(x: float) -> float: return x")',
+    "cell without types": 'shell.run_cell_magic("udf", "--untrusted", "def f(x): return x")',
 }
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_may_be_a_strangers_is_refused(what: str) -> None:
+def test_what_may_be_a_strangers_is_refused(what: str, tmp_path: Path) -> None:
+    (tmp_path / "file.py").write_text(FILE)
+    modules = {"datasette": "datasette", "cell": "IPython", "cell without types": "IPython"}
+    pytest.importorskip(modules.get(what, "udfvm"))
     text = (
         DECLARED
         + f"""
-    import apsw
+    import apsw, sqlite3
+    from udfvm.engines import datasette
     from udfvm.sqlite import sealed
+
+    class Configured:
+        config_dir = {str(tmp_path)!r}
+
+        def plugin_config(name, database):
+            return {{"functions": ["file.py"]}}
+
+    if {what!r}.startswith("cell"):
+        from IPython.testing.globalipapp import start_ipython
+        shell = start_ipython()
+        shell.run_line_magic("load_ext", "udfvm")
     warnings.simplefilter("ignore", udfvm.UnsafeBackendWarning)
     try:
         {REFUSED[what]}
@@ -198,9 +189,7 @@ def test_what_may_be_a_strangers_is_refused(what: str) -> None:
     "command", [["run", "FILE:half", "data.csv"], ["serve", "--functions", "FILE"]]
 )
 def test_commands_refuse(command: list[str], tmp_path: Path) -> None:
-    (tmp_path / "file.py").write_text(
-        "import udfvm\n\n@udfvm.udf\ndef half(x: float) -> float:\n    return x / 2\n"
-    )
+    (tmp_path / "file.py").write_text(FILE)
     (tmp_path / "data.csv").write_text("x\n1.0\n")
     given = [each.replace("FILE", str(tmp_path / "file.py")) for each in command]
     given = [str(tmp_path / "data.csv") if each == "data.csv" else each for each in given]
@@ -232,50 +221,6 @@ def test_the_state_of_the_program_stays_as_it_is() -> None:
     print(scaled(1.0), scaled.refresh()(1.0), Settings.factor)
     """
     assert script(text) == ["3.0 3.0 2.0", "6.0 6.0 5.0"]
-
-
-def test_limits_that_can_be_kept() -> None:
-    text = """
-    import time, udfvm, warnings
-    warnings.simplefilter("ignore")
-
-    @udfvm.udf(timeout=0.01, sample=(0.0,))
-    def slow(seconds: float) -> float:
-        time.sleep(seconds)
-        return seconds
-
-    @udfvm.udf(max_output="1KiB")
-    def long(count: int) -> str:
-        return "x" * count
-
-    for call in (lambda: slow(0.05), lambda: slow(0.0), lambda: long(5000), lambda: len(long(9))):
-        try:
-            print(call())
-        except udfvm.CallError as error:
-            print(type(error).__name__)
-    """
-    assert script(text) == ["CallTimeoutError", "0.0", "OutputLimitError", "9"]
-
-
-def test_ctrl_c_ends_the_call_and_the_next_one_works() -> None:
-    text = """
-    import signal, udfvm, warnings
-    warnings.simplefilter("ignore")
-
-    @udfvm.udf
-    def interrupted(x: int) -> int:
-        if x:
-            signal.raise_signal(signal.SIGINT)
-        return x
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        interrupted(1)
-    except KeyboardInterrupt:
-        print("interrupted")
-    print(interrupted(0))
-    """
-    assert script(text) == ["interrupted", "0"]
 
 
 def test_calls_within_calls_and_on_threads() -> None:

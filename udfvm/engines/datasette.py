@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from pluggy import HookimplMarker
 
+from udfvm.backend import refuse_in_process
 from udfvm.checks import shown
 from udfvm.errors import Error, OptionError
 from udfvm.keywords import check_options
@@ -47,9 +48,13 @@ def startup(datasette: Any) -> None:
 
 @_implements
 def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
-    """Registers the functions of a database on a connection to it."""
+    """Registers the functions of a database on a connection to it.
+
+    Raises UnsafeBackendError if functions run in this process.
+    """
     functions, options = _configured(datasette, database)
     if functions:
+        refuse_in_process("Datasette", "whoever writes its queries may be a stranger")
         import udfvm.sqlite
 
         udfvm.sqlite.register(conn, *functions, **options)

@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import sysconfig
 from _thread import _local
@@ -25,6 +26,7 @@ from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.callbacks import keep_interruption
 from udfvm.vmm.failures import exception, thread_error
 from udfvm.vmm.image import Image
+from udfvm.vmm.in_process_deadlines import Deadlines
 from udfvm.vmm.standard_streams import captured
 
 _AGENT: Final = "_udfvm_agent"
@@ -51,6 +53,7 @@ class _Call(_local):
 _call: Final = _Call()
 _guard: Final = ForkLock()
 _payloads: Final[dict[bytes, bytes]] = {}  # of LOAD, by the digest of the image
+_kept: Final[dict[str, Deadlines]] = {}
 _programs: Final[dict[int, Any]] = {}  # by the address of the VM that is called
 
 
@@ -111,6 +114,15 @@ def _runtime() -> Any:
                 sys.meta_path.append(_GuestFinder)
             importlib.import_module(_AGENT).host_call = _host_call  # type: ignore[attr-defined]
             found = importlib.import_module("_udfvm_in_process")
+    return found
+
+
+def _deadlines() -> Deadlines:
+    """Returns the deadlines of this process: those of its parent are not its own."""
+    found = _kept.get("deadlines")
+    if found is None or found.process != os.getpid():
+        with _guard.lock:
+            found = _kept["deadlines"] = Deadlines(sys.modules[_AGENT], _runtime().Ended)
     return found
 
 
@@ -181,9 +193,12 @@ def udfvm_python_answer(_context: Any, call: Any) -> int:
     runtime = _runtime()
     answer = _load if call.request == REQUEST_LOAD else _answer
     addresses = [int(ffi.cast("uintptr_t", each)) for each in (call.input, call.output)]
+    deadlines = _deadlines()
+    end = deadlines.watched(call.end_ns)
     with _in_call(call.vm), captured(_print):
         try:
-            sys.modules[_AGENT].within(*addresses, functools.partial(answer, call))
+            agent = sys.modules[_AGENT]
+            agent.within(*addresses, functools.partial(answer, call), deadlines.ends, end)
         except runtime.Ended:
             pass  # the core knows why
     return 0
@@ -216,9 +231,11 @@ def _host_call(name: bytes, arguments: bytes) -> bytes:
         )
     reply = ffi.new("char[]", _MAX_HOST_REPLY)
     with _in_call(None):
-        length = lib.udfvm_in_process_host_call(
-            vm, name, arguments, len(arguments), reply, _MAX_HOST_REPLY
-        )
+        call = functools.partial(
+            lib.udfvm_in_process_host_call,
+            vm, name, arguments, len(arguments), reply, _MAX_HOST_REPLY,
+        )  # fmt: skip
+        length = sys.modules[_AGENT].outside(call, _deadlines().ends)
     if length == -2:  # UDFVM_HOST_FUNCTION_FAILED
         raise _runtime().Ended
     if length < 0:

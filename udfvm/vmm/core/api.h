@@ -608,6 +608,7 @@ struct udfvm_in_process_call {
     uint32_t request;     /* UDFVM_REQUEST_x */
     void *input;          /* struct udfvm_call, which says where the payload is */
     void *output;         /* the output window, for the reply */
+    uint64_t end_ns;      /* its deadline, by udfvm_monotonic_ns; far away: it has none */
     int sealed;           /* to be set, as in struct udfvm_reply, and so are the next two */
     int status;
     uint64_t length;

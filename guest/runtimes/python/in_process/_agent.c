@@ -3,6 +3,7 @@
  * time. */
 #include "python/in_process/windows.h"
 
+#include "python/in_process/deadlines.h"
 #include "python/parts.h"
 #include "python/server.h"
 
@@ -98,28 +99,46 @@ static PyObject *agent_serve(PyObject *module, PyObject *arguments)
 
 /* ---- The windows ---- */
 
-PyDoc_STRVAR(within_doc, "within(input, output, function) -> what the function returns\n\n"
-                         "Calls it while these addresses are those of this thread's windows.");
+PyDoc_STRVAR(within_doc, "within(input, output, function, ends, end) -> what it returns\n\n"
+                         "Calls it while these addresses are those of this thread's windows, and "
+                         "stop_late() ends it.");
 
 static PyObject *agent_within(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     unsigned long long input, output;
-    PyObject *function;
-    if (!PyArg_ParseTuple(arguments, "KKO", &input, &output, &function))
+    PyObject *function, *ends, *end;
+    if (!PyArg_ParseTuple(arguments, "KKOO!O", &input, &output, &function, &PyDict_Type, &ends,
+                          &end))
         return NULL;
     uint8_t *const outer_input = in_process_input, *const outer_output = in_process_output;
     in_process_input = (uint8_t *)(uintptr_t)input;
     in_process_output = (uint8_t *)(uintptr_t)output;
-    PyObject *result = PyObject_CallNoArgs(function);
+    PyObject *result = call_until(function, ends, end);
     in_process_input = outer_input;
     in_process_output = outer_output;
     return result;
 }
 
+PyDoc_STRVAR(outside_doc, "outside(function, ends) -> what the function returns\n\n"
+                          "Calls code of the program, which stop_late() does not end.");
+
+static PyObject *agent_outside(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *function, *ends;
+    if (!PyArg_ParseTuple(arguments, "OO!", &function, &PyDict_Type, &ends))
+        return NULL;
+    return call_until(function, ends, Py_None);
+}
+
+PyDoc_STRVAR(stop_late_doc, "stop_late(ends, now, again, exception)\n\n"
+                            "Raises the exception in threads whose call is late.");
+
 static PyMethodDef agent_methods[] = {
     PARTS_METHODS,
     { "serve", agent_serve, METH_VARARGS, serve_doc },
     { "within", agent_within, METH_VARARGS, within_doc },
+    { "outside", agent_outside, METH_VARARGS, outside_doc },
+    { "stop_late", agent_stop_late, METH_VARARGS, stop_late_doc },
     { NULL, NULL, 0, NULL },
 };
 

@@ -1,6 +1,6 @@
 /* A VM that is none: its windows are memory of this process, and the embedder answers its
- * exchanges. It has no vCPU, so nothing can stop what it runs: deadlines are looked at when that
- * ends. */
+ * exchanges. It has no vCPU, so only the embedder can stop what it runs: deadlines are looked at
+ * when that ends. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -64,16 +64,23 @@ static void fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t lengt
     };
 }
 
+/* A first call may load much, but not for longer than the call that it is part of. */
+static uint64_t end_of(const struct udfvm_vm *vm)
+{
+    const uint64_t end_ns = vm->deadline.end_ns;
+    return vm->deadline.of_outer || end_ns > vm->first_end_ns ? end_ns : vm->first_end_ns;
+}
+
 /* The embedder makes the exchange. Other calls that it makes meanwhile are within this one. */
 static int let_answer(struct udfvm_vm *vm, struct udfvm_in_process_call *call, bool *late)
 {
     const struct udfvm_in_process *program = program_of(vm);
     udfvm_deadline_enter(&vm->deadline, udfvm_vm_time_left(vm));
+    call->end_ns = end_of(vm);
     udfvm_vm_out(vm);
     const int code = program->answer(program->context, call);
     udfvm_vm_in(vm);
-    *late = udfvm_deadline_passed(&vm->deadline) &&
-            (vm->first_end_ns == 0 || udfvm_monotonic_ns() >= vm->first_end_ns);
+    *late = udfvm_deadline_passed(&vm->deadline) && udfvm_monotonic_ns() >= call->end_ns;
     udfvm_deadline_leave(&vm->deadline);
     return code;
 }
