@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock, get_ident, start_new_thread
 
 from udfvm.static_typing import Any, Final
 
@@ -35,8 +35,10 @@ class Deadlines:
         self._looks = False
         self._idle = 0  # looks without a call
 
-    def watched(self, end_ns: int) -> int | None:
-        """Returns the end for ``within``, of a call that begins. There is a thread from now on."""
+    def watched(self, end_ns: int, load_end_ns: int) -> int | None:
+        """Returns the first end for ``within``, of a call that begins. There is a thread from now
+        on. None, and no thread: the call has no deadline.
+        """
         if end_ns >= _FAR:
             return None
         with self._guard:
@@ -44,7 +46,12 @@ class Deadlines:
             if not self._looks:
                 self._looks = True
                 start_new_thread(self._look, ())
-        return end_ns
+        return load_end_ns
+
+    def change(self, end_ns: int) -> None:
+        """Sets another end of the call that this thread is in, if it has any."""
+        if get_ident() in self.ends:
+            self.ends[get_ident()] = end_ns
 
     def _look(self) -> None:
         while True:

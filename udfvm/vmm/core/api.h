@@ -608,7 +608,9 @@ struct udfvm_in_process_call {
     uint32_t request;     /* UDFVM_REQUEST_x */
     void *input;          /* struct udfvm_call, which says where the payload is */
     void *output;         /* the output window, for the reply */
-    uint64_t end_ns;      /* its deadline, by udfvm_monotonic_ns; far away: it has none */
+    uint64_t end_ns;      /* its deadline, by udfvm_monotonic_ns; far away: it has none. It may be
+                           * set: to load a function takes time that is not the call's */
+    uint64_t load_end_ns; /* when loading must have ended, and whatever follows it */
     int sealed;           /* to be set, as in struct udfvm_reply, and so are the next two */
     int status;
     uint64_t length;

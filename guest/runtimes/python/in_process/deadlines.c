@@ -58,8 +58,8 @@ PyObject *agent_stop_late(PyObject *module, PyObject *arguments)
     while (PyDict_Next(ends, &position, &thread, &end)) {
         const int late = PyObject_RichCompareBool(end, now, Py_LE);
         /* The keys stay, so the dictionary may be walked on. */
-        if (late < 0 || (late && (stop(thread, exception) < 0 ||
-                                  PyDict_SetItem(ends, thread, again) < 0)))
+        if (late < 0 ||
+            (late && (stop(thread, exception) < 0 || PyDict_SetItem(ends, thread, again) < 0)))
             return NULL;
     }
     Py_RETURN_NONE;

@@ -65,7 +65,7 @@ static void fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t lengt
 }
 
 /* A first call may load much, but not for longer than the call that it is part of. */
-static uint64_t end_of(const struct udfvm_vm *vm)
+static uint64_t load_end(const struct udfvm_vm *vm)
 {
     const uint64_t end_ns = vm->deadline.end_ns;
     return vm->deadline.of_outer || end_ns > vm->first_end_ns ? end_ns : vm->first_end_ns;
@@ -76,7 +76,8 @@ static int let_answer(struct udfvm_vm *vm, struct udfvm_in_process_call *call, b
 {
     const struct udfvm_in_process *program = program_of(vm);
     udfvm_deadline_enter(&vm->deadline, udfvm_vm_time_left(vm));
-    call->end_ns = end_of(vm);
+    call->end_ns = vm->deadline.end_ns;
+    call->load_end_ns = load_end(vm);
     udfvm_vm_out(vm);
     const int code = program->answer(program->context, call);
     udfvm_vm_in(vm);
