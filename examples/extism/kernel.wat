@@ -1,0 +1,73 @@
+;; What plug-ins of Extism (extism.org) import as extism:host/env: input, output and memory for
+;; them. A block of memory has its length in the 8 bytes before it. Addresses are 64 bits wide.
+;;
+;; Variables and HTTP are left out: imports="trap" makes calls of them errors.
+(module
+  (memory (export "memory") 2)
+  (global $free (mut i32) (i32.const 65536))
+  (global $input (mut i64) (i64.const 0))
+  (global $output (mut i64) (i64.const 0))
+  (global $output_length (mut i64) (i64.const 0))
+  (global $error (mut i64) (i64.const 0))
+
+  ;; ---- For the adapter ----
+  (func (export "begin")
+    (global.set $free (i32.const 65536))
+    (global.set $output (i64.const 0))
+    (global.set $output_length (i64.const 0))
+    (global.set $error (i64.const 0)))
+  (func (export "input") (param $at i32)
+    (global.set $input (i64.extend_i32_u (local.get $at))))
+  (func (export "output") (result i32 i32)
+    (i32.wrap_i64 (global.get $output)) (i32.wrap_i64 (global.get $output_length)))
+
+  ;; ---- Memory ----
+  (func $alloc (export "alloc") (param $length i64) (result i64) (local $at i32) (local $end i64)
+    (local.set $at (i32.add (global.get $free) (i32.const 8)))
+    (local.set $end (i64.and (i64.add (i64.add (i64.extend_i32_u (local.get $at))
+                                               (local.get $length))
+                                      (i64.const 7))
+                             (i64.const -8)))
+    (if (i64.gt_u (local.get $end) (i64.shl (i64.extend_i32_u (memory.size)) (i64.const 16)))
+      (then (if (i32.eq (memory.grow (i32.wrap_i64 (i64.add (i64.const 1)
+                                                            (i64.shr_u (local.get $length)
+                                                                       (i64.const 16)))))
+                        (i32.const -1))
+        (then unreachable))))
+    (i64.store (global.get $free) (local.get $length))
+    (global.set $free (i32.wrap_i64 (local.get $end)))
+    (i64.extend_i32_u (local.get $at)))
+  (func (export "free") (param i64))
+  (func $length (export "length") (param $at i64) (result i64)
+    (if (result i64) (i64.eqz (local.get $at))
+      (then (i64.const 0))
+      (else (i64.load (i32.sub (i32.wrap_i64 (local.get $at)) (i32.const 8))))))
+  (func (export "length_unsafe") (param $at i64) (result i64) (call $length (local.get $at)))
+  (func (export "load_u8") (param i64) (result i32)
+    (i32.load8_u (i32.wrap_i64 (local.get 0))))
+  (func (export "load_u64") (param i64) (result i64) (i64.load (i32.wrap_i64 (local.get 0))))
+  (func (export "store_u8") (param i64 i32)
+    (i32.store8 (i32.wrap_i64 (local.get 0)) (local.get 1)))
+  (func (export "store_u64") (param i64 i64)
+    (i64.store (i32.wrap_i64 (local.get 0)) (local.get 1)))
+
+  ;; ---- Input, output and errors ----
+  (func (export "input_offset") (result i64) (global.get $input))
+  (func (export "input_length") (result i64) (call $length (global.get $input)))
+  (func (export "input_load_u8") (param i64) (result i32)
+    (i32.load8_u (i32.wrap_i64 (i64.add (global.get $input) (local.get 0)))))
+  (func (export "input_load_u64") (param i64) (result i64)
+    (i64.load (i32.wrap_i64 (i64.add (global.get $input) (local.get 0)))))
+  (func (export "output_set") (param i64 i64)
+    (global.set $output (local.get 0)) (global.set $output_length (local.get 1)))
+  (func (export "error_set") (param i64) (global.set $error (local.get 0)))
+  (func (export "error_get") (result i64) (global.get $error))
+
+  ;; ---- There is no configuration, and nobody reads the log ----
+  (func (export "config_get") (param i64) (result i64) (i64.const 0))
+  (func (export "get_log_level") (result i32) (i32.const 0x7fffffff))
+  (func (export "log_trace") (param i64))
+  (func (export "log_debug") (param i64))
+  (func (export "log_info") (param i64))
+  (func (export "log_warn") (param i64))
+  (func (export "log_error") (param i64)))
