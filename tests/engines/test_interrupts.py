@@ -92,6 +92,19 @@ QUERIES = {
         print(interrupted(lambda: query.collect(engine="in-memory")))
         print(interrupted(lambda: query.collect(engine="streaming"), 0.3))
     """,
+    "polars by the short way": """
+        import polars
+        import udfvm.functions.arrow_registry
+        from udfvm.functions import arrow_interrupts
+
+        arrow_interrupts._LEASE = 0.1  # which is over before the second interrupt
+        first, second = (udfvm.polars.expr(endless, "x") for _ in range(2))  # on two threads
+        query = polars.LazyFrame({"x": [1.0, 2.0]}).select(first, b=second)
+        ends = polars.DataFrame({"x": [-1.0, -2.0]})
+        assert ends.select(first)["x"].to_list() == [-1.0, -2.0]  # finds the image
+        print(interrupted(lambda: query.collect(engine="in-memory")))
+        print(interrupted(lambda: query.collect(engine="streaming"), 0.3))
+    """,
     "duckdb": """
         import duckdb
 

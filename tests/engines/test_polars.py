@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
 from engine_functions import Total, ratio, shown, upto
 
 import udfvm
+from udfvm.call.dispatch import Calls
 
 ENGINES = ["in-memory", "streaming"]
 
@@ -65,6 +68,39 @@ def test_many_rows(engine: pl.EngineType) -> None:
         udfvm.polars.expr(ratio, pl.col("a").cast(float), 2.0)
     )
     assert query.collect(engine=engine)["a"].to_list() == [row / 2 for row in range(rows)]
+
+
+@pytest.mark.parametrize("rows", [5, 100_000])
+def test_columns_of_numbers_take_the_short_way(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No code of Python makes calls with numbers without nulls, as the image is prepared."""
+
+    @udfvm.udf(vectorized=True, input_types=["double", "int64"], output_type="double")
+    def quotient(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        if (b == -1).any():
+            raise ValueError("minus one")
+        return a / b
+
+    frame = pl.DataFrame({"a": [1.0] * rows, "b": range(1, rows + 1)})
+    expression = udfvm.polars.expr(quotient, "a", "b")
+    expected = [1 / b for b in range(1, rows + 1)]
+    call, made = Calls.call, []
+
+    def counted(self: Calls, arguments: tuple[Any, ...]) -> Any:
+        made.append(arguments)
+        return call(self, arguments)
+
+    monkeypatch.setattr(Calls, "call", counted)
+    for _ in range(6):  # more than there may be results that are read in a micro-VM
+        assert frame.select(expression)["a"].to_list() == expected
+    several = pl.concat([frame, frame], rechunk=False)  # of two chunks
+    assert made == []
+    assert several.select(expression)["a"].to_list() == 2 * expected and len(made) == 1
+    with pytest.raises(udfvm.UDFError, match="minus one"):
+        frame.select(udfvm.polars.expr(quotient, "a", pl.lit(-1, pl.Int64)))
+    copied = pickle.loads(pickle.dumps(expression))  # noqa: S301 - our own
+    with_null = pl.DataFrame({"a": [None, 4.0], "b": [1, 2]})
+    assert with_null.select(copied)["a"].to_list()[1] == 2.0 and len(made) == 2
+    assert frame.select(copied)["a"].to_list() == expected
 
 
 def test_no_rows() -> None:

@@ -89,6 +89,14 @@ class Calls(SingleRows):
         small = self._small
         return NotImplemented if small is None else small.call(arguments)
 
+    def keep_short_way(self) -> None:
+        """Makes the shortest way to calls with numbers, if it is not there, and once a call has
+        found the image.
+        """
+        runtime = self._runtime
+        if self._small is None and runtime is not None:
+            self._keep_small(self.codecs.numbers, runtime)
+
     def call_columns(
         self,
         arguments: Sequence[Any],

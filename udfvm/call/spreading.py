@@ -44,6 +44,10 @@ class Pace:
     def __init__(self) -> None:
         self.seconds = 0.0
 
+    def is_short(self, rows: int) -> bool:
+        """Returns True if so many rows are known to take less time than several VMs would save."""
+        return 0 < self.seconds * rows < _MIN_SECONDS
+
     def measured(self, rows: int, seconds: float) -> None:
         """Takes into account that so many rows took so long."""
         found = max(seconds - _CALL, _CALL / 10) / rows
@@ -91,7 +95,7 @@ def call_many(
         calls.ready()  # building an image says nothing about a row
         calls.pace = Pace()
     pace: Pace = calls.pace
-    if pace.seconds and pace.seconds * rows < _MIN_SECONDS:
+    if pace.is_short(rows):
         started = time.monotonic()
         results = call(calls, whole, None, 0)
         pace.measured(rows, time.monotonic() - started)

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from udfvm.codec.struct_columns import imported
 from udfvm.engines.failures import locate_in, made_anew
 from udfvm.engines.packages import load_package
 from udfvm.errors import Error, SignatureError, TypeMappingError, hides_frames
 from udfvm.functions.aggregate import AggregateFunction
 from udfvm.functions.engine_calls import call_of_engine
+from udfvm.functions.engine_numbers import NumberCalls, has_number_calls
 from udfvm.functions.integration import (
     bound_arguments,
     check_functions,
@@ -234,7 +236,12 @@ class _Call:
     def __init__(self, function: _OneValue, values: Sequence[Any], dtype: pl.DataType) -> None:
         self._function = function
         self._values = values
+        self._numbers: NumberCalls | None = None
+        self._takes_columns = bool(values) and all(each is _COLUMN for each in values)
         self.dtype = dtype
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_numbers": None}  # which are of this process
 
     @hides_frames
     def __call__(self, columns: Sequence[pl.Series]) -> pl.Series:
@@ -246,6 +253,10 @@ class _Call:
         given = [next(left) if each is _COLUMN else each for each in self._values]
         function = self._function
         of = "group" if isinstance(function, AggregateFunction) else "batch"
+        with _errors_for_polars(of):
+            made = self._call_numbers(given)
+            if made is not NotImplemented:
+                return made if made.dtype == self.dtype else made.cast(self.dtype)
         with _errors_for_polars(of), call_of_engine("polars", raises=True):
             if isinstance(function, AggregateFunction):
                 made = pl.Series(for_polars(value_of_group(function, given)))
@@ -254,6 +265,20 @@ class _Call:
             else:
                 made = pl.Series(for_polars(results_of_values(function, given, rows)))
         return made if made.dtype == self.dtype else made.cast(self.dtype)
+
+    def _call_numbers(self, columns: Sequence[pl.Series]) -> Any:
+        """Returns the result of a call by the short way; NotImplemented where nothing was called:
+        that is for numbers without nulls.
+        """
+        function = self._function
+        if self._numbers is None:
+            if not self._takes_columns or not has_number_calls(function):
+                return NotImplemented
+            self._numbers = NumberCalls(function, "polars", raises=True)
+        if not all(each.dtype.is_numeric() for each in columns):
+            return NotImplemented
+        made = self._numbers.call_by_one(tuple(map(imported, columns)))
+        return made if made is NotImplemented else pl.Series(columns[0].name, made)
 
 
 class _Source:

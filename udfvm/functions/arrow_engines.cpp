@@ -85,8 +85,9 @@ bool take_column(PyObject *column, std::vector<Datum> &columns)
 
 PyObject *call_numbers(PyObject *, PyObject *const *arguments, Py_ssize_t count)
 {
-    if (count != 3 || !PyTuple_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "call_numbers() takes numbers, a tuple and an address");
+    if (count != 4 || !PyTuple_Check(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError,
+                        "call_numbers() takes numbers, a tuple, an address and whether to borrow");
         return nullptr;
     }
     const auto *state = static_cast<NumbersState *>(PyCapsule_GetPointer(arguments[0], CAPSULE));
@@ -99,7 +100,7 @@ PyObject *call_numbers(PyObject *, PyObject *const *arguments, Py_ssize_t count)
     for (Py_ssize_t i = 0; i < parameters; ++i)
         if (!take_column(PyTuple_GET_ITEM(arguments[1], i), columns))
             return Py_NewRef(Py_NotImplemented);
-    auto made = call_until(*state, columns, end);
+    auto made = call_until(*state, columns, end, arguments[3] == Py_True);
     if (!made.ok())
         return raised(made.status());
     return *made ? arrow::py::wrap_array(arrow::MakeArray(*made)) : Py_NewRef(Py_NotImplemented);
@@ -113,9 +114,11 @@ PyMethodDef engine_methods[] = {
       "Returns what calls a function of columns of numbers, which the attribute `calls` of the "
       "registration has, for pyarrow's types." },
     { "call_numbers", (PyCFunction)(void (*)(void))call_numbers, METH_FASTCALL,
-      "call_numbers(numbers, columns, end)\n--\n\n"
+      "call_numbers(numbers, columns, end, may_borrow)\n--\n\n"
       "Calls with a tuple of pyarrow's arrays. The call ends by KeyboardInterrupt once the int at "
-      "the address `end` is not 0. Returns NotImplemented where nothing was called: for other "
+      "the address `end` is not 0. A large result is read where the micro-VM left it, if it may "
+      "be. "
+      "Returns NotImplemented where nothing was called: for other "
       "types, nulls, several chunks." },
     { nullptr, nullptr, 0, nullptr },
 };

@@ -281,13 +281,13 @@ Result<std::shared_ptr<ArrayData>> call(const NumbersState &state,
 
 Result<std::shared_ptr<ArrayData>> call_until(const NumbersState &state,
                                               const std::vector<arrow::Datum> &arguments,
-                                              const int *end)
+                                              const int *end, bool may_borrow)
 {
     const auto &numbers = static_cast<const Numbers &>(*state);
     Columns columns;
     if (!take(arguments, numbers, columns))
         return nullptr;
-    return call_with(numbers, columns, arrow::default_memory_pool(), false, end);
+    return call_with(numbers, columns, arrow::default_memory_pool(), may_borrow, end);
 }
 
 template const compute::ScalarKernel &registered(const compute::ScalarKernel &);

@@ -41,8 +41,10 @@ arrow::Result<std::shared_ptr<arrow::ArrayData>> call(const NumbersState &state,
                                                       const std::vector<arrow::Datum> &arguments,
                                                       arrow::compute::ExecContext *context);
 
-// The same for an engine, whose calls end once `end` is not 0. The result is in memory of its own.
+// The same for an engine, whose calls end once `end` is not 0. A large result may stay where the
+// micro-VM left it, if `may_borrow`.
 arrow::Result<std::shared_ptr<arrow::ArrayData>> call_until(
-    const NumbersState &state, const std::vector<arrow::Datum> &arguments, const int *end);
+    const NumbersState &state, const std::vector<arrow::Datum> &arguments, const int *end,
+    bool may_borrow);
 
 } // namespace udfvm

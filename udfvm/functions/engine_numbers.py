@@ -9,8 +9,11 @@ first call, by which the image is found.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
+from udfvm.call.chunks import MANY_ROWS
+from udfvm.call.spreading import may_spread
 from udfvm.functions.arrow_calls import calls_of
 from udfvm.functions.engine_calls import CallsTogether
 from udfvm.vmm.cancellation import cancellation_of_thread
@@ -56,25 +59,27 @@ class NumberCalls(CallsTogether):
         super().__init__(package, raises=raises, has_frames=has_frames)
         calls = calls_of(function)
         assert calls is not None
+        self._calls: Final = calls
         self._numbers: Final = _arrow_functions.numbers(
             _Registration(calls),
             tuple(each.type.arrow for each in function.parameters),
             function.result.type.arrow,
         )
 
-    def call(self, columns: tuple[Any, ...]) -> Any:
+    def call(self, columns: tuple[Any, ...], *, may_borrow: bool = False) -> Any:
         """Returns the results, an array of pyarrow; NotImplemented where the caller is to make the
-        call.
+        call. A large result is read where the micro-VM left it, if it ``may_borrow``.
 
         Raises what calls raise. Failures count their row in the batch.
         """
         if cancellation_of_thread() is not None:  # which would have to end the call, too
             return NotImplemented
+        self._calls.keep_short_way()
         cancellation, address = self.ending
         noted = self.begin()
         failed = True
         try:
-            made = _arrow_functions.call_numbers(self._numbers, columns, address)
+            made = _arrow_functions.call_numbers(self._numbers, columns, address, may_borrow)
             failed = False
         except KeyboardInterrupt:
             self.ended_by(cancellation)
@@ -82,6 +87,23 @@ class NumberCalls(CallsTogether):
         finally:
             if noted:
                 self.end(failed=failed)
+        return made
+
+    def call_by_one(self, columns: tuple[Any, ...]) -> Any:
+        """As ``call``, for columns of any length. NotImplemented also where several micro-VMs are
+        to compute.
+        """
+        rows = len(columns[0])
+        pace = self._calls.pace
+        if rows >= MANY_ROWS and may_spread(self._calls.declaration):
+            if pace is None or not pace.is_short(rows):
+                return NotImplemented
+        else:
+            pace = None
+        started = time.monotonic()
+        made = self.call(columns, may_borrow=True)
+        if pace is not None and made is not NotImplemented:
+            pace.measured(rows, time.monotonic() - started)
         return made
 
     def ended_by(self, cancellation: Cancellation) -> None:
