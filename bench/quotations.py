@@ -20,6 +20,7 @@ PAGES = {
     "choosing.md": DOCS / "choosing.md",
     "cost.md": DOCS / "cost.md",
     "performance.md": DOCS / "performance.md",
+    "seeing.md": DOCS / "seeing.md",
     "tutorial.md": DOCS / "tutorial.md",  # which leaves figures to the others
 }
 # Of the guests of bench/guests.py, in the order of the columns of choosing.md.
@@ -249,6 +250,32 @@ def of_processes(measured: dict[str, Any]) -> list[Quotation]:
     return [Quotation("performance.md", text, figures) for text, figures in texts]
 
 
+def of_reports(reports: dict[str, Any]) -> list[Quotation]:
+    """Returns what a report costs, and the one that seeing.md shows."""
+    one = reports["example"]
+    whole = one["seconds"]
+    shares = [one[f"{name}_seconds"] for name in ("host", "copy", "guest", "restore")]
+    each = [text for part in shares for text in (duration(part), f"{part / whole:.0%}"[:-1])]
+    texts = [
+        ("a call takes {} times as long with it", [f"{reports['ratio']:.3f}"]),
+        ("score: returned after {}", [duration(whole)]),
+        (
+            "time {}: host {} ({}%), copy {} ({}%), guest {} ({}%), restore {} ({}%)",
+            [duration(whole), *each],
+        ),
+        (
+            "memory {} at most, {} pages put back, {} KiB written",
+            [
+                size(one["peak_memory_bytes"]),
+                f"{one['pages_restored']:,}",
+                f"{one['written_bytes'] // 1024:,}",
+            ],
+        ),
+        ("1 row, 1 exit, returned after {}", [duration(whole)]),
+    ]
+    return [Quotation("seeing.md", text, figures) for text, figures in texts]
+
+
 def quotations(measured: dict[str, Any]) -> list[Quotation]:
     """Returns all of them."""
     return [
@@ -258,6 +285,7 @@ def quotations(measured: dict[str, Any]) -> list[Quotation]:
         *of_engines(measured),
         *of_host_calls(measured["host_calls"]),
         *of_processes(measured),
+        *of_reports(measured["reports"]),
         *of_languages(measured["guests"]),
     ]
 

@@ -23,7 +23,7 @@ import pictures
 from engine_costs import ENGINES
 from quotations import DOCS, load, update
 
-BENCHMARKS = ("coldstart", "density", "guests", "host_calls", "layers", "sqlite")
+BENCHMARKS = ("coldstart", "density", "guests", "host_calls", "layers", "reports", "sqlite")
 SCRIPTS = {"host_calls": "latency", "large": "engines"}  # of other names
 NAMES = (*BENCHMARKS, *(f"engines.{name}" for name in ENGINES), "large.duckdb")
 ROWS = {  # where they are others than the flights

@@ -5,6 +5,7 @@ times in microseconds, all taken in one run, in turns.
     noted      the same with the account of the function, which has ``last_call`` and the sums
     ratio      the medians: noted over unnoted
     last_call  reading the report, which a call does not wait for
+    example    the report of a call of ``score``: of those of the run, the median by its time
 
 Time stamps are taken in both: some eight, of a few nanoseconds each.
 """
@@ -21,6 +22,10 @@ import click
 from sampling import python_sampler, quantiles, take_turns
 
 ROUNDS = 20
+EXAMPLE = (
+    *("seconds", "host_seconds", "copy_seconds", "guest_seconds", "restore_seconds"),
+    *("peak_memory_bytes", "pages_restored", "written_bytes", "input_bytes", "output_bytes"),
+)
 # As guest/include/udfvm_abi.h has them.
 REQUEST_ROW, FLOAT64 = 3, 2
 ROW = struct.pack("<II IId IId", 2, 0, FLOAT64, 0, 12.0, FLOAT64, 0, 300.0)
@@ -53,7 +58,17 @@ def measure(calls: int) -> dict[str, Any]:
     samples = take_turns(samplers, ROUNDS, max(1, calls // ROUNDS))
     figures: dict[str, Any] = {name: quantiles(values) for name, values in samples.items()}
     figures["ratio"] = round(figures["noted"]["p50"] / figures["unnoted"]["p50"], 4)
-    return {**figures, "calls": calls}
+    return {**figures, "calls": calls, "example": example(score, calls)}
+
+
+def example(function: Any, calls: int) -> dict[str, float]:
+    """Returns what the median of so many reports has."""
+    reports = []
+    for _ in range(calls):
+        function(12.0, 300.0)
+        reports.append(function.last_call)
+    median = sorted(reports, key=lambda report: report.seconds)[calls // 2]
+    return {name: getattr(median, name) for name in EXAMPLE}
 
 
 @click.command()

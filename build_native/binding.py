@@ -29,6 +29,8 @@ extern "Python" void udfvm_python_forget(void *, udfvm_vm *);
 struct udfvm_in_process udfvm_python_in_process;
 extern "Python" int udfvm_python_report(uint64_t, const struct udfvm_call_report *);
 void udfvm_python_report_beside(uint64_t, const struct udfvm_call_report *);
+extern "Python" int udfvm_python_vm(const struct udfvm_vm_notice *);
+void udfvm_python_vm_beside(const struct udfvm_vm_notice *);
 int udfvm_python_log_beside(void *, const struct udfvm_log *, int, char *);
 int64_t udfvm_python_close_beside(void *, int64_t);
 int udfvm_python_interrupted_beside(void);
@@ -46,6 +48,7 @@ static int udfvm_python_interrupted(void);
 static int udfvm_python_answer(void *, struct udfvm_in_process_call *);
 static void udfvm_python_forget(void *, udfvm_vm *);
 static int udfvm_python_report(uint64_t, const struct udfvm_call_report *);
+static int udfvm_python_vm(const struct udfvm_vm_notice *);
 
 struct pending {
     PyGILState_STATE state;
@@ -102,6 +105,17 @@ static void udfvm_python_report_beside(uint64_t label, const struct udfvm_call_r
         return;
     const struct pending pending = set_aside();
     const int interrupted = udfvm_python_report(label, report);
+    if (interrupted)
+        PyErr_SetInterrupt();
+    put_back(pending);
+}
+
+static void udfvm_python_vm_beside(const struct udfvm_vm_notice *notice)
+{
+    if (Py_IsFinalizing())
+        return;
+    const struct pending pending = set_aside();
+    const int interrupted = udfvm_python_vm(notice);
     if (interrupted)
         PyErr_SetInterrupt();
     put_back(pending);

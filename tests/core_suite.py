@@ -86,7 +86,7 @@ RAW = {
 }
 # Programs of VMs that pools have.
 POOLS = {
-    "test_accounts": CoreProgram(5),
+    "test_accounts": CoreProgram(6),
     "test_pool": CoreProgram(4),
     "test_windows": CoreProgram(2),
     "test_null_errors": CoreProgram(2),

@@ -1,4 +1,4 @@
-"""The option ``log=``: what happens to the output of functions."""
+"""The option ``log=``: where the output of functions goes; and udfvm's own lines of the log."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ def is_logger(log: object) -> TypeGuard[logging.Logger]:
     """Returns True for a logger and for a logger adapter."""
     logging = sys.modules.get("logging")
     return logging is not None and isinstance(log, (logging.Logger, logging.LoggerAdapter))
+
+
+def debugs() -> bool:
+    """Whether the logger ``udfvm`` takes lines at the level DEBUG. A program that has not imported
+    ``logging`` has no handler that would.
+    """
+    logging = sys.modules.get("logging")
+    return logging is not None and logging.getLogger("udfvm").isEnabledFor(logging.DEBUG)
+
+
+def debug(text: str, *arguments: object) -> None:
+    """Writes a line of the log, if the level is on."""
+    if debugs():
+        sys.modules["logging"].getLogger("udfvm").debug(text, *arguments)
 
 
 def _takes_output(log: object) -> bool:

@@ -61,11 +61,12 @@
 #define UDFVM_DATA_BASE   UDFVM_U64(0x6000000000) /* struct udfvm_data_directory */
 #define UDFVM_DATA_END    UDFVM_U64(0x8000000000)
 
-/* What has a fixed address in the guest kernel. The refused memory, the timer and the stream reply
- * lie in the trap page. */
+/* What has a fixed address in the guest kernel. The refused memory, the timer, the peak memory and
+ * the stream reply lie in the trap page. */
 #define UDFVM_TRAP_BASE      UDFVM_U64(0x101000) /* struct udfvm_trap; the stubs write it */
 #define UDFVM_REFUSED_MEMORY UDFVM_U64(0x101400) /* struct udfvm_refused_memory */
 #define UDFVM_TIMER          UDFVM_U64(0x101600) /* struct udfvm_timer */
+#define UDFVM_PEAK_MEMORY    UDFVM_U64(0x101700) /* uint64_t: bytes in use at most in this call */
 #define UDFVM_STREAM_REPLY   UDFVM_U64(0x101800) /* struct udfvm_stream_reply */
 #define UDFVM_FAULT_STACK    UDFVM_U64(0x104000) /* grows down to 0x102000 */
 #define UDFVM_BOOT_STACK     UDFVM_U64(0x108000) /* grows down to 0x104000 */

@@ -235,6 +235,78 @@ def test_calls_in_jails() -> None:
             assert report.is_jailed and report.exits >= 1 and report.number == number
 
 
+def test_pages_of_a_jailed_vm_are_known_when_the_report_is_read() -> None:
+    with udfvm.Pool(size=1, jail=True) as pool:
+        function = own(score, "pages_of_jail").with_options(pool=pool)
+        for number in (1, 2):
+            function(12.0, 300.0)
+            report = report_of(function)
+            assert report.number == number and report.pages_restored > 0
+            assert report.written_bytes >= report.pages_restored * 4096
+        (totals,) = [each for each in udfvm.stats() if each.function == "pages_of_jail"]
+        assert totals.pages_restored > report.pages_restored
+
+
+@pytest.mark.parametrize("jail", [False, True])
+def test_the_peak_of_guest_memory(jail: bool) -> None:
+    size = 64 << 20
+    with udfvm.Pool(size=1, jail=jail) as pool:
+
+        @udfvm.udf(pool=pool, memory="512MiB")
+        def takes(x: int) -> int:
+            return len(bytearray(x)) + len([bytes(1000) for _ in range(x // 2000)])
+
+        takes(1000)
+        little = report_of(takes).peak_memory_bytes
+        assert 16 << 20 < little < 256 << 20
+        takes(size)
+        much = report_of(takes).peak_memory_bytes
+        assert little + size <= much <= 512 << 20
+        takes(1000)
+        assert report_of(takes).peak_memory_bytes == little  # it is that of one call
+        assert udfvm.stats()["takes"].peak_memory_bytes == much
+        assert "at most" in str(report_of(takes))
+
+
+def test_the_peak_of_calls_that_fail_and_of_streaming() -> None:
+    @udfvm.udf(timeout=0.3)
+    def holds(x: int) -> int:
+        kept = bytearray(x)
+        while x:
+            pass
+        return len(kept)
+
+    with pytest.raises(udfvm.CallTimeoutError):
+        holds(48 << 20)
+    assert report_of(holds).peak_memory_bytes > 48 << 20
+    function = own(score, "peak_of_streaming")
+    con = apsw.Connection(":memory:")
+    udfvm.sqlite.register(con, function)
+    numbers = "WITH RECURSIVE n(x) AS (SELECT 1.0 UNION ALL SELECT x + 1 FROM n WHERE x < 200)"
+    con.execute(f"{numbers} SELECT sum(peak_of_streaming(x, 2.0)) FROM n").fetchall()
+    assert report_of(function).peak_memory_bytes > 16 << 20
+
+
+def test_a_batch_that_is_cut_has_one_report() -> None:
+    @udfvm.udf
+    def text(x: float) -> str:
+        return "x" * 1000
+
+    rows = 150_000
+    reports: list[udfvm.CallReport] = []
+    with udfvm.on_call(reports.append):
+        result = text(pa.array(np.arange(float(rows))))
+        assert len(result) == rows
+        del result
+    report = report_of(text)
+    assert report.parts > 1 and report.ending == "returned"
+    assert report.rows >= rows and report.output_bytes > rows * 1000
+    assert udfvm.stats()["text"].calls == len(reports) >= report.parts
+    assert f"in {report.parts} parts" in str(report)
+    text(1.0)
+    assert report_of(text).parts == 1 and report_of(text).number > report.number
+
+
 def test_a_child_begins_with_nothing() -> None:
     function = own(score, "report_of_child")
     function(1.0, 2.0)

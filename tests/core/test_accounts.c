@@ -107,6 +107,45 @@ static void test_what_is_no_call(void)
     udfvm_pool_close(pool);
 }
 
+/* Parts of a batch: counted one by one in the sums, and one report. */
+static void test_a_batch_in_parts(void)
+{
+    udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
+    udfvm_account *whole = udfvm_account_create(NULL, NULL),
+                  *own = udfvm_account_create(whole, NULL),
+                  *batch = udfvm_account_begin_batch(own, NULL),
+                  *nested = udfvm_account_begin_batch(batch, NULL);
+    check_number(batch && nested && call(pool, RAW_COUNT, own, 0) == UDFVM_OK, "a call", 0);
+    udfvm_account_end_batch(nested);
+    check_number(last_of(own).number == 1 && last_of(own).parts == 1, "a batch without parts",
+                 (long)last_of(own).parts);
+    check_number(call(pool, RAW_COUNT, batch, 0) == UDFVM_OK &&
+                     call(pool, RAW_LOOP, batch, 1000000) == UDFVM_E_TIMEOUT &&
+                     call(pool, RAW_COUNT, nested, 0) == UDFVM_OK,
+                 "parts", 0);
+    check_number(last_of(own).number == 1, "a report before the end", (long)last_of(own).number);
+    udfvm_account_end_batch(batch);
+    struct udfvm_call_report report = last_of(own);
+    check_number(report.number == 2 && report.parts == 3 && report.rows == 3 &&
+                     report.code == UDFVM_E_TIMEOUT,
+                 "the sum of the parts", (long)report.parts);
+    check_number(call(pool, RAW_COUNT, batch, 0) == UDFVM_OK, "a part that ends late", 0);
+    report = last_of(own);
+    check_number(report.number == 2 && report.parts == 4 && report.rows == 4, "with a late part",
+                 (long)report.parts);
+    check_number(call(pool, RAW_COUNT, own, 0) == UDFVM_OK &&
+                     call(pool, RAW_COUNT, batch, 0) == UDFVM_OK,
+                 "calls", 0);
+    check_number(last_of(own).number == 3 && last_of(own).parts == 1, "a later call stays last",
+                 (long)last_of(own).number);
+    check_number(sums_of(whole).calls == 7, "calls in all", (long)sums_of(whole).calls);
+    udfvm_account_close(own); /* the batches have references */
+    udfvm_account_close(whole);
+    udfvm_account_close(batch);
+    udfvm_account_close(nested);
+    udfvm_pool_close(pool);
+}
+
 struct callers {
     udfvm_pool *pool;
     udfvm_account *account;
@@ -253,9 +292,9 @@ static void test_the_hook_is_told(void)
 int main(int count, char **arguments)
 {
     static const struct test tests[] = {
-        { "calls", test_calls_are_noted },          { "what is no call", test_what_is_no_call },
-        { "threads", test_threads_note_all_calls }, { "a child", test_a_child_begins_anew },
-        { "the hook", test_the_hook_is_told },
+        { "calls", test_calls_are_noted },       { "what is no call", test_what_is_no_call },
+        { "a batch", test_a_batch_in_parts },    { "threads", test_threads_note_all_calls },
+        { "a child", test_a_child_begins_anew }, { "the hook", test_the_hook_is_told },
     };
     return count < 2 ? 2 : run_with_image(arguments[1], tests, sizeof tests / sizeof *tests, NULL);
 }

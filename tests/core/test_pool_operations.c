@@ -48,6 +48,7 @@ static void look(struct rig *rig)
     struct udfvm_pool_statistics statistics;
     struct udfvm_error error;
     uint64_t memory;
+    udfvm_pool_settle(rig->pool);
     check(udfvm_pool_memory(rig->pool, &memory, &error) == UDFVM_OK, "memory: %s", error.message);
     udfvm_pool_statistics(rig->pool, &statistics);
     check_number(statistics.limit == rig->limit && statistics.live <= rig->limit,

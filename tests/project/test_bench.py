@@ -30,6 +30,7 @@ def test_reports() -> None:
     figures = json.loads(_run("reports.py", "--json", "--calls", "40"))
     assert figures["ratio"] == round(figures["noted"]["p50"] / figures["unnoted"]["p50"], 4)
     assert figures["last_call"]["p50"] > 0
+    assert figures["example"]["peak_memory_bytes"] > 0
 
 
 def test_arrow() -> None:

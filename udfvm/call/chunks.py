@@ -5,6 +5,7 @@ where a function works row by row.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import CallTimeoutError, OutputLimitError
@@ -92,9 +93,23 @@ def all_rows(
     with the index of the first row among all.
     """
     declaration = calls.declaration
-    return call_in_chunks(
-        whole,
-        lambda rows, start, failure: call(calls, copy, rows, first_row + start, failure),
-        cut=declaration.elementwise,
-        cut_results=not declaration.limits.max_output,
-    )
+    parts = calls
+    batch: ExitStack | None = None  # once it is cut: its parts have one report
+
+    def call_part(rows: Any, start: int, failure: TooLarge | None) -> _Result:
+        nonlocal parts, batch
+        if batch is None and rows.num_rows < whole.num_rows:
+            batch = ExitStack()
+            parts = batch.enter_context(calls.batch())
+        return call(parts, copy, rows, first_row + start, failure)
+
+    try:
+        return call_in_chunks(
+            whole,
+            call_part,
+            cut=declaration.elementwise,
+            cut_results=not declaration.limits.max_output,
+        )
+    finally:
+        if batch is not None:
+            batch.close()

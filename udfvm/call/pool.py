@@ -12,10 +12,13 @@ from types import TracebackType
 from udfvm.backend import in_process, refuse_of_pool
 from udfvm.call.jail import jail_options
 from udfvm.call.tenants import checked_tenant
+from udfvm.call.tidying import trim_old, wake
+from udfvm.call.vm_log import follow_level
 from udfvm.checks import check_count, check_seconds, options_of, shown
 from udfvm.errors import OptionError
 from udfvm.forks import ForkLock
 from udfvm.keywords import checks_options
+from udfvm.log import debug
 from udfvm.static_typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from udfvm.tuples import NamedTuple
 
@@ -153,6 +156,13 @@ class Pool:
         return _default
 
     @property
+    def _label(self) -> str:
+        """What the log calls it."""
+        if self.tenant is not None:
+            return f"pool of {self.tenant!r}"
+        return "default pool" if self is _default else f"pool {id(self):#x}"
+
+    @property
     def _tenant_number(self) -> int:
         """The tenant as the SQLite extension knows it; 0 if there is none."""
         if self.tenant is None:
@@ -206,7 +216,8 @@ class Pool:
                 if self._closed:
                     image_pool.close()
                 pools.keep(image_pool)
-            return image_pool
+        follow_level(image_pool.address, self._label)
+        return image_pool
 
     @checks_options("udfvm.Pool: warm()")
     def warm(self, *functions: Warmable, vms: int = 1) -> Future[int]:
@@ -259,7 +270,7 @@ class Pool:
         count = check_count("Pool.trim: keep", keep, 0, MAX_VMS)
         for image_pool in self._list():
             image_pool.trim(count)
-        _wake(self._tidy)
+        wake(self._tidy)
 
     def close(self) -> None:
         """Closes the idle VMs, and those in use when their calls end. Later calls of functions
@@ -267,9 +278,10 @@ class Pool:
         """
         with self._lock:
             self._closed = True
+        debug("%s: closed", self._label)
         for image_pool in self._list():
             image_pool.close()
-        _wake(self._tidy)
+        wake(self._tidy)
 
     def __enter__(self) -> Self:
         return self
@@ -296,9 +308,9 @@ class Pool:
                 import weakref
 
                 tidy = self._tidy
-                gone = weakref.ref(self, lambda _: _wake(tidy))
+                gone = weakref.ref(self, lambda _: wake(tidy))
                 self._trimmer = threading.Thread(
-                    target=_trim, args=(gone, tidy), name="udfvm-trim", daemon=True
+                    target=trim_old, args=(gone, tidy), name="udfvm-trim", daemon=True
                 )
                 self._trimmer.start()
 
@@ -336,25 +348,6 @@ def _of_tenant(size: int, settings: _Settings) -> Pool:
         if pool is None:
             pool = arrived[key] = Pool(size, **settings._asdict())
         return pool
-
-
-def _wake(tidy: threading.Lock) -> None:
-    """Lets the thread of ``_trim`` look. In one step, as the garbage collector calls this too."""
-    try:
-        tidy.release()
-    except RuntimeError:
-        pass  # it is to look already
-
-
-def _trim(reference: weakref.ref[Pool], tidy: threading.Lock) -> None:
-    """Closes old idle VMs from time to time, until there are none."""
-    while (pool := reference()) is not None:
-        seconds = pool.keep_seconds
-        del pool
-        tidy.acquire(timeout=max(0.01, seconds / 4))
-        pool = reference()
-        if pool is None or not pool._trim_old():
-            return
 
 
 @functools.cache

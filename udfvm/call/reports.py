@@ -28,6 +28,7 @@ class _Costs:
     host_calls: int
     exits: int
     pages_restored: int
+    peak_memory_bytes: int
     host_seconds: float
     copy_seconds: float
     guest_seconds: float
@@ -72,8 +73,11 @@ class CallReport(_Costs):
         host_calls: calls of host functions.
         exits: exits from the guest, each of which takes some microseconds.
         pages_restored: pages of 4 KiB that were put back after the call: those that this call
-            wrote, and those that calls before it wrote. 0 of a jailed micro-VM, which is put back
-            while the program goes on.
+            wrote, and those that calls before it wrote. A jailed micro-VM is put back while the
+            program goes on, so a hook is told 0.
+        peak_memory_bytes: guest memory that was in use at most, what the image has included: what
+            ``memory=`` has to be more than. The guest kernel counts it, so code that breaks out of
+            the interpreter could falsify it. 0: it is not known, as without micro-VMs.
         host_seconds: time of the calling program: for arguments, waiting for a micro-VM or opening
             one, host functions, files; in SQL, also for what happens between two rows.
         copy_seconds: time to write requests into the micro-VM and to take replies from it.
@@ -81,7 +85,10 @@ class CallReport(_Costs):
             estimate from some of its rows.
         restore_seconds: time to put the micro-VM back.
         ending: "returned", or the class of the error: "UDFError", "CallTimeoutError".
-        number: this call among those of the function, from 1 on.
+        number: this call among those of the function, from 1 on; of a part of a batch that a hook
+            is told of, this part among those of the batch.
+        parts: 1; of a batch that was cut, or shared between micro-VMs, how many calls it is the sum
+            of. Their times are added up, also of those that ran at once.
         ended: when it ended, by ``time.monotonic()``.
         written_bytes: guest memory that the call wrote beyond its image, at most.
         is_jailed: True if the micro-VM ran in a process of its own.
@@ -99,6 +106,7 @@ class CallReport(_Costs):
 
     ending: str
     number: int
+    parts: int
     ended: float
     written_bytes: int
     is_jailed: bool
@@ -116,8 +124,14 @@ class CallReport(_Costs):
     def _facts(self) -> list[tuple[str, str]]:
         facts = super()._facts()
         restored = counted(self.pages_restored, "page")
-        facts.append(("memory", f"{restored} put back, {format_size(self.written_bytes)} written"))
+        memory = [
+            *([f"{format_size(self.peak_memory_bytes)} at most"] if self.peak_memory_bytes else []),
+            f"{restored} put back",
+            f"{format_size(self.written_bytes)} written",
+        ]
+        facts.append(("memory", ", ".join(memory)))
         kinds = [
+            *([f"in {self.parts} parts"] if self.parts > 1 else []),
             *(["streaming"] if self.is_streaming else []),
             *(["jailed"] if self.is_jailed else []),
         ]
@@ -138,6 +152,7 @@ class CallTotals(_Costs):
         host_calls: calls of host functions.
         exits: exits from guests.
         pages_restored: pages of 4 KiB that were put back.
+        peak_memory_bytes: guest memory that one of the calls had in use at most.
         host_seconds: time of the calling program, as in ``CallReport``.
         copy_seconds: time to write requests and to take replies.
         guest_seconds: time in guests.
@@ -246,6 +261,10 @@ def stats() -> Statistics:
     """
     from udfvm.vmm.accounts import sums
 
+    for pool in pools():
+        if pool.jail:
+            for image_pool in pool._list():
+                image_pool.settle()
     return Statistics(
         [
             _totals(name, pool, found)
@@ -271,6 +290,7 @@ def report_of(name: str, found: Any) -> CallReport:
         **_costs_of(name, found),
         ending=error_name(found.code) if failed else RETURNED,
         number=found.number,
+        parts=found.parts,
         ended=found.ended_ns / 1e9,
         written_bytes=found.memory,
         is_jailed=bool(found.jailed),
@@ -294,6 +314,7 @@ def _costs_of(name: str, found: Any) -> dict[str, Any]:
         "host_calls": found.host_calls,
         "exits": found.exits,
         "pages_restored": found.pages,
+        "peak_memory_bytes": found.peak,
         "host_seconds": found.host_ns / 1e9,
         "copy_seconds": found.copy_ns / 1e9,
         "guest_seconds": found.guest_ns / 1e9,

@@ -4,7 +4,8 @@ forgotten when names in the function mean other objects, renewed in forked child
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from udfvm.backend import in_process
 from udfvm.call.codecs import Codecs
@@ -124,9 +125,10 @@ class RuntimeKeeper:
         """The next call builds another runtime, from what the function then refers to."""
         self._forget(self._bindings)
 
-    def snapshot(self, timeout_ns: int | None = None) -> Self:
+    def snapshot(self, timeout_ns: int | None = None, account: Any = None) -> Self:
         """Returns a copy that keeps what names in the function mean now, for calls of several
-        threads that belong together; with another deadline, where one is given.
+        threads that belong together; with another deadline, where one is given, and with another
+        account (``udfvm_account *``).
 
         Raises what building an image raises.
         """
@@ -137,14 +139,29 @@ class RuntimeKeeper:
         made._guard = ForkLock()
         made._bindings = ()
         made._small = made._call_numbers = None
+        if account is not None:
+            made.account = account
         if timeout_ns is not None:
             made._limits = self._limits._replace(timeout_ns=timeout_ns)
-            limits = self.core_limits(
-                timeout_ns, runtime.host_functions, runtime.log, runtime.first_call
+        if timeout_ns is not None or account is not None:
+            limits = made.core_limits(
+                made._limits.timeout_ns, runtime.host_functions, runtime.log, runtime.first_call
             )
             runtime = runtime._replace(limits=limits)
         made._runtime = runtime
         return made
+
+    @contextmanager
+    def batch(self) -> Iterator[Self]:
+        """Gives a copy for calls that are the parts of one batch, which has one report then.
+
+        Raises what building an image raises.
+        """
+        from udfvm.vmm.accounts import batch_of
+
+        self.current()
+        with batch_of(self.account) as account:
+            yield self.snapshot(account=account)
 
     def ready(self) -> Runtime:
         """What calls need, as it was built; built now where it was not."""
@@ -173,6 +190,8 @@ class RuntimeKeeper:
         """Returns what the last call cost; None if there was none."""
         from udfvm.call.reports import last_report
 
+        if self.pool.jail and (runtime := self._runtime) is not None:
+            runtime.pool.settle()
         return last_report(self._name, self.account)
 
     def _forget(self, bindings: Bindings) -> None:

@@ -101,7 +101,10 @@ def call_many(
         pace.measured(rows, time.monotonic() - started)
         return results
     vms = _free_vms(calls)
-    return call(calls, whole, None, 0) if vms < 2 else _Spread(calls, whole, call).run(vms, memory)
+    if vms < 2:
+        return call(calls, whole, None, 0)
+    with calls.batch() as parts:
+        return _Spread(parts, whole, call).run(vms, memory)
 
 
 def has_free_vm(calls: RuntimeKeeper) -> bool:
@@ -135,7 +138,7 @@ class _Spread:
     def __init__(self, calls: RuntimeKeeper, whole: Sliceable, call: _Call) -> None:
         from udfvm.vmm import Cancellation, cancellation_of_thread
 
-        self._calls = calls.snapshot()
+        self._calls = calls
         self._pace: Pace = calls.pace
         self._copy: Any = None
         self._whole = whole
@@ -267,7 +270,8 @@ class _Spread:
     def _compute(self, part: _Part) -> list[Any]:
         """Calls with a part, in the time that the whole call has left."""
         now = time.monotonic_ns()
-        calls, rows = self._calls, self._whole.slice(*part)
+        rows = self._whole.slice(*part)
+        calls = self._calls
         if self._timeout_ns:
             calls = calls.snapshot(max(1, self._timeout_ns - (now - self._started)))
         try:

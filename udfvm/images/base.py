@@ -15,6 +15,7 @@ from udfvm.images.opened import open_cached
 from udfvm.images.spec import MIN_MEMORY, BaseSpec, base_key, boot_payload
 from udfvm.installation import GUEST
 from udfvm.limits import DEFAULT_MEMORY, SCRATCH, Limits
+from udfvm.log import debug
 from udfvm.static_typing import Final
 from udfvm.texts import format_size
 
@@ -45,6 +46,11 @@ def _needed(spec: BaseSpec) -> str:
             else ""
         )
     return f" (a function in {CODE[spec.runtime]} needs {format_size(minimum)} or more)"
+
+
+def _what(spec: BaseSpec) -> str:
+    packages = f", {', '.join(spec.packages)}" if spec.packages else ""
+    return f"base image of {CODE[spec.runtime]} ({format_size(spec.memory)}{packages})"
 
 
 def base_image(
@@ -102,9 +108,12 @@ def base_image(
         path = cache_directory() / f"{key}.base"
         if path not in _open_bases.images:
             image = open_cached(path, None)
+            what = _what(spec)
             if image is None:
                 from udfvm.images.cache import build_cached
 
-                image = build_cached(path, None, build)
+                image = build_cached(path, None, build, what)
+            else:
+                debug("%s: found in the cache (%s)", what, path)
             _open_bases.images[path] = image
         return _open_bases.images[path]

@@ -35,6 +35,7 @@ from udfvm.images.cache_listing import (
     stored_bytes,
 )
 from udfvm.images.opened import open_cached
+from udfvm.log import debug
 from udfvm.static_typing import Any, Final
 from udfvm.tuples import NamedTuple
 
@@ -49,13 +50,17 @@ _SLACK: Final = 8  # a full cache loses this part of its size at once
 # ---- Images, and replies that are kept ----
 
 
-def build_cached(path: Path, base: vmm.Image | None, build: Callable[[int], None]) -> vmm.Image:
+def build_cached(
+    path: Path, base: vmm.Image | None, build: Callable[[int], None], what: str
+) -> vmm.Image:
     """Builds an image that was missing from the cache, unless another process does so, and opens
-    it. ``build`` writes it to a descriptor.
+    it. ``build`` writes it to a descriptor, and ``what`` names it for the log.
 
     Raises CacheError, and what ``build`` raises.
     """
     max_size = cache_size()
+    debug("%s: not in the cache (%s): it is built", what, path)
+    began = time.monotonic()
     make_directory(path.parent)
     with building(path):
         for _ in range(_TRIES):
@@ -68,6 +73,7 @@ def build_cached(path: Path, base: vmm.Image | None, build: Callable[[int], None
                 f"something damages or removes {path} as soon as it is written: set UDFVM_CACHE to"
                 " another directory"
             )
+    debug("%s: there after %.3g s", what, time.monotonic() - began)
     _keep_size(max_size)
     return image
 

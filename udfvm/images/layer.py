@@ -11,6 +11,7 @@ from udfvm.images.cache_files import cache_directory
 from udfvm.images.loading import load_or_fail
 from udfvm.images.opened import open_cached
 from udfvm.limits import Limits
+from udfvm.log import debug
 
 
 def layer_key(base: vmm.Image, identity: bytes, limits: Limits) -> str:
@@ -53,9 +54,11 @@ def udf_layer(
 
         return layer_in_process(base, pool, key, payload, limits, name)
     path = cache_directory() / f"{key}.layer"
+    what = f"image of UDF {name!r}"
     image = open_cached(path, base)
     if image is None:
         from udfvm.images.cache import build_cached
 
-        image = build_cached(path, base, build)
+        return build_cached(path, base, build, what)
+    debug("%s: found in the cache (%s)", what, path)
     return image

@@ -17,7 +17,7 @@ PROTOCOL: Final = 1
 MAX_FUNCTIONS: Final = 1000  # those whose calls took the longest
 _SUMS: Final = (
     *("calls", "rows", "exchanges", "input_bytes", "output_bytes", "printed_bytes"),
-    *("host_calls", "exits", "pages_restored"),
+    *("host_calls", "exits", "pages_restored", "peak_memory_bytes"),
 )
 
 

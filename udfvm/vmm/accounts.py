@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from udfvm.static_typing import Any
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.callbacks import set_report_hook
+from udfvm.vmm.failures import exception, thread_error
 
-__all__ = ["last_call", "set_report_hook", "sums"]
+__all__ = ["batch_of", "last_call", "set_report_hook", "sums"]
+
+
+@contextmanager
+def batch_of(account: Any) -> Iterator[Any]:
+    """Gives ``udfvm_account *`` for the parts of a batch, which is a call of an account. Their sum
+    is its last call then.
+    """
+    error = thread_error()
+    batch = lib.udfvm_account_begin_batch(account, error)
+    if not batch:
+        raise exception(error)
+    batch = ffi.gc(batch, lib.udfvm_account_close)
+    try:
+        yield batch
+    finally:
+        lib.udfvm_account_end_batch(batch)
 
 
 def last_call(account: Any) -> Any:

@@ -8,7 +8,8 @@ import errno
 import itertools
 import os
 from _thread import _local
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from udfvm.static_typing import TYPE_CHECKING, Any, Final, Protocol
 from udfvm.tuples import NamedTuple
@@ -333,18 +334,22 @@ def _not_told(_kind: object, exception: BaseException, _traceback: object) -> in
 
 @ffi.def_extern(onerror=_not_told)
 def udfvm_python_report(label: int, report: Any) -> int:
-    """Calls the hook. The exception and the output of a call that failed stay this thread's,
-    whatever calls the hook makes. Returns 1 where Ctrl-C ended the hook.
-    """
+    """Calls the hook. Returns 1 where Ctrl-C ended it."""
     take, name = _ReportHook.take, _names.get(label)
-    if take is None or name is None:
-        return 0
+    if take is not None and name is not None:
+        with failures_kept():
+            take(name, report)
+    return 0
+
+
+@contextmanager
+def failures_kept() -> Iterator[None]:
+    """What a call of this thread left for its error stays, whatever is called within it."""
     kept = _host_failure.exception, _output.text, _interruption.exception, _interruption.told
     try:
-        take(name, report)
+        yield
     finally:
         _host_failure.exception, _output.text, _interruption.exception, _interruption.told = kept
-    return 0
 
 
 # ---- Signals ----

@@ -262,6 +262,10 @@ class ImagePool:
         lib.udfvm_pool_statistics(self._handle, statistics)
         return statistics.live, statistics.idle
 
+    def settle(self) -> None:
+        """Lets reports of jailed VMs have what the restore found: see ``udfvm_pool_settle``."""
+        lib.udfvm_pool_settle(self._handle)
+
     def memory(self) -> int:
         """Returns the bytes of memory that live VMs have for themselves: what neither image nor
         other VMs share. Raises OSError where the system does not say it.

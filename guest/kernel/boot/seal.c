@@ -8,6 +8,7 @@
 #include "host/random.h"
 #include "host/seal_info.h"
 #include "mm/alloc.h"
+#include "mm/regions.h"
 #include "mm/report.h"
 #include "mm/scratch.h"
 #include "sched/timer.h"
@@ -49,6 +50,7 @@ void seal(void)
         kernel_panic("no memory for the vector state of the seal");
     memory_prepare_seal();
     scratch_prepare_seal();
+    regions_begin_peak();
     memory_statistics(&statistics);
     seal_info.memory_used = statistics.used;
     seal_info.syscalls = system_calls_served();

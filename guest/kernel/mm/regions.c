@@ -12,6 +12,7 @@ uint64_t program_start, program_end;
 static struct region *regions;
 static size_t capacity;
 static HOT_DATA size_t count;
+static HOT_DATA uint64_t used; /* bytes of accessible regions outside of the reserve */
 
 void regions_init(uint64_t start, uint64_t top, uint64_t end)
 {
@@ -28,6 +29,41 @@ void regions_init(uint64_t start, uint64_t top, uint64_t end)
                                    .protection = PROT_READ | PROT_WRITE });
     pages_mark_used((uint64_t)regions, top);
 }
+
+/* ---- Memory in use, as memory_statistics() counts it, and the most that ever was ---- */
+
+static uint64_t *peak(void)
+{
+    return (uint64_t *)UDFVM_PEAK_MEMORY;
+}
+
+static uint64_t used_within(uint64_t start, uint64_t end)
+{
+    uint64_t bytes = 0;
+    for (size_t index = region_find(start); index < count && regions[index].start < end; index++) {
+        const struct region *region = &regions[index];
+        const bool reserved = region->start - UDFVM_RESERVE_BASE <
+                              UDFVM_RESERVE_END - UDFVM_RESERVE_BASE;
+        if (region->protection != PROT_NONE && !reserved)
+            bytes += minimum(region->end, end) - maximum(region->start, start);
+    }
+    return bytes;
+}
+
+/* What a range has in use was so much before. */
+static void note_change(uint64_t start, uint64_t end, uint64_t before)
+{
+    used += used_within(start, end) - before;
+    if (program_start + used > *peak())
+        *peak() = program_start + used;
+}
+
+void regions_begin_peak(void)
+{
+    *peak() = program_start + used;
+}
+
+/* ---- Reading and changing the map ---- */
 
 size_t region_count(void)
 {
@@ -113,7 +149,7 @@ static bool join_down(size_t index)
     return true;
 }
 
-void region_insert(struct region region)
+static void insert(struct region region)
 {
     size_t index = region_find(region.start);
     if (index > 0 && joinable(&regions[index - 1], &region)) {
@@ -125,6 +161,12 @@ void region_insert(struct region region)
     open_slot(index);
     regions[index] = region;
     join_down(index + 1);
+}
+
+void region_insert(struct region region)
+{
+    insert(region);
+    note_change(region.start, region.end, 0);
 }
 
 /* Makes a region begin at `address`, if one contains it. */
@@ -147,6 +189,7 @@ static void split(uint64_t address)
 
 void regions_remove(uint64_t start, uint64_t end)
 {
+    const uint64_t before = used_within(start, end);
     size_t first = region_find(start);
     if (first < count && regions[first].start < start && regions[first].end <= end)
         regions[first].end = start; /* only the tail of a region goes: no slot is needed */
@@ -157,10 +200,12 @@ void regions_remove(uint64_t start, uint64_t end)
     for (; after < count && regions[after].start < end; after++)
         region_name_release(regions[after].name);
     close_slots(first, after - first);
+    note_change(start, end, before);
 }
 
 void regions_protect(uint64_t start, uint64_t end, int protection)
 {
+    const uint64_t before = used_within(start, end);
     split(start);
     split(end);
     size_t index = region_find(start);
@@ -172,6 +217,7 @@ void regions_protect(uint64_t start, uint64_t end, int protection)
             index--;
     }
     join_down(index);
+    note_change(start, end, before);
 }
 
 void regions_spoil(uint64_t start, uint64_t end)
@@ -192,6 +238,7 @@ void regions_wipe(uint64_t start, uint64_t end, bool wiped)
 
 void regions_map_file(uint64_t start, uint64_t end, int protection, bool may_write)
 {
+    const uint64_t before = used_within(start, end);
     split(start);
     split(end);
     size_t index = region_find(start);
@@ -206,10 +253,12 @@ void regions_map_file(uint64_t start, uint64_t end, int protection, bool may_wri
             index--;
     }
     join_down(index);
+    note_change(start, end, before);
 }
 
 void regions_unmap_file(uint64_t start, uint64_t end)
 {
+    const uint64_t before = used_within(start, end);
     split(start);
     split(end);
     size_t index = region_find(start);
@@ -221,6 +270,7 @@ void regions_unmap_file(uint64_t start, uint64_t end)
             index--;
     }
     join_down(index);
+    note_change(start, end, before);
 }
 
 void regions_set_frames(uint64_t start, uint64_t end, uint64_t frame, uint8_t access)

@@ -59,6 +59,8 @@ bool range_has_mapping(uint64_t start, uint64_t end); /* something besides pages
 uint64_t gap_lowest(uint64_t length, uint64_t low, uint64_t high);
 uint64_t gap_highest(uint64_t length, uint64_t low, uint64_t high);
 uint64_t largest_gap(void);
+/* From now on UDFVM_PEAK_MEMORY has the most that is in use, from what is so now on. */
+void regions_begin_peak(void);
 struct region_name *region_name_create(const char *path); /* with one reference; or NULL */
 void region_name_release(struct region_name *name);
 /* Pages of a file get mapped, or once more: then they keep what the other mapping permits. */

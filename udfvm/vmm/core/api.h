@@ -201,6 +201,8 @@ struct udfvm_call_report {
     uint64_t exits;      /* from the guest; of a jailed VM, as its process says */
     uint64_t pages;      /* that were put back; 0 of a jailed VM, which is put back later */
     uint64_t memory;     /* bytes that the call wrote beyond its image, at most */
+    uint64_t peak;       /* bytes of guest memory in use at most, those of its image included, as
+                            the guest kernel says; 0: it does not */
     uint64_t host_ns;    /* the program's own code, waits for a VM, host functions, files */
     uint64_t copy_ns;    /* writing requests to the window, and taking replies from there */
     uint64_t guest_ns;   /* in the guest, exits included; of a streaming call, by samples */
@@ -208,10 +210,12 @@ struct udfvm_call_report {
     int code;            /* enum udfvm_code, of the last exchange */
     int status;          /* where that is UDFVM_OK: UDFVM_STATUS_x */
     int jailed, streamed;
+    uint64_t parts; /* calls that it is the sum of: more than one of a batch in parts */
 };
 /* Of many calls. */
 struct udfvm_call_sums {
     uint64_t calls, rows, exchanges, input, output, log, host_calls, exits, pages;
+    uint64_t peak; /* the largest */
     uint64_t host_ns, copy_ns, guest_ns, restore_ns;
     uint64_t errors[UDFVM_CODES]; /* calls that failed, by code; 0: so the guest's reply says */
 };
@@ -224,6 +228,13 @@ udfvm_account *udfvm_account_create(udfvm_account *whole, struct udfvm_error *er
 udfvm_account *udfvm_account_retain(udfvm_account *account); /* one more reference */
 /* Gives one back (NULL is allowed). Calls that were begun keep references of their own. */
 void udfvm_account_close(udfvm_account *account);
+/* An account for the parts of one batch, which is a call of `account`. Those count in the sums,
+ * each as a call. */
+udfvm_account *udfvm_account_begin_batch(udfvm_account *account, struct udfvm_error *error);
+/* The batch has ended: the sum of its parts, if there were any, is the last report of the account
+ * that it is of. Its `ended_ns` is that of the part that ended last, its `peak` the largest. Its
+ * code is that of the first that failed, of those that were interrupted only if no other did. */
+void udfvm_account_end_batch(udfvm_account *batch);
 void udfvm_account_last(udfvm_account *account, struct udfvm_call_report *report);
 void udfvm_account_sums(udfvm_account *account, struct udfvm_call_sums *sums);
 /* A number by which the embedder knows the account, for the hook below. 0 at first. */
@@ -587,6 +598,30 @@ struct udfvm_pool_statistics {
     unsigned borrowed; /* VMs in use whose replies are read: they do not compute */
 };
 void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *statistics);
+/* Why a VM of a pool began or ended. */
+enum udfvm_vm_event {
+    UDFVM_VM_STARTED,
+    UDFVM_VM_ENDED_IDLE,    /* it was idle for too long */
+    UDFVM_VM_ENDED_SURPLUS, /* more were idle than are kept */
+    UDFVM_VM_ENDED_ROOM,    /* it was idle, and made room for one with larger windows */
+    UDFVM_VM_ENDED_SHUT,    /* the pool is closed */
+    UDFVM_VM_ENDED_ONCE,    /* it had larger windows, for one call */
+    UDFVM_VM_ENDED_BROKEN,  /* it could not be put back, moved to another image, or shrunk */
+    UDFVM_VM_ENDED_DIED,    /* its process ended */
+};
+struct udfvm_vm_notice {
+    const udfvm_pool *pool;
+    int event;  /* enum udfvm_vm_event */
+    int jailed; /* it has a process of its own */
+    uint64_t calls;
+    uint64_t ns; /* it took to start; it has been there */
+};
+/* Sets what is called where a VM of a pool has started, or is about to be closed; NULL for nothing.
+ * Those that go with their pool are not told. It may make calls; it must not fail. */
+void udfvm_set_vm_hook(void (*hook)(const struct udfvm_vm_notice *notice));
+/* Reports of jailed VMs lack what the restore found until the VM's process has said it: waits for
+ * that, of VMs that are idle, a second at most. */
+void udfvm_pool_settle(udfvm_pool *pool);
 /* Bytes of memory that live VMs, idle or in use, have for themselves: private pages of this
  * process, swapped out or not, and of a jailed VM what its process has beyond pages of files.
  * Pages of the image that no call wrote are shared, and do not count; nor does what the kernel

@@ -223,6 +223,8 @@ static void add_counters(const struct jail *jail, struct jail_answer *answer)
     answer->restores = statistics.restores;
     answer->hot_pages = statistics.hot_pages;
     answer->pages_copied = statistics.pages_copied;
+    answer->put_back = jail->vm->memory.hot.put_back;
+    answer->written = udfvm_memory_written(&jail->vm->memory);
     answer->unlogged_open = jail->vm->machine.unlogged_open;
     answer->large = jail->vm->memory.large;
     answer->tsc_khz = jail->vm->tsc_khz;

@@ -10,6 +10,10 @@ struct udfvm_account *udfvm_account_retain(struct udfvm_account *account);
 /* A call ended. Numbers the report, whose number is not set. */
 void udfvm_account_note(struct udfvm_account *account, struct udfvm_call_report *report);
 
+/* What a report of the account lacked: pages that were put back, bytes that the call wrote. */
+void udfvm_account_amend(struct udfvm_account *account, uint64_t number, uint64_t pages,
+                         uint64_t memory);
+
 /* A call that was noted, of which the hook of reports is to know; number 0: none. */
 struct ended {
     uint64_t label;

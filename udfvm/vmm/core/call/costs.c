@@ -99,6 +99,21 @@ static void tell(struct udfvm_vm *vm, const struct udfvm_call_report *report)
         udfvm_report_tell(&ended);
 }
 
+void udfvm_costs_forget_restore(struct udfvm_vm *vm)
+{
+    udfvm_account_close(vm->owed.account);
+    vm->owed.account = NULL;
+}
+
+/* The process may say anything. */
+void udfvm_costs_restored(struct udfvm_vm *vm, uint64_t pages, uint64_t written)
+{
+    const uint64_t most = vm->config.memory + vm->config.output_window + vm->config.scratch;
+    if (vm->owed.account && written <= most && pages <= most / PAGE)
+        udfvm_account_amend(vm->owed.account, vm->owed.number, pages, written);
+    udfvm_costs_forget_restore(vm);
+}
+
 static void note(struct udfvm_vm *vm)
 {
     struct costs *costs = &vm->costs;
@@ -116,7 +131,8 @@ static void note(struct udfvm_vm *vm)
         .host_calls = vm->host_calls,
         .exits = exits_of(vm) - costs->exits,
         .pages = pages,
-        .memory = pages * PAGE + (vm->remote ? 0 : udfvm_unlogged_found(&vm->memory)),
+        .peak = costs->peak,
+        .memory = vm->remote ? 0 : udfvm_memory_written(&vm->memory),
         .host_ns = (uint64_t)((double)ticks[PHASE_HOST] * tick),
         .copy_ns = (uint64_t)((double)ticks[PHASE_COPY] * tick),
         .guest_ns = (uint64_t)((double)ticks[PHASE_GUEST] * tick),
@@ -125,23 +141,48 @@ static void note(struct udfvm_vm *vm)
         .status = costs->status,
         .jailed = vm->remote && vm->remote->in_jail,
         .streamed = costs->streamed,
+        .parts = 1,
     };
     udfvm_account_note(costs->account, &report);
+    udfvm_costs_forget_restore(vm);
+    if (report.jailed && vm->state == VM_SEALED)
+        vm->owed = (struct owed){ udfvm_account_retain(costs->account), report.number };
     if (udfvm_report_hooked())
         tell(vm, &report);
+}
+
+/* What the guest kernel wrote, which the program in the guest can overwrite: it is read once, and
+ * is no more than there is. A jailed VM shares the page of the stream's reply. */
+static uint64_t peak_of(const struct udfvm_vm *vm)
+{
+    const uint64_t distance = UDFVM_STREAM_REPLY - UDFVM_PEAK_MEMORY;
+    const uint8_t *reply = !vm->remote ? udfvm_machine_address(&vm->machine, UDFVM_STREAM_REPLY, 1)
+                           : vm->remote->in_jail ? (const uint8_t *)vm->remote->stream_reply(vm)
+                                                 : NULL;
+    if (!reply)
+        return 0;
+    const uint64_t peak = __atomic_load_n((const uint64_t *)(const void *)(reply - distance),
+                                          __ATOMIC_RELAXED);
+    return peak < vm->config.memory ? peak : vm->config.memory;
 }
 
 void udfvm_costs_restore(struct udfvm_vm *vm)
 {
     udfvm_costs_phase(&vm->costs, PHASE_RESTORE);
+    if (vm->costs.account)
+        vm->costs.peak = peak_of(vm);
     vm->costs.log = atomic_load_explicit(&vm->log.length, memory_order_relaxed);
 }
 
 void udfvm_costs_end(struct udfvm_vm *vm)
 {
     struct udfvm_account *account = vm->costs.account;
+    const bool forked = udfvm_vm_forked(vm); /* it has not the memory, and the call goes on in the
+                                                parent alone */
+    if (account && !forked && vm->costs.phase != PHASE_RESTORE)
+        vm->costs.peak = peak_of(vm);
     udfvm_costs_phase(&vm->costs, PHASE_HOST);
-    if (account && !udfvm_vm_forked(vm)) /* in a child it goes on in the parent alone */
+    if (account && !forked)
         note(vm);
     vm->ended = NULL;
     udfvm_account_close(account);

@@ -27,6 +27,7 @@ struct costs {
     uint64_t exits;                /* of the VM as the call began */
     uint64_t rows, exchanges, input, output;
     uint64_t log;     /* bytes that the guest wrote to its standard output and error */
+    uint64_t peak;    /* bytes of guest memory in use at most */
     uint64_t sampled; /* ticks of streamed exchanges in the guest */
     int code, status; /* of the last exchange */
     bool streamed;
@@ -54,6 +55,10 @@ int udfvm_costs_replied(struct udfvm_vm *vm, int code, const struct udfvm_reply 
 void udfvm_costs_streamed(struct costs *costs, uint64_t posted_at);
 /* The call is over: the VM is put back from now on. */
 void udfvm_costs_restore(struct udfvm_vm *vm);
+/* Another process says what the last restore found: the call's report gets it. */
+void udfvm_costs_restored(struct udfvm_vm *vm, uint64_t pages, uint64_t written);
+/* It will not say it. */
+void udfvm_costs_forget_restore(struct udfvm_vm *vm);
 /* It is put back, as far as it will be: the call is noted. */
 void udfvm_costs_end(struct udfvm_vm *vm);
 

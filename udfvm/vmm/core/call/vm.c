@@ -173,6 +173,7 @@ void udfvm_vm_close(udfvm_vm *vm)
         return;
     udfvm_stream_end(vm);
     udfvm_costs_end(vm);
+    udfvm_costs_forget_restore(vm);
     if (vm->remote) {
         vm->remote->close(vm);
         return;

@@ -46,6 +46,8 @@ struct remote_operations {
     void *(*borrow)(struct udfvm_vm *vm, uint64_t begin, uint64_t length,
                     struct udfvm_error *error);
     void (*statistics)(const struct udfvm_vm *vm, struct udfvm_vm_statistics *statistics);
+    bool (*settle)(struct udfvm_vm *vm); /* takes what it said of the restore; false: it has not.
+                                            NULL: nothing is to be said */
     pid_t (*process)(const struct udfvm_vm *vm); /* that has its memory; 0, or NULL: this one */
     bool (*usable)(struct udfvm_vm *vm);         /* it is as it was left, and may be called */
     void (*close)(struct udfvm_vm *vm);
@@ -82,6 +84,11 @@ struct udfvm_vm {
     struct udfvm_vm *outer; /* see udfvm_vm_out */
     struct log log;
     struct costs costs;
+    /* The report that lacks what the restore found, which another process has not said yet. */
+    struct owed {
+        struct udfvm_account *account; /* NULL: none does */
+        uint64_t number;
+    } owed;
     struct ended *ended;   /* NULL; or where the end of its call is noted, for the hook */
     uint64_t reply_length; /* of the last exchange */
     uint64_t short_length; /* of the short payload that lies behind the call page's structure */

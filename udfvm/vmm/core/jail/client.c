@@ -244,6 +244,17 @@ static void cell_statistics(const struct udfvm_vm *vm, struct udfvm_vm_statistic
     statistics->pages_copied = cell->answer.pages_copied;
 }
 
+static bool cell_settle(struct udfvm_vm *vm)
+{
+    struct cell *cell = cell_of(vm);
+    if (!cell->pending || cell->broken)
+        return true;
+    if (!udfvm_cell_answered(cell))
+        return false;
+    udfvm_cell_settle(cell, NULL);
+    return true;
+}
+
 static pid_t cell_process(const struct udfvm_vm *vm)
 {
     return ((const struct cell *)vm)->pid;
@@ -275,6 +286,7 @@ const struct remote_operations udfvm_cell_operations = {
     .stream_end = end_stream,
     .borrow = udfvm_cell_borrow,
     .statistics = cell_statistics,
+    .settle = cell_settle,
     .process = cell_process,
     .usable = cell_usable,
     .close = udfvm_cell_close,

@@ -221,6 +221,7 @@ int udfvm_cell_settle(struct cell *cell, struct udfvm_error *error)
     if (cell->answer.kind != JAIL_DONE || cell->answer.code != UDFVM_OK)
         return udfvm_cell_break(cell, "could not be put back", error);
     cell->vm.memory.large = cell->answer.large;
+    udfvm_costs_restored(&cell->vm, cell->answer.put_back, cell->answer.written);
     return UDFVM_OK;
 }
 

@@ -103,6 +103,8 @@ struct jail_answer {
     uint64_t values[2];
     uint32_t walls, tsc_khz; /* READY; OPEN */
     uint64_t exits, restores, hot_pages, pages_copied;
+    uint64_t put_back,
+        written;       /* by the last restore: pages, and bytes that the call wrote at most */
     char message[480]; /* of a failure */
 };
 

@@ -58,6 +58,11 @@ int udfvm_memory_restore(struct guest_memory *memory, struct udfvm_error *error)
     return udfvm_hot_set_restore(memory, error);
 }
 
+uint64_t udfvm_memory_written(const struct guest_memory *memory)
+{
+    return memory->hot.put_back * PAGE + udfvm_unlogged_found(memory);
+}
+
 static void put_layer_pages(const struct filling *filling, uint64_t first, uint64_t end)
 {
     const struct udfvm_image *image = filling->image;

@@ -28,6 +28,8 @@ int udfvm_memory_create(struct guest_memory *memory, struct machine *machine,
 void udfvm_memory_destroy(struct guest_memory *memory, bool forked);
 /* Puts everything back that a call may have changed. */
 int udfvm_memory_restore(struct guest_memory *memory, struct udfvm_error *error);
+/* Bytes that the call which was put back last wrote at most. */
+uint64_t udfvm_memory_written(const struct guest_memory *memory);
 /* Memory of a new VM that is being made ready, by the worker too, while the hypervisor's VM is
  * created and tried: it gets the pages of a layer (or of none, where the image is the base). */
 struct filling {

@@ -33,15 +33,26 @@ static void forget_user(udfvm_vm *vm)
     udfvm_vm_set_end(vm, 0);
 }
 
+/* UDFVM_VM_STARTED: it is idle now; else why it cannot be. */
+static enum udfvm_vm_event put_back(struct udfvm_pool *pool, struct udfvm_vm *vm, bool own,
+                                    unsigned *too_many, bool *large)
+{
+    if (vm->once)
+        return UDFVM_VM_ENDED_ONCE;
+    if (udfvm_vm_restore(vm, NULL) != UDFVM_OK || !own)
+        return UDFVM_VM_ENDED_BROKEN;
+    return put_idle(pool, vm, too_many, large) ? UDFVM_VM_STARTED : UDFVM_VM_ENDED_SHUT;
+}
+
 static int give(struct udfvm_pool *pool, struct udfvm_vm *vm)
 {
     bool large = false;
     const bool own = pool->generation == udfvm_fork_generation();
     unsigned keep = UINT_MAX;
     forget_user(vm);
-    if (vm->once || udfvm_vm_restore(vm, NULL) != UDFVM_OK || !own ||
-        !put_idle(pool, vm, &keep, &large)) {
-        udfvm_pool_close_vm(pool, vm);
+    const enum udfvm_vm_event event = put_back(pool, vm, own, &keep, &large);
+    if (event != UDFVM_VM_STARTED) {
+        udfvm_pool_close_vm(pool, vm, event);
         if (own)
             udfvm_pool_forget_vm(pool);
     }
@@ -93,10 +104,14 @@ unsigned udfvm_pool_trim_old(udfvm_pool *pool, unsigned keep, uint64_t idle_ns)
         if (pool->idle_count > keep && is_old(&pool->idle[0], now, idle_ns))
             vm = udfvm_pool_remove_idle(pool, 0);
         const unsigned left = pool->idle_count;
+        const bool shut = pool->closed;
         pthread_mutex_unlock(&pool->lock);
         if (!vm)
             return left;
-        udfvm_pool_close_vm(pool, vm);
+        udfvm_pool_close_vm(pool, vm,
+                            shut      ? UDFVM_VM_ENDED_SHUT
+                            : idle_ns ? UDFVM_VM_ENDED_IDLE
+                                      : UDFVM_VM_ENDED_SURPLUS);
         udfvm_pool_forget_vm(pool); /* now, not before: there are never more than the limit */
     }
 }
@@ -130,7 +145,8 @@ static void shrink_old(struct udfvm_pool *pool, uint64_t now, uint64_t idle_ns)
         }
         pthread_mutex_unlock(&pool->lock);
         if (!kept) {
-            udfvm_pool_close_vm(pool, found.vm);
+            udfvm_pool_close_vm(pool, found.vm,
+                                shrunk ? UDFVM_VM_ENDED_SHUT : UDFVM_VM_ENDED_BROKEN);
             udfvm_pool_forget_vm(pool);
         }
     }

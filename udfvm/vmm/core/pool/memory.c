@@ -40,10 +40,12 @@ void udfvm_pool_add_vm(struct udfvm_pool *pool, struct udfvm_vm *vm)
     pool->vms = vm;
     vm->listed = true;
     pthread_mutex_unlock(&pool->lock);
+    udfvm_pool_tell(pool, vm, UDFVM_VM_STARTED);
 }
 
-void udfvm_pool_close_vm(struct udfvm_pool *pool, struct udfvm_vm *vm)
+void udfvm_pool_close_vm(struct udfvm_pool *pool, struct udfvm_vm *vm, enum udfvm_vm_event why)
 {
+    udfvm_pool_tell(pool, vm, why);
     if (vm->listed && pool->generation == udfvm_fork_generation()) {
         pthread_mutex_lock(&pool->lock);
         *vm->link = vm->following;

@@ -40,7 +40,13 @@ void udfvm_pool_forget_vm(struct udfvm_pool *pool);
 /* A new VM, which counts as live. */
 void udfvm_pool_add_vm(struct udfvm_pool *pool, struct udfvm_vm *vm);
 /* Closes a VM of the pool, without the lock held. */
-void udfvm_pool_close_vm(struct udfvm_pool *pool, struct udfvm_vm *vm);
+void udfvm_pool_close_vm(struct udfvm_pool *pool, struct udfvm_vm *vm, enum udfvm_vm_event why);
+
+/* ---- notices.c ---- */
+
+/* Without the lock held. */
+void udfvm_pool_tell(const struct udfvm_pool *pool, const struct udfvm_vm *vm,
+                     enum udfvm_vm_event event);
 
 /* ---- fork.c ---- */
 

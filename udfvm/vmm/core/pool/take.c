@@ -202,11 +202,11 @@ udfvm_vm *udfvm_pool_take_in_time(udfvm_pool *pool, udfvm_image *image, uint64_t
         return NULL;
     const uint64_t waited = waited_ns(&wait);
     if (vm && !udfvm_vm_usable(vm)) { /* it died while it was idle: another takes its place */
-        udfvm_pool_close_vm(pool, vm);
+        udfvm_pool_close_vm(pool, vm, UDFVM_VM_ENDED_DIED);
         vm = NULL;
     }
     if (vm && udfvm_vm_bind(vm, image, error) != UDFVM_OK) {
-        udfvm_pool_close_vm(pool, vm);
+        udfvm_pool_close_vm(pool, vm, UDFVM_VM_ENDED_BROKEN);
         vm = NULL;
     } else if (!vm) {
         vm = open_vm(pool, image, NULL, error);
@@ -226,6 +226,6 @@ udfvm_vm *udfvm_pool_take_windows(udfvm_pool *pool, udfvm_image *image,
         return NULL;
     const uint64_t waited = waited_ns(&wait);
     if (vm)
-        udfvm_pool_close_vm(pool, vm);
+        udfvm_pool_close_vm(pool, vm, UDFVM_VM_ENDED_ROOM);
     return taken(pool, open_vm(pool, image, windows, error), since, waited);
 }
