@@ -108,6 +108,19 @@ static void test_what_is_no_call(void)
 }
 
 /* Parts of a batch: counted one by one in the sums, and one report. */
+static void check_parts(udfvm_account *account, uint64_t number, uint64_t parts, const char *what)
+{
+    const struct udfvm_call_report report = last_of(account);
+    check_number(report.number == number && report.parts == parts && report.rows == parts, what,
+                 (long)report.parts);
+}
+
+static void check_call(udfvm_pool *pool, uint64_t what, udfvm_account *account, int code)
+{
+    const int found = call(pool, what, account, code == UDFVM_OK ? 0 : 1000000);
+    check_number(found == code, "a call", found);
+}
+
 static void test_a_batch_in_parts(void)
 {
     udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
@@ -115,29 +128,21 @@ static void test_a_batch_in_parts(void)
                   *own = udfvm_account_create(whole, NULL),
                   *batch = udfvm_account_begin_batch(own, NULL),
                   *nested = udfvm_account_begin_batch(batch, NULL);
-    check_number(batch && nested && call(pool, RAW_COUNT, own, 0) == UDFVM_OK, "a call", 0);
+    check_call(pool, RAW_COUNT, own, UDFVM_OK);
     udfvm_account_end_batch(nested);
-    check_number(last_of(own).number == 1 && last_of(own).parts == 1, "a batch without parts",
-                 (long)last_of(own).parts);
-    check_number(call(pool, RAW_COUNT, batch, 0) == UDFVM_OK &&
-                     call(pool, RAW_LOOP, batch, 1000000) == UDFVM_E_TIMEOUT &&
-                     call(pool, RAW_COUNT, nested, 0) == UDFVM_OK,
-                 "parts", 0);
-    check_number(last_of(own).number == 1, "a report before the end", (long)last_of(own).number);
+    check_parts(own, 1, 1, "a batch without parts");
+    check_call(pool, RAW_COUNT, batch, UDFVM_OK);
+    check_call(pool, RAW_LOOP, batch, UDFVM_E_TIMEOUT);
+    check_call(pool, RAW_COUNT, nested, UDFVM_OK);
+    check_parts(own, 1, 1, "a report before the end");
     udfvm_account_end_batch(batch);
-    struct udfvm_call_report report = last_of(own);
-    check_number(report.number == 2 && report.parts == 3 && report.rows == 3 &&
-                     report.code == UDFVM_E_TIMEOUT,
-                 "the sum of the parts", (long)report.parts);
-    check_number(call(pool, RAW_COUNT, batch, 0) == UDFVM_OK, "a part that ends late", 0);
-    report = last_of(own);
-    check_number(report.number == 2 && report.parts == 4 && report.rows == 4, "with a late part",
-                 (long)report.parts);
-    check_number(call(pool, RAW_COUNT, own, 0) == UDFVM_OK &&
-                     call(pool, RAW_COUNT, batch, 0) == UDFVM_OK,
-                 "calls", 0);
-    check_number(last_of(own).number == 3 && last_of(own).parts == 1, "a later call stays last",
-                 (long)last_of(own).number);
+    check_parts(own, 2, 3, "the sum of the parts");
+    check_number(last_of(own).code == UDFVM_E_TIMEOUT, "the part that failed", last_of(own).code);
+    check_call(pool, RAW_COUNT, batch, UDFVM_OK);
+    check_parts(own, 2, 4, "a part that ended late");
+    check_call(pool, RAW_COUNT, own, UDFVM_OK);
+    check_call(pool, RAW_COUNT, batch, UDFVM_OK);
+    check_parts(own, 3, 1, "a later call stays the last");
     check_number(sums_of(whole).calls == 7, "calls in all", (long)sums_of(whole).calls);
     udfvm_account_close(own); /* the batches have references */
     udfvm_account_close(whole);

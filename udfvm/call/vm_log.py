@@ -26,14 +26,13 @@ def follow_level(address: int, pool: str) -> None:
 
 
 def _log(notice: Any) -> None:
-    from udfvm.call.reports import duration
     from udfvm.texts import counted
     from udfvm.vmm._core import ffi
     from udfvm.vmm.notices import ENDINGS, STARTED
 
     kind = "jailed micro-VM" if notice.jailed else "micro-VM"
     where = _names.get(int(ffi.cast("uintptr_t", notice.pool)), "a pool")
-    time = duration(notice.ns / 1e9)
+    time = f"{notice.ns / 1e9:.3g} s"
     if notice.event == STARTED:
         debug("%s: a %s started, in %s", where, kind, time)
     else:
