@@ -11,7 +11,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import duckdb
@@ -36,6 +36,17 @@ class Counter:
 def price(name: str) -> float | None:
     """A host function."""
     return {"apple": 2.5}.get(name)
+
+
+class Place(NamedTuple):
+    name: str
+    at: dt.date | None = None
+
+
+def moved(places: list[Place], by: dict[str, decimal.Decimal]) -> list[Place]:
+    """A host function of types that hold others."""
+    tell("moved", lambda: (places[:2], by))
+    return [place._replace(name=place.name.upper()) for place in places[:2]]
 
 
 def failing(x: float) -> float:
@@ -101,6 +112,12 @@ def upper(words: Any) -> Any:
 def cost(name: str, count: int) -> float | None:
     found = price(name)
     return failing(1.0) if count < 0 else None if found is None else found * count
+
+
+@udfvm.udf(host_functions=[moved])
+def travels(name: str, count: int) -> str:
+    places = [Place(name), {"name": "b", "at": dt.date(2024, 2, 29)}] * count
+    return repr(moved(places, {name: decimal.Decimal("1.5")}))  # type: ignore[arg-type]
 
 
 @udfvm.table_function(columns={"i": int, "text": str})
@@ -177,6 +194,8 @@ def rows() -> None:
     tell("lists and dicts", lambda: upper(["a", "b"]))
     tell("host function", lambda: [cost("apple", 4), cost("pear", 4)])
     tell("host function that fails", lambda: cost("apple", -1))
+    tell("host function of lists", lambda: travels("é", 1))
+    tell("arguments that are too large", lambda: travels("x" * 1000, 20_000))
 
 
 def columns() -> None:

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 
 from udfvm.forks import ForkLock
 from udfvm.installation import GUEST
-from udfvm.protocol import REQUEST_LOAD, ROW_OF_SAMPLE
+from udfvm.protocol import MAX_HOST_MESSAGE, REQUEST_LOAD, ROW_OF_SAMPLE
 from udfvm.static_typing import Any, Final
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.callbacks import keep_interruption
@@ -37,6 +37,7 @@ _BAD_HOST_CALLS: Final = {
     -1: "there is no such host function: pass it in host_functions=; none can be called while the"
     " image is built, which is when sample= runs",
     -90: "the host function's result is larger than 256 KiB",
+    -7: "the arguments of the host function are larger than 16 MiB",
 }
 
 
@@ -236,6 +237,8 @@ def _host_call(name: bytes, arguments: bytes) -> bytes:
             f"{name.decode()}: a host function is called by the thread of the call alone, with"
             " UDFVM_BACKEND=unsafe-inprocess"
         )
+    if len(arguments) > MAX_HOST_MESSAGE:
+        raise RuntimeError(f"{name.decode()}: {_BAD_HOST_CALLS[-7]}")
     reply = ffi.new("char[]", _MAX_HOST_REPLY)
     with _in_call(None):
         call = functools.partial(
