@@ -45,7 +45,7 @@ def test_costs_of_the_last_call() -> None:
     explanation = explained.explain()
     assert explanation.last_call == explained.last_call
     parts = [name for name, _ in explanation.costs]
-    assert parts == ["kind", "exit", "last call", "host", "copy", "guest", "restore"]
+    assert parts == ["kind", "exit", "last call", "host", "copy", "guest", "restore", "memory"]
     lines = str(explanation).splitlines()
     assert lines[0] == "what a call of explained costs"
     assert len(lines) == 1 + len(parts) + len(explanation.advice)

@@ -26,7 +26,8 @@ _trace: Final = load_package(
 _SECOND: Final = 1_000_000_000  # nanoseconds
 _MEASURES: Final = (
     "rows", "exchanges", "input_bytes", "output_bytes", "printed_bytes", "host_calls", "exits",
-    "pages_restored", "written_bytes", *(f"{phase}_seconds" for phase in PHASES),
+    "pages_restored", "written_bytes", "peak_memory_bytes",
+    *(f"{phase}_seconds" for phase in PHASES),
 )  # fmt: skip
 
 

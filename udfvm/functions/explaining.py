@@ -142,6 +142,9 @@ def _phases(report: CallReport, exit_seconds: float) -> Iterator[tuple[str, str]
     yield "guest", share(report.guest_seconds, f"the function itself, and {exits}")
     pages = f"{counted(report.pages_restored, 'page')} put back, {_written(report)} were written"
     yield "restore", share(report.restore_seconds, pages)
+    if report.peak_memory_bytes:
+        peak = format_size(report.peak_memory_bytes)
+        yield "memory", f"{peak} were in use at most, the image's included: memory= must be more"
 
 
 def _host(report: CallReport) -> str:
