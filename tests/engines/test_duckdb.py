@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +14,7 @@ import pytest
 
 import udfvm
 from udfvm.call.dispatch import Calls
+from udfvm.functions import engine_calls
 
 
 @udfvm.udf
@@ -121,3 +126,34 @@ def test_columns_of_numbers_take_the_short_way(
     assert made == []
     rows = con.execute("SELECT inverse(1, nullif(range, 1)) FROM range(3)").fetchall()
     assert rows == [(0.0,), (None,), (2.0,)] and len(made) == 1
+
+
+def test_forked_children_have_no_calls_of_other_threads() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("SET threads = 1")
+        udfvm.duckdb.register(connection, patient)
+        assert connection.execute("SELECT patient(1)").fetchall() == [(1.0,)]
+        thread = threading.Thread(target=_interrupted, args=[connection])
+        thread.start()
+        while not engine_calls.calls_run():
+            time.sleep(0.01)
+        child = os.fork()
+        if not child:
+            os._exit(int(engine_calls.calls_run()))
+        assert os.waitpid(child, 0)[1] == 0
+        assert engine_calls.calls_run()
+        connection.interrupt()
+        thread.join()
+        assert not engine_calls.calls_run()
+
+
+@udfvm.udf(timeout=1000)
+def patient(x: float) -> float:
+    while x < 0:
+        pass
+    return x
+
+
+def _interrupted(connection: duckdb.DuckDBPyConnection) -> None:
+    with contextlib.suppress(duckdb.Error):
+        connection.execute("SELECT patient(-1)").fetchall()

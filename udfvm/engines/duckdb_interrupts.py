@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from udfvm.errors import CallError
-from udfvm.functions.engine_calls import call_of_engine
+from udfvm.functions.engine_calls import all_together, call_of_engine
 from udfvm.functions.engine_numbers import NumberCalls, has_number_calls
 from udfvm.vmm import Cancellation
 
@@ -60,7 +60,6 @@ class ShortCalls(NumberCalls):
     def __init__(self, function: Function, database: str) -> None:
         self._database: Final = database
         super().__init__(function, "duckdb", raises=False, has_frames=False)
-        _short.add(self)
 
     def _new_ending(self) -> tuple[Cancellation, int]:
         made = _Call(self._database)
@@ -75,9 +74,6 @@ class ShortCalls(NumberCalls):
         """Raises QueryInterruptedError for a call that an interrupted query ended."""
         if cast("_Call", cancellation).is_interrupted:
             raise QueryInterruptedError
-
-
-_short: Final[weakref.WeakSet[ShortCalls]] = weakref.WeakSet()
 
 
 def short_calls(function: Function, database: str) -> ShortCalls | None:
@@ -211,10 +207,11 @@ def watch_interrupts(duckdb: Any) -> None:
 
 def _end_calls(connection: Any) -> None:
     """Ends the running calls of functions of a connection's database."""
-    if _running or _short:
+    short = [each for each in all_together() if isinstance(each, ShortCalls)]
+    if _running or short:
         database = database_of(connection, mark=False)
         for call in _running.copy():
             if call.database == database:
                 call.interrupt()
-        for calls in _short.copy():
+        for calls in short:
             calls.interrupt(database)

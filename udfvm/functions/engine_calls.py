@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -61,7 +62,7 @@ class CallsTogether:
         self.engine: Final = _Engine(package, raises, has_frames)
         self.running: Final[list[None]] = []  # to add and to remove one takes no lock
         self.ending = self._new_ending()
-        _together.add(self)
+        _together[weakref.ref(self, _forget)] = None
 
     def _new_ending(self) -> tuple[Cancellation, int]:
         made = Cancellation()
@@ -86,20 +87,31 @@ class CallsTogether:
 
     def end(self, *, failed: bool) -> None:
         """Notes the end of a call."""
-        self.running.pop()
+        if self.running:  # which a forked child forgets, even one that a call forks
+            self.running.pop()
         if failed:
             _failures.last = time.monotonic()
 
 
 _running: Final[dict[Cancellation, _Engine]] = {}
-_together: Final[weakref.WeakSet[CallsTogether]] = weakref.WeakSet()
+_together: Final[dict[weakref.ref[CallsTogether], None]] = {}
+
+
+def _forget(reference: weakref.ref[CallsTogether]) -> None:
+    _together.pop(reference, None)
+
+
+def all_together() -> list[CallsTogether]:
+    """Returns all that there are. Other threads make some meanwhile."""
+    references = list(_together)  # in one step, unlike what a WeakSet does
+    return [each for each in (reference() for reference in references) if each is not None]
 
 
 def _all_running() -> Mapping[Cancellation | CallsTogether, _Engine]:
     """Returns what ends the running calls, and the engine of each. Others add to them meanwhile."""
     running: dict[Cancellation | CallsTogether, _Engine] = {}
     running.update((each, engine) for each, engine in _running.copy().items())
-    running.update((each, each.engine) for each in _together.copy() if each.running)
+    running.update((each, each.engine) for each in all_together() if each.running)
     return running
 
 
@@ -148,7 +160,17 @@ def call_of_engine(
         _failures.last = time.monotonic()
         raise
     finally:
-        del _running[cancellation]
+        _running.pop(cancellation, None)
+
+
+def _after_fork() -> None:
+    """Forgets the calls of threads that a forked child does not have."""
+    _running.clear()
+    for each in all_together():
+        each.running.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 @atexit.register
@@ -168,7 +190,7 @@ def _end_all() -> None:
 
 def calls_run() -> bool:
     """Whether an engine's call runs."""
-    return bool(_running) or any(each.running for each in _together.copy())
+    return bool(_running) or any(each.running for each in all_together())
 
 
 def interrupt(pass_on: Callable[[], None]) -> bool:
