@@ -58,6 +58,8 @@ def evaluate(pool: udfvm.Pool, model: Path, tmp_path: Path) -> Callable[[str], s
         ("float(np.memmap('/data/model', 'f8', 'r')[-1])", "99999.0"),
         ("float(np.fromfile('/data/model', 'f8').sum())", "4999950000.0"),
         ("sorted(os.listdir('/data'))", "['model', 'table.pickle']"),
+        ("os.listdir('/').count('data'), os.listdir('/').count('tmp')", "(1, 1)"),
+        ("[each.is_dir() for each in os.scandir('/') if each.name == 'data']", "[True]"),
         ("os.path.getsize('/data/model')", "800000"),
         ("os.path.realpath('/data/../data/./model')", "'/data/model'"),
         ("len(mmap.mmap(os.open('/data/model', 0), 0, prot=mmap.PROT_READ))", "800000"),
@@ -133,6 +135,7 @@ def test_stray_writes_are_faults(pool: udfvm.Pool, model: Path) -> None:
 
 def test_only_functions_that_were_given_a_file_have_it(pool: udfvm.Pool, model: Path) -> None:
     def size(name: str) -> int:
+        assert os.listdir("/").count("data") == os.path.exists("/data")
         return os.path.getsize(f"/data/{name}")
 
     bare = udfvm.udf(size, pool=pool)

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "machine/data.h"
 #include "raw_image.h"
 
 #include "failing_calls.h"
@@ -254,6 +255,8 @@ static void test_refusals(void)
     for (unsigned i = 0; i <= UDFVM_MAX_DATA_FILES; i++)
         many[i] = (struct udfvm_data_source){ "same", files[0] };
     check_number(!udfvm_data_open(many, 0, NULL), "none", 0);
+    check_number(udfvm_data_check_processor(39, NULL) == UDFVM_OK, "addresses of bits", 39);
+    check_number(udfvm_data_check_processor(38, NULL) == UDFVM_E_DATA, "addresses of bits", 38);
     check_number(!udfvm_data_open(many, UDFVM_MAX_DATA_FILES + 1, NULL), "too many", 0);
     check_number(udfvm_vm_give_data(vm, data, NULL) == UDFVM_E_ARGUMENT, "given twice", 0);
     udfvm_data_close(NULL);

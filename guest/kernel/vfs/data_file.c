@@ -105,6 +105,18 @@ void data_list(uint64_t base, uint64_t position, emit_function *emit, void *sink
     }
 }
 
+bool data_is_given(void)
+{
+    return data_directory() != NULL;
+}
+
+bool data_list_itself(uint64_t next, emit_function *emit, void *sink)
+{
+    const struct directory_item item = { DIRECTORY + 1, sizeof DIRECTORY - 2, OWN_INODE, next,
+                                         TYPE_DIRECTORY };
+    return emit(sink, &item);
+}
+
 static int64_t list_directory(struct file *file, uint64_t position, emit_function *emit, void *sink)
 {
     data_list(2, maximum(position, 2), emit, sink);

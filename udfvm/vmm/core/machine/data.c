@@ -11,6 +11,7 @@
  * reads none of it. */
 #include "machine/data.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -24,6 +25,9 @@
 #include "machine/machine.h"
 
 #define DATA_BYTES (UDFVM_DATA_END - UDFVM_DATA_BASE)
+#define DATA_BITS  39
+
+_Static_assert(UDFVM_DATA_END == 1ull << DATA_BITS, "data end where such addresses do");
 
 static uint64_t round_up(uint64_t bytes)
 {
@@ -118,6 +122,23 @@ static int map(struct udfvm_data *data, struct udfvm_error *error)
 
 /* ---- Life ---- */
 
+int udfvm_data_check_processor(unsigned physical_bits, struct udfvm_error *error)
+{
+    if (physical_bits >= DATA_BITS)
+        return UDFVM_OK;
+    return udfvm_fail(error, UDFVM_E_DATA,
+                      "data files need a processor whose physical addresses have %d bits or more,"
+                      " and those of this one have %u",
+                      DATA_BITS, physical_bits);
+}
+
+/* As KVM tells guests, too. */
+static unsigned physical_bits(void)
+{
+    unsigned a = 0, b, c, d;
+    return __get_cpuid(0x80000008, &a, &b, &c, &d) ? a & 0xff : 36;
+}
+
 udfvm_data *udfvm_data_open(const struct udfvm_data_source *sources, size_t count,
                             struct udfvm_error *error)
 {
@@ -134,7 +155,7 @@ udfvm_data *udfvm_data_open(const struct udfvm_data_source *sources, size_t coun
     }
     data->references = 1;
     data->bytes = HUGE_PAGE; /* of the directory */
-    int code = UDFVM_OK;
+    int code = udfvm_data_check_processor(physical_bits(), error);
     for (size_t i = 0; i < count && code == UDFVM_OK; i++)
         code = take_file(data, &sources[i], error);
     if (code == UDFVM_OK)

@@ -29,6 +29,9 @@ struct udfvm_data {
     } files[];
 };
 
+/* Fails if guests on a processor have no physical addresses for data, which lie below 2^39. */
+int udfvm_data_check_processor(unsigned physical_bits, struct udfvm_error *error);
+
 /* Lets the guest of a machine read data. It has none yet, and does not run. The machine keeps a
  * reference. */
 int udfvm_machine_give_data(struct machine *machine, struct udfvm_data *data,
