@@ -43,6 +43,9 @@ def secret(id: int) -> str:
     _repr_html_ = __repr__
 Late()""",
     "the same once more": "Late()",
+    "numpy is found": "print('none')",
+    "numpy came late": "import pyarrow\n_np, pyarrow.lib.np = pyarrow.lib.np, None",
+    "numpy is there": "pyarrow.lib.np = _np",
     "unload": "%unload_ext udfvm",
     "as sqlite3 has it": "con.execute('SELECT tenth(7)').fetchall()",
 }
@@ -134,6 +137,11 @@ def test_advice_is_below_the_frames(shown: dict[str, str]) -> None:
 )
 def test_mistakes(shown: dict[str, str], cell: str, says: str) -> None:
     assert says in shown[cell]
+
+
+def test_numpy_that_was_installed_after_pyarrow_was_imported(shown: dict[str, str]) -> None:
+    assert shown["numpy is found"] == "none\n" and shown["numpy is there"] == ""
+    assert shown["numpy came late"].startswith("udfvm: numpy was installed after this kernel")
 
 
 def test_nothing_is_left_after_unloading(shown: dict[str, str]) -> None:

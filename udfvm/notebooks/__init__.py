@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from udfvm.notebooks.errors import ShownErrors
+from udfvm.notebooks.late_numpy import LateNumpy
 from udfvm.notebooks.magics import Magics
 from udfvm.notebooks.redefinition import Redefinition
 
@@ -24,7 +25,7 @@ def load_ipython_extension(shell: Any) -> None:
     """
     unload_ipython_extension(shell)
     shell.register_magics(Magics)
-    parts = Redefinition(shell), ShownErrors(shell)
+    parts = Redefinition(shell), ShownErrors(shell), LateNumpy(shell)
     for part in parts:
         part.begin()
     setattr(shell, _ATTRIBUTE, parts)
