@@ -105,16 +105,17 @@ void data_list(uint64_t base, uint64_t position, emit_function *emit, void *sink
     }
 }
 
-bool data_is_given(void)
+bool data_list_itself(const char *path, uint64_t *base, uint64_t *position, emit_function *emit,
+                      void *sink)
 {
-    return data_directory() != NULL;
-}
-
-bool data_list_itself(uint64_t next, emit_function *emit, void *sink)
-{
-    const struct directory_item item = { DIRECTORY + 1, sizeof DIRECTORY - 2, OWN_INODE, next,
+    if (path[1] || !data_directory()) /* not "/" */
+        return true;
+    const struct directory_item item = { DIRECTORY + 1, sizeof DIRECTORY - 2, OWN_INODE, *base + 1,
                                          TYPE_DIRECTORY };
-    return emit(sink, &item);
+    if (*position == *base && !emit(sink, &item))
+        return false;
+    *position = maximum(*position, ++*base);
+    return true;
 }
 
 static int64_t list_directory(struct file *file, uint64_t position, emit_function *emit, void *sink)

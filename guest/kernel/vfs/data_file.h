@@ -10,9 +10,9 @@ bool data_has(const char *path);
 void data_status(const char *path, struct status *status);
 struct file *data_open(const char *path, int flags, int64_t *error);
 void data_list(uint64_t base, uint64_t position, emit_function *emit, void *sink);
-/* Whether "/" has an entry of /data. */
-bool data_is_given(void);
-/* Emits that entry, behind which is `next`. Returns what `emit` returns. */
-bool data_list_itself(uint64_t next, emit_function *emit, void *sink);
+/* Emits the first entry of "/", which is that of /data, and moves the base and the position behind
+ * it. Does nothing for other paths, and without data. Returns false if the sink is full. */
+bool data_list_itself(const char *path, uint64_t *base, uint64_t *position, emit_function *emit,
+                      void *sink);
 
 #endif

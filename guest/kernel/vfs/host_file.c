@@ -254,11 +254,8 @@ int64_t host_list(const char *path, uint64_t base, uint64_t position, emit_funct
 {
     const struct udfvm_directory_entry *entries;
     size_t known;
-    if (!path[1] && data_is_given()) { /* "/": its first entry is that of /data */
-        if (position == base && !data_list_itself(base + 1, emit, sink))
-            return 0;
-        position = maximum(position, ++base);
-    }
+    if (!data_list_itself(path, &base, &position, emit, sink))
+        return 0;
     struct cursor cursor = { .first = position - base, .base = base, .emit = emit, .sink = sink };
     if (data_has(path)) {
         data_list(base, position, emit, sink);
