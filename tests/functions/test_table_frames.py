@@ -240,7 +240,7 @@ def test_lists_by_name_need_no_package() -> None:
         yield {"i": [-1], "x": [0.5]}
 
     assert list(columns(300)) == [*((i, None) for i in range(300)), (-1, 0.5)]
-    assert columns.image.base.pages > 0
+    assert columns.image is not None
 
 
 def test_a_sample_may_yield_tables() -> None:
