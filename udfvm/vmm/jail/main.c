@@ -47,8 +47,10 @@ static bool map_control(void)
 
 static int prepare(struct jail_answer *answer, pid_t parent, struct udfvm_error *error)
 {
-    udfvm_worker_forbid();   /* the program has the other processor meanwhile */
+    udfvm_worker_forbid(); /* the program has the other processor meanwhile */
+#ifdef __GLIBC__
     mallopt(M_ARENA_MAX, 1); /* another would be looked for with the number of processors */
+#endif
     UDFVM_TRY(udfvm_hypervisor_keep_device(error));
     UDFVM_TRY(build_walls(jail.control, parent, &answer->walls, error));
     return install_filter(error);

@@ -45,7 +45,7 @@ static bool become_nobody(void)
     return false;
 }
 
-static bool limit(__rlimit_resource_t resource, uint64_t most)
+static bool limit(int resource, uint64_t most)
 {
     struct rlimit now;
     if (getrlimit(resource, &now) < 0)

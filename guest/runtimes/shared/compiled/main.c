@@ -58,6 +58,14 @@ static bool prepare_columns(const struct load *load)
     return column_streams_prepare(&program, load);
 }
 
+/* The image must not hold memory that only loading needed. */
+static void heap_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 /* Answers LOAD. Returns only on failure. */
 static void load_and_serve(const struct load *load)
 {
@@ -71,7 +79,7 @@ static void load_and_serve(const struct load *load)
     if ((program.table || program.aggregate) && !prepare_columns(load))
         return;
     if (!program.heap_is_closed)
-        malloc_trim(0); /* the image must not hold memory that only loading needed */
+        heap_trim();
     program_serve(&program);
 }
 
@@ -79,9 +87,11 @@ int main(int count, char **arguments)
 {
     struct load load;
     uint64_t length;
+#ifdef __GLIBC__
     mallopt(M_MXFAST, 0); /* fast bins of malloc scatter writes, and each written page is restored
                              after the call */
     mallopt(M_TRIM_THRESHOLD, INT32_MAX);
+#endif
     setvbuf(stdout, NULL, _IONBF, 0); /* whatever is printed belongs to its call */
     crash_install();
     if (!runtime_prepare(count, arguments)) {
