@@ -114,7 +114,7 @@ def _runtime() -> Any:
         with _guard.lock:
             if _GuestFinder not in sys.meta_path:
                 sys.meta_path.append(_GuestFinder)
-            importlib.import_module(_AGENT).host_call = _host_call  # type: ignore[attr-defined]
+            importlib.import_module(_AGENT).ask_host = _ask_host  # type: ignore[attr-defined]
             found = importlib.import_module("_udfvm_in_process")
     return found
 
@@ -229,16 +229,16 @@ def _in_call(vm: Any) -> Iterator[None]:
 # ---- What the function asks the host for ----
 
 
-def _host_call(name: bytes, arguments: bytes) -> bytes:
-    """``_udfvm_agent.host_call``."""
+def _ask_host(name: bytes, arguments: bytes) -> bytes | str:
+    """Calls a host function. Returns its reply, or why there is none."""
     vm = _call.vm
     if vm is None:
-        raise RuntimeError(
-            f"{name.decode()}: a host function is called by the thread of the call alone, with"
+        return (
+            "a host function is called by the thread of the call alone, with"
             " UDFVM_BACKEND=unsafe-inprocess"
         )
     if len(arguments) > MAX_HOST_MESSAGE:
-        raise RuntimeError(f"{name.decode()}: {_BAD_HOST_CALLS[-7]}")
+        return _BAD_HOST_CALLS[-7]
     reply = ffi.new("char[]", _MAX_HOST_REPLY)
     with _in_call(None):
         call = functools.partial(
@@ -249,8 +249,7 @@ def _host_call(name: bytes, arguments: bytes) -> bytes:
     if length == -2:  # UDFVM_HOST_FUNCTION_FAILED
         raise _runtime().Ended
     if length < 0:
-        reason = _BAD_HOST_CALLS.get(length, "the host function cannot be called")
-        raise RuntimeError(f"{name.decode()}: {reason}")
+        return _BAD_HOST_CALLS.get(length, "the host function cannot be called")
     return bytes(ffi.buffer(reply, length))
 
 
