@@ -144,8 +144,10 @@ static void test_errors_that_nobody_asks_for(void)
     check_number(!udfvm_pool_create(image, 0, NULL, NULL), "a pool of none", 0);
     unsigned walls;
     check_number(udfvm_jail_probe("/nowhere", &walls, NULL) != UDFVM_OK, "no such cgroup", 0);
-    check_number(account != NULL, "an account", 0);
+    udfvm_account *batch = udfvm_account_begin_batch(account, NULL);
+    check_number(account && batch, "an account, and that of a batch", 0);
     udfvm_account_close(account);
+    udfvm_account_close(batch);
     udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
     check_number(udfvm_pool_jail(pool, 0, NULL, NULL) == UDFVM_OK, "a pool without a jail", 0);
     check_number(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &reply,
@@ -165,6 +167,9 @@ static void test_errors_that_nobody_asks_for(void)
     check_number(udfvm_pool_call_parts(pool, image, 0, UDFVM_REQUEST_ROW, &part, 1, NULL, &reply,
                                        NULL) == UDFVM_E_BUSY,
                  "a call of a busy pool in parts", 0);
+    uint64_t memory;
+    check_number(udfvm_pool_memory(pool, &memory, NULL) == UDFVM_OK && memory > 0,
+                 "memory of a pool", (long)memory);
     udfvm_pool_give(pool, vm);
     udfvm_pool_close(pool);
     fclose(empty);
