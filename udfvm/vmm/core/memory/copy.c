@@ -69,7 +69,11 @@ static size_t streams_from;
 
 static void measure_cache(void)
 {
+#ifdef _SC_LEVEL3_CACHE_SIZE
     const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#else
+    const long cache = 0; /* musl does not tell */
+#endif
     streams_from = (cache > 0 ? (size_t)cache : CACHE) / 5;
 }
 
