@@ -109,9 +109,46 @@ def checks_options(
                 drop_frames(error)
                 raise
 
-        return cast(_Function, checked)
+        return shows_options(*options)(cast(_Function, checked))
 
     return decorate
+
+
+def shows_options(*options: type) -> Callable[[_Function], _Function]:
+    """Makes each option of a function's ``**options: Unpack[...]`` a parameter of the signature
+    that ``help()`` shows and that notebooks complete. The function is a wrapper of another.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        if options:
+            shown = _ShownFunction(function.__wrapped__, options)  # type: ignore[attr-defined]
+            function.__wrapped__ = shown  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+class _ShownFunction:
+    """What ``inspect.signature`` finds in the place of a function that has ``**options``."""
+
+    def __init__(self, function: Callable[..., Any], options: Sequence[type]) -> None:
+        self.__wrapped__ = function
+        self._options = options
+
+    @property
+    def __signature__(self) -> Any:
+        import inspect  # which takes longer than a call
+
+        own = inspect.signature(self.__wrapped__)
+        named = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        more = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=annotation
+            )
+            for each in self._options
+            for name, annotation in each.__annotations__.items()
+        ]
+        return own.replace(parameters=[*named, *more])
 
 
 def checks_keywords(method: _Function) -> _Function:

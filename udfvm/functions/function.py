@@ -14,7 +14,7 @@ from udfvm.functions.documentation import CallSignature, description
 from udfvm.functions.function_names import checked_name
 from udfvm.functions.given import data_files_of, function_list, host_functions_of, packages_of
 from udfvm.functions.options import ELSEWHERE, ScalarPythonOptions, parsed_options
-from udfvm.keywords import check_options, option_names
+from udfvm.keywords import check_options, option_names, shows_options
 from udfvm.limits import Limits
 from udfvm.load.declaration import Declaration, DeclaredFunction, Isolation
 from udfvm.static_typing import TYPE_CHECKING, Any, Final, Self, Unpack
@@ -218,6 +218,7 @@ class Function(DeclaredFunction):
 
     # ---- Copies with other options ----
 
+    @shows_options(ScalarPythonOptions)
     @hides_frames
     def with_options(self, **options: Unpack[ScalarPythonOptions]) -> Self:
         """Returns a copy of the function with other options.
