@@ -288,7 +288,7 @@ def test_the_peak_of_calls_that_fail_and_of_streaming() -> None:
 
 
 def test_a_batch_that_is_cut_has_one_report() -> None:
-    @udfvm.udf
+    @udfvm.udf(name="text_of_a_batch")
     def text(x: float) -> str:
         return "x" * 1000
 
@@ -301,7 +301,7 @@ def test_a_batch_that_is_cut_has_one_report() -> None:
     report = report_of(text)
     assert report.parts > 1 and report.ending == "returned"
     assert report.rows >= rows and report.output_bytes > rows * 1000
-    assert udfvm.stats()["text"].calls == len(reports) >= report.parts
+    assert udfvm.stats()["text_of_a_batch"].calls == len(reports) >= report.parts
     assert f"in {report.parts} parts" in str(report)
     text(1.0)
     assert report_of(text).parts == 1 and report_of(text).number > report.number

@@ -172,6 +172,7 @@ def test_the_page_on_the_command_line_runs(flights: Path) -> None:
     run("run", "score.py:score", "flights.csv", "-o", "flights.parquet", "--name", "old",
         cwd=flights.parent)  # fmt: skip
     flights.with_name("double.py").write_text("def double(x: float) -> float: return 2 * x\n")
+    page = page.partition("## Errors and exit codes")[0]  # those there fail
     commands = re.findall(r"^\$ udfvm (run|sql|bench) ((?:.*\\\n)?.*)", page, flags=re.MULTILINE)
     assert len(commands) == 7
     app = flights.with_name("app.db")

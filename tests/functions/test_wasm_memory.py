@@ -219,5 +219,5 @@ def test_objects_of_other_classes(signature: str, arguments: tuple[Any, Any], me
 def test_objects_of_assemblyscript_in_host_functions() -> None:
     greets = script("greets", "(text) -> text?")
     assert [greets("zoë 🙂"), greets("nobody")] == ["hello zoë 🙂", None]
-    with pytest.raises(udfvm.UDFError, match="greet: an argument that is str got no string"):
+    with pytest.raises(udfvm.UDFError, match="greet: an argument that is text got no string"):
         script("greets", "(blob) -> text?")(b"zo")

@@ -32,11 +32,11 @@ def log_calls(level: int = logging.DEBUG) -> CallHook:
     >>> import logging, sys
     >>> handler = logging.StreamHandler(sys.stdout)
     >>> logging.getLogger("udfvm").addHandler(handler)
-    >>> logging.getLogger("udfvm").setLevel(logging.DEBUG)
+    >>> logging.getLogger("udfvm").setLevel(logging.INFO)
     >>> @udfvm.udf
     ... def seventh(x: float) -> float:
     ...     return x / 7
-    >>> with udfvm.log_calls():
+    >>> with udfvm.log_calls(logging.INFO):
     ...     seventh(14.0)
     seventh: 1 row, 1 exit, returned after ...
     2.0

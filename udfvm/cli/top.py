@@ -29,11 +29,11 @@ from udfvm.observing.client import Ended, Program, ask, choose
 )
 @json_option("Print what the program tells now as one JSON object, and end.")
 def top(pid: int | None, once: bool, interval: float, as_json: bool) -> None:
-    """Shows pools, calls and memory of a running program, until Ctrl-C.
+    """Shows pools, calls and memory of a running program.
 
-    PID is the process of the program; without it, the only one that is observed. A program is
-    observed that calls udfvm.observe(), or was started with UDFVM_OBSERVE=1. Where standard output
-    is no terminal, the tables are printed once.
+    It does so until Ctrl-C. PID is the process of the program; without it, the only one that is
+    observed. A program is observed that calls udfvm.observe(), or was started with
+    UDFVM_OBSERVE=1. Where standard output is no terminal, the tables are printed once.
     """
     program, first = choose(pid)
     out = console()

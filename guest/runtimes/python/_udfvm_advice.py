@@ -18,7 +18,7 @@ FILES: Final = (
     " (none with files=False), and a /tmp of its own: give it another by data={'model':"
     " 'model.bin'} (found as /data/model), or pass what it holds as an argument, or let a host"
     " function read it (host_functions=). Files of your own packages come along where"
-    " importlib.resources or pkgutil reads them, or __file__ and a name in the code"
+    " code reads them by importlib.resources or pkgutil, or opens them by __file__ and a name"
 )
 WRITING: Final = (
     "udfvm: a micro-VM has no files of this machine, and a function writes only in /tmp, which each"
