@@ -44,7 +44,8 @@ def test_python_code_ends_at_its_deadline() -> None:
         try:
             print(call(), flush=True)
         except udfvm.CallError as error:
-            print(type(error).__name__, flush=True)
+            line = type(error).__name__ + "\\n"
+            print(line, end="", flush=True)  # at once, as threads print side by side
 
     @udfvm.udf(timeout=60, sample=(0,))
     def endless(x: int) -> int:
@@ -112,6 +113,16 @@ def test_python_code_ends_at_its_deadline() -> None:
     assert script(text) == [*[late] * 5, late, "[0, 7]", *[late] * 3, late]
 
 
+ENDS_BY_CTRL_C = """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        interrupted(1)
+    except KeyboardInterrupt:
+        print("interrupted")
+    print(interrupted(0))
+"""
+
+
 @pytest.mark.parametrize("body", ["while x: pass", "time.sleep(600 * x)"])
 def test_ctrl_c_from_outside_ends_the_call(body: str) -> None:
     text = f"""
@@ -131,14 +142,8 @@ def test_ctrl_c_from_outside_ends_the_call(body: str) -> None:
         os.read(PIPE[0], 1)
         os.kill(os.getpid(), signal.SIGINT)
     threading.Thread(target=press).start()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        interrupted(1)
-    except KeyboardInterrupt:
-        print("interrupted")
-    print(interrupted(0))
     """
-    assert script(text) == ["interrupted", "0"]
+    assert script(text + ENDS_BY_CTRL_C) == ["interrupted", "0"]
 
 
 def test_ctrl_c_ends_the_call_and_the_next_one_works() -> None:
@@ -152,11 +157,5 @@ def test_ctrl_c_ends_the_call_and_the_next_one_works() -> None:
             signal.raise_signal(signal.SIGINT)
         return x
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        interrupted(1)
-    except KeyboardInterrupt:
-        print("interrupted")
-    print(interrupted(0))
     """
-    assert script(text) == ["interrupted", "0"]
+    assert script(text + ENDS_BY_CTRL_C) == ["interrupted", "0"]
