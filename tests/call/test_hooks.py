@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from reported_functions import Total, words
 
 import udfvm
 from udfvm.call.hooks import _hooks
@@ -30,22 +31,8 @@ def prints(x: float) -> float:
     return 1 / x
 
 
-@udfvm.table_function(columns={"word": str})
-def hooked_words(text: str) -> Iterator[tuple[str]]:
-    for word in text.split():
-        yield (word,)
-
-
-@udfvm.aggregate
-class HookedTotal:
-    def __init__(self) -> None:
-        self.sum = 0.0
-
-    def step(self, x: float) -> None:
-        self.sum += x
-
-    def finish(self) -> float:
-        return self.sum
+hooked_words = words.with_options(name="hooked_words")
+HookedTotal = Total.with_options(name="hookedtotal")
 
 
 @pytest.fixture

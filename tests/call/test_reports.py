@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
 
 import apsw
 import numpy as np
 import pyarrow as pa
 import pytest
+from reported_functions import Total, words
 
 import udfvm
 from udfvm.call.reports import error_name
@@ -35,24 +35,6 @@ def ends(how: str) -> str:
     while how == "loop":
         pass
     return how
-
-
-@udfvm.table_function(columns={"word": str})
-def words(text: str) -> Iterator[tuple[str]]:
-    for word in text.split():
-        yield (word,)
-
-
-@udfvm.aggregate
-class Total:
-    def __init__(self) -> None:
-        self.sum = 0.0
-
-    def step(self, x: float) -> None:
-        self.sum += x
-
-    def finish(self) -> float:
-        return self.sum
 
 
 def report_of(function: udfvm.Function) -> udfvm.CallReport:

@@ -50,16 +50,21 @@ def once_busy(do: Callable[[], object]) -> threading.Thread:
     return thread
 
 
+def interrupt_while_it_lasts(con: duckdb.DuckDBPyConnection, rows: int) -> None:
+    """Interrupts a query over so many rows, which ends with its calls."""
+    thread = once_busy(con.interrupt)
+    with pytest.raises((duckdb.InterruptException, duckdb.InvalidInputException)) as caught:
+        con.execute(f"SELECT sum(lasting(range, {LONG})) FROM range({rows})").fetchall()
+    thread.join()
+    assert "Interrupted!" in str(caught.value) or "was interrupted" in str(caught.value)
+    assert not is_busy()
+
+
 @pytest.mark.parametrize("by_cursor", [False, True])
 @pytest.mark.parametrize("rows", [1, 10_000])
 def test_interrupts_end_calls(con: duckdb.DuckDBPyConnection, rows: int, by_cursor: bool) -> None:
     mine = con.cursor() if by_cursor else con
-    thread = once_busy(mine.interrupt)
-    with pytest.raises((duckdb.InterruptException, duckdb.InvalidInputException)) as caught:
-        mine.execute(f"SELECT sum(lasting(range, {LONG})) FROM range({rows})").fetchall()
-    thread.join()
-    assert "Interrupted!" in str(caught.value) or "was interrupted" in str(caught.value)
-    assert not is_busy()
+    interrupt_while_it_lasts(mine, rows)
     assert mine.execute("SELECT lasting(1, 0)").fetchall() == [(1,)]
 
 
@@ -67,12 +72,7 @@ def test_interrupts_end_calls_of_numbers(con: duckdb.DuckDBPyConnection) -> None
     """After a first call, these take a way of their own."""
     assert con.execute("SELECT lasting(1, 0)").fetchall() == [(1,)]
     for rows in (1, 10_000):
-        thread = once_busy(con.interrupt)
-        with pytest.raises((duckdb.InterruptException, duckdb.InvalidInputException)) as caught:
-            con.execute(f"SELECT sum(lasting(range, {LONG})) FROM range({rows})").fetchall()
-        thread.join()
-        assert "Interrupted!" in str(caught.value) or "was interrupted" in str(caught.value)
-        assert not is_busy()
+        interrupt_while_it_lasts(con, rows)
     assert con.execute("SELECT lasting(1, 0)").fetchall() == [(1,)]
 
 

@@ -47,6 +47,29 @@ BEGIN = """
             time.sleep(0.02)
         return "ran on"
 """
+DUCKDB = """
+        import duckdb
+
+        con = duckdb.connect()
+        con.execute("SET threads = 2")
+        udfvm.duckdb.register(con, endless)
+
+        def run(rows):
+            query = f"SELECT sum(endless(range)) FROM range({rows})"
+            try:
+                con.execute(query).fetchall()
+            except (RuntimeError, duckdb.InvalidInputException) as error:
+                assert "nterrupt" in str(error), error
+                time.sleep(0.2)  # DuckDB's own interrupt may come after that of the call
+                raise KeyboardInterrupt from None
+"""
+FINDS = """
+        assert con.execute("SELECT endless(-1)").fetchall() == [(-1.0,)]  # finds the image
+"""
+RUNS = """
+        print(interrupted(lambda: run(1)))
+        print(interrupted(lambda: run(10_000)))
+"""
 QUERIES = {
     "dask": """
         import dask
@@ -105,45 +128,8 @@ QUERIES = {
         print(interrupted(lambda: query.collect(engine="in-memory")))
         print(interrupted(lambda: query.collect(engine="streaming"), 0.3))
     """,
-    "duckdb": """
-        import duckdb
-
-        con = duckdb.connect()
-        con.execute("SET threads = 2")
-        udfvm.duckdb.register(con, endless)
-
-        def run(rows):
-            query = f"SELECT sum(endless(range)) FROM range({rows})"
-            try:
-                con.execute(query).fetchall()
-            except (RuntimeError, duckdb.InvalidInputException) as error:
-                assert "nterrupt" in str(error), error
-                time.sleep(0.2)  # DuckDB's own interrupt may come after that of the call
-                raise KeyboardInterrupt from None
-
-        print(interrupted(lambda: run(1)))
-        print(interrupted(lambda: run(10_000)))
-    """,
-    "duckdb by the short way": """
-        import duckdb
-
-        con = duckdb.connect()
-        con.execute("SET threads = 2")
-        udfvm.duckdb.register(con, endless)
-
-        def run(rows):
-            query = f"SELECT sum(endless(range)) FROM range({rows})"
-            try:
-                con.execute(query).fetchall()
-            except (RuntimeError, duckdb.InvalidInputException) as error:
-                assert "nterrupt" in str(error), error
-                time.sleep(0.2)  # DuckDB's own interrupt may come after that of the call
-                raise KeyboardInterrupt from None
-
-        assert con.execute("SELECT endless(-1)").fetchall() == [(-1.0,)]  # finds the image
-        print(interrupted(lambda: run(1)))
-        print(interrupted(lambda: run(10_000)))
-    """,
+    "duckdb": DUCKDB + RUNS,
+    "duckdb by the short way": DUCKDB + FINDS + RUNS,
 }
 
 

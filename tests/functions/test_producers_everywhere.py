@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from capsule_producers import capsules
+from reported_functions import Total
 
 import udfvm
 from udfvm.types.arrow_types import declared
@@ -23,18 +24,6 @@ def twice(x: float) -> float:
 
 def _same(x):  # type: ignore[no-untyped-def]
     return x
-
-
-@udfvm.aggregate
-class Total:
-    def __init__(self) -> None:
-        self.sum = 0.0
-
-    def step(self, x: float) -> None:
-        self.sum += x
-
-    def finish(self) -> float:
-        return self.sum
 
 
 @udfvm.table_function(columns={"i": int})
