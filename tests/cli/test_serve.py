@@ -10,11 +10,14 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.flight as fl
 import pytest
 from flight_clients import LONG, Background, batch_of, exchange, exchange_with, running_call
+
+from udfvm.cli.serve import _stop_at_signals
 
 FUNCTIONS = """
     import time
@@ -124,6 +127,25 @@ def test_a_second_signal_ends_a_batch(tmp_path: Path) -> None:
         serving.process.send_signal(signal.SIGINT)
         assert isinstance(call.outcome(), fl.FlightUnavailableError)
         assert serving.ended() == (0, "")
+
+
+def test_a_second_signal_may_come_while_the_first_is_handled() -> None:
+    class Server:
+        stops: ClassVar[list[bool]] = []
+
+        def begin_stop(self, *, at_once: bool) -> None:
+            self.stops.append(at_once)
+            if not at_once:
+                signal.raise_signal(signal.SIGINT)
+
+    before = [(each, signal.getsignal(each)) for each in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        _stop_at_signals(Server(), is_silent=True)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+    assert Server.stops == [False, True]
 
 
 def test_tokens_are_in_a_file(tmp_path: Path) -> None:

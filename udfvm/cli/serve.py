@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +18,7 @@ from udfvm.functions.function import Function
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOOK = 0.5  # seconds between two looks at the server
+_STOPPING: Final = b"stopping: the batches that run end; a second signal ends them at once\n"
 _TRIM_THRESHOLD: Final = -1, 64 << 20  # of glibc's mallopt: bytes that stay at a heap's end,
 _MMAP_THRESHOLD: Final = -3, 32 << 20  # and of blocks that are mapped for themselves
 
@@ -64,7 +68,7 @@ def serve(names: tuple[str, ...], as_json: bool, **options: Any) -> None:
     functions = functions_named("--functions", list(names), Path())
     keep_freed_memory()
     with Server(*functions, **options) as server:
-        _stop_at_signals(server, as_json)
+        _stop_at_signals(server, is_silent=as_json)
         if as_json:
             print_json({"location": server.location, "functions": list(map(_described, functions))})
         else:
@@ -94,15 +98,18 @@ def _described(function: Function) -> dict[str, object]:
     return {"name": function.name, "form": function.form, "signature": signature}
 
 
-def _stop_at_signals(server: Any, is_silent: bool) -> None:
+def _stop_at_signals(server: Any, *, is_silent: bool) -> None:
     """Makes the first signal stop the server, and the second end it at once."""
     seen: list[int] = []
 
     def handle(number: int, _: object) -> None:
-        server.begin_stop(at_once=bool(seen))
-        if not seen and not is_silent:
-            click.echo("stopping: the batches that run end; a second signal ends them at once")
+        # The second may come while this runs for the first: so it is noted before all else. A
+        # signal may also interrupt a print, and Python's files refuse a second one within it.
         seen.append(number)
+        server.begin_stop(at_once=len(seen) > 1)
+        if len(seen) == 1 and not is_silent and sys.stdout is not None:
+            with contextlib.suppress(OSError):  # nobody reads it
+                os.write(sys.stdout.fileno(), _STOPPING)
 
     for each in _SIGNALS:
         signal.signal(each, handle)
