@@ -41,6 +41,9 @@ def only(file: SourceFile, signature: str | None = None) -> Function:
         ("list[float]", "list<item: double>", False),
         ("dict[str, list[int]] | None", "map<string, list<item: int64>>", True),
         ("Annotated[int, 'kg']", "int64", False),
+        ("Annotated[float, pa.float32(), 'kg']", "float", False),
+        ("list[Annotated[int, pa.int8()]] | None", "list<item: int8>", True),
+        ("Annotated[int, pa.int8(), pa.int16()]", "", False),
         ("np.int8", "int8", False),
         ("dict", "", False),
         ("int | str", "", False),
@@ -52,7 +55,7 @@ def test_annotations(tmp_path: Path, annotation: str, type_: str, nullable: bool
     file = read(
         tmp_path,
         "import datetime as dt, numpy as np, typing, typing as t\nfrom datetime import datetime\n"
-        "from decimal import Decimal\nfrom typing import Annotated\n"
+        "from decimal import Decimal\nfrom typing import Annotated\nimport pyarrow as pa\n"
         f"def f(x: {annotation}) -> float: return 1.0\n",
     )
     (found,) = file.functions

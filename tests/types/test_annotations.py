@@ -66,6 +66,50 @@ def test_nullable_annotations() -> None:
     assert not function.result.nullable
 
 
+def test_types_of_pyarrow_in_annotations() -> None:
+    @udfvm.udf
+    def function(
+        a: Annotated[int, pa.int32()],
+        b: Annotated[float | None, "kg", pa.float32()],
+        c: list[Annotated[int, pa.uint8()]],
+        d: Annotated[datetime.datetime, pa.timestamp("ms", "UTC")],
+        e: Annotated[str, pa.dictionary(pa.int8(), pa.string())],
+    ) -> Annotated[int, pa.int16()]:
+        return a
+
+    assert [str(parameter.type) for parameter in function.parameters] == [
+        "int32",
+        "float",
+        "list<item: uint8>",
+        "timestamp[ms, tz=UTC]",
+        "string",
+    ]
+    assert [parameter.nullable for parameter in function.parameters] == [
+        False, True, False, False, False,
+    ]  # fmt: skip
+    assert function.result.type.name == "int16"
+
+    @udfvm.udf(vectorized=True)
+    def vectorised(x: Annotated[np.ndarray, pa.int8()]) -> Annotated[pa.Array, pa.int64()]:  # type: ignore[type-arg]
+        return pa.array(x, pa.int64())
+
+    assert vectorised.parameters[0].type.name == "int8"
+    assert vectorised.parameters[0].container is Container.NUMPY
+
+
+def test_types_of_pyarrow_that_do_not_fit_annotations() -> None:
+    def two(x: Annotated[int, pa.int8(), pa.int16()]) -> int:
+        return x
+
+    def record(x: Annotated[Place, pa.struct([])]) -> int:
+        return 0
+
+    with pytest.raises(udfvm.SignatureError, match=r"parameter 'x': .* more than one type"):
+        udfvm.udf(two)
+    with pytest.raises(udfvm.SignatureError, match="annotate the fields of the class"):
+        udfvm.udf(record)
+
+
 def test_types_of_vectorised_functions() -> None:
     @udfvm.udf(vectorized=True)
     def function(

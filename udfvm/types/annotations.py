@@ -47,7 +47,7 @@ def annotation_of(annotation: Any) -> Annotation:
         return _ANY
     origin = origin_of(annotation)
     if is_form(origin, "Annotated"):
-        return annotation_of(arguments_of(annotation)[0])
+        return _with_metadata(annotation)
     if is_made_by(annotation, "NewType"):
         return annotation_of(annotation.__supertype__)
     if is_made_by(annotation, "TypeAliasType") or is_made_by(origin, "TypeAliasType"):
@@ -66,6 +66,23 @@ def annotation_of(annotation: Any) -> Annotation:
     if found is None and (better := _suggested(annotation)):
         raise ValueError(f"{annotation} is not a supported type: annotate {better} ({SEE_TYPES})")
     return found or Annotation(declared(annotation), False, None)
+
+
+def _with_metadata(annotation: Any) -> Annotation:
+    """Returns the meaning of ``Annotated[T, ...]``: that of ``T``, with the type of pyarrow that is
+    in the metadata.
+    """
+    pyarrow = sys.modules.get("pyarrow")
+    inner, *metadata = arguments_of(annotation)
+    found = annotation_of(inner)
+    types = [] if pyarrow is None else [e for e in metadata if isinstance(e, pyarrow.DataType)]
+    if not types:
+        return found
+    if len(types) > 1:
+        raise ValueError(f"{annotation} has more than one type of pyarrow: choose one")
+    if found.shape is not None:
+        raise ValueError(f"{annotation}: annotate the fields of the class with types of pyarrow")
+    return found._replace(type=declared(types[0]))
 
 
 def _without_alias(annotation: Any) -> Any:

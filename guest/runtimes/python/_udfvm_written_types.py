@@ -158,8 +158,23 @@ def _generic(node: ast.Subscript, names: Mapping[str, str]) -> Written:
     if origin == "Union":
         return _either(node, several, names)
     if origin == "Annotated":
-        return annotated(several[0], names)
+        return _with_metadata(node, several, names)
     return _nested(node, origin, several, names)
+
+
+def _with_metadata(
+    node: ast.expr, several: Sequence[ast.expr], names: Mapping[str, str]
+) -> Written:
+    """Returns the meaning of ``Annotated[T, ...]``, with the type of pyarrow in the metadata."""
+    found = annotated(several[0], names)
+    types = [
+        each
+        for each in several[1:]
+        if isinstance(each, ast.Call) and dotted(each.func, names).startswith("pyarrow.")
+    ]
+    if len(types) > 1:
+        raise Unknown(node)
+    return found._replace(type=_made_by_pyarrow(types[0], names)) if types else found
 
 
 def _nested(
