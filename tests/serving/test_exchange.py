@@ -1,9 +1,9 @@
-"""How a server answers the batches of one call: in their order, two at a time where it may."""
+"""How a server answers the batches of one call: in their order, several at a time where it may."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc.aio
@@ -19,6 +19,8 @@ from udfvm.serving.protobuf import field
 from udfvm.serving.statuses import RefusedError
 from udfvm.serving.streams import Messages, Sent
 
+MAX_BATCH = 10  # bytes
+
 
 class Call:
     """A call whose client sends and takes what a test says, and whose batches end when it says."""
@@ -33,9 +35,9 @@ class Call:
         self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.task = asyncio.ensure_future(self._run())
 
-    def send(self, *batches: bytes) -> None:
+    def send(self, *batches: bytes, body: bytes = b"") -> None:
         for each in batches:
-            self._sent.put_nowait(field(2, each))
+            self._sent.put_nowait(field(2, each) + field(1000, body))
 
     def end(self) -> None:
         self._sent.put_nowait(grpc.aio.EOF)
@@ -55,19 +57,20 @@ class Call:
     async def write(self, message: bytes) -> None:
         self.taken.append(message)
 
-    async def _answers(self, data: FlightData) -> AsyncGenerator[bytes]:
+    async def _answers(self, data: FlightData) -> list[bytes]:
         batch = bytes(data.header)
         self.begun.append(batch)
         self._results[batch] = asyncio.get_running_loop().create_future()
         try:
-            yield await self._results[batch]
+            return [await self._results[batch]]
         finally:
             self.ended.append(batch)
 
     async def _run(self) -> None:
         messages = Messages(self, self._stopping, 1000.0)
         async with Sent(self, lambda: None) as sent:
-            await Exchange(messages, sent, self._answers).overlapping(lambda: self.is_free)
+            exchange = Exchange(messages, sent)
+            await exchange.overlapping(self._answers, lambda: self.is_free, MAX_BATCH)
 
 
 def with_call(body: Callable[[Call], Awaitable[None]], *, is_free: bool = True) -> None:
@@ -82,21 +85,42 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-def test_two_batches_at_a_time_are_answered_in_their_order() -> None:
+def test_batches_at_a_time_are_answered_in_their_order() -> None:
     async def body(call: Call) -> None:
-        call.send(b"1", b"2", b"3")
+        call.send(b"1", b"2", b"3", b"4", b"5")
+        call.end()
+        await turns()
+        assert call.begun == [b"1", b"2", b"3", b"4"]
+        call.finish(b"2")
+        await turns()
+        assert call.taken == [] and len(call.begun) == 4
+        call.finish(b"1")
+        await turns()
+        assert call.taken[0] == b"answer to 1" and call.begun[4:] == [b"5"]
+        for batch in (b"5", b"4", b"3"):
+            call.finish(batch)
+        await call.task
+        assert call.taken == [b"answer to " + each for each in (b"1", b"2", b"3", b"4", b"5")]
+
+    with_call(body)
+
+
+def test_as_many_bytes_begin_as_two_of_the_largest_batches_have() -> None:
+    async def body(call: Call) -> None:
+        call.send(b"1", b"2", b"3", body=bytes(MAX_BATCH))
+        call.send(b"4")
         call.end()
         await turns()
         assert call.begun == [b"1", b"2"]
-        call.finish(b"2")
-        await turns()
-        assert call.taken == [] and call.begun == [b"1", b"2"]
         call.finish(b"1")
         await turns()
-        assert call.taken[0] == b"answer to 1" and call.begun == [b"1", b"2", b"3"]
-        call.finish(b"3")
+        assert call.begun == [b"1", b"2", b"3"]
+        for batch in (b"2", b"3"):
+            call.finish(batch)
+            await turns()
+        call.finish(b"4")
         await call.task
-        assert call.taken == [b"answer to " + each for each in (b"1", b"2", b"3")]
+        assert call.taken[3] == b"answer to 4"
 
     with_call(body)
 
@@ -148,7 +172,8 @@ def test_a_failure_comes_after_the_answers_before_it_and_ends_what_runs() -> Non
 
 def test_a_stop_lets_what_runs_be_answered() -> None:
     async def body(call: Call) -> None:
-        call.send(b"1", b"2", b"3")
+        call.send(b"1", b"2", body=bytes(MAX_BATCH))
+        call.send(b"3")
         await turns()
         call.stop()
         for batch in (b"1", b"2"):
@@ -186,8 +211,8 @@ def test_batches_of_one_call_have_a_micro_vm_each() -> None:
         with fl.connect(server.location) as client:
             writer, reader = client.do_exchange(fl.FlightDescriptor.for_path("patient"))
             writer.begin(batch.schema)
-            for _ in range(3):
+            for _ in range(5):
                 writer.write_batch(batch)
-            wait_until(lambda: busy(patient) == 2)
+            wait_until(lambda: busy(patient) == 4)
             reader.cancel()
             wait_until(lambda: busy(patient) == 0)

@@ -5,66 +5,82 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, Final
 
 from udfvm.serving.messages import FlightData
 from udfvm.serving.statuses import RefusedError
 from udfvm.serving.streams import Messages, Sent, take_exception
+from udfvm.tuples import NamedTuple
 
-_MOST: Final = 2  # batches that are computed at a time: their bytes are in memory
+_MOST: Final = 4  # batches that are computed at a time: more than processors, which then have
+# work while one batch has ended and the next is not there yet
+
+_AllAnswers = Callable[[FlightData], Coroutine[Any, Any, list[bytes]]]
+
+
+class _Begun(NamedTuple):
+    """A batch that is computed: the messages that answer it, and its bytes."""
+
+    answers: asyncio.Task[list[bytes]]
+    size: int
 
 
 class Exchange:
     """Answers the batches of a client.
 
-    With ``overlapping``, the next batch begins while one is computed. So processors have work while
-    messages come and go, and a micro-VM for each batch takes less of them than several for one.
+    With ``overlapping``, the next batches begin while one is computed. So processors have work
+    while messages come and go, and a micro-VM for each batch takes less of them than several for
+    one.
     """
 
-    def __init__(
-        self,
-        messages: Messages,
-        sent: Sent,
-        answers: Callable[[FlightData], AsyncGenerator[bytes]],
-    ) -> None:
-        """``answers`` yields the messages that answer a batch."""
+    def __init__(self, messages: Messages, sent: Sent) -> None:
         self._messages = messages
         self._sent = sent
-        self._answers = answers
-        self._running: deque[asyncio.Task[list[bytes]]] = deque()
+        self._running: deque[_Begun] = deque()
 
-    async def in_turn(self) -> None:
+    async def in_turn(self, answers_to: Callable[[FlightData], AsyncGenerator[bytes]]) -> None:
         """Answers each batch before the next begins. There may be any number of answers."""
         while (data := await self._messages.next()) is not None:
             self._messages.read_ahead()
             if data.header:
-                async with contextlib.aclosing(self._answers(data)) as answers:
+                async with contextlib.aclosing(answers_to(data)) as answers:
                     async for each in answers:
                         await self._sent.send(each)
 
-    async def overlapping(self, may_begin_another: Callable[[], bool]) -> None:
-        """Answers batches that have an answer each. ``may_begin_another`` says whether the next one
-        may begin while one is computed.
+    async def overlapping(
+        self, answers_to: _AllAnswers, may_begin_another: Callable[[], bool], max_batch: int
+    ) -> None:
+        """Answers batches that have an answer each, several at a time. ``may_begin_another`` says
+        whether the next one may begin while others are computed. It does not where these have more
+        than ``max_batch`` bytes together.
         """
+
+        def is_room() -> bool:
+            begun = sum(each.size for each in self._running)
+            return len(self._running) < _MOST and begun <= max_batch and may_begin_another()
+
         try:
-            failure = await self._begin_all(may_begin_another)
+            failure = await self._begin_all(answers_to, is_room)
             while self._running:
                 await self._send_first()
         finally:
-            for each in self._running:
+            left = [each.answers for each in self._running]
+            for each in left:
                 each.cancel()
-            if self._running:
-                await asyncio.wait(self._running)
+            if left:
+                await asyncio.wait(left)
         if failure is not None:
             raise failure
 
-    async def _begin_all(self, may_begin_another: Callable[[], bool]) -> RefusedError | None:
+    async def _begin_all(
+        self, answers_to: _AllAnswers, is_room: Callable[[], bool]
+    ) -> RefusedError | None:
         """Returns once the last batch has begun. What is refused then comes after the answers to
         the batches before.
         """
         while True:
-            if self._running and not await self._is_next(may_begin_another):
+            if self._running and not await self._is_next(is_room):
                 await self._send_first()
                 continue
             try:
@@ -75,24 +91,20 @@ class Exchange:
                 return None
             self._messages.read_ahead()
             if data.header:
-                begun = asyncio.ensure_future(self._all_answers(data))
+                begun = asyncio.ensure_future(answers_to(data))
                 begun.add_done_callback(take_exception)
-                self._running.append(begun)
+                self._running.append(_Begun(begun, len(data.body)))
 
-    async def _is_next(self, may_begin_another: Callable[[], bool]) -> bool:
+    async def _is_next(self, is_room: Callable[[], bool]) -> bool:
         """Whether the next step is another batch, and not the answer to the first that runs."""
         return (
             len(self._running) < _MOST
-            and await self._messages.next_or(self._running[0])
-            and may_begin_another()
+            and await self._messages.next_or(self._running[0].answers)
+            and is_room()
         )
 
     async def _send_first(self) -> None:
-        answers = await asyncio.shield(self._running[0])
+        answers = await asyncio.shield(self._running[0].answers)
         self._running.popleft()
         for each in answers:
             await self._sent.send(each)
-
-    async def _all_answers(self, data: FlightData) -> list[bytes]:
-        async with contextlib.aclosing(self._answers(data)) as answers:
-            return [each async for each in answers]

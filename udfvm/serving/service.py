@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 import grpc.aio
@@ -43,6 +43,7 @@ _VERSION: Final = b"\x02"  # of the protocol of arrow-udf
 _log: Final = logging.getLogger("udfvm.flight")
 
 _Handler = Callable[[bytes, Any], Awaitable[Any]]
+_Taken = TypeVar("_Taken")
 
 
 class Service(grpc.GenericRpcHandler):
@@ -207,11 +208,15 @@ class Service(grpc.GenericRpcHandler):
         types = [] if data is None else types_in(data)
         async with Sent(context, self._note_progress) as sent:
             await sent.send(schema_data(function.outputs))
-            exchange = Exchange(messages, sent, lambda data: self._answers(function, types, data))
+            exchange = Exchange(messages, sent)
             if function.may_overlap:
-                await exchange.overlapping(function.may_begin_another)
+                await exchange.overlapping(
+                    lambda data: self._all_answers(function, types, data),
+                    function.may_begin_another,
+                    self._limits.max_batch,
+                )
             else:
-                await exchange.in_turn()
+                await exchange.in_turn(lambda data: self._answers(function, types, data))
 
     def _note_progress(self) -> None:
         self._progress = asyncio.get_running_loop().time()
@@ -220,29 +225,47 @@ class Service(grpc.GenericRpcHandler):
         self, function: Served, types: list[pa.DataType], data: FlightData
     ) -> AsyncGenerator[bytes]:
         """Yields the messages that answer a batch, each made on another thread."""
-
-        def answers() -> Generator[bytes]:
-            batch = batch_in(data, types, self._limits.max_rows, self._limits.max_batch)
-            for each in function.batches(batch.columns, batch.rows):
-                yield batch_data(each)
-
-        made, cancellation = answers(), Cancellation()
+        made, cancellation = self._made(function, types, data), Cancellation()
         self._begun.add(cancellation)
         try:
-            while (answer := await self._next(made, cancellation)) is not None:
+            while (answer := await self._step(_next, made, cancellation)) is not None:
                 yield answer
         finally:
             made.close()  # which gives the micro-VM back
             self._begun.discard(cancellation)
 
-    async def _next(self, made: Generator[bytes], cancellation: Cancellation) -> bytes | None:
-        """Returns the next answer, which a thread makes; None after the last one. If the client
-        goes away meanwhile, its micro-VM ends.
+    async def _all_answers(
+        self, function: Served, types: list[pa.DataType], data: FlightData
+    ) -> list[bytes]:
+        """Returns the messages that answer a batch, which another thread makes in one step."""
+        made, cancellation = self._made(function, types, data), Cancellation()
+        self._begun.add(cancellation)
+        try:
+            return await self._step(list, made, cancellation)
+        finally:
+            self._begun.discard(cancellation)
+
+    def _made(
+        self, function: Served, types: list[pa.DataType], data: FlightData
+    ) -> Generator[bytes]:
+        """Yields the messages that answer a batch."""
+        batch = batch_in(data, types, self._limits.max_rows, self._limits.max_batch)
+        for each in function.batches(batch.columns, batch.rows):
+            yield batch_data(each)
+
+    async def _step(
+        self,
+        take: Callable[[Generator[bytes]], _Taken],
+        made: Generator[bytes],
+        cancellation: Cancellation,
+    ) -> _Taken:
+        """Returns what a thread takes of the answers to a batch. If the client goes away meanwhile,
+        its micro-VM ends.
         """
         loop = asyncio.get_running_loop()
         self._steps += 1
         self._rested.clear()
-        taken = loop.run_in_executor(self._threads, _next, made, cancellation)
+        taken = loop.run_in_executor(self._threads, _taken, take, made, cancellation)
         try:
             return await asyncio.shield(taken)
         except asyncio.CancelledError:
@@ -257,9 +280,15 @@ class Service(grpc.GenericRpcHandler):
                 self._rested.set()
 
 
-def _next(made: Generator[bytes], cancellation: Cancellation) -> bytes | None:
+def _next(made: Generator[bytes]) -> bytes | None:
+    return next(made, None)
+
+
+def _taken(
+    take: Callable[[Generator[bytes]], _Taken], made: Generator[bytes], cancellation: Cancellation
+) -> _Taken:
     try:
         with cancellation.applies():
-            return next(made, None)
+            return take(made)
     except KeyboardInterrupt:  # which would end the event loop
         raise RefusedError("UNAVAILABLE", "the server ended the call, because it stops") from None
