@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from comparing.reasons import Judgement
+from comparing.report import report
 from cpython import chosen
-from cpython.differences import Judgement, expected, judge, was_cut
-from cpython.report import report
+from cpython.differences import expected, judge, was_cut
 from cpython.runs import Outcomes, Runner
 
 

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from comparing.reasons import Difference, Reason
+from comparing.report import report
 from cpython import chosen
-from cpython.differences import Difference, Reason, differences, expected, judge
-from cpython.report import report
+from cpython.differences import differences, expected, judge
 from cpython.runs import Outcome, Outcomes, Runner, Side
 
 # Speaks as inside.py does, of the tests a to d: b crashes, c hangs.

@@ -6,12 +6,13 @@ import errno
 import re
 from pathlib import Path
 
+from system_call_page import ABSENT, REFUSED, rows
+
 import udfvm
 from udfvm.installation import GUEST
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFINED = re.compile(r"^SYSTEM_CALL(?:_ALIAS)?\((\w+)", flags=re.MULTILINE)
-REFUSED, ABSENT = "## Refused as Linux refuses them", "## Not there"
 LATER = {"fork", "clone"}  # they are there for what they do without another process
 
 LAST = 450  # of Linux 6.1, as the page has them; headers of later ones have more, all absent
@@ -25,14 +26,6 @@ def numbers() -> dict[str, int]:
 def defined(pattern: str) -> set[str]:
     kernel = ROOT / "guest" / "kernel"
     return {name for path in kernel.glob(pattern) for name in DEFINED.findall(path.read_text())}
-
-
-def rows(part: str) -> list[tuple[set[str], str]]:
-    """The calls and the second column of each row of a part of the page."""
-    page = (ROOT / "docs" / "system_calls.md").read_text()
-    text = page.split(part)[1].split("\n## ")[0]
-    cells = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
-    return [(set(re.findall(r"`(\w+)`", first)), second) for first, second, *_ in cells]
 
 
 def test_the_page_has_every_call_that_the_kernel_does_not_serve() -> None:

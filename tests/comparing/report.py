@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
-from cpython.differences import Judgement
+from comparing.reasons import Judgement
 
 
-def report(judgements: list[Judgement], details: bool) -> str:
-    """Returns what is to be said of modules; of several, first those with a surprise, then how many
-    modules there are of each class.
+def report(judgements: list[Judgement], details: bool, modules: str = "modules") -> str:
+    """Returns what is to be said of modules, as the suite may call them; of several, first those
+    with a surprise, then how many there are of each class.
     """
     if len(judgements) == 1:
         return "\n".join(_of_module(judgements[0], details))
     surprising = [each for each in judgements if each.unexpected or each.gone]
     lines = [line for each in surprising for line in _of_module(each, details)]
-    return "\n".join(lines + _by_class(judgements))
+    return "\n".join(lines + _by_class(judgements, modules))
 
 
 def _of_module(judgement: Judgement, details: bool) -> list[str]:
@@ -34,18 +34,18 @@ def _of_module(judgement: Judgement, details: bool) -> list[str]:
     return lines
 
 
-def _by_class(judgements: list[Judgement]) -> list[str]:
+def _by_class(judgements: list[Judgement], modules: str) -> list[str]:
     """Counts modules by the classes of their differences, and tests."""
-    modules: Counter[str] = Counter()
+    classes: Counter[str] = Counter()
     tests: Counter[str] = Counter()
     for each in judgements:
         kinds = {reason.kind for _, reason in each.explained}
         kinds |= {"unexpected"} if each.unexpected else set()
-        modules[" and ".join(sorted(kinds)) or "as on the host"] += 1
+        classes[" and ".join(sorted(kinds)) or "as on the host"] += 1
         tests.update(reason.kind for _, reason in each.explained)
         tests["unexpected"] += len(each.unexpected)
-    lines = [f"{len(judgements)} modules:"]
-    lines += [f"  {count:4} {kinds}" for kinds, count in modules.most_common()]
+    lines = [f"{len(judgements)} {modules}:"]
+    lines += [f"  {count:4} {kinds}" for kinds, count in classes.most_common()]
     lines.append("tests that differ:")
     lines += [f"  {count:4} {kind}" for kind, count in tests.most_common() if count]
     return lines
