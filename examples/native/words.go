@@ -2,7 +2,7 @@
 //
 //	go build -buildmode=c-shared -o words.so words.go
 //
-// Go's runtime reserves address space for far more than it uses: udfvm.from_elf(..., memory="3GiB"). Memory is taken when it is written to.
+// udfvm.from_elf("words.so", "words", signature="(text) -> i64")
 package main
 
 // #include <stddef.h>

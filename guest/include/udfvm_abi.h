@@ -420,7 +420,7 @@ struct udfvm_call {
     int64_t monotonic_ns;
     uint64_t scratch_start, scratch_end; /* zeros at the beginning of the call; equal: none */
     uint8_t seed[32];                    /* key of this call's random numbers */
-    uint8_t random[16];                  /* what AT_RANDOM points to */
+    uint8_t random[16];                  /* what the program finds at AT_RANDOM */
     /* A streaming call has many exchanges without exits. complete() stores the reply's status and
      * length, then the number of the request, at stream_reply, and waits for stream_request to
      * change. After stream_spin ticks of the time stamp counter it exits with UDFVM_STATUS_IDLE and

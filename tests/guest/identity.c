@@ -88,6 +88,9 @@ static void auxiliary_vector(void)
           getauxval(AT_ENTRY));
     CHECK(getauxval(AT_MINSIGSTKSZ) >= 1024 && getauxval(AT_SECURE) == 0);
     CHECK(strcmp((const char *)getauxval(AT_PLATFORM), "x86_64") == 0);
+    uint8_t *random = (uint8_t *)getauxval(AT_RANDOM);
+    memset(random, 7, 16); /* as Go's runtime does */
+    CHECK(random[15] == 7);
 }
 
 static void policies(void)

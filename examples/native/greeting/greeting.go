@@ -2,7 +2,7 @@
 //
 //	CGO_CFLAGS="-O2 -g -I $(python -c 'import udfvm; print(udfvm.get_include())')" go build -o greeting .
 //
-// udfvm.from_elf("greeting", "greeting", memory="3GiB"): see words.go.
+// udfvm.from_elf("greeting", "greeting")
 package main
 
 // #include <stddef.h>

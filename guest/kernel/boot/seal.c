@@ -64,6 +64,7 @@ void seal(void)
     interrupt_hold();
     xsave(area);
     seal_here();
+    random_begin_call();
     threads_begin_call();
 }
 

@@ -1,6 +1,7 @@
 #include "boot/stack.h"
 #include "arch/processor.h"
 #include "host/exit.h"
+#include "host/random.h"
 #include "mm/alloc.h"
 #include "sched/vdso.h"
 
@@ -32,7 +33,7 @@ static void push_machine(struct initial_stack *stack)
         { AT_GID, 0 },
         { AT_EGID, 0 },
         { AT_SECURE, 0 },
-        { AT_RANDOM, UDFVM_INPUT_BASE + offsetof(struct udfvm_call, random) },
+        { AT_RANDOM, (uint64_t)random_auxiliary() },
         { AT_PLATFORM, platform },
         { AT_HWCAP, processor_features() },
         { AT_HWCAP2, HWCAP2_FSGSBASE },
@@ -64,6 +65,7 @@ uint64_t build_stack(uint64_t top, const struct program_start *program,
                                                              .entry = image->entry,
                                                              .interpreter = interpreter->bias,
                                                              .path = stack.words[1] });
+    random_begin_call();
     push_machine(&stack);
     const uint64_t start = initial_stack_end(&stack);
     kernel_free(stack.words);

@@ -11,6 +11,10 @@ static HOT_DATA struct {
     uint64_t sequence, requests;
 } stream;
 
+/* Linux gives the program these bytes on its stack, so it may write there, and the runtime of Go
+ * does. */
+static HOT_DATA uint8_t auxiliary[sizeof((struct udfvm_call *)0)->random];
+
 void random_bytes(void *buffer, size_t length)
 {
     uint8_t nonce[12] = { 0 }, block[CHACHA20_BLOCK], *out = buffer;
@@ -35,7 +39,18 @@ void random_prepare_seal(void)
     stream.requests = 0;
 }
 
+const uint8_t *random_auxiliary(void)
+{
+    return auxiliary;
+}
+
+void random_begin_call(void)
+{
+    memcpy(auxiliary, call_page()->random, sizeof auxiliary);
+}
+
 void random_begin_row(void)
 {
     stream.requests = 0;
+    random_begin_call();
 }
