@@ -3,7 +3,8 @@
 A module is linked with a driver, a module that is made of the assertions about it: ``run(n)`` does
 all actions before the nth, and then the nth itself. It returns -1, or the number of the first
 assertion that does not hold. An assertion of a trap is a call for it alone, since a trap ends a
-call. So each assertion finds the state that the actions before it left.
+call. So each assertion finds the state that the actions before it left. Modules that follow are
+linked behind a driver that has done these actions when it was instantiated.
 """
 
 from __future__ import annotations
@@ -105,7 +106,10 @@ class _Action:
 
 @dataclass
 class _Script:
-    modules: dict[str, bytes | str] = field(default_factory=lambda: {"spectest": SPECTEST})
+    #: In the order of the script. A list: actions that are done before the next module is linked.
+    parts: dict[str, bytes | str | list[_Action]] = field(
+        default_factory=lambda: {"spectest": SPECTEST}
+    )
     named: dict[str, str] = field(default_factory=dict)  # $name -> key of `modules`
     current: str = ""
     over: bool = False  # what follows is not done
@@ -114,6 +118,13 @@ class _Script:
 
     def key(self, name: str | None) -> str:
         return self.named[name] if name else self.current
+
+    def modules(self) -> dict[str, bytes | str]:
+        """What is linked, by name."""
+        made: dict[str, bytes | str] = {}
+        for name, part in self.parts.items():
+            made[name] = _driver(part, made, starts=True) if isinstance(part, list) else part
+        return made
 
 
 def _invocation(script: _Script, tree: Tree) -> tuple[str, str, list[tuple[str, str]]]:
@@ -169,8 +180,10 @@ def _declared(code: bytes | str, export: str) -> tuple[tuple[str, ...], tuple[st
     )
 
 
-def _driver(actions: list[_Action], modules: dict[str, bytes | str]) -> str:
-    """The driver's text. A trap does not show the types of its function."""
+def _driver(actions: list[_Action], modules: dict[str, bytes | str], starts: bool = False) -> str:
+    """The driver's text; of one that does all actions when it ``starts``. A trap does not show the
+    types of its function.
+    """
     names: dict[tuple[str, str], str] = {}
     types: dict[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]] = {}
     for each in actions:
@@ -197,47 +210,57 @@ def _driver(actions: list[_Action], modules: dict[str, bytes | str]) -> str:
         when = "i32.eq" if traps else "i32.ge_s"
         steps.append(f"local.get $n i32.const {index} {when} if {code} end")
     locals_ = " ".join(f"(local ${type_} {type_})" for type_ in (*_NUMBERS, "v128"))
+    start = f"(start $all) (func $all i32.const {len(actions)} call $run drop)" if starts else ""
     return (
-        f'(module {" ".join(imports)} (func (export "run") (param $n i32) (result i32) {locals_}\n'
+        f"(module {' '.join(imports)} {start}"
+        f' (func $run (export "run") (param $n i32) (result i32) {locals_}\n'
         + "\n".join(steps)
         + "\ni32.const -1))"
     )
 
 
 def _run_actions(script: _Script, outcome: Outcome) -> None:
-    """Runs the actions since the last module, and forgets them."""
+    """Runs the actions since the last module. If that works they become a part of the script."""
     actions, script.actions = script.actions, []
-    if not any(each.kind.startswith("assert") for each in actions):
-        return
+    if actions and _hold(script, actions, outcome):
+        script.parts[f"actions{len(script.parts)}"] = actions
+
+
+def _hold(script: _Script, actions: list[_Action], outcome: Outcome) -> bool:
+    """Notes which assertions hold. Returns False if the actions cannot be done at all."""
+    modules = script.modules()
     try:
-        run = udfvm.from_wasm(
-            _driver(actions, script.modules), "run", name="run", modules=script.modules
-        )
+        driver = _driver(actions, modules)
+        if not any(each.kind.startswith("assert") for each in actions):
+            return True
+        run = udfvm.from_wasm(driver, "run", name="run", modules=modules)
     except NotDrivenError as error:
         outcome.skipped[str(error)] += len(actions)
-        return
+        return False
     except errors.SignatureError as error:
         outcome.failed.append(f"{error}"[:400])
-        return
-    _run_checks(run, actions, outcome)
+        return False
+    done = _run_checks(run, actions, outcome)
     for index, each in enumerate(actions):
         if each.kind in ("assert_trap", "assert_exhaustion"):
             _run_trap(run, index, each, outcome)
+    return done
 
 
-def _run_checks(run: object, actions: list[_Action], outcome: Outcome) -> None:
+def _run_checks(run: object, actions: list[_Action], outcome: Outcome) -> bool:
     assert callable(run)
     try:
         found = run(len(actions))
     except errors.UDFError as error:
         outcome.failed.append(f"{actions[0].text[:200]} or one after it: {error}"[:400])
-        return
+        return False
     checks = [index for index, each in enumerate(actions) if each.kind == "assert_return"]
     if found == -1:
         outcome.held += len(checks)
-        return
+        return True
     outcome.held += sum(index < found for index in checks)
     outcome.failed.append(actions[found].text[:200])
+    return True
 
 
 def _run_trap(run: object, index: int, action: _Action, outcome: Outcome) -> None:
@@ -275,7 +298,7 @@ def _refused(form: Form, script: _Script, outcome: Outcome) -> None:
     _, code = wast_text.module_code(next(wast_text.forms(form.text[begin:-1])))
     try:
         if form.head in ("assert_unlinkable", "assert_trap"):
-            udfvm.from_wasm(code, "none", modules=script.modules)
+            udfvm.from_wasm(code, "none", modules=script.modules())
         else:
             udfvm.wasm.exports(code)
     except errors.SignatureError as error:
@@ -288,8 +311,8 @@ def _refused(form: Form, script: _Script, outcome: Outcome) -> None:
 def _module(form: Form, script: _Script) -> None:
     name, code = wast_text.module_code(form)
     script.unlike = False
-    script.current = f"m{len(script.modules)}"
-    script.modules[script.current] = code
+    script.current = f"m{len(script.parts)}"
+    script.parts[script.current] = code
     if name:
         script.named[name] = script.current
 
@@ -298,7 +321,10 @@ def _register(form: Form, script: _Script) -> None:
     words = form.tree[1:]
     key = script.key(str(words[1]) if len(words) > 1 else None)
     name = wast_text.unquoted(str(words[0])).decode()
-    script.modules = {name if each == key else each: code for each, code in script.modules.items()}
+    script.parts = {name if each == key else each: part for each, part in script.parts.items()}
+    for part in script.parts.values():
+        for action in part if isinstance(part, list) else ():
+            action.module = name if action.module == key else action.module
     script.named = {each: name if at == key else at for each, at in script.named.items()}
     script.current = name if script.current == key else script.current
 
@@ -324,7 +350,7 @@ def _form(form: Form, script: _Script, outcome: Outcome) -> None:
 
 
 def run_script(text: str) -> Outcome:
-    """Runs a script, all of whose modules are linked anew for each group of assertions."""
+    """Runs a script. For each group of assertions all is linked, and done, anew."""
     script, outcome = _Script(), Outcome()
     for form in _forms_until_unread(text, outcome):
         try:
