@@ -8,6 +8,7 @@
 #include "python/allocators.h"
 #include "python/garbage.h"
 #include "python/generators.h"
+#include "python/host_caller.h"
 #include "python/parts.h"
 #include "python/server.h"
 #include "shared/exchange.h"
@@ -89,7 +90,7 @@ static PyObject *agent_host_call(PyObject *Py_UNUSED(module), PyObject *argument
         return NULL;
     const int64_t got = host_call(name, (uint64_t)name_length, row, (uint64_t)length, reply);
     if (got < 0)
-        return PyErr_Format(PyExc_RuntimeError, "%s: %s", name, host_call_error(got));
+        return host_call_failed(name, got);
     return PyBytes_FromStringAndSize(reply, (Py_ssize_t)got);
 }
 
@@ -106,7 +107,7 @@ static int agent_exec(PyObject *module)
     allocators_tune();
     garbage_watch();
     setvbuf(stdout, NULL, _IONBF, 0); /* whatever is printed belongs to its call */
-    return parts_add(module);
+    return parts_add_type(module, &host_caller_type_spec) < 0 ? -1 : parts_add(module);
 }
 
 static PyModuleDef_Slot agent_slots[] = {

@@ -91,6 +91,10 @@ class Aggregate:
         cls, aggregate: type, groups: dict[int, Any], batch: ColumnBatch, has_streams: bool
     ) -> Aggregate: ...
 
+class HostCaller:  # not where the runtime is in the program's own process
+    def take_numbers(self, name: bytes, types: tuple[int, ...]) -> None: ...
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any: ...
+
 def serve(
     function: ScalarFunction | NumbersFunction | Aggregate | None,
     stream: Stream | None,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import _udfvm_agent
 from _udfvm_agent import TYPE_FLOAT64, TYPE_INT64, TYPE_NULL
@@ -14,8 +14,23 @@ from _udfvm_conversions import short
 from _udfvm_host_values import HostValue, host_value
 from _udfvm_layouts import INTEGER, ROW, VALUE
 
+if TYPE_CHECKING:
+    from _udfvm_agent import HostCaller
+else:
 
-class HostFunction:
+    class _PlainCaller:
+        """HostCaller of the agent where there is no micro-VM: Python code makes all calls."""
+
+        def take_numbers(self, name, types):
+            pass
+
+        def __call__(self, *arguments, **keywords):
+            return self.otherwise(*arguments, **keywords)
+
+    HostCaller = getattr(_udfvm_agent, "HostCaller", _PlainCaller)
+
+
+class HostFunction(HostCaller):
     """A function of the host. Arguments must have the declared types. None for a parameter that
     does not allow it gives None without a call.
     """
@@ -34,11 +49,14 @@ class HostFunction:
             for parameter, type_ in zip(description["parameters"], self._types, strict=True)
             if parameter["default"] is not None
         }
+        if self._classes is not None and description["result"]["type"] in _NUMBERS:
+            self.take_numbers(self._name, tuple(each.row for each in self._types))
 
     def __reduce__(self) -> tuple[object, ...]:
         return HostFunction, (self._description,)  # what packs numbers cannot be pickled
 
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+    def otherwise(self, *arguments: Any, **keywords: Any) -> Any:
+        """A call that is not one of usual numbers, with one for each parameter."""
         values: Sequence[Any] = arguments
         if keywords or len(arguments) != len(self._names):
             values = self._bind(arguments, keywords)

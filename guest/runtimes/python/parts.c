@@ -68,7 +68,7 @@ PyObject *parts_begin_row(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignor
     return PyBool_FromLong(exchange_call()->flags & UDFVM_CALL_DETERMINISTIC);
 }
 
-static int add_type(PyObject *module, PyType_Spec *specification)
+int parts_add_type(PyObject *module, PyType_Spec *specification)
 {
     PyObject *type = PyType_FromModuleAndSpec(module, specification, NULL);
     if (!type)
@@ -80,10 +80,12 @@ static int add_type(PyObject *module, PyType_Spec *specification)
 
 int parts_add(PyObject *module)
 {
-    if (add_type(module, &scalar_function_type_spec) < 0 ||
-        add_type(module, &numbers_function_type_spec) < 0 ||
-        add_type(module, &stream_type_spec) < 0 || add_type(module, &column_batch_type_spec) < 0 ||
-        add_type(module, &aggregate_type_spec) < 0)
-        return -1;
+    PyType_Spec *const types[] = {
+        &scalar_function_type_spec, &numbers_function_type_spec, &stream_type_spec,
+        &column_batch_type_spec,    &aggregate_type_spec,
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (parts_add_type(module, types[i]) < 0)
+            return -1;
     return constants_add(module);
 }

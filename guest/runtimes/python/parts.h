@@ -30,5 +30,7 @@ PyObject *parts_begin_row(PyObject *module, PyObject *ignored);
 
 /* Adds the types and constants. 0, or -1 with an exception. */
 int parts_add(PyObject *module);
+/* Adds a type. 0, or -1 with an exception. */
+int parts_add_type(PyObject *module, PyType_Spec *specification);
 
 #endif

@@ -15,21 +15,27 @@ static void touch(volatile const char *at, uint64_t length)
         (void)at[length - 1];
 }
 
-int64_t host_call(const char *name, uint64_t name_length, const void *arguments, uint64_t length,
-                  void *reply)
+int64_t host_call_into(const char *name, uint64_t name_length, const void *arguments,
+                       uint64_t length, void *reply, uint64_t capacity)
 {
     int64_t result = UDFVM_HYPERCALL_HOST_CALL;
     if ((uint64_t)reply >= UDFVM_RESERVE_BASE && (uint64_t)reply < UDFVM_RESERVE_END)
-        touch(reply, MAX_HOST_REPLY);
+        touch(reply, capacity);
     register uint64_t r10 __asm__("r10") = length;
     register void *r8 __asm__("r8") = reply;
-    register uint64_t r9 __asm__("r9") = MAX_HOST_REPLY;
+    register uint64_t r9 __asm__("r9") = capacity;
     __asm__ volatile("outb %%al, %[port]"
                      : "+a"(result)
                      : [port] "N"(UDFVM_PORT), "D"(name), "S"(name_length), "d"(arguments),
                        "r"(r10), "r"(r8), "r"(r9)
                      : "memory");
     return result;
+}
+
+int64_t host_call(const char *name, uint64_t name_length, const void *arguments, uint64_t length,
+                  void *reply)
+{
+    return host_call_into(name, name_length, arguments, length, reply, MAX_HOST_REPLY);
 }
 
 const char *host_call_error(int64_t result)

@@ -10,6 +10,9 @@
  * or a negative errno. */
 int64_t host_call(const char *name, uint64_t name_length, const void *arguments, uint64_t length,
                   void *reply);
+/* The same with room for a reply of so many bytes: a longer one is -EMSGSIZE. */
+int64_t host_call_into(const char *name, uint64_t name_length, const void *arguments,
+                       uint64_t length, void *reply, uint64_t capacity);
 
 /* Returns the message for a negative result of host_call(). */
 const char *host_call_error(int64_t result);
