@@ -168,6 +168,8 @@ LINKS = {
     "static, fixed": ["gcc", "-static", "-no-pie"],
     "musl": MUSL["fixed"],
 }
+if MUSL_OF_DISTRIBUTION:
+    LINKS["musl, dynamic"] = ["musl-gcc"]
 
 
 def build(folder: Path, command: list[str], source: str, *flags: str) -> Path:

@@ -140,6 +140,34 @@ def blocks(size: int, times: int, collecting: bool) -> int:
     return made
 
 
+@udfvm.udf(memory="96MiB")
+def garbage(size: int, times: int, kind: str) -> int:
+    """As `blocks`, of memory that is mapped, or in threads while the first one waits."""
+    import gc
+    import mmap
+    import threading
+
+    done = []
+
+    def make() -> None:
+        for _ in range(times):
+            block = mmap.mmap(-1, size) if kind == "mapped" else bytearray(size)
+            holder: list[object] = [block]
+            holder.append(holder)
+        done.append(times)
+
+    gc.enable()
+    if kind == "threads":
+        threads = [threading.Thread(target=make) for _ in range(3)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    else:
+        make()
+    return sum(done)
+
+
 def test_python_code_that_wants_too_much() -> None:
     told = "MemoryError: the micro-VM has no more memory: raise memory="
     with pytest.raises(udfvm.UDFError, match=told):
@@ -169,6 +197,11 @@ def test_garbage_that_refers_to_itself_is_collected_before_memory_is_full(size: 
     """The containers are too few for a collection by their number."""
     times = (256 << 20) // size
     assert blocks(size, times, True) == size * times
+
+
+@pytest.mark.parametrize(("kind", "made"), [("mapped", 200), ("threads", 600)])
+def test_garbage_of_other_memory_and_of_other_threads_is_collected(kind: str, made: int) -> None:
+    assert garbage(1 << 20, 200, kind) == made
 
 
 def test_garbage_is_kept_where_the_function_says_so() -> None:

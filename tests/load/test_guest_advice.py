@@ -73,7 +73,14 @@ def run(body: str) -> str:
         ("import os; os.posix_spawn('/bin/true', ['true'], {})", PROCESSES),
         ("import subprocess; subprocess.run(['true'])", PROCESSES),
         ("import subprocess; subprocess.check_output('true', shell=True)", PROCESSES),
-        ("import multiprocessing; multiprocessing.Process(target=print).start()", PROCESSES),
+        *(
+            (
+                "import multiprocessing as processes\n"
+                f"processes.get_context({way!r}).Process(target=print).start()",
+                PROCESSES,
+            )
+            for way in ("fork", "spawn", "forkserver")
+        ),
         ("input()", TERMINAL),
         ("import pdb; pdb.set_trace()\npass", TERMINAL),
         ("import os; os.environ['PASSWORD_OF_THE_HOST']", VARIABLES),

@@ -21,11 +21,13 @@ LIBRARY_DIRECTORIES: Final = (
     "/usr/lib64",
     "/lib/x86_64-linux-gnu",
     "/usr/lib/x86_64-linux-gnu",
+    "/lib/x86_64-linux-musl",
+    "/usr/lib/x86_64-linux-musl",
     "/usr/local/lib",
 )
 LINK_DIRECTORIES: Final = ("/etc/alternatives",)  # links in library directories lead there
 DATA_DIRECTORIES: Final = ("/usr/lib/locale", "/usr/share/zoneinfo")  # the same for all programs
-SINGLE_FILES: Final = ("/etc/ld.so.cache", "/etc/localtime")
+SINGLE_FILES: Final = ("/etc/ld.so.cache", "/etc/localtime", "/lib/ld-musl-x86_64.so.1")
 ENVIRONMENT: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "ARROW_IO_THREADS": "1",

@@ -173,6 +173,7 @@ def made_signature(
 ) -> Signature:
     """Returns a signature of parameters, given by name, type and whether they may be null.
 
+    A name that is a keyword of Python, which is one in no other language, gets an underscore.
     Raises SignatureError.
     """
     if compiled and len(parameters) > MAX_PARAMETERS:
@@ -183,7 +184,12 @@ def made_signature(
     if not all(label for label, _, _ in parameters):
         raise SignatureError(f"UDF {name!r}: a parameter has an empty name")
     import inspect
+    import keyword
 
+    parameters = [
+        (f"{label}_" if keyword.iskeyword(label) else label, type_, nullable)
+        for label, type_, nullable in parameters
+    ]
     try:
         python = inspect.Signature(
             [

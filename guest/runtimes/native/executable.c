@@ -90,13 +90,21 @@ static bool load_interpreter(const char *path, struct elf_image *interpreter)
 static int runtime_serve(uint32_t version, const struct udfvm_export *const *begin,
                          const struct udfvm_export *const *end);
 
-static void push_environment(struct initial_stack *stack)
+/* What is preloaded is for the C library of the runtime, which musl is not. */
+static bool is_for_runtime(const char *variable, const char *linker)
+{
+    return strstr(linker, "/ld-musl-") != NULL &&
+           strncmp(variable, "LD_PRELOAD=", strlen("LD_PRELOAD=")) == 0;
+}
+
+static void push_environment(struct initial_stack *stack, const char *linker)
 {
     char runtime[64];
     snprintf(runtime, sizeof runtime, "UDFVM_RUNTIME=%" PRIx64, (uint64_t)runtime_serve);
     initial_stack_string(stack, runtime);
     for (size_t i = 0; environ[i] && i + 1 < MAX_VARIABLES; i++)
-        initial_stack_string(stack, environ[i]);
+        if (!is_for_runtime(environ[i], linker))
+            initial_stack_string(stack, environ[i]);
     initial_stack_word(stack, 0);
 }
 
@@ -120,7 +128,7 @@ static uint64_t build_stack(uint64_t top, const struct elf_image *image, uint64_
     initial_stack_word(&stack, 1); /* argc */
     const uint64_t name = initial_stack_string(&stack, path);
     initial_stack_word(&stack, 0);
-    push_environment(&stack);
+    push_environment(&stack, image->file.interpreter);
     initial_stack_program(&stack, &(struct initial_program){
                                       .headers = elf_headers_address(&image->file, image->bias),
                                       .header_count = image->file.header.e_phnum,

@@ -102,7 +102,14 @@ def _track_nothing(module: Any) -> None:
     """
     tracker = module.ResourceTracker
     tracker.ensure_running = tracker._send = lambda *_: None
+    tracker.getfd = _refuse_descriptor
     module.ensure_running = module._resource_tracker.ensure_running
+    module.getfd = module._resource_tracker.getfd
+
+
+def _refuse_descriptor(_: Any) -> int:
+    """Who asks for the tracker's descriptor is about to start a process, which would have it."""
+    return os.fork()  # raises what starting that process would
 
 
 _ADAPTATIONS: Final[dict[str, Callable[[Any], None]]] = {

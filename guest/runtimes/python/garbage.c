@@ -3,7 +3,9 @@
  * The allocators say when so much memory was taken: the C library's for its blocks that are not
  * small, and Python's own for each arena. If more is in use than the mark, a collection is due. It
  * runs where the interpreter next looks for pending calls, between two instructions of Python code:
- * within an allocation, a finaliser could change the very object that is growing.
+ * within an allocation, a finaliser could change the very object that is growing. The interpreter
+ * looks in its first thread alone, which may wait for others: where another one took memory, a
+ * thread of its own collects.
  *
  * The mark lies above what was in use after the last collection, by as much as the call has taken,
  * so that a call which needs its memory collects few times; and at most by half of what was left,
@@ -15,13 +17,19 @@
 #include "python/garbage.h"
 
 #include <Python.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/sysinfo.h>
+#include <time.h>
 
 #define LEAST_STEP  ((uint64_t)32 << 20)
 #define LEAST_SLACK ((uint64_t)1 << 20)
+/* A thread that waits so long for the interpreter's lock makes its holder give way
+ * (sys.getswitchinterval). */
+#define ASKED_FOR_LOCK_NS 6000000
+#define MOST_WAITS        64 /* for one collection: code in C may take memory and not give way */
 
 /* scratch_malloc.c; absent where that library is not preloaded. */
 extern void (*udfvm_memory_taken)(size_t size) __attribute__((weak));
@@ -35,7 +43,10 @@ extern struct heap heap_now(void) __asm__("mallinfo2") __attribute__((weak));
 static PyObjectArenaAllocator arenas;
 static uint64_t sealed, mark;
 static _Atomic uint64_t slack; /* bytes that may be taken until the mark may be reached */
-static atomic_bool due;
+static atomic_bool pending, collecting;
+static atomic_uint waits; /* of threads for the one that collects */
+static __thread bool collects;
+static pthread_t first_thread;
 
 struct memory {
     uint64_t used, left;
@@ -71,13 +82,61 @@ static void set_mark(void)
     set_slack(now.used);
 }
 
-static int collect(void *Py_UNUSED(nothing))
+static void collect(void)
 {
     if (memory_now().used > mark && PyGC_IsEnabled()) /* what was taken may be free again */
         PyGC_Collect();
     set_mark();
-    atomic_store(&due, false);
+}
+
+static int collect_pending(void *Py_UNUSED(nothing))
+{
+    collect();
+    atomic_store(&pending, false);
     return 0;
+}
+
+static void *collect_in_thread(void *nothing)
+{
+    collects = true;
+    const PyGILState_STATE state = PyGILState_Ensure();
+    collect();
+    PyGILState_Release(state);
+    atomic_store(&collecting, false);
+    return nothing;
+}
+
+static void sleep_ns(long nanoseconds)
+{
+    nanosleep(&(struct timespec){ .tv_nsec = nanoseconds }, NULL);
+}
+
+/* ---- Who took memory asks for a collection. If that fails, the next look tries again ---- */
+
+static void ask_first_thread(void)
+{
+    if (!atomic_exchange(&pending, true) && Py_AddPendingCall(collect_pending, NULL) < 0)
+        atomic_store(&pending, false); /* too many are pending */
+}
+
+static void ask_new_thread(void)
+{
+    pthread_t thread;
+    if (atomic_exchange(&collecting, true))
+        return;
+    atomic_store(&waits, 0);
+    if (pthread_create(&thread, NULL, collect_in_thread, NULL) == 0)
+        pthread_detach(thread);
+    else
+        atomic_store(&collecting, false);
+}
+
+/* The other thread waits for the interpreter's lock. Who has it is to leave it before taking more
+ * memory, so this thread waits until it has been asked to. */
+static void give_way(void)
+{
+    if (!collects && PyGILState_Check() && atomic_fetch_add(&waits, 1) < MOST_WAITS)
+        sleep_ns(ASKED_FOR_LOCK_NS);
 }
 
 /* Whoever took memory calls this, with or without the interpreter's lock. */
@@ -90,8 +149,14 @@ static void look(size_t size)
     }
     const uint64_t used = memory_now().used;
     set_slack(used);
-    if (used > mark && !atomic_exchange(&due, true) && Py_AddPendingCall(collect, NULL) < 0)
-        atomic_store(&due, false); /* too many are pending: the next look tries again */
+    if (used <= mark)
+        return;
+    if (pthread_equal(pthread_self(), first_thread))
+        ask_first_thread();
+    else
+        ask_new_thread();
+    if (atomic_load(&collecting))
+        give_way();
 }
 
 static void *take_arena(void *context, size_t size)
@@ -102,6 +167,7 @@ static void *take_arena(void *context, size_t size)
 
 void garbage_watch(void)
 {
+    first_thread = pthread_self();
     mark = UINT64_MAX;
     slack = UINT64_MAX;
     PyObject_GetArenaAllocator(&arenas);
@@ -114,6 +180,11 @@ void garbage_watch(void)
 
 void garbage_settle(void)
 {
+    while (atomic_load(&collecting)) {
+        Py_BEGIN_ALLOW_THREADS;
+        sleep_ns(ASKED_FOR_LOCK_NS);
+        Py_END_ALLOW_THREADS;
+    }
     sealed = memory_now().used;
     set_mark();
 }

@@ -8,7 +8,7 @@
  * glibc manual, 3.2.5.
  *
  * A runtime that collects garbage sets udfvm_memory_taken. It is called with the bytes that a
- * thread has taken in blocks that are not small, whenever these are STEP or more.
+ * thread has taken in mappings and in blocks that are not small, whenever these are STEP or more.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -20,11 +20,12 @@
 
 #include "udfvm_abi.h"
 
-#define LARGE     (512ul << 10)
-#define COUNTED   512ul
-#define STEP      (2ul << 20) /* bytes between calls of udfvm_memory_taken */
-#define ALIGNMENT 64ul
-#define EXPORT    __attribute__((visibility("default")))
+#define LARGE      (512ul << 10)
+#define COUNTED    512ul
+#define STEP       (2ul << 20) /* bytes between calls of udfvm_memory_taken */
+#define ALIGNMENT  64ul
+#define LAST_ERROR 4095 /* of a system call */
+#define EXPORT     __attribute__((visibility("default")))
 
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
@@ -46,6 +47,10 @@ EXPORT void *valloc(size_t size);
 EXPORT void *pvalloc(size_t size);
 EXPORT size_t malloc_usable_size(void *block);
 EXPORT void free(void *block);
+EXPORT void *mmap(void *address, size_t length, int protection, int flags, int file, off_t offset);
+/* With offsets of 64 bits <sys/mman.h> gives it the other one of its two names, mmap64. */
+EXPORT void *mmap_of_any(void *address, size_t length, int protection, int flags, int file,
+                         off_t offset) __asm__("mmap");
 EXPORT void (*udfvm_memory_taken)(size_t size);
 
 /* It lies beside errno, on a page that most calls write to anyway. */
@@ -229,4 +234,23 @@ void free(void *block)
     }
     const struct header header = *header_of(block);
     kernel(SYS_munmap, header.start, header.length, 0, 0, 0, 0);
+}
+
+void *mmap(void *address, size_t length, int protection, int flags, int file, off_t offset)
+{
+    const uint64_t mapped = (uint64_t)kernel(SYS_mmap, (uint64_t)address, length,
+                                             (uint64_t)protection, (uint64_t)flags, (uint64_t)file,
+                                             (uint64_t)offset);
+    if (mapped >= -(uint64_t)LAST_ERROR) {
+        errno = -(int)mapped;
+        return MAP_FAILED;
+    }
+    if (protection != PROT_NONE)
+        count(length);
+    return (void *)mapped;
+}
+
+void *mmap_of_any(void *address, size_t length, int protection, int flags, int file, off_t offset)
+{
+    return mmap(address, length, protection, flags, file, offset);
 }
