@@ -86,6 +86,10 @@
 
 (assert_invalid (module (func (result i32) (i64.const 0))) "type mismatch")
 (assert_invalid (module (func (local.get 0))) "unknown local")
+(assert_invalid
+  (module binary "\00asm\01\00\00\00" "\01\05\01\60\00\01\7f" "\03\02\01\00"
+    "\0a\06\01\04\00\42\00\0b") ;; the function returns i32, and its body leaves an i64
+  "type mismatch")
 (assert_malformed (module quote "(func (result i32) (i32.const 0x))") "unknown operator")
 (assert_malformed (module binary "\00asm\02\00\00\00") "unknown binary version")
 (assert_unlinkable (module (import "spectest" "global_i32" (func))) "incompatible import type")
