@@ -27,7 +27,7 @@ BENCHMARKS = ("coldstart", "density", "guests", "host_calls", "layers", "reports
 SCRIPTS = {"host_calls": "latency", "large": "engines"}  # of other names
 NAMES = (*BENCHMARKS, *(f"engines.{name}" for name in ENGINES), "large.duckdb")
 ROWS = {  # where they are others than the flights
-    "engines.flight": ["--rows", "1000000"],
+    "engines.flight": ["--rows", "1000000", "--repeats", "21"],
     "large.duckdb": ["--rows", "20000000", "--repeats", "2"],
 }
 
