@@ -13,9 +13,11 @@ import pytest
 from flight_clients import batch_of, busy, wait_until
 
 import udfvm
+from udfvm.functions.integration import calls_of
 from udfvm.serving.exchange import Exchange
 from udfvm.serving.messages import FlightData
 from udfvm.serving.protobuf import field
+from udfvm.serving.served import served
 from udfvm.serving.statuses import RefusedError
 from udfvm.serving.streams import Messages, Sent
 
@@ -70,7 +72,7 @@ class Call:
         messages = Messages(self, self._stopping, 1000.0)
         async with Sent(self, lambda: None) as sent:
             exchange = Exchange(messages, sent)
-            await exchange.overlapping(self._answers, lambda: self.is_free, MAX_BATCH)
+            await exchange.overlapping(self._answers, lambda _: self.is_free, MAX_BATCH)
 
 
 def with_call(body: Callable[[Call], Awaitable[None]], *, is_free: bool = True) -> None:
@@ -216,3 +218,17 @@ def test_batches_of_one_call_have_a_micro_vm_each() -> None:
             wait_until(lambda: busy(patient) == 4)
             reader.cancel()
             wait_until(lambda: busy(patient) == 0)
+
+
+def test_calls_with_many_batches_leave_half_of_the_pool_to_others() -> None:
+    pooled = patient.with_options(pool=udfvm.Pool(size=4))
+    function = served(pooled)
+    calls = calls_of(pooled, 1)
+    assert function.may_begin_another(1) and function.may_begin_another(3)
+    taken = [calls.take_vm() for _ in range(2)]
+    assert function.may_begin_another(1) and not function.may_begin_another(2)
+    taken += [calls.take_vm() for _ in range(2)]
+    assert not function.may_begin_another(1)
+    for runtime, vm in taken:
+        runtime.pool.give(vm)
+    assert function.may_begin_another(2)

@@ -107,11 +107,14 @@ def call_many(
         return _Spread(parts, whole, call).run(vms, memory)
 
 
-def has_free_vm(calls: RuntimeKeeper) -> bool:
-    """Returns True if the pool has a VM for one more call without waiting."""
+def has_free_vm(calls: RuntimeKeeper, *, beyond_half: bool) -> bool:
+    """Returns True if the pool has a VM for one more call without waiting. Unless ``beyond_half``,
+    half of its VMs are left to others.
+    """
     pool = calls.ready().pool
     live, idle = pool.pool_statistics()
-    return pool.limit > live - idle
+    most = pool.limit if beyond_half else pool.limit // 2
+    return most > live - idle
 
 
 def _free_vms(calls: RuntimeKeeper) -> int:

@@ -49,16 +49,17 @@ class Exchange:
                         await self._sent.send(each)
 
     async def overlapping(
-        self, answers_to: _AllAnswers, may_begin_another: Callable[[], bool], max_batch: int
+        self, answers_to: _AllAnswers, may_begin_another: Callable[[int], bool], max_batch: int
     ) -> None:
         """Answers batches that have an answer each, several at a time. ``may_begin_another`` says
-        whether the next one may begin while others are computed. It does not where these have more
-        than ``max_batch`` bytes together.
+        whether the next one may begin while so many are computed. It does not where these have
+        more than ``max_batch`` bytes together.
         """
 
         def is_room() -> bool:
+            running = len(self._running)
             begun = sum(each.size for each in self._running)
-            return len(self._running) < _MOST and begun <= max_batch and may_begin_another()
+            return running < _MOST and begun <= max_batch and may_begin_another(running)
 
         try:
             failure = await self._begin_all(answers_to, is_room)

@@ -34,6 +34,7 @@ from udfvm.texts import counted
 from udfvm.types.array_conversions import convert
 
 _ROW = pa.field("row", pa.int32())
+_FEW = 2  # batches of a call, which run wherever a micro-VM is free
 
 
 def served(function: Function) -> Served:
@@ -73,11 +74,12 @@ class Served:
         self.outputs = self._returned()
         self.may_overlap = self._may_overlap()
 
-    def may_begin_another(self) -> bool:
-        """Returns True if a micro-VM is free for one more batch. One that waits for it would do so
-        in its own time.
+    def may_begin_another(self, running: int) -> bool:
+        """Returns True if a micro-VM is free for one more batch of a call, of which so many run.
+        One that waits for it would do so in its own time. Calls with more than two leave half of
+        the pool to others.
         """
-        return has_free_vm(calls_of(self.function, len(self.inputs)))
+        return has_free_vm(calls_of(self.function, len(self.inputs)), beyond_half=running < _FEW)
 
     def batches(self, columns: Sequence[pa.Array], rows: int) -> Generator[pa.RecordBatch]:
         """Calls the function with columns of so many rows, and yields record batches of results.
