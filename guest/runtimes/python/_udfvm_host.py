@@ -15,6 +15,8 @@ from _udfvm_host_values import HostValue, host_value
 from _udfvm_layouts import INTEGER, ROW, VALUE
 
 if TYPE_CHECKING:
+    import inspect
+
     from _udfvm_agent import HostCaller
 else:
 
@@ -51,6 +53,19 @@ class HostFunction(HostCaller):
         }
         if self._classes is not None and description["result"]["type"] in _NUMBERS:
             self.take_numbers(self._name, tuple(each.row for each in self._types))
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """What ``inspect.signature`` says: C code that is called has none."""
+        from inspect import Parameter, Signature
+
+        kind = Parameter.POSITIONAL_OR_KEYWORD
+        return Signature(
+            [
+                Parameter(name, kind, default=self._defaults.get(name, Parameter.empty))
+                for name in self._names
+            ]
+        )
 
     def __reduce__(self) -> tuple[object, ...]:
         return HostFunction, (self._description,)  # what packs numbers cannot be pickled

@@ -91,3 +91,44 @@ def test_many_parameters() -> None:
         return total(*range(x, x + 15))  # type: ignore[operator,no-any-return]
 
     assert call_it(1) == 15001
+
+
+def with_default(x: float, i: int = 5) -> float:
+    return x + i
+
+
+@udfvm.udf(host_functions=[with_default])
+def looked_at(way: str) -> str:
+    import copy
+    import inspect
+    import pickle
+    import threading
+
+    if way == "signature":
+        return str(inspect.signature(with_default))
+    if way == "pickle":
+        return str(pickle.loads(pickle.dumps(with_default))(1.0, 2))
+    if way == "copy":
+        return str(copy.copy(with_default)(1.0))
+    found: list[float] = []
+    threads = [
+        threading.Thread(target=lambda k=k: found.append(with_default(1.0, k))) for k in range(4)
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    return str(sorted(found))
+
+
+@pytest.mark.parametrize(
+    ("way", "found"),
+    [
+        ("signature", "(x, i=5)"),
+        ("pickle", "3.0"),
+        ("copy", "6.0"),
+        ("threads", "[1.0, 2.0, 3.0, 4.0]"),
+    ],
+)
+def test_it_is_used_as_a_function_of_python(way: str, found: str) -> None:
+    assert looked_at(way) == found
