@@ -23,7 +23,7 @@ import udfvm
 import udfvm.sqlite
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT "
-CHILD_SECONDS = 60
+CHILD_SECONDS = 120
 
 
 class Fork:
@@ -190,7 +190,7 @@ def test_a_host_function_that_forks_in_a_statement(isolation: Any, at: int) -> N
     assert result == [(i,) for i in range(1, 21)]
 
 
-@udfvm.udf
+@udfvm.udf(timeout=CHILD_SECONDS)
 def waits(x: int) -> int:
     for _ in range(40_000_000 if x == 15 else 0):  # a multiple of BUSY_SECONDS
         pass

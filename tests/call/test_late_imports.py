@@ -5,6 +5,7 @@ opens files. Later calls, and functions that were sampled, have not.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import apsw
 import pyarrow as pa
@@ -18,15 +19,15 @@ import udfvm.sqlite
 ADVICE = "; pass sample= to have what it imports in its image; raise timeout= if it needs longer"
 
 
-@udfvm.udf(timeout=2)
+@udfvm.udf(timeout=6)
 def late(x: float) -> float:
     """Takes longer than its timeout, with an import in the middle."""
     import importlib
     import time
 
-    time.sleep(1.2)
+    time.sleep(3.6)
     importlib.import_module("tabnanny")
-    time.sleep(1.2)
+    time.sleep(3.6)
     return x
 
 
@@ -50,19 +51,22 @@ def by_sql(function: udfvm.ScalarFunction) -> Callable[[], object]:
 
 
 def in_a_jail(function: udfvm.ScalarFunction) -> Callable[[], object]:
-    return by_value(function.with_options(pool=udfvm.Pool(jail=True)))
+    return by_value(function.with_options(pool=udfvm.Pool(jail=True)))  # and not the given one
+
+
+WAYS = (by_value, by_columns, by_arrow, by_sql, in_a_jail)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", [by_value, by_columns, by_arrow, by_sql, in_a_jail])
-def test_the_first_call_alone_has_time_to_import(
-    way: Callable[[udfvm.ScalarFunction], Callable[[], object]],
-) -> None:
-    call = way(late.with_options(name=f"late_{way.__name__}"))
-    assert call() == 1.0
-    with pytest.raises((udfvm.CallTimeoutError, apsw.SQLError)) as caught:
-        call()
-    assert str(caught.value).endswith(f"the call did not end within 2 s{ADVICE}")
+def test_the_first_call_alone_has_time_to_import() -> None:
+    calls = [way(late.with_options(name=f"late_{way.__name__}", pool=udfvm.Pool())) for way in WAYS]
+    with ThreadPoolExecutor(len(calls)) as threads:
+        first = [threads.submit(call) for call in calls]
+        assert [each.result() for each in first] == [1.0] * len(calls)
+        for each in [threads.submit(call) for call in calls]:
+            with pytest.raises((udfvm.CallTimeoutError, apsw.SQLError)) as caught:
+                each.result()
+            assert str(caught.value).endswith(f"the call did not end within 6 s{ADVICE}")
 
 
 def test_a_first_call_ends_when_its_time_to_build_has_passed() -> None:

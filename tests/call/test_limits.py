@@ -191,7 +191,7 @@ def test_the_log_is_bounded() -> None:
 
 
 def test_the_arguments_are_bounded() -> None:
-    @udfvm.udf
+    @udfvm.udf(timeout=120)
     def length(value: bytes) -> int:
         return len(value)
 

@@ -263,7 +263,7 @@ def test_the_outside_is_not_there() -> None:
         assert caught.value.guest_type in refusals, what
 
 
-@udfvm.udf
+@udfvm.udf(timeout=60)
 def imports(name: str) -> str:
     import importlib
 
