@@ -1,12 +1,15 @@
 /* Signals: dispositions, masks, faults that are handled, alternate stacks, restarted calls, vector
  * state across a handler. */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
@@ -298,6 +301,57 @@ static void queues(void)
     CHECK(queued == 0);
 }
 
+/* ---- Waits with a mask of their own ---- */
+
+enum { BY_PPOLL, BY_PSELECT, BY_EPOLL, BY_EPOLL_2, WAYS };
+
+static int wait_with(int way, int fd, const sigset_t *mask)
+{
+    struct pollfd entry = { fd, POLLIN, 0 };
+    struct epoll_event event = { .events = EPOLLIN };
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    if (way == BY_PPOLL)
+        return ppoll(&entry, 1, NULL, mask);
+    if (way == BY_PSELECT)
+        return pselect(fd + 1, &set, NULL, NULL, NULL, mask);
+    const int watched = epoll_create1(0);
+    CHECK(epoll_ctl(watched, EPOLL_CTL_ADD, fd, &event) == 0);
+    const int result = way == BY_EPOLL ? epoll_pwait(watched, &event, 1, -1, mask)
+                                       : (int)syscall(SYS_epoll_pwait2, watched, &event, 1, NULL,
+                                                      mask, sizeof(uint64_t));
+    const int error = errno;
+    close(watched);
+    errno = error;
+    return result;
+}
+
+static void masked_waits(void)
+{
+    int ends[2];
+    sigset_t none, blocked, now;
+    struct pollfd entry = { 0, 0, 0 };
+    sigemptyset(&none);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR1);
+    install(SIGUSR1, record, SA_RESTART);
+    CHECK(pipe(ends) == 0 && sigprocmask(SIG_BLOCK, &blocked, NULL) == 0);
+    for (int way = 0; way < WAYS; way++) {
+        seen = 0;
+        CHECK(raise(SIGUSR1) == 0 && seen == 0);
+        CHECK(write(ends[1], "x", 1) == 1 && wait_with(way, ends[0], &none) == 1 && seen == 0);
+        CHECK(read(ends[0], &(char){ 0 }, 1) == 1);
+        CHECK(fails_with(wait_with(way, ends[0], &none), EINTR) && seen == SIGUSR1);
+        CHECK(sigprocmask(SIG_BLOCK, NULL, &now) == 0 && sigismember(&now, SIGUSR1) == 1);
+    }
+    CHECK(fails_with(syscall(SYS_ppoll, &entry, 1, NULL, &none, 4), EINVAL));
+    CHECK(fails_with(syscall(SYS_ppoll, &entry, 1, NULL, 1, 8), EFAULT));
+    CHECK(sigprocmask(SIG_UNBLOCK, &blocked, NULL) == 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     sent();
@@ -310,5 +364,6 @@ int main(void)
     interrupted_sleep();
     restarted_read();
     queues();
+    masked_waits();
     return DONE();
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from comparing.reasons import Judgement
 from comparing.report import report
-from ltp import build, runs, suite
+from ltp import build, figures, runs, suite
 from ltp.differences import expected, judge
 from ltp.outcomes import Outcomes
 from ltp.suite import Case
@@ -33,6 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--results", type=Path, metavar="FOLDER", help="keeps outcomes here, and goes on with them"
     )
+    parser.add_argument("--record", action="store_true", help="keeps the figures of a whole run")
     parser.add_argument("--details", action="store_true", help="tells the words of each line")
     return parser.parse_args()
 
@@ -77,12 +78,16 @@ def main() -> int:
         tests = [test for test in tests if wanted.fullmatch(test.name)]
     folder = options.results or Path(tempfile.mkdtemp(prefix="ltp-"))
     folder.mkdir(parents=True, exist_ok=True)
-    judgements = []
-    for number, (judgement, _, _) in enumerate(run_all(tests, options.jobs, folder), 1):
-        judgements.append(judgement)
-        print(f"[{number}/{len(tests)}] {report([judgement], options.details)}", flush=True)
+    told = []
+    for number, each in enumerate(run_all(tests, options.jobs, folder), 1):
+        told.append(each)
+        print(f"[{number}/{len(tests)}] {report([each[0]], options.details)}", flush=True)
+    judgements = [judgement for judgement, _, _ in told]
+    found = figures.figures_of(build.version(options.ltp), told, left_out)
     print(report(judgements, details=False, modules="tests"))
-    print(left_out)
+    print(figures.sentences(found))
+    if options.record and not options.tests:
+        figures.write(found)
     return int(any(each.unexpected for each in judgements))
 
 

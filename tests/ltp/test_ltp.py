@@ -7,11 +7,13 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import system_call_page
 from comparing.reasons import Difference, Reason
-from ltp import runs, suite
+from ltp import figures, runs, suite
 from ltp.differences import differences, expected, judge
 from ltp.outcomes import Outcomes, variants_of
 from ltp.suite import Case
@@ -107,6 +109,32 @@ def test_differences_are_expected_by_words_or_by_name() -> None:
     judgement = judge("b", outcomes(text.replace("TFAIL", "TPASS")), outcomes(text), reasons)
     assert [reason.kind for _, reason in judgement.explained] == ["files"]
     assert judge("b", host, host, reasons).gone == ["b b.c:2*"]
+
+
+def test_figures_count_tests_by_how_they_end() -> None:
+    host = outcomes("a.c:1: TPASS: one\na.c:2: TPASS: two\n")
+    childless, skipped = outcomes("a.c:8: TBROK: fork() failed\n"), outcomes("a.c:9: TCONF: no\n")
+    sides = [(host, host), (skipped, skipped), (host, childless), (host, outcomes(""))]
+    told = [(judge("a", *each, expected()), *each) for each in sides]
+    left_out = Counter({"of calls that guests do not have": 7})
+    assert figures.figures_of("0123456789abcdef", told, left_out) == {
+        "ltp": "0123456789abcdef",
+        "tests": 4,
+        "alike": 1,
+        "neither": {"what neither has": 1},
+        "differ": 1,
+        "unexpected": 1,
+        "passed": 2,
+        "kinds": {"processes": 1},
+        "left_out": {"of calls that guests do not have": 7},
+    }
+
+
+def test_the_page_on_system_calls_has_the_figures() -> None:
+    found = figures.read()
+    assert found["unexpected"] == 0
+    page = " ".join(system_call_page.PAGE.read_text().split())
+    assert figures.sentences(found) in page
 
 
 def test_each_reason_is_one() -> None:

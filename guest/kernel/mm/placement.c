@@ -33,11 +33,14 @@ bool memory_over_limit(uint64_t length)
 
 /* Thread-caching allocators reserve tens of MiB of address space and use little of it. In program
  * memory address space is memory, so a reservation may take at most a quarter of the largest gap.
- * Others lie in the reserve, and so do stacks of threads. */
+ * Others lie in the reserve, and so do stacks of threads, and a single page, which is a guard that
+ * nobody is to touch: only the reserve can refuse that. */
 bool belongs_in_reserve(uint64_t length, int protection, int flags)
 {
     if (protection != PROT_NONE || (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
         return false;
+    if (length == PAGE_SIZE && !(flags & MAP_32BIT))
+        return true;
     return (flags & MAP_STACK) || (length > SMALL_RESERVATION && length > largest_gap() / 4);
 }
 

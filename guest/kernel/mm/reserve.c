@@ -23,6 +23,8 @@ bool in_reserve(uint64_t address, uint64_t length)
 
 uint64_t reserve_place(uint64_t length)
 {
+    if (length == PAGE_SIZE) /* guards share tables, if they need any */
+        return gap_lowest(length, UDFVM_RESERVE_BASE, UDFVM_RESERVE_END);
     const uint64_t address = gap_lowest(length + TABLE_BYTES, UDFVM_RESERVE_BASE,
                                         UDFVM_RESERVE_END);
     return address ? (address + TABLE_BYTES - 1) & ~(TABLE_BYTES - 1) : 0;

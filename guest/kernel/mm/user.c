@@ -24,9 +24,19 @@ bool user_range_ok(uint64_t address, uint64_t length)
         return false;
     if (address >= UDFVM_OUTPUT_BASE && address < UDFVM_DATA_BASE)
         scratch_open_for(address + length);
-    else if (in_reserve(address, 1))
-        reserve_fill_range(address, address + length);
-    return true;
+    if (!in_reserve(address, 1))
+        return true;
+    reserve_fill_range(address, address + length);
+    return length == 0 || user_may_access(address);
+}
+
+bool user_may_access(uint64_t address)
+{
+    if (address > program_end && !in_reserve(address, 1))
+        return user_range_exists(address, 1);
+    const size_t index = region_find(address);
+    return index < region_count() && region_at(index)->start <= address &&
+           region_at(index)->protection != PROT_NONE;
 }
 
 int64_t user_string_length(uint64_t address, size_t limit)

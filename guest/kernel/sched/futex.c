@@ -72,10 +72,12 @@ static int64_t wait(uint64_t address, uint32_t expected, uint32_t bits, uint64_t
     return interrupted() ? -EINTR : -ETIMEDOUT;
 }
 
-static int64_t requeue(uint64_t from, unsigned wake_count, unsigned move_count, uint64_t to)
+static int64_t requeue(uint64_t from, uint64_t wake_count, uint64_t move_count, uint64_t to)
 {
-    int64_t woken = wake(from, wake_count, FUTEX_BITSET_MATCH_ANY), moved = 0;
-    for (struct waiter *waiter = waiters; waiter && moved < (int64_t)move_count;
+    if ((int32_t)wake_count < 0 || (int32_t)move_count < 0)
+        return -EINVAL;
+    int64_t woken = wake(from, (unsigned)wake_count, FUTEX_BITSET_MATCH_ANY), moved = 0;
+    for (struct waiter *waiter = waiters; waiter && moved < (int64_t)(uint32_t)move_count;
          waiter = waiter->next)
         if (waiter->address == from) {
             waiter->address = to;
@@ -219,18 +221,25 @@ static unsigned how_many(uint64_t argument)
     return (int32_t)argument < 0 ? INT32_MAX : (unsigned)argument;
 }
 
-static int64_t check_words(uint64_t first, uint64_t second, int operation)
+/* Where processes could share a futex, Linux looks up the memory behind its address. */
+static int64_t check_word(uint64_t address, bool shared)
+{
+    if (address & 3)
+        return -EINVAL;
+    return user_range_ok(address, 4) && (!shared || user_may_access(address)) ? 0 : -EFAULT;
+}
+
+static int64_t check_words(uint64_t first, uint64_t second, int operation, bool shared)
 {
     const bool two = operation >= FUTEX_REQUEUE && operation <= FUTEX_WAKE_OP;
-    if ((first & 3) || (two && (second & 3)))
-        return -EINVAL;
-    return user_range_ok(first, 4) && (!two || user_range_ok(second, 4)) ? 0 : -EFAULT;
+    const int64_t error = check_word(first, shared);
+    return error || !two ? error : check_word(second, shared);
 }
 
 SYSTEM_CALL(futex)
 {
     const int operation = (int)b & FUTEX_CMD_MASK;
-    const int64_t error = check_words(a, e, operation);
+    const int64_t error = check_words(a, e, operation, !(b & FUTEX_PRIVATE_FLAG));
     if (error)
         return error;
     switch (operation) {
@@ -243,11 +252,9 @@ SYSTEM_CALL(futex)
     case FUTEX_WAKE_BITSET:
         return (uint32_t)f ? wake(a, how_many(c), (uint32_t)f) : -EINVAL;
     case FUTEX_CMP_REQUEUE:
-        if (*(volatile uint32_t *)a != (uint32_t)f)
-            return -EAGAIN;
-        return requeue(a, how_many(c), how_many(d), e);
+        return *(volatile uint32_t *)a == (uint32_t)f ? requeue(a, c, d, e) : -EAGAIN;
     case FUTEX_REQUEUE:
-        return requeue(a, how_many(c), how_many(d), e);
+        return requeue(a, c, d, e);
     case FUTEX_WAKE_OP:
         return wake_operation(a, how_many(c), e, how_many(d), (uint32_t)f);
     default:

@@ -75,7 +75,7 @@ struct thread {
     uint64_t processor_ns, resumed_at;
 
     uint64_t blocked;        /* signal mask */
-    uint64_t suspended_mask; /* sigsuspend() restores this mask at its end */
+    uint64_t suspended_mask; /* a call that waits with a mask of its own restores this one */
     bool suspended;
     stack_t alternate_stack;
     struct signal_queue pending;

@@ -81,11 +81,28 @@ SYSTEM_CALL(clock_getres)
                : -EFAULT;
 }
 
+/* Only the host sets clocks. */
 SYSTEM_CALL(clock_settime)
 {
-    return -EPERM;
+    uint64_t now;
+    const bool of_processor = (int)a < 0 && clock_read((int)a, &now);
+    if ((int)a != CLOCK_REALTIME && !of_processor)
+        return -EINVAL;
+    if (!user_range_ok(b, sizeof(struct timespec)))
+        return -EFAULT;
+    const struct timespec *time = (const struct timespec *)b;
+    return !of_processor && (time->tv_sec < 0 || (uint64_t)time->tv_nsec >= NANOSECONDS) ? -EINVAL
+                                                                                         : -EPERM;
 }
-SYSTEM_CALL_ALIAS(settimeofday, clock_settime);
+
+SYSTEM_CALL(settimeofday)
+{
+    if ((a && !user_range_ok(a, sizeof(struct timeval))) ||
+        (b && !user_range_ok(b, sizeof(struct timezone))))
+        return -EFAULT;
+    const struct timeval *time = (const struct timeval *)a;
+    return time && (time->tv_sec < 0 || (uint64_t)time->tv_usec >= 1000000) ? -EINVAL : -EPERM;
+}
 
 int64_t clock_gettimeofday(struct timeval *time, struct timezone *zone)
 {
@@ -204,5 +221,7 @@ SYSTEM_CALL(nanosleep)
 
 SYSTEM_CALL(clock_nanosleep)
 {
+    if ((int)a == CLOCK_THREAD_CPUTIME_ID)
+        return -EOPNOTSUPP;
     return sleep((int)a, (int)b & TIMER_ABSTIME, c, d);
 }

@@ -119,10 +119,21 @@ static bool handler_permits_restart(const struct thread *thread, const struct si
     return thread->always_restarts || ((action->sa_flags & SA_RESTART) && !never_restarts(thread));
 }
 
+/* A mask that held for the call alone ends with it. A handler that ended the call has it in its
+ * frame, to go back to. */
+static void end_mask_for_call(struct thread *thread, bool handled)
+{
+    if (thread->suspended && !handled)
+        signal_set_mask(thread, thread->suspended_mask);
+    thread->suspended = false;
+}
+
 void signals_deliver(struct thread *thread, int64_t result)
 {
     struct signal_event event;
     bool restartable = can_restart(thread, result), handled = false;
+    if (result != -EINTR) /* what the call was for came before any signal */
+        end_mask_for_call(thread, false);
     while (pending_take(thread, ~thread->blocked, signals_for(thread), &event)) {
         if (is_ignored(event.number))
             continue;
@@ -136,9 +147,7 @@ void signals_deliver(struct thread *thread, int64_t result)
     }
     if (restartable && !handled && thread->call_number != SYS_rt_sigtimedwait)
         restart(thread);
-    if (thread->suspended && !handled)
-        signal_set_mask(thread, thread->suspended_mask);
-    thread->suspended = false;
+    end_mask_for_call(thread, handled);
 }
 
 /* ---- System calls ---- */
@@ -226,15 +235,24 @@ SYSTEM_CALL(pause)
     return -EINTR;
 }
 
+int64_t signal_mask_for_call(uint64_t address, uint64_t size)
+{
+    if (size != MASK_SIZE)
+        return -EINVAL;
+    if (!user_range_ok(address, MASK_SIZE))
+        return -EFAULT;
+    const uint64_t mask = *(const uint64_t *)address;
+    current->suspended_mask = current->blocked;
+    signal_set_mask(current, mask);
+    current->suspended = true;
+    return 0;
+}
+
 SYSTEM_CALL(rt_sigsuspend)
 {
-    if (b != MASK_SIZE)
-        return -EINVAL;
-    if (!user_range_ok(a, MASK_SIZE))
-        return -EFAULT;
-    current->suspended_mask = current->blocked;
-    signal_set_mask(current, *(const uint64_t *)a);
-    current->suspended = true;
+    const int64_t error = signal_mask_for_call(a, b);
+    if (error)
+        return error;
     thread_sleep(NO_DEADLINE);
     return -EINTR;
 }
@@ -297,7 +315,9 @@ static int64_t send_to_thread(int32_t id, uint64_t number, struct pending_signal
 
 static int64_t send_to_process(int32_t id, uint64_t number, struct pending_signal info)
 {
-    const bool is_own = id == process_id() || id == 0 || id == -SESSION_ID;
+    const struct thread *thread = thread_find(id); /* any of its threads stands for a process */
+    const bool is_own = (thread && !thread->dead) || id == process_id() || id == 0 ||
+                        id == -SESSION_ID;
     return is_own ? send(NULL, number, info) : -ESRCH;
 }
 
@@ -309,12 +329,16 @@ SYSTEM_CALL(kill)
 
 SYSTEM_CALL(tkill)
 {
+    if ((int32_t)a <= 0)
+        return -EINVAL;
     return send_to_thread((int32_t)a, b,
                           (struct pending_signal){ .code = SI_TKILL, .sender = process_id() });
 }
 
 SYSTEM_CALL(tgkill)
 {
+    if ((int32_t)a <= 0 || (int32_t)b <= 0)
+        return -EINVAL;
     return (int32_t)a == process_id() ? sys_tkill(b, c, 0, 0, 0, 0) : -ESRCH;
 }
 
@@ -346,6 +370,8 @@ SYSTEM_CALL(rt_sigqueueinfo)
 SYSTEM_CALL(rt_tgsigqueueinfo)
 {
     struct pending_signal pending;
+    if ((int32_t)a <= 0 || (int32_t)b <= 0)
+        return -EINVAL;
     int64_t error = (int32_t)a == process_id() ? read_info(d, &pending) : -ESRCH;
     return error ? error : send_to_thread((int32_t)b, c, pending);
 }

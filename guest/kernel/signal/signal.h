@@ -31,6 +31,9 @@ noreturn void signal_die(struct thread *thread, const struct signal_event *event
 void signal_push_frame(struct thread *thread, const struct sigaction *action,
                        const struct signal_event *event);
 
+/* Until the system call ends, the thread has the signal mask at a program's address, as
+ * sigsuspend(2) and ppoll(2) do. 0 or a negative errno. */
+int64_t signal_mask_for_call(uint64_t address, uint64_t size);
 /* Sends a signal to the process, as kill(2), or with the siginfo_t at a program's address. 0 or a
  * negative errno. */
 int64_t signal_send_to_process(uint64_t number, uint64_t info);

@@ -50,7 +50,7 @@ static int64_t read_files(uint64_t data, uint64_t length, struct passed_files **
     passed_files_free(*files);
     *files = all;
     for (unsigned i = 0; i < count; i++) {
-        all->files[before + i] = file_get(((const int32_t *)data)[i]);
+        all->files[before + i] = file_get_named(((const int32_t *)data)[i]);
         if (!all->files[before + i])
             return -EBADF;
     }

@@ -109,6 +109,8 @@ static int64_t tell_unread(const struct socket *socket, uint64_t address)
 
 static int64_t tell_mark(const struct socket *socket, uint64_t address)
 {
+    if (!has_connections(socket))
+        return -ENOTTY;
     if (!user_range_ok(address, sizeof(int)))
         return -EFAULT;
     *(int *)address = socket->urgent != URGENT_NONE && socket->mark == socket->bytes_read;

@@ -1,67 +1,9 @@
-/* System calls that control the process and its segment bases. */
+/* System calls that control the processor: segment bases and barriers. */
 #include "arch/processor.h"
-#include "lib/string.h"
-#include "mm/heap.h"
 #include "mm/user.h"
-#include "sched/thread.h"
 
 #include <asm/prctl.h>
 #include <linux/membarrier.h>
-#include <linux/prctl.h>
-
-static int64_t set_name(uint64_t address)
-{
-    const char *name = (const char *)address;
-    if (!user_range_ok(address, 1))
-        return -EFAULT;
-    memset(current->name, 0, sizeof current->name);
-    for (size_t i = 0; i < sizeof current->name - 1 && name[i]; i++)
-        current->name[i] = name[i];
-    return 0;
-}
-
-static int64_t get_name(uint64_t address)
-{
-    if (!user_range_ok(address, sizeof current->name))
-        return -EFAULT;
-    memcpy((void *)address, current->name, sizeof current->name);
-    return 0;
-}
-
-/* Options that are taken and change nothing. */
-static bool has_no_effect(int option)
-{
-    switch (option) {
-    case PR_GET_DUMPABLE:
-    case PR_GET_NO_NEW_PRIVS:
-    case PR_SET_DUMPABLE:
-    case PR_SET_NO_NEW_PRIVS:
-    case PR_SET_PDEATHSIG:
-    case PR_SET_TIMERSLACK:
-    case PR_SET_THP_DISABLE:
-    case PR_SET_VMA:
-        return true;
-    default:
-        return false;
-    }
-}
-
-SYSTEM_CALL(prctl)
-{
-    switch ((int)a) {
-    case PR_SET_NAME:
-        return set_name(b);
-    case PR_GET_NAME:
-        return get_name(b);
-    case UDFVM_PR_BECOME_CHILD:
-        thread_expect_child();
-        return 0;
-    case PR_SET_MM: /* of its many uses the one that heap.c has words for */
-        return b == PR_SET_MM_START_BRK ? heap_begin_other(c) : -EINVAL;
-    default:
-        return has_no_effect((int)a) ? 0 : -EINVAL;
-    }
-}
 
 SYSTEM_CALL(arch_prctl)
 {
@@ -81,6 +23,10 @@ SYSTEM_CALL(arch_prctl)
             return -EFAULT;
         *(uint64_t *)b = a == ARCH_GET_FS ? get_fs_base() : get_gs_base();
         return 0;
+    case ARCH_GET_CPUID:
+        return 1; /* the instruction works */
+    case ARCH_SET_CPUID:
+        return -ENODEV;
     default:
         return -EINVAL;
     }

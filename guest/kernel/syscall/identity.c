@@ -5,6 +5,7 @@
 #include "sched/thread.h"
 
 #include <linux/capability.h>
+#include <linux/personality.h>
 #include <linux/utsname.h>
 
 SYSTEM_CALL(uname)
@@ -46,9 +47,14 @@ SYSTEM_CALL(getpgid)
 }
 SYSTEM_CALL_ALIAS(getsid, getpgid);
 
+/* There is one group. */
 SYSTEM_CALL(setpgid)
 {
-    return 0;
+    if ((int32_t)b < 0)
+        return -EINVAL;
+    if ((int32_t)a && (int32_t)a != process_id())
+        return -ESRCH;
+    return (int32_t)b == 0 || (int32_t)b == SESSION_ID ? 0 : -EPERM;
 }
 
 SYSTEM_CALL(getuid) /* user and group, real and effective */
@@ -107,37 +113,87 @@ SYSTEM_CALL(getgroups)
     return 0;
 }
 
+/* Words of each set in the structures of a version; 0: there is no such version. */
+static size_t capability_words(uint32_t version)
+{
+    switch (version) {
+    case _LINUX_CAPABILITY_VERSION_1:
+        return _LINUX_CAPABILITY_U32S_1;
+    case _LINUX_CAPABILITY_VERSION_2:
+    case _LINUX_CAPABILITY_VERSION_3:
+        return _LINUX_CAPABILITY_U32S_3;
+    default:
+        return 0;
+    }
+}
+
+/* Bytes of the sets behind a header, or a negative errno; a header of another version gets the one
+ * that there is. */
+static int64_t capability_size(uint64_t address)
+{
+    if (!user_range_ok(address, sizeof(struct __user_cap_header_struct)))
+        return -EFAULT;
+    struct __user_cap_header_struct *header = (struct __user_cap_header_struct *)address;
+    const size_t words = capability_words(header->version);
+    if (words == 0) {
+        header->version = _LINUX_CAPABILITY_VERSION_3;
+        return -EINVAL;
+    }
+    return (int64_t)(words * sizeof(struct __user_cap_data_struct));
+}
+
+static int32_t capability_owner(uint64_t address)
+{
+    return ((const struct __user_cap_header_struct *)address)->pid;
+}
+
+static bool is_this_process(int32_t id)
+{
+    return id == 0 || id == process_id() || thread_find(id);
+}
+
 SYSTEM_CALL(capget)
 {
-    if (!user_range_ok(a, sizeof(struct __user_cap_header_struct)))
+    const int64_t size = capability_size(a);
+    if (size < 0 || !b)
+        return size == -EINVAL && !b ? 0 : size < 0 ? size : 0;
+    const int32_t owner = capability_owner(a);
+    if (owner < 0)
+        return -EINVAL;
+    if (!is_this_process(owner) && owner != PARENT_ID)
+        return -ESRCH;
+    if (!user_range_ok(b, (uint64_t)size))
         return -EFAULT;
-    struct __user_cap_header_struct *header = (struct __user_cap_header_struct *)a;
-    if (header->version != _LINUX_CAPABILITY_VERSION_3) {
-        header->version = _LINUX_CAPABILITY_VERSION_3;
-        return b ? -EINVAL : 0;
-    }
-    const size_t size = _LINUX_CAPABILITY_U32S_3 * sizeof(struct __user_cap_data_struct);
-    if (b && !user_range_ok(b, size))
-        return -EFAULT;
-    if (b)
-        memset((void *)b, 0, size); /* none: nothing here is privileged */
+    memset((void *)b, 0, (size_t)size); /* none: nothing here is privileged */
     return 0;
 }
 
 SYSTEM_CALL(capset)
 {
-    const size_t size = _LINUX_CAPABILITY_U32S_3 * sizeof(struct __user_cap_data_struct);
-    if (!user_range_ok(a, sizeof(struct __user_cap_header_struct)) || !user_range_ok(b, size))
+    const int64_t size = capability_size(a);
+    if (size < 0)
+        return size;
+    if (!is_this_process(capability_owner(a)))
+        return -EPERM;
+    if (!user_range_ok(b, (uint64_t)size))
         return -EFAULT;
-    if (((const struct __user_cap_header_struct *)a)->version != _LINUX_CAPABILITY_VERSION_3)
-        return -EINVAL;
-    for (size_t i = 0; i < size / sizeof(uint32_t); i++)
+    for (size_t i = 0; i < (size_t)size / sizeof(uint32_t); i++)
         if (((const uint32_t *)b)[i])
             return -EPERM; /* none can be gained */
     return 0;
 }
 
+/* What a program sets of its personality it reads back: addresses are the same in each run, and the
+ * rest is for programs of other systems. Another execution domain there is not. */
 SYSTEM_CALL(personality)
 {
-    return (uint32_t)a == 0xffffffff || a == 0 ? 0 : -EINVAL;
+    static uint32_t personality;
+    const uint32_t kept = ADDR_NO_RANDOMIZE | SHORT_INODE | WHOLE_SECONDS | STICKY_TIMEOUTS;
+    const uint32_t before = personality;
+    if ((uint32_t)a == UINT32_MAX)
+        return before;
+    if ((uint32_t)a & ~kept)
+        return -EINVAL;
+    personality = (uint32_t)a;
+    return before;
 }

@@ -119,6 +119,8 @@ SYSTEM_CALL(sysinfo)
 SYSTEM_CALL(getrusage)
 {
     struct memory_statistics memory;
+    if ((int32_t)a < RUSAGE_CHILDREN || (int32_t)a > RUSAGE_THREAD)
+        return -EINVAL;
     if (!user_range_ok(b, sizeof(struct rusage)))
         return -EFAULT;
     struct rusage usage = { .ru_nswap = 0 };

@@ -28,9 +28,8 @@ static int64_t change_at(int directory, uint64_t string, bool follow,
     return result;
 }
 
-static int64_t change_open(int fd, const struct attributes *change)
+static int64_t change_file(struct file *file, const struct attributes *change)
 {
-    struct file *file = file_get(fd);
     if (!file)
         return -EBADF;
     int64_t result = file->operations->change ? file->operations->change(file, change)
@@ -38,6 +37,11 @@ static int64_t change_open(int fd, const struct attributes *change)
                                               : 0;
     file_put(file);
     return result;
+}
+
+static int64_t change_open(int fd, const struct attributes *change)
+{
+    return change_file(file_get(fd), change);
 }
 
 static struct attributes new_mode(uint64_t mode)
@@ -87,8 +91,10 @@ static bool means_open(uint64_t path, uint64_t flags)
 SYSTEM_CALL(fchownat)
 {
     const struct attributes change = new_owner(c, d);
+    if (e & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
     if (means_open(b, e))
-        return change_open((int)a, &change);
+        return change_file(file_get_named((int)a), &change);
     return change_at((int)a, b, !(e & AT_SYMLINK_NOFOLLOW), &change);
 }
 

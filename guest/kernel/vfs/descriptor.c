@@ -44,9 +44,17 @@ struct file *file_create(const struct file_operations *operations, void *object,
     return file;
 }
 
-struct file *file_get(int fd)
+struct file *file_get_named(int fd)
 {
     if (fd < 0 || fd >= DESCRIPTORS || !table[fd].file)
+        return NULL;
+    table[fd].file->references++;
+    return table[fd].file;
+}
+
+struct file *file_get(int fd)
+{
+    if (fd < 0 || fd >= DESCRIPTORS || !table[fd].file || (table[fd].file->flags & O_PATH))
         return NULL;
     table[fd].file->references++;
     return table[fd].file;
@@ -162,7 +170,7 @@ SYSTEM_CALL(close_range)
 
 static int64_t duplicate(int fd, int64_t lowest, bool close_on_exec)
 {
-    struct file *file = file_get(fd);
+    struct file *file = file_get_named(fd);
     if (!file)
         return -EBADF;
     if (lowest >= 0 && lowest < limit)
@@ -173,7 +181,7 @@ static int64_t duplicate(int fd, int64_t lowest, bool close_on_exec)
 
 static int64_t duplicate_to(int from, int to, bool close_on_exec)
 {
-    struct file *file = to >= 0 && to < limit ? file_get(from) : NULL;
+    struct file *file = to >= 0 && to < limit ? file_get_named(from) : NULL;
     if (!file)
         return -EBADF;
     descriptor_close(to);
@@ -201,25 +209,10 @@ SYSTEM_CALL(dup3)
     return duplicate_to((int)a, (int)b, c & O_CLOEXEC);
 }
 
-/* A process's own locks of parts of files never conflict, and there is only one process. Those of
- * open files do: range_locks.c. */
-static int64_t get_lock(uint64_t address)
-{
-    if (!user_range_ok(address, sizeof(struct flock)))
-        return -EFAULT;
-    ((struct flock *)address)->l_type = F_UNLCK;
-    return 0;
-}
-
-/* Locks, owners and signals of files. There is no other process, so they have no effect. */
-static int64_t lock_or_owner(int command, uint64_t argument)
+/* Owners and signals of files, which never send one. */
+static int64_t owner(int command)
 {
     switch (command) {
-    case F_GETLK:
-        return get_lock(argument);
-    case F_SETLK:
-    case F_SETLKW:
-        return user_range_ok(argument, sizeof(struct flock)) ? 0 : -EFAULT;
     case F_GETOWN:
     case F_SETOWN:
     case F_GETSIG:
@@ -240,12 +233,15 @@ static int64_t size_or_seals(struct file *file, int command, uint64_t argument)
     case F_GETPIPE_SZ:
     case F_SETPIPE_SZ:
         return pipe_size(file, command == F_SETPIPE_SZ, argument);
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
     case F_OFD_GETLK:
     case F_OFD_SETLK:
     case F_OFD_SETLKW:
         return range_lock(file, command, argument);
     default:
-        return lock_or_owner(command, argument);
+        return owner(command);
     }
 }
 
@@ -266,6 +262,10 @@ SYSTEM_CALL(fcntl)
         return 0;
     case F_GETFL:
         return file->flags & ~OPENING_FLAGS;
+    }
+    if (file->flags & O_PATH)
+        return -EBADF;
+    switch (command) {
     case F_SETFL:
         file->flags = (file->flags & ~SETTABLE_FLAGS) | ((int)c & SETTABLE_FLAGS);
         return 0;
@@ -279,7 +279,7 @@ SYSTEM_CALL(flock)
     struct file *file = file_get((int)a);
     if (!file)
         return -EBADF;
-    const int64_t result = file->flags & O_PATH ? -EBADF : lock_file(file, (int)b);
+    const int64_t result = lock_file(file, (int)b);
     file_put(file);
     return result;
 }
@@ -304,7 +304,7 @@ static int64_t readable_bytes(struct file *file, uint64_t address)
 SYSTEM_CALL(ioctl)
 {
     const int fd = (int)a;
-    if (!descriptor_in_use(fd))
+    if (!descriptor_in_use(fd) || (table[fd].file->flags & O_PATH))
         return -EBADF;
     struct file *file = table[fd].file;
     switch ((uint32_t)b) {

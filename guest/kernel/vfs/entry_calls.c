@@ -169,6 +169,15 @@ SYSTEM_CALL(symlinkat)
     return symbolic_link(a, (int)b, c);
 }
 
+static int64_t link_path(const char *from, const char *to)
+{
+    struct status status;
+    const int64_t result = overlay_link(from, to);
+    if (result != -ENOENT || path_status(from, false, &status))
+        return result;
+    return status.device == DEVICE_PROCESS || status.device == DEVICE_DEVICES ? -EXDEV : result;
+}
+
 /* linkat(2) can also name a file that has no name. It takes the file's descriptor, with an empty
  * path or as /proc/self/fd/N. */
 static int64_t hard_link(int from_directory, uint64_t from_string, int to_directory,
@@ -180,7 +189,7 @@ static int64_t hard_link(int from_directory, uint64_t from_string, int to_direct
     if (flags & ~(uint64_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
     if ((flags & AT_EMPTY_PATH) && user_range_ok(from_string, 1) && !*(const char *)from_string) {
-        file = file_get(from_directory);
+        file = file_get_named(from_directory);
         result = file ? 0 : -EBADF;
     } else {
         result = path_from_program(from_directory, from_string,
@@ -191,7 +200,7 @@ static int64_t hard_link(int from_directory, uint64_t from_string, int to_direct
     if (result == 0)
         result = path_to_make(to_directory, to_string, to);
     if (result == 0)
-        result = file ? tmpfs_link_file(file, to) : overlay_link(from, to);
+        result = file ? tmpfs_link_file(file, to) : link_path(from, to);
     file_put(file);
     return result;
 }

@@ -8,11 +8,12 @@
 #include "mm/alloc.h"
 #include "mm/user.h"
 #include "sched/thread.h"
+#include "signal/signal.h"
 #include "vfs/poll.h"
 
 #include <linux/eventpoll.h>
 
-#define MAX_NESTING 5u
+#define MAX_NESTING 4u
 
 struct watch {
     struct watch *next, *next_of_file;
@@ -26,6 +27,7 @@ struct watch {
 };
 
 struct watch_set {
+    struct file *file; /* this set */
     struct watch *first;
     uint64_t inode;
 };
@@ -145,6 +147,7 @@ static int64_t create(uint64_t flags)
         kernel_free(set);
         return -ENOMEM;
     }
+    set->file = file;
     set->inode = ++last_inode;
     return descriptor_install(file, 0, flags & EPOLL_CLOEXEC);
 }
@@ -160,24 +163,45 @@ SYSTEM_CALL(epoll_create1)
 
 /* ---- Control ---- */
 
-/* Sets may watch sets, but not in a circle. */
-static bool reaches(const struct file *file, const struct watch_set *set, unsigned depth)
+/* Sets may watch sets, but not in a circle, and not in many levels: recursion ends. */
+static bool reaches(const struct file *file, const struct watch_set *set)
 {
     if (file->operations != &set_operations)
         return false;
-    if (file->object == set || depth == 0)
+    if (file->object == set)
         return true;
     for (const struct watch *watch = ((const struct watch_set *)file->object)->first; watch;
          watch = watch->next)
-        if (reaches(watch->file, set, depth - 1))
+        if (reaches(watch->file, set))
             return true;
     return false;
+}
+
+/* Levels of sets from this file downwards, or above it. */
+static unsigned levels_below(const struct file *file)
+{
+    unsigned most = 0;
+    if (file->operations != &set_operations)
+        return 0;
+    for (const struct watch *watch = ((const struct watch_set *)file->object)->first; watch;
+         watch = watch->next)
+        most = (unsigned)maximum(most, levels_below(watch->file));
+    return most + 1;
+}
+
+static unsigned levels_above(const struct file *file)
+{
+    unsigned most = 0;
+    for (const struct watch *watch = file->watches; watch; watch = watch->next_of_file)
+        most = (unsigned)maximum(most, levels_above(watch->set->file) + 1);
+    return most;
 }
 
 static int64_t add_watch(struct watch_set *set, int fd, struct file *file,
                          const struct epoll_event *event)
 {
-    if (reaches(file, set, MAX_NESTING))
+    if (file->operations == &set_operations &&
+        (reaches(file, set) || levels_below(file) + levels_above(set->file) > MAX_NESTING))
         return -ELOOP;
     struct watch *watch = kernel_alloc(sizeof *watch);
     if (!watch)
@@ -275,11 +299,18 @@ SYSTEM_CALL(epoll_wait)
 {
     return wait_for((int)a, b, c, deadline_after_milliseconds(d));
 }
-SYSTEM_CALL_ALIAS(epoll_pwait, epoll_wait);
+
+SYSTEM_CALL(epoll_pwait)
+{
+    const int64_t error = e ? signal_mask_for_call(e, f) : 0;
+    return error ? error : wait_for((int)a, b, c, deadline_after_milliseconds(d));
+}
 
 SYSTEM_CALL(epoll_pwait2)
 {
     uint64_t deadline;
-    const int64_t error = deadline_from_program(d, 1, &deadline);
+    int64_t error = deadline_from_program(d, 1, &deadline);
+    if (error == 0 && e)
+        error = signal_mask_for_call(e, f);
     return error ? error : wait_for((int)a, b, c, deadline);
 }

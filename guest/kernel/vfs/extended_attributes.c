@@ -55,7 +55,7 @@ static int64_t node_of(const struct subject *subject, struct node **node)
     if (!file)
         return -EBADF;
     *node = tmpfs_node(file);
-    const int64_t result = file->flags & O_PATH ? -EBADF : *node ? 0 : -EOPNOTSUPP;
+    const int64_t result = *node ? 0 : -EOPNOTSUPP;
     file_put(file);
     return result;
 }

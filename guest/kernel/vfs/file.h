@@ -234,7 +234,7 @@ int64_t lock_file(struct file *file, int operation); /* as flock(2) */
 void locks_forget(const struct file *file);          /* called before the file is freed */
 
 /* range_locks.c */
-int64_t range_lock(struct file *file, int command, uint64_t address); /* F_OFD_x */
+int64_t range_lock(struct file *file, int command, uint64_t address); /* F_SETLK, F_OFD_SETLK ... */
 void range_locks_forget(const struct file *file); /* called before the file is freed */
 
 /* device.c, stream.c, procfs.c */

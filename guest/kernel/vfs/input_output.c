@@ -12,7 +12,7 @@ enum { SEEK_START, SEEK_CURRENT, SEEK_SIZE, SEEK_TO_DATA, SEEK_TO_HOLE };
 
 static int64_t check(const struct file *file, bool write)
 {
-    if ((file->flags & O_PATH) || (write ? !file_writable(file) : !file_readable(file)))
+    if (write ? !file_writable(file) : !file_readable(file))
         return -EBADF;
     if (write ? !file->operations->write : !file->operations->read)
         return file_is_directory(file) ? -EISDIR : -EINVAL;
@@ -108,7 +108,8 @@ static int64_t transfer_many(uint64_t fd, bool write, uint64_t offset, uint64_t 
     struct file *file = file_get((int)fd);
     if (!file)
         return -EBADF;
-    int64_t result = check(file, write);
+    int64_t result = offset == CURRENT_OFFSET || file->operations->seekable ? check(file, write)
+                                                                            : -ESPIPE;
     if (result == 0 && count > MAX_IO_VECTORS)
         result = -EINVAL;
     if (result == 0 && count && !user_range_ok(vectors, count * sizeof(struct io_vector)))
@@ -225,21 +226,4 @@ SYSTEM_CALL(lseek)
     int64_t result = seek(file, (int64_t)b, (uint32_t)c);
     file_put(file);
     return result;
-}
-
-SYSTEM_CALL(sync)
-{
-    return 0;
-}
-SYSTEM_CALL(fsync)
-{
-    return descriptor_in_use((int)a) ? 0 : -EBADF;
-}
-SYSTEM_CALL_ALIAS(fdatasync, fsync);
-SYSTEM_CALL_ALIAS(syncfs, fsync);
-SYSTEM_CALL_ALIAS(sync_file_range, fsync);
-SYSTEM_CALL_ALIAS(readahead, fsync);
-SYSTEM_CALL(fadvise64)
-{
-    return descriptor_in_use((int)a) ? 0 : -EBADF;
 }

@@ -268,7 +268,7 @@ int64_t path_from_program(int directory, uint64_t string, unsigned how, char pat
     const char *text = (const char *)string;
     if (text[0] == '/' || directory == AT_FDCWD)
         return path_resolve(working_directory, text, how, path);
-    struct file *file = file_get(directory);
+    struct file *file = file_get_named(directory);
     if (!file)
         return -EBADF;
     int64_t result = file->path && file_is_directory(file)
@@ -335,7 +335,7 @@ SYSTEM_CALL(chdir)
 
 SYSTEM_CALL(fchdir)
 {
-    struct file *file = file_get((int)a);
+    struct file *file = file_get_named((int)a);
     if (!file)
         return -EBADF;
     int64_t result = file->path && file_is_directory(file) ? change_directory(file->path)

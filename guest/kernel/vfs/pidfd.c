@@ -60,6 +60,6 @@ SYSTEM_CALL(pidfd_getfd)
     if ((uint32_t)c)
         return -EINVAL;
     const int64_t error = check_descriptor((int)a, false);
-    struct file *file = error ? NULL : file_get((int)b);
+    struct file *file = error ? NULL : file_get_named((int)b);
     return file ? descriptor_install(file, 0, true) : -EBADF;
 }

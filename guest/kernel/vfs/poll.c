@@ -5,6 +5,7 @@
 #include "mm/alloc.h"
 #include "mm/user.h"
 #include "sched/thread.h"
+#include "signal/signal.h"
 
 #define POLL_INVALID    0x020
 #define ALWAYS_REPORTED (EVENT_ERROR | EVENT_HANG_UP)
@@ -111,7 +112,9 @@ SYSTEM_CALL(poll)
 SYSTEM_CALL(ppoll)
 {
     uint64_t deadline;
-    const int64_t error = deadline_from_program(c, 1, &deadline);
+    int64_t error = deadline_from_program(c, 1, &deadline);
+    if (error == 0 && d)
+        error = signal_mask_for_call(d, e);
     return error ? error : poll_program(a, b, deadline);
 }
 
@@ -194,9 +197,22 @@ SYSTEM_CALL(select)
     return error ? error : select_program(a, (const uint64_t[SETS]){ b, c, d }, deadline);
 }
 
+/* Its sixth argument is the address of the mask's address and size. */
+static int64_t select_mask(uint64_t address)
+{
+    const struct {
+        uint64_t mask, size;
+    } *argument = (const void *)address;
+    if (!user_range_ok(address, sizeof *argument))
+        return -EFAULT;
+    return argument->mask ? signal_mask_for_call(argument->mask, argument->size) : 0;
+}
+
 SYSTEM_CALL(pselect6)
 {
     uint64_t deadline;
-    const int64_t error = deadline_from_program(e, 1, &deadline);
+    int64_t error = deadline_from_program(e, 1, &deadline);
+    if (error == 0 && f)
+        error = select_mask(f);
     return error ? error : select_program(a, (const uint64_t[SETS]){ b, c, d }, deadline);
 }

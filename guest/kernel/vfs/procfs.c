@@ -53,8 +53,9 @@ struct file *procfs_descriptor(const char *path)
 {
     char storage[MAX_SELF_NAME];
     const char *rest;
-    return path_below(path, "/proc", &rest) ? file_get(descriptor_of(canonical(path, storage)))
-                                            : NULL;
+    return path_below(path, "/proc", &rest)
+               ? file_get_named(descriptor_of(canonical(path, storage)))
+               : NULL;
 }
 
 /* ---- Texts ---- */
@@ -287,7 +288,7 @@ int64_t procfs_readlink(const char *path, char *buffer, uint64_t size)
     const char *name = canonical(path, storage), *target = text;
     const struct file_operations *directory;
     size_t index;
-    struct file *file = file_get(descriptor_of(name));
+    struct file *file = file_get_named(descriptor_of(name));
     if (strcmp(name, "/proc/self/exe") == 0)
         target = vfs_program->path;
     else if (strcmp(name, "/proc/self/cwd") == 0)
@@ -319,7 +320,7 @@ int64_t procfs_status(const char *path, bool follow, struct status *status)
     char storage[MAX_SELF_NAME];
     const char *name = canonical(path, storage);
     int64_t error;
-    struct file *file = follow ? file_get(descriptor_of(name)) : NULL;
+    struct file *file = follow ? file_get_named(descriptor_of(name)) : NULL;
     if (!file && is_link(name)) {
         if (follow)
             return strcmp(name, "/proc/self/exe") == 0

@@ -98,6 +98,12 @@ static size_t write_name(char *to, size_t size)
     return format(to, size, "%s\n", program_name().text);
 }
 
+/* Of the first thread: R(unning), or S(leeping). */
+static char process_state(void)
+{
+    return first_thread && first_thread != current && first_thread->ready ? 'S' : 'R';
+}
+
 static size_t write_status(char *to, size_t size)
 {
     const struct memory_statistics memory = memory_now();
@@ -106,7 +112,7 @@ static size_t write_status(char *to, size_t size)
     return format(to, size,
                   "Name:\t%s\n"
                   "Umask:\t0022\n"
-                  "State:\tR (running)\n"
+                  "State:\t%s\n"
                   "Tgid:\t%d\n"
                   "Ngid:\t0\n"
                   "Pid:\t%d\n"
@@ -128,8 +134,9 @@ static size_t write_status(char *to, size_t size)
                   "Cpus_allowed_list:\t0\n"
                   "Mems_allowed:\t1\n"
                   "Mems_allowed_list:\t0\n",
-                  program_name().text, process_id(), process_id(), PARENT_ID, DESCRIPTORS, mapped,
-                  mapped, used, used, used, thread_count());
+                  program_name().text, process_state() == 'R' ? "R (running)" : "S (sleeping)",
+                  process_id(), process_id(), PARENT_ID, DESCRIPTORS, mapped, mapped, used, used,
+                  used, thread_count());
 }
 
 static unsigned long long processor_ticks(void)
@@ -142,11 +149,12 @@ static size_t write_stat(char *to, size_t size)
     const struct memory_statistics memory = memory_now();
     const unsigned long long used = memory.used, mapped = used + memory.reserved;
     return format(to, size,
-                  "%d (%s) R %d %d %d 0 -1 4194304 0 0 0 0 %llu 0 0 0 20 0 %u 0 0 %llu %llu "
+                  "%d (%s) %s %d %d %d 0 -1 4194304 0 0 0 0 %llu 0 0 0 20 0 %u 0 0 %llu %llu "
                   "18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0"
                   " 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
-                  process_id(), program_name().text, PARENT_ID, SESSION_ID, SESSION_ID,
-                  processor_ticks(), thread_count(), mapped, used / PAGE_SIZE);
+                  process_id(), program_name().text, process_state() == 'R' ? "R" : "S", PARENT_ID,
+                  SESSION_ID, SESSION_ID, processor_ticks(), thread_count(), mapped,
+                  used / PAGE_SIZE);
 }
 
 static size_t write_limits(char *to, size_t size)
@@ -249,6 +257,7 @@ const struct generated generated[] = {
     { "/proc/sys/fs/nr_open", .write = write_file_limit },
     { "/proc/sys/fs/pipe-max-size", .text = "1048576\n" },
     { "/proc/sys/kernel/cap_last_cap", .text = "40\n" },
+    { "/proc/sys/kernel/domainname", .text = "(none)\n" },
     { "/proc/sys/kernel/hostname", .text = "udfvm\n" },
     { "/proc/sys/kernel/ngroups_max", .text = "65536\n" },
     { "/proc/sys/kernel/osrelease", .text = "6.1.0-udfvm\n" },
@@ -257,6 +266,7 @@ const struct generated generated[] = {
     { "/proc/sys/kernel/random/entropy_avail", .text = "256\n" },
     { "/proc/sys/kernel/random/uuid", .write = write_uuid },
     { "/proc/sys/kernel/tainted", .text = "0\n" },
+    { "/proc/sys/kernel/version", .text = "#1\n" },
     { "/proc/sys/kernel/threads-max", .text = "32768\n" },
     { "/proc/sys/net/core/somaxconn", .text = "128\n" },
     { "/proc/sys/vm/max_map_count", .text = "65530\n" },

@@ -1,5 +1,5 @@
-/* Locks of parts of files that belong to open files (F_OFD_SETLK): two of one process can conflict.
- */
+/* Locks of parts of files. Those that belong to open files (F_OFD_SETLK) can conflict within a
+ * process. Those of a process (F_SETLK) never do, as there is only one: they are only checked. */
 #include "lib/string.h"
 #include "mm/alloc.h"
 #include "mm/user.h"
@@ -93,7 +93,7 @@ static int64_t read_range(struct file *file, const struct flock *from, struct ra
                          : from->l_whence == SEEK_END ? (int64_t)file_size(file)
                                                       : 0;
     int64_t start, end;
-    if (from->l_pid || from->l_whence < SEEK_SET || from->l_whence > SEEK_END ||
+    if (from->l_whence < SEEK_SET || from->l_whence > SEEK_END ||
         __builtin_add_overflow(base, from->l_start, &start))
         return -EINVAL;
     if (__builtin_add_overflow(start, from->l_len, &end))
@@ -153,27 +153,46 @@ static void tell(struct flock *to, const struct range_lock *found)
                           .l_pid = -1 };
 }
 
+static bool is_of_process(int command)
+{
+    return command == F_GETLK || command == F_SETLK || command == F_SETLKW;
+}
+
+static int64_t read_lock(struct file *file, bool of_process, uint64_t address, struct flock *lock,
+                         struct range_lock *range)
+{
+    if (!user_range_ok(address, sizeof *lock))
+        return -EFAULT;
+    memcpy(lock, (const void *)address, sizeof *lock);
+    return lock->l_pid && !of_process ? -EINVAL : read_range(file, lock, range);
+}
+
+static int64_t find_lock(const struct range_lock *range, int type, bool of_process,
+                         uint64_t address)
+{
+    if (type != F_RDLCK && type != F_WRLCK)
+        return -EINVAL;
+    tell((struct flock *)address, of_process ? NULL : conflict(range));
+    return 0;
+}
+
 int64_t range_lock(struct file *file, int command, uint64_t address)
 {
     struct range_lock range;
     struct flock wanted;
-    if (!user_range_ok(address, sizeof wanted))
-        return -EFAULT;
-    memcpy(&wanted, (const void *)address, sizeof wanted);
-    const int type = wanted.l_type;
-    const int64_t error = read_range(file, &wanted, &range);
+    const bool of_process = is_of_process(command);
+    const int64_t error = read_lock(file, of_process, address, &wanted, &range);
     if (error)
         return error;
-    if (command == F_OFD_GETLK) {
-        if (type != F_RDLCK && type != F_WRLCK)
-            return -EINVAL;
-        tell((struct flock *)address, conflict(&range));
-        return 0;
-    }
+    const int type = wanted.l_type;
+    if (command == F_OFD_GETLK || command == F_GETLK)
+        return find_lock(&range, type, of_process, address);
     if (type != F_RDLCK && type != F_WRLCK && type != F_UNLCK)
         return -EINVAL;
     if (!may_lock(file, type))
         return -EBADF;
+    if (of_process)
+        return 0;
     file->references++; /* another thread may close it meanwhile */
     const int64_t result = set_lock(file, &range, type, command == F_OFD_SETLKW);
     file_put(file);

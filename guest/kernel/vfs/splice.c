@@ -86,8 +86,7 @@ static bool offset_ok(const struct file *file, const struct channel *channel,
 static bool is_open(const struct splice *splice)
 {
     const struct file *from = splice->from, *to = splice->to;
-    return from && to && file_readable(from) && file_writable(to) &&
-           !((from->flags | to->flags) & O_PATH);
+    return from && to && file_readable(from) && file_writable(to);
 }
 
 static int64_t check_pipes(const struct splice *splice)

@@ -18,7 +18,7 @@ static bool is_empty(uint64_t string)
 
 static int64_t status_of(int fd, struct status *status)
 {
-    struct file *file = file_get(fd);
+    struct file *file = file_get_named(fd);
     if (!file)
         return -EBADF;
     file->operations->status(file, status);
@@ -180,17 +180,35 @@ SYSTEM_CALL(faccessat)
 }
 SYSTEM_CALL(faccessat2)
 {
-    return access_at((int)a, b, (uint32_t)c, (uint32_t)d);
+    const uint32_t known = AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+    return (uint32_t)d & ~known ? -EINVAL : access_at((int)a, b, (uint32_t)c, (uint32_t)d);
 }
 
 /* ---- Links ---- */
+
+/* Of a link that was opened itself, with O_PATH. */
+static int64_t path_of(int fd, char path[MAX_PATH])
+{
+    struct status status;
+    struct file *file = file_get_named(fd);
+    if (!file)
+        return -EBADF;
+    file->operations->status(file, &status);
+    const bool link = status_is(&status, S_IFLNK) && file->path;
+    if (link)
+        memcpy(path, file->path, strlen(file->path) + 1);
+    file_put(file);
+    return link ? 0 : -ENOENT;
+}
 
 static int64_t readlink_at(int directory, uint64_t string, uint64_t buffer, int size)
 {
     char path[MAX_PATH], target[MAX_PATH];
     if (size <= 0)
         return -EINVAL;
-    int64_t result = path_from_program(directory, string, 0, path);
+    int64_t result = is_empty(string) && directory != AT_FDCWD
+                         ? path_of(directory, path)
+                         : path_from_program(directory, string, 0, path);
     if (result == 0)
         result = path_readlink(path, target, sizeof target);
     if (result < 0)

@@ -147,14 +147,14 @@ SYSTEM_CALL(timerfd_settime)
 SYSTEM_CALL(timerfd_gettime)
 {
     int64_t error;
-    if (!user_range_ok(b, sizeof(struct itimerspec)))
-        return -EFAULT;
     struct file *file = get_timer(a, &error);
     if (!file)
         return error;
     timers_run();
     const struct timer_setting setting = setting_of(file->object);
-    timer_setting_write(b, &setting);
     file_put(file);
+    if (!user_range_ok(b, sizeof(struct itimerspec)))
+        return -EFAULT;
+    timer_setting_write(b, &setting);
     return 0;
 }

@@ -174,9 +174,17 @@ static int64_t check_open(const struct node *node, int flags)
                                                                                            : 0;
 }
 
+static bool truncates(const struct node *node, int flags)
+{
+    return (flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY && !(flags & O_PATH) &&
+           node_is(node, S_IFREG);
+}
+
 struct file *node_open(struct node *node, int flags, const char *path, int64_t *error)
 {
     *error = check_open(node, flags);
+    if (*error == 0 && truncates(node, flags))
+        *error = seals_check_size(node, 0);
     if (*error)
         return NULL;
     if (node_is(node, S_IFIFO) && !(flags & O_PATH))
@@ -190,7 +198,7 @@ struct file *node_open(struct node *node, int flags, const char *path, int64_t *
         return NULL;
     }
     node->users++;
-    if ((flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY && !(flags & O_PATH))
+    if (truncates(node, flags))
         node_truncate(node, 0);
     return file;
 }

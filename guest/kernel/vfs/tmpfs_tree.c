@@ -102,6 +102,10 @@ int64_t entry_add_new(struct node *directory, const char *name, struct node *nod
 {
     if (!node)
         return -ENOSPC;
+    if (directory->mode & S_ISGID) { /* what is made there is of its group */
+        node->group = directory->group;
+        node->mode |= node_is(node, S_IFDIR) ? S_ISGID : 0;
+    }
     int64_t error = entry_add(directory, name, node);
     if (error)
         node_release(node);

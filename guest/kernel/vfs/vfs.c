@@ -50,12 +50,18 @@ static int64_t read_backing(void *file, uint64_t offset, void *buffer, size_t le
     return file_read_at(file, offset, buffer, length);
 }
 
+/* MAP_SHARED_VALIDATE refuses others, MAP_SYNC among them. */
+#define KNOWN_MAP_FLAGS                                                                            \
+    (MAP_TYPE | MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | \
+     MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |        \
+     MAP_HUGETLB | MAP_32BIT)
+
 int64_t file_check_mapping(const struct file *file, int protection, int flags)
 {
     const bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
-    if (file->flags & O_PATH)
-        return -EBADF;
-    if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (flags & MAP_SYNC))
+    if (((flags & MAP_TYPE) == 0) || (flags & MAP_TYPE) > MAP_SHARED_VALIDATE)
+        return -EINVAL;
+    if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (flags & ~KNOWN_MAP_FLAGS))
         return -EOPNOTSUPP;
     if (!file_readable(file) || (shared && (protection & PROT_WRITE) && !file_writable(file)))
         return -EACCES;

@@ -24,7 +24,10 @@ struct program_start {
 void vfs_init(const struct program_start *program);
 /* Opens by absolute path. NULL: *error is a negative errno. */
 struct file *vfs_open(const char *path, int flags, int mode, int64_t *error);
-struct file *file_get(int fd);               /* returns one more reference; NULL if it is closed */
+/* These return one more reference; NULL if the descriptor is closed. One of O_PATH stands for a
+ * name alone: file_get() does not return it. */
+struct file *file_get(int fd);
+struct file *file_get_named(int fd);
 void file_put(struct file *file);            /* NULL is allowed */
 void descriptors_set_limit(uint64_t wanted); /* RLIMIT_NOFILE */
 void sizes_set_limit(uint64_t wanted);       /* RLIMIT_FSIZE */
