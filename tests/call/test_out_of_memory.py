@@ -124,7 +124,7 @@ def test_a_crash_of_another_cause_says_nothing_of_memory() -> None:
     assert "raise memory=" not in str(caught.value)
 
 
-@udfvm.udf(memory="64MiB")
+@udfvm.udf(memory="64MiB", timeout=60)
 def blocks(size: int, times: int, collecting: bool) -> int:
     """Makes blocks one after the other, each held by a list that holds itself."""
     import gc
@@ -140,7 +140,7 @@ def blocks(size: int, times: int, collecting: bool) -> int:
     return made
 
 
-@udfvm.udf(memory="96MiB")
+@udfvm.udf(memory="96MiB", timeout=60)
 def garbage(size: int, times: int, kind: str) -> int:
     """As `blocks`, of memory that is mapped, or in threads while the first one waits."""
     import gc

@@ -122,6 +122,8 @@ static void ask_first_thread(void)
 static void ask_new_thread(void)
 {
     pthread_t thread;
+    if (PyGILState_Check() && !PyGC_IsEnabled()) /* without the lock it cannot be asked */
+        return;
     if (atomic_exchange(&collecting, true))
         return;
     atomic_store(&waits, 0);
