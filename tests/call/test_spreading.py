@@ -255,3 +255,16 @@ def test_ctrl_c_ends_all_parts(pool: udfvm.Pool) -> None:
     assert not [each for each in threading.enumerate() if each.name.startswith("udfvm-helper")]
     assert threading.active_count() <= before + 1  # the pool's, which closes idle VMs
     assert endless(np.arange(10)).tolist() == [x + sum(range(100)) for x in range(10)]
+
+
+@SEVERAL
+def test_another_thread_measures_the_function_meanwhile(
+    pool: udfvm.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_short(pace: spreading.Pace, _: int) -> bool:
+        pace.seconds = 1e-12  # as the other thread does after this one has looked
+        return False
+
+    monkeypatch.setattr(spreading.Pace, "is_short", is_short)
+    found = udfvm.udf(slow_inverse, pool=pool)(pa.array(range(1, ROWS + 1)))
+    assert found.to_pylist() == [None if x % 2 else 1 / x for x in range(1, ROWS + 1)]

@@ -168,7 +168,8 @@ class _Spread:
         left = rows - self._next
         seconds = left * self._pace.seconds
         if seconds < _MIN_SECONDS:
-            return [*self._results[0], *self._compute(_Part(self._next, left))]
+            probed = self._results.get(0, [])  # none, if another thread has measured meanwhile
+            return [*probed, *self._compute(_Part(self._next, left))]
         made = None if memory is None or self._next else memory(rows)
         self._copy = made and made.keep
         self._vms = vms
