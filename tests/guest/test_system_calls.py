@@ -62,6 +62,7 @@ def errors_of_parts(exchange: int, whiteout: int, collapse: int, requeue: int) -
 
     library = ctypes.CDLL(None, use_errno=True)
     word = (ctypes.c_int * 1)(1)
+    beneath = (ctypes.c_uint64 * 3)(0, 0, 8)  # struct open_how
     file = os.open("/tmp/file", os.O_CREAT | os.O_RDWR)
     os.link("/tmp/file", "/tmp/other")
     names = (-100, b"/tmp/file", -100, b"/tmp/other")
@@ -70,10 +71,16 @@ def errors_of_parts(exchange: int, whiteout: int, collapse: int, requeue: int) -
         lambda: library.renameat2(*names, whiteout),
         lambda: library.fallocate(file, collapse, ctypes.c_long(0), ctypes.c_long(4096)),
         lambda: library.syscall(202, word, requeue, 1, 1, word, 1),
+        lambda: library.syscall(437, -100, b"/tmp/file", beneath, ctypes.sizeof(beneath)),
+        lambda: library.fcntl(file, 1024, 0),  # F_SETLEASE, F_RDLCK
+        lambda: library.fcntl(file, 1026, 1),  # F_NOTIFY, DN_ACCESS
+        lambda: library.personality(0x0020000),  # UNAME26
+        lambda: library.prctl(22, 2),  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
     ]
     return [ctypes.get_errno() if call() == -1 else 0 for call in calls]
 
 
 def test_what_is_served_in_part_is_refused() -> None:
-    expected = [errno.EINVAL, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS]
+    expected = [errno.EINVAL, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOSYS]
+    expected += [errno.EINVAL] * 4
     assert errors_of_parts(2, 4, 8, 12) == expected
