@@ -325,7 +325,7 @@ def _uses(pool: udfvm.Pool, twice: udfvm.ScalarFunction, chance: random.Random) 
 def test_eight_threads_do_everything_with_a_pool(keep: int) -> None:
     pool = udfvm.Pool(size=3, keep=keep, keep_seconds=0.01, wait=600.0)
 
-    @udfvm.udf(pool=pool)
+    @udfvm.udf(pool=pool, timeout=600)
     def twice(x: int) -> int:
         return 2 * x
 
