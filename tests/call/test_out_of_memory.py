@@ -92,7 +92,7 @@ def test_an_object_does_not_fit_while_it_is_mapped() -> None:
 
 @pytest.mark.parametrize("source", [ALLOCATES, ABORTS])
 def test_native_code_that_crashes_for_want_of_memory(source: str) -> None:
-    made = udfvm.from_c(source, "f", signature=SIGNATURE)
+    made = udfvm.from_c(source, "f", signature=SIGNATURE, timeout=60)
     told = (
         r"the micro-VM refused 20\d(\.\d)? MiB of memory where .* of .* MiB are used: raise memory="
     )
