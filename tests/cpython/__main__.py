@@ -7,15 +7,14 @@ from __future__ import annotations
 import argparse
 import json
 import queue
-import shutil
 import sys
 import sysconfig
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from comparing.command import add_options, results_folder
 from comparing.reasons import Judgement
 from comparing.report import report
 from cpython import chosen
@@ -28,12 +27,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("tests/cpython/run", description=__doc__)
     parser.add_argument("--modules", nargs="+", metavar="NAME", help="these alone")
     parser.add_argument("--suite", action="store_true", help="those that the usual tests have")
-    parser.add_argument("--jobs", type=int, default=2, help="modules at once")
-    parser.add_argument(
-        "--results", type=Path, metavar="FOLDER", help="keeps outcomes here, and goes on with them"
-    )
     parser.add_argument("--again", action="store_true", help="runs what the folder has, too")
-    parser.add_argument("--details", action="store_true", help="tells the words of each test")
+    add_options(parser, "modules", "test")
     return parser.parse_args()
 
 
@@ -92,16 +87,11 @@ def main() -> int:
         return 0
     modules = options.modules or (list(chosen.SUITE) if options.suite else found)
     version = sysconfig.get_python_version()
-    folder = options.results or Path(tempfile.mkdtemp(prefix=f"cpython-{version}-"))
-    folder.mkdir(parents=True, exist_ok=True)
     judgements = []
-    try:
+    with results_folder(options.results, f"cpython-{version}-") as folder:
         for number, judgement in enumerate(run_all(modules, options, folder), 1):
             judgements.append(judgement)
             print(f"[{number}/{len(modules)}] {report([judgement], options.details)}", flush=True)
-    finally:
-        if options.results is None:
-            shutil.rmtree(folder)
     print(report(judgements, details=False))
     return int(any(each.unexpected for each in judgements))
 

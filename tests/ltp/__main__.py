@@ -8,12 +8,12 @@ import argparse
 import json
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from comparing.reasons import Judgement
+from comparing.command import add_options, results_folder
+from comparing.reasons import Judgement, Reason
 from comparing.report import report
 from ltp import build, figures, runs, suite
 from ltp.differences import expected, judge
@@ -29,16 +29,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("ltp", type=Path, help="LTP's folder, such as a clone")
     parser.add_argument("--build", type=Path, default=ROOT / "build/ltp", help="where it is built")
     parser.add_argument("--tests", nargs="+", metavar="PATTERN", help="of names, these alone")
-    parser.add_argument("--jobs", type=int, default=2, help="tests at once")
-    parser.add_argument(
-        "--results", type=Path, metavar="FOLDER", help="keeps outcomes here, and goes on with them"
-    )
     parser.add_argument("--record", action="store_true", help="keeps the figures of a whole run")
-    parser.add_argument("--details", action="store_true", help="tells the words of each line")
+    add_options(parser, "tests", "line")
     return parser.parse_args()
 
 
-def outcomes_of(test: Case, folder: Path) -> tuple[Outcomes, Outcomes]:
+def outcomes_of(test: Case, folder: Path, reasons: list[Reason]) -> tuple[Outcomes, Outcomes]:
     """Returns what an earlier run kept of a test, or runs it, again if there is a difference: some
     tests measure times.
     """
@@ -47,7 +43,7 @@ def outcomes_of(test: Case, folder: Path) -> tuple[Outcomes, Outcomes]:
         host, guest = (Outcomes(each) for each in json.loads(path.read_text()))
         return host, guest
     host, guest = runs.run(test)
-    if judge(test.name, host, guest, expected()).unexpected:
+    if judge(test.name, host, guest, reasons).unexpected:
         host, guest = runs.run(test)
     path.write_text(json.dumps([host.results, guest.results]))
     return host, guest
@@ -59,7 +55,7 @@ def run_all(
     """Runs tests, several at once, and yields what is to be said of each."""
     reasons = expected()
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(outcomes_of, test, folder): test for test in tests}
+        waiting = {pool.submit(outcomes_of, test, folder, reasons): test for test in tests}
         for done in as_completed(waiting):
             host, guest = done.result()
             yield judge(waiting[done].name, host, guest, reasons), host, guest
@@ -76,12 +72,11 @@ def main() -> int:
     if options.tests:
         wanted = re.compile("|".join(options.tests))
         tests = [test for test in tests if wanted.fullmatch(test.name)]
-    folder = options.results or Path(tempfile.mkdtemp(prefix="ltp-"))
-    folder.mkdir(parents=True, exist_ok=True)
     told = []
-    for number, each in enumerate(run_all(tests, options.jobs, folder), 1):
-        told.append(each)
-        print(f"[{number}/{len(tests)}] {report([each[0]], options.details)}", flush=True)
+    with results_folder(options.results, "ltp-") as folder:
+        for number, each in enumerate(run_all(tests, options.jobs, folder), 1):
+            told.append(each)
+            print(f"[{number}/{len(tests)}] {report([each[0]], options.details)}", flush=True)
     judgements = [judgement for judgement, _, _ in told]
     print(report(judgements, details=False, modules="tests"))
     if not options.tests:

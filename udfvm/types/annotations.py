@@ -6,7 +6,7 @@ import sys
 
 from udfvm.static_typing import Any, Final
 from udfvm.tuples import NamedTuple
-from udfvm.types.arrow_types import Container, Type, declared, named
+from udfvm.types.arrow_types import Container, Type, declared, is_arrow_type, named
 from udfvm.types.forms import (
     arguments_of,
     is_form,
@@ -72,10 +72,9 @@ def _with_metadata(annotation: Any) -> Annotation:
     """Returns the meaning of ``Annotated[T, ...]``: that of ``T``, with the type of pyarrow that is
     in the metadata.
     """
-    pyarrow = sys.modules.get("pyarrow")
     inner, *metadata = arguments_of(annotation)
     found = annotation_of(inner)
-    types = [] if pyarrow is None else [e for e in metadata if isinstance(e, pyarrow.DataType)]
+    types = list(filter(is_arrow_type, metadata))
     if not types:
         return found
     if len(types) > 1:

@@ -350,7 +350,7 @@ def declared(specification: object) -> Type:
         module, _, class_ = path.partition(".")
         if module in sys.modules and specification is getattr(sys.modules[module], class_):
             return named(name)
-    if _is_arrow_type(specification):
+    if is_arrow_type(specification):
         from udfvm.types.encodings import decoded
         from udfvm.types.nested import type_name
 
@@ -379,6 +379,7 @@ def _declared_by_name(name: str) -> Type:
     return type_._replace(exact=arrow_type(written))
 
 
-def _is_arrow_type(value: object) -> bool:
+def is_arrow_type(value: object) -> bool:
+    """Returns True for a type of pyarrow, which is not imported to find that out."""
     pyarrow = sys.modules.get("pyarrow")
     return pyarrow is not None and isinstance(value, pyarrow.DataType)
