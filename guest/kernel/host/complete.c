@@ -48,5 +48,6 @@ void complete(uint64_t status, uint64_t length)
         exchange(call, status, length);
     else
         hypercall(UDFVM_HYPERCALL_COMPLETE, status, length, 0, 0, 0);
-    interrupt_at(due);
+    if (due != NEVER_INTERRUPT)
+        interrupt_at(due);
 }

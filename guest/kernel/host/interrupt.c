@@ -17,9 +17,9 @@ void interrupt_at(uint64_t monotonic_ns)
     ask(monotonic_ns == NEVER_INTERRUPT ? 0 : maximum(monotonic_ns, 1));
 }
 
-uint64_t interrupt_hold(void)
+uint64_t interrupt_hold_asked(void)
 {
     const uint64_t before = __atomic_load_n(due(), __ATOMIC_RELAXED);
     ask(0);
-    return before ? before : NEVER_INTERRUPT;
+    return before;
 }

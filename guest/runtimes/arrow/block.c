@@ -29,6 +29,13 @@ void block_pad(const struct block *block)
            padded(block->data_bytes) - block->data_bytes);
 }
 
+/* Of whole words, often of one. */
+static void fill(uint8_t *to, uint64_t word, uint64_t bytes)
+{
+    for (uint64_t done = 0; done < padded(bytes); done += sizeof word)
+        memcpy(to + done, &word, sizeof word);
+}
+
 bool block_begin(struct block *block, enum storage storage, int64_t rows, uint8_t *output,
                  uint64_t capacity, uint64_t start, uint64_t reserve)
 {
@@ -42,10 +49,10 @@ bool block_begin(struct block *block, enum storage storage, int64_t rows, uint8_
     block->data_bytes = fixed_data_bytes(block);
     if (!block_fits(block))
         return false;
-    memset(output + block->validity, 0xff, padded(block_validity_bytes(block)));
-    memset(output + block->offsets, 0, padded(block_offsets_bytes(block)));
+    fill(output + block->validity, UINT64_MAX, block_validity_bytes(block));
+    fill(output + block->offsets, 0, block_offsets_bytes(block));
     if (storage_width(storage) == 0) /* bits are only set, never cleared */
-        memset(output + block->data, 0, padded(block->data_bytes));
+        fill(output + block->data, 0, block->data_bytes);
     return true;
 }
 

@@ -1,12 +1,7 @@
 /* Properties of each storage: see storage.h. */
 #include "arrow/storage.h"
 
-static const struct {
-    const char *name;
-    size_t width;
-    int64_t smallest; /* the range, for integers with fewer than 64 bits */
-    uint64_t largest;
-} storages[STORAGE_COUNT] = {
+const struct storage_properties storages[STORAGE_COUNT] = {
     [STORAGE_BOOL] = { "bool", .width = 0 },
     [STORAGE_INT8] = { "i8", 1, INT8_MIN, INT8_MAX },
     [STORAGE_INT16] = { "i16", 2, INT16_MIN, INT16_MAX },
@@ -30,51 +25,6 @@ static const struct {
 const char *storage_name(enum storage storage)
 {
     return storages[storage].name;
-}
-
-size_t storage_width(enum storage storage)
-{
-    return storages[storage].width;
-}
-
-bool storage_is_variable(enum storage storage)
-{
-    return storage >= STORAGE_TEXT32 && storage <= STORAGE_BYTES64;
-}
-
-bool storage_is_text(enum storage storage)
-{
-    return storage == STORAGE_TEXT32 || storage == STORAGE_TEXT64;
-}
-
-bool storage_has_offsets(enum storage storage)
-{
-    return storage == STORAGE_LIST || storage_is_variable(storage);
-}
-
-bool storage_is_nested(enum storage storage)
-{
-    return storage == STORAGE_STRUCT || storage == STORAGE_LIST;
-}
-
-uint32_t storage_row_type(enum storage storage)
-{
-    if (storage == STORAGE_BOOL)
-        return UDFVM_TYPE_BOOL;
-    if (storage <= STORAGE_UINT64)
-        return UDFVM_TYPE_INT64;
-    if (storage <= STORAGE_FLOAT64)
-        return UDFVM_TYPE_FLOAT64;
-    if (storage == STORAGE_NULL)
-        return UDFVM_TYPE_NULL;
-    return storage <= STORAGE_TEXT64 || storage_is_nested(storage) ? UDFVM_TYPE_TEXT
-                                                                   : UDFVM_TYPE_BLOB;
-}
-
-bool storage_holds(enum storage storage, int64_t integer)
-{
-    return integer >= storages[storage].smallest &&
-           (integer < 0 || (uint64_t)integer <= storages[storage].largest);
 }
 
 int64_t bitmap_count_clear(const uint8_t *bitmap, int64_t rows)

@@ -58,20 +58,68 @@ struct column {
     int64_t rows; /* number of a list's items */
 };
 
+struct storage_properties {
+    const char *name;
+    size_t width;
+    int64_t smallest; /* the range, for integers with fewer than 64 bits */
+    uint64_t largest;
+};
+extern const struct storage_properties storages[STORAGE_COUNT];
+
 /* Returns the storage's name in udfvm.h. */
 const char *storage_name(enum storage storage);
+
+/* What follows is asked some times for each row, so it is inline. */
+
 /* Returns the width in bytes of a stored value or of an offset; 0 for bits. */
-size_t storage_width(enum storage storage);
-bool storage_is_variable(enum storage storage);
-bool storage_is_text(enum storage storage);
+static inline size_t storage_width(enum storage storage)
+{
+    return storages[storage].width;
+}
+
+static inline bool storage_is_variable(enum storage storage)
+{
+    return storage >= STORAGE_TEXT32 && storage <= STORAGE_BYTES64;
+}
+
+static inline bool storage_is_text(enum storage storage)
+{
+    return storage == STORAGE_TEXT32 || storage == STORAGE_TEXT64;
+}
+
 /* Returns true for text, bytes and lists. */
-bool storage_has_offsets(enum storage storage);
+static inline bool storage_has_offsets(enum storage storage)
+{
+    return storage == STORAGE_LIST || storage_is_variable(storage);
+}
+
 /* Returns true for a struct or list. */
-bool storage_is_nested(enum storage storage);
+static inline bool storage_is_nested(enum storage storage)
+{
+    return storage == STORAGE_STRUCT || storage == STORAGE_LIST;
+}
+
 /* Returns the UDFVM_TYPE_x of a stored value in a row. */
-uint32_t storage_row_type(enum storage storage);
+static inline uint32_t storage_row_type(enum storage storage)
+{
+    if (storage == STORAGE_BOOL)
+        return UDFVM_TYPE_BOOL;
+    if (storage <= STORAGE_UINT64)
+        return UDFVM_TYPE_INT64;
+    if (storage <= STORAGE_FLOAT64)
+        return UDFVM_TYPE_FLOAT64;
+    if (storage == STORAGE_NULL)
+        return UDFVM_TYPE_NULL;
+    return storage <= STORAGE_TEXT64 || storage_is_nested(storage) ? UDFVM_TYPE_TEXT
+                                                                   : UDFVM_TYPE_BLOB;
+}
+
 /* Returns true if an integer is in the range of an integer type. */
-bool storage_holds(enum storage storage, int64_t integer);
+static inline bool storage_holds(enum storage storage, int64_t integer)
+{
+    return integer >= storages[storage].smallest &&
+           (integer < 0 || (uint64_t)integer <= storages[storage].largest);
+}
 
 /* Bitmaps have a bit for each row, the least significant bit first. */
 static inline bool bitmap_get(const uint8_t *bitmap, int64_t row)

@@ -85,11 +85,13 @@ static int64_t run_rows(struct described_function *described, const struct colum
     struct udfvm_input native[UDFVM_MAX_PARAMETERS];
     size_t wrong = 0;
     function_inputs(function, columns, nested, native);
-    struct scalar_call call = { function, native, output, 0, -1 };
-    call.rows = function_takes(described, columns, 0, rows, output->validity, &wrong);
-    if (described->is_nested && (exchange_call()->flags & UDFVM_CALL_DETERMINISTIC)) {
-        output->begin_row = row_begin;
-        output->skips = true;
+    struct scalar_call call = { function, native, output, rows, -1 };
+    if (described->is_nested) {
+        call.rows = function_takes(described, columns, 0, rows, output->validity, &wrong);
+        if (exchange_call()->flags & UDFVM_CALL_DETERMINISTIC) {
+            output->begin_row = row_begin;
+            output->skips = true;
+        }
     }
     function_begin(function->state);
     context_call(call_scalar, &call);

@@ -309,7 +309,8 @@ static struct answer answer_request(struct program *program)
     const uint32_t request = exchange_call()->request;
     if (!has_request(program, request))
         return failed(-1);
-    if (request != UDFVM_REQUEST_FETCH) /* FETCH continues with a row */
+    if (request != UDFVM_REQUEST_FETCH && /* FETCH continues with a row */
+        exchange_call()->flags & UDFVM_CALL_DETERMINISTIC)
         row_begin();
     switch (request) {
     case UDFVM_REQUEST_TABLE:

@@ -116,7 +116,7 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
     udfvm_costs_placing(vm);
     const int code = vm->remote ? call_remote(vm, request, input, length, limits, reply, error)
                                 : call_here(vm, request, input, length, limits, reply, error);
-    udfvm_costs_replied(vm, code, reply);
+    udfvm_costs_replied(&vm->costs, code, reply);
     if (first)
         __atomic_store_n(first, 0, __ATOMIC_RELAXED);
     return code;

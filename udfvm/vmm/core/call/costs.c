@@ -1,5 +1,4 @@
-/* See costs.h. Time stamps of the processor cost least. Where a row takes less time than a few of
- * them, in streaming calls, only some exchanges have one. */
+/* See costs.h. */
 #include "call/costs.h"
 
 #include "udfvm_abi.h"
@@ -8,9 +7,6 @@
 #include "base/clock.h"
 #include "base/pages.h"
 #include "call/vm.h"
-
-#define ALL_TIMED  64u /* streamed exchanges of a call, from the first on */
-#define TIMED_EACH 16u /* after those, one of so many stands for all of them */
 
 static uint64_t exits_of(const struct udfvm_vm *vm)
 {
@@ -45,28 +41,6 @@ void udfvm_costs_placing(struct udfvm_vm *vm)
 {
     if (!vm->stream)
         udfvm_costs_phase(&vm->costs, PHASE_COPY);
-}
-
-int udfvm_costs_replied(struct udfvm_vm *vm, int code, const struct udfvm_reply *reply)
-{
-    struct costs *costs = &vm->costs;
-    costs->code = code;
-    costs->status = code == UDFVM_OK ? reply->status : UDFVM_STATUS_OK;
-    if (code != UDFVM_OK)
-        return code;
-    costs->output += reply->length;
-    if (costs->after != PHASE_HOST)
-        udfvm_costs_phase(costs, costs->after);
-    return code;
-}
-
-void udfvm_costs_streamed(struct costs *costs, uint64_t posted_at)
-{
-    costs->streamed = true;
-    if (costs->exchanges > ALL_TIMED && costs->exchanges % TIMED_EACH != 0)
-        return;
-    costs->sampled += udfvm_ticks_between(posted_at, __rdtsc()) *
-                      (costs->exchanges > ALL_TIMED ? TIMED_EACH : 1);
 }
 
 /* Nanoseconds of a tick. KVM knows it; where there is none, the time since the VM was opened says

@@ -1,5 +1,8 @@
 /* What the call costs that a VM is in: in each moment one phase of it is timed. At its end that
- * becomes a struct udfvm_call_report of the function's account. */
+ * becomes a struct udfvm_call_report of the function's account.
+ *
+ * Time stamps of the processor cost least. Where a row takes less time than a few of them, in
+ * streaming calls, only some exchanges have one; and what each exchange does is inline here. */
 #ifndef UDFVM_CALL_COSTS_H
 #define UDFVM_CALL_COSTS_H
 
@@ -7,8 +10,13 @@
 #include <stdint.h>
 #include <x86intrin.h>
 
+#include "udfvm_abi.h"
+
 #include "api.h"
 #include "base/clock.h"
+
+#define COSTS_ALL_TIMED  64u /* streamed exchanges of a call, from the first on */
+#define COSTS_TIMED_EACH 16u /* after those, one of so many stands for all of them */
 
 struct udfvm_vm;
 
@@ -49,10 +57,31 @@ void udfvm_costs_exchange(struct udfvm_vm *vm, uint32_t request, uint64_t length
                           const struct udfvm_limits *limits);
 /* Its request is written from now on. */
 void udfvm_costs_placing(struct udfvm_vm *vm);
+
 /* It ended; returns the code. `reply`: where the code is UDFVM_OK. */
-int udfvm_costs_replied(struct udfvm_vm *vm, int code, const struct udfvm_reply *reply);
+static inline int udfvm_costs_replied(struct costs *costs, int code,
+                                      const struct udfvm_reply *reply)
+{
+    costs->code = code;
+    costs->status = code == UDFVM_OK ? reply->status : UDFVM_STATUS_OK;
+    if (code != UDFVM_OK)
+        return code;
+    costs->output += reply->length;
+    if (costs->after != PHASE_HOST)
+        udfvm_costs_phase(costs, costs->after);
+    return code;
+}
+
 /* Of a streamed exchange, some of which are timed. */
-void udfvm_costs_streamed(struct costs *costs, uint64_t posted_at);
+static inline void udfvm_costs_streamed(struct costs *costs, uint64_t posted_at)
+{
+    costs->streamed = true;
+    if (costs->exchanges > COSTS_ALL_TIMED && costs->exchanges % COSTS_TIMED_EACH != 0)
+        return;
+    costs->sampled += udfvm_ticks_between(posted_at, __rdtsc()) *
+                      (costs->exchanges > COSTS_ALL_TIMED ? COSTS_TIMED_EACH : 1);
+}
+
 /* The call is over: the VM is put back from now on. */
 void udfvm_costs_restore(struct udfvm_vm *vm);
 /* Another process says what the last restore found: the call's report gets it. */
