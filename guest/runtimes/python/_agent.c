@@ -105,7 +105,8 @@ static PyMethodDef agent_methods[] = {
 static int agent_exec(PyObject *module)
 {
     allocators_tune();
-    garbage_watch();
+    if (garbage_watch() < 0)
+        return -1;
     setvbuf(stdout, NULL, _IONBF, 0); /* whatever is printed belongs to its call */
     return parts_add_type(module, &host_caller_type_spec) < 0 ? -1 : parts_add(module);
 }

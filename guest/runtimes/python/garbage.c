@@ -12,15 +12,26 @@
  * so that garbage never takes more than that. What is free in the C library's heap, which never
  * shrinks, is not in use. To count it takes time, and is needed only when enough was taken that the
  * mark may be reached.
+ *
+ * Garbage below the mark may be what a large block lacks. A block that was refused is therefore
+ * tried again after a collection: within the allocation, so a quiet one, by a thread that has the
+ * interpreter's lock; and by the thread of its own for others. A mapping may be wanted by an
+ * allocator that holds a lock of its own, which a block that is freed needs. For the interpreter's
+ * lock and that one together, only Python's module mmap is known to hold none.
  */
 #define PY_SSIZE_T_CLEAN
 #include "python/garbage.h"
 
+#include "python/quiet_collection.h"
+
 #include <Python.h>
+#include <dlfcn.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 
@@ -30,9 +41,14 @@
  * (sys.getswitchinterval). */
 #define ASKED_FOR_LOCK_NS 6000000
 #define MOST_WAITS        64 /* for one collection: code in C may take memory and not give way */
+/* Of a thread whose memory was refused: the one that collects may need a lock that it holds. */
+#define MOST_WAITS_REFUSED 256
+#define WORTH_TRIMMING     ((size_t)64 << 10)
 
 /* scratch_malloc.c; absent where that library is not preloaded. */
 extern void (*udfvm_memory_taken)(size_t size) __attribute__((weak));
+extern bool (*udfvm_memory_refused)(size_t size, unsigned attempt, const void *mapper)
+    __attribute__((weak));
 
 /* Of <malloc.h> since glibc 2.33. What was built with an older one finds it where it is there. */
 struct heap {
@@ -44,8 +60,9 @@ static PyObjectArenaAllocator arenas;
 static uint64_t sealed, mark;
 static _Atomic uint64_t slack; /* bytes that may be taken until the mark may be reached */
 static atomic_bool pending, collecting;
-static atomic_uint waits; /* of threads for the one that collects */
-static __thread bool collects;
+static atomic_bool refused_some; /* memory, so the next collection is due whatever is in use */
+static atomic_uint waits;        /* of threads for the one that collects */
+static __thread bool collects, takes_arena, makes_room;
 static pthread_t first_thread;
 
 struct memory {
@@ -84,7 +101,10 @@ static void set_mark(void)
 
 static void collect(void)
 {
-    if (memory_now().used > mark && PyGC_IsEnabled()) /* what was taken may be free again */
+    const bool due = atomic_exchange(&refused_some, false);
+    quiet_collection_finish();
+    if ((due || memory_now().used > mark) &&
+        PyGC_IsEnabled()) /* what was taken may be free again */
         PyGC_Collect();
     set_mark();
 }
@@ -161,14 +181,69 @@ static void look(size_t size)
         give_way();
 }
 
+/* Python's allocator is in the midst of its work: freeing blocks of it would confuse it. It then
+ * asks the C library for the block that it wants the arena for. */
 static void *take_arena(void *context, size_t size)
 {
     look(size);
-    return arenas.alloc(context, size);
+    takes_arena = true;
+    void *arena = arenas.alloc(context, size);
+    takes_arena = false;
+    return arena;
 }
 
-void garbage_watch(void)
+/* ---- Memory was refused ---- */
+
+/* Whether code is the interpreter's own, or of its module mmap. */
+static bool is_of_module_mmap(const void *code)
 {
+    Dl_info of_code, of_python;
+    if (!dladdr(code, &of_code) || !dladdr((const void *)(uintptr_t)PyObject_Malloc, &of_python))
+        return false;
+    const char *slash = strrchr(of_code.dli_fname, '/'),
+               *name = slash ? slash + 1 : of_code.dli_fname;
+    return of_code.dli_fbase == of_python.dli_fbase || strncmp(name, "mmap.", 5) == 0;
+}
+
+static bool collect_under_lock(const void *mapper)
+{
+    if (!PyGC_IsEnabled() || (mapper && !is_of_module_mmap(mapper)))
+        return false;
+    quiet_collection();
+    set_mark();
+    ask_first_thread(); /* to run the finalisers */
+    return true;
+}
+
+static bool await_collection(void)
+{
+    atomic_store(&refused_some, true);
+    ask_new_thread();
+    for (unsigned i = 0; i < MOST_WAITS_REFUSED && atomic_load(&collecting); i++)
+        sleep_ns(ASKED_FOR_LOCK_NS);
+    return true;
+}
+
+/* Returns true if another attempt may have what was refused. `mapper` is code that wants a mapping;
+ * NULL: a block is wanted. */
+static bool make_room(size_t size, unsigned attempt, const void *mapper)
+{
+    struct sysinfo info;
+    if (takes_arena || makes_room || collects || attempt > 1 || sysinfo(&info) != 0 ||
+        size > info.totalram * info.mem_unit)
+        return false;
+    if (attempt == 1) /* what is free at the end of the heap may be part of a mapping */
+        return size >= WORTH_TRIMMING && malloc_trim(0) != 0;
+    makes_room = true;
+    const bool made = PyGILState_Check() ? collect_under_lock(mapper) : await_collection();
+    makes_room = false;
+    return made;
+}
+
+int garbage_watch(void)
+{
+    if (quiet_collection_prepare() < 0)
+        return -1;
     first_thread = pthread_self();
     mark = UINT64_MAX;
     slack = UINT64_MAX;
@@ -178,6 +253,9 @@ void garbage_watch(void)
     PyObject_SetArenaAllocator(&watched);
     if (&udfvm_memory_taken)
         udfvm_memory_taken = look;
+    if (&udfvm_memory_refused)
+        udfvm_memory_refused = make_room;
+    return 0;
 }
 
 void garbage_settle(void)

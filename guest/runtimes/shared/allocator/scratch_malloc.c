@@ -9,6 +9,9 @@
  *
  * A runtime that collects garbage sets udfvm_memory_taken. It is called with the bytes that a
  * thread has taken in mappings and in blocks that are not small, whenever these are STEP or more.
+ * It also sets udfvm_memory_refused, which is called with the bytes that were refused and the
+ * number of the attempt, from 0 on, until there is memory or it returns false. `mapper` is code
+ * that wants a mapping; NULL: a block is wanted.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -52,6 +55,7 @@ EXPORT void *mmap(void *address, size_t length, int protection, int flags, int f
 EXPORT void *mmap_of_any(void *address, size_t length, int protection, int flags, int file,
                          off_t offset) __asm__("mmap");
 EXPORT void (*udfvm_memory_taken)(size_t size);
+EXPORT bool (*udfvm_memory_refused)(size_t size, unsigned attempt, const void *mapper);
 
 /* It lies beside errno, on a page that most calls write to anyway. */
 static __thread size_t taken __attribute__((tls_model("initial-exec")));
@@ -122,21 +126,64 @@ static size_t capacity_of(void *block)
     return header->start + header->length - (uint64_t)block;
 }
 
-void *malloc(size_t size)
+/* ---- What was refused is tried again after room was made ---- */
+
+struct request {
+    void *(*take)(const struct request *request); /* NULL: there is no memory */
+    size_t size;
+    size_t alignment; /* where it matters */
+    void *block;      /* to be resized */
+};
+
+/* What a program is told to have been refused is forgotten when it got it after all. */
+static __attribute__((noinline)) void *take_again(struct request request)
 {
-    count_if_not_small(size);
+    struct udfvm_refused_memory *told = (struct udfvm_refused_memory *)UDFVM_REFUSED_MEMORY;
+    void *block = NULL;
+    for (unsigned attempt = 0; !block && udfvm_memory_refused; attempt++) {
+        if (!udfvm_memory_refused(request.size, attempt, NULL))
+            return NULL;
+        block = request.take(&request);
+    }
+    if (block)
+        told->length = 0;
+    return block;
+}
+
+static void *take_block(size_t size)
+{
     void *block = is_large(size) ? take(0, size) : NULL;
     return block ? block : __libc_malloc(size);
 }
 
+static void *take_block_again(const struct request *request)
+{
+    return take_block(request->size);
+}
+
+void *malloc(size_t size)
+{
+    count_if_not_small(size);
+    void *block = take_block(size);
+    if (__builtin_expect(!block, 0))
+        return take_again((struct request){ take_block_again, .size = size });
+    return block;
+}
+
+static void *take_zeroed(const struct request *request)
+{
+    void *block = is_large(request->size) ? take(0, request->size) : NULL;
+    return block ? block : __libc_calloc(1, request->size);
+}
+
 void *calloc(size_t number, size_t size)
 {
-    size_t bytes;
-    if (__builtin_mul_overflow(number, size, &bytes))
+    struct request request = { take_zeroed, .size = 0 };
+    if (__builtin_mul_overflow(number, size, &request.size))
         return __libc_calloc(number, size);
-    count_if_not_small(bytes);
-    void *block = is_large(bytes) ? take(0, bytes) : NULL;
-    return block ? block : __libc_calloc(number, size);
+    count_if_not_small(request.size);
+    void *block = take_zeroed(&request);
+    return __builtin_expect(!block, 0) ? take_again(request) : block;
 }
 
 static void *move(void *block, size_t have, size_t size)
@@ -160,6 +207,11 @@ static bool resize_in_place(void *block, size_t size)
     return true;
 }
 
+static void *resize_again(const struct request *request)
+{
+    return __libc_realloc(request->block, request->size);
+}
+
 void *realloc(void *block, size_t size)
 {
     if (in_scratch((uint64_t)block)) {
@@ -174,15 +226,28 @@ void *realloc(void *block, size_t size)
         return malloc(size);
     count_if_not_small(size);
     const size_t have = is_large(size) ? malloc_usable_size(block) : 0;
-    return have ? move(block, have, size) : __libc_realloc(block, size);
+    if (have)
+        return move(block, have, size);
+    void *resized = __libc_realloc(block, size);
+    if (__builtin_expect(!resized && size, 0))
+        return take_again((struct request){ resize_again, .size = size, .block = block });
+    return resized;
+}
+
+static void *take_aligned(const struct request *request)
+{
+    const size_t alignment = request->alignment, size = request->size;
+    void *block = is_large(size) && (alignment & (alignment - 1)) == 0 ? take(alignment, size)
+                                                                       : NULL;
+    return block ? block : __libc_memalign(alignment, size);
 }
 
 void *memalign(size_t alignment, size_t size)
 {
+    const struct request request = { take_aligned, .size = size, .alignment = alignment };
     count_if_not_small(size);
-    void *block = is_large(size) && (alignment & (alignment - 1)) == 0 ? take(alignment, size)
-                                                                       : NULL;
-    return block ? block : __libc_memalign(alignment, size);
+    void *block = take_aligned(&request);
+    return __builtin_expect(!block, 0) ? take_again(request) : block;
 }
 
 void *aligned_alloc(size_t alignment, size_t size)
@@ -236,21 +301,49 @@ void free(void *block)
     kernel(SYS_munmap, header.start, header.length, 0, 0, 0, 0);
 }
 
-void *mmap(void *address, size_t length, int protection, int flags, int file, off_t offset)
+struct mapping {
+    void *address;
+    size_t length;
+    int protection, flags, file;
+    off_t offset;
+};
+
+static uint64_t map(const struct mapping *wanted)
 {
-    const uint64_t mapped = (uint64_t)kernel(SYS_mmap, (uint64_t)address, length,
-                                             (uint64_t)protection, (uint64_t)flags, (uint64_t)file,
-                                             (uint64_t)offset);
+    return (uint64_t)kernel(SYS_mmap, (uint64_t)wanted->address, wanted->length,
+                            (uint64_t)wanted->protection, (uint64_t)wanted->flags,
+                            (uint64_t)wanted->file, (uint64_t)wanted->offset);
+}
+
+static void *map_for(const struct mapping *wanted, const void *mapper)
+{
+    struct udfvm_refused_memory *told = (struct udfvm_refused_memory *)UDFVM_REFUSED_MEMORY;
+    uint64_t mapped = map(wanted);
+    for (unsigned attempt = 0;
+         mapped == -(uint64_t)ENOMEM && wanted->protection != PROT_NONE && udfvm_memory_refused &&
+         udfvm_memory_refused(wanted->length, attempt, mapper);
+         attempt++) {
+        mapped = map(wanted);
+        if (mapped < -(uint64_t)LAST_ERROR)
+            told->length = 0;
+    }
     if (mapped >= -(uint64_t)LAST_ERROR) {
         errno = -(int)mapped;
         return MAP_FAILED;
     }
-    if (protection != PROT_NONE)
-        count(length);
+    if (wanted->protection != PROT_NONE)
+        count(wanted->length);
     return (void *)mapped;
+}
+
+void *mmap(void *address, size_t length, int protection, int flags, int file, off_t offset)
+{
+    const struct mapping wanted = { address, length, protection, flags, file, offset };
+    return map_for(&wanted, __builtin_return_address(0));
 }
 
 void *mmap_of_any(void *address, size_t length, int protection, int flags, int file, off_t offset)
 {
-    return mmap(address, length, protection, flags, file, offset);
+    const struct mapping wanted = { address, length, protection, flags, file, offset };
+    return map_for(&wanted, __builtin_return_address(0));
 }
