@@ -63,6 +63,19 @@ def test_functions_of_one_module_share_what_was_compiled(cache: Path, kind: str)
         udfvm.from_wasm(code, "h")
 
 
+def test_a_module_that_takes_more_memory_to_compile(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a module needs is known when it was compiled: the second micro-VM has more."""
+    monkeypatch.setattr("udfvm.functions.compiled_requests._COMPILING", 1)
+    module = large_module(20_000)
+    with monkeypatch.context() as once:
+        once.setattr("udfvm.functions.compiled_requests._MORE", 1)
+        with pytest.raises(SignatureError, match="raise memory="):
+            udfvm.from_wasm(module, "f", memory="64MiB").prepare()
+    assert udfvm.from_wasm(module, "f", memory="64MiB")(5) % 2**64 == mixed(19_999, 5)
+
+
 def test_compiled_code_that_is_damaged_is_made_again(cache: Path) -> None:
     module = large_module(4000)
     udfvm.from_wasm(module, "f").prepare()

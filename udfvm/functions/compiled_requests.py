@@ -41,8 +41,11 @@ if TYPE_CHECKING:
     from udfvm.vmm.data import Data
 
 _COMPILED_ONCE: Final = 256 << 10  # bytes of code; less compiles quickly
-# wasmtime compiles a module in some 40 times the memory that the module has.
-_COMPILING: Final = 64
+# wasmtime compiles a module in 40 to 100 times the memory that the module has, as it is more data
+# or more code. A micro-VM that has too little is followed by one with so many times as much.
+_COMPILING: Final = 128
+_MORE: Final = 4
+_REFUSED: Final = "raise memory="  # ends what a runtime says where it had too little memory
 # A setting of guest/runtimes/wasm/settings.c.
 _COMPILED: Final = struct.pack("<BII", ord("c"), 0, 0)
 _DIGEST: Final = 32  # bytes of a SHA-256
@@ -190,11 +193,16 @@ def ahead(language: Language, code: bytes, *, name: str, limits: Limits, pool: P
     if language != "wasm" or len(code) < _COMPILED_ONCE:
         return Loadable(code, b"")
     limits = limits._replace(memory=max(limits.memory, _memory_to_compile(len(code))))
+    more = limits._replace(memory=_MORE * limits.memory)
+    request = load_payload(code, "", (), ())
 
     def ask() -> bytes:
-        compiled = ask_runtime(
-            REQUEST_COMPILE, language, load_payload(code, "", (), ()), name, limits, pool
-        )
+        try:
+            compiled = ask_runtime(REQUEST_COMPILE, language, request, name, limits, pool)
+        except SignatureError as error:
+            if _REFUSED not in str(error):
+                raise
+            compiled = ask_runtime(REQUEST_COMPILE, language, request, name, more, pool)
         return vmm.sha256(compiled) + compiled
 
     try:
@@ -215,7 +223,7 @@ def _memory_to_compile(length: int) -> int:
     that few base images serve all modules.
 
     >>> _memory_to_compile(1 << 20) >> 20, _memory_to_compile(18 << 20) >> 20
-    (64, 2048)
+    (128, 4096)
     """
     return 1 << (_COMPILING * length - 1).bit_length()
 
