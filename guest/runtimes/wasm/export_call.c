@@ -6,11 +6,15 @@
 #include "shared/compiled/failure.h"
 #include "shared/compiled/rows.h"
 #include "utf8.h"
+#include "wasm/bindgen_import.h"
 #include "wasm/number_value.h"
 #include "wasm/standard_error.h"
 #include "wasm/wasmtime_failure.h"
 
-#define STORED_BYTES 8 /* of a result's address and length in memory */
+/* Words of a result in memory: address and length, and for wasm-bindgen an error of JavaScript,
+ * and whether it is one. */
+enum { ADDRESS, LENGTH, FAULT, IS_FAULT, WORDS };
+#define STORED_BYTES (WORDS * sizeof(uint32_t))
 
 const struct states no_states = { .count = 0 };
 
@@ -66,15 +70,23 @@ static bool put_argument(const struct exported *function, struct export_call *ca
     }
 }
 
+/* Makes room for the result, and passes its address. */
+static bool put_stored(const struct exported *function, struct export_call *call)
+{
+    if (!module_memory_allocate(&function->memory, STORED_BYTES, &call->stored))
+        return false;
+    const struct linear linear = module_memory_linear(&function->memory);
+    memset(linear_at(&linear, call->stored, STORED_BYTES), 0, STORED_BYTES);
+    put_word(call, call->stored);
+    return true;
+}
+
 /* Where the module cannot take what it is given, that is no fault of the argument. */
 static bool put_arguments(const struct exported *function, struct export_call *call,
                           const struct states *states, const struct column *columns, int64_t row)
 {
-    if (function->plan.result == EXPORT_STORED) {
-        if (!module_memory_allocate(&function->memory, STORED_BYTES, &call->stored))
-            return false;
-        put_word(call, call->stored);
-    }
+    if (function->plan.result == EXPORT_STORED && !put_stored(function, call))
+        return false;
     for (size_t i = 0; i < states->count; i++)
         call->arguments[call->count++] = *states->values[i];
     for (size_t i = 0; i < function->signature.count; i++)
@@ -111,6 +123,7 @@ bool export_call_run(const struct exported *function, struct export_call *call,
     call->count = call->lent_count = 0;
     row_begin();
     standard_error_begin();
+    bindgen_begin();
     if (!put_arguments(function, call, states, columns, row))
         return false;
     wasmtime_error *error = enter(function, call, &trap);
@@ -127,27 +140,41 @@ static bool outside(uint32_t address, uint32_t length)
                        address, length);
 }
 
-/* Where a result lies; an address of 0 is null. */
-static struct lent place_of(const struct exported *function, const struct export_call *call)
+/* Takes the words that the function stored or returned. */
+static void take_words(const struct exported *function, const struct export_call *call,
+                       uint32_t words[WORDS])
 {
     const struct linear linear = module_memory_linear(&function->memory);
     const wasmtime_val *results = call->results;
     const uint8_t *stored;
-    uint32_t words[2] = { 0, 0 };
+    memset(words, 0, WORDS * sizeof *words);
     switch (function->plan.result) {
     case EXPORT_PAIR:
-        return (struct lent){ (uint32_t)results[0].of.i32, (uint32_t)results[1].of.i32 };
+        for (size_t i = 0; i < function->type.result_count && i < WORDS; i++)
+            words[i] = (uint32_t)results[i].of.i32;
+        break;
     case EXPORT_PACKED:
-        return (struct lent){ (uint32_t)((uint64_t)results[0].of.i64 >> 32),
-                              (uint32_t)results[0].of.i64 };
+        words[ADDRESS] = (uint32_t)((uint64_t)results[0].of.i64 >> 32);
+        words[LENGTH] = (uint32_t)results[0].of.i64;
+        break;
     case EXPORT_STORED:
-        stored = linear_at(&linear, call->stored, sizeof words);
+        stored = linear_at(&linear, call->stored, STORED_BYTES);
         if (stored)
-            memcpy(words, stored, sizeof words);
-        return (struct lent){ words[0], words[1] };
+            memcpy(words, stored, STORED_BYTES);
+        break;
     default:
-        return (struct lent){ (uint32_t)results[0].of.i32, 0 };
+        words[ADDRESS] = (uint32_t)results[0].of.i32;
     }
+}
+
+/* Finds where a result lies; an address of 0 is null. Returns false with the failure that it is. */
+static bool find_place(const struct exported *function, const struct export_call *call,
+                       struct lent *place)
+{
+    uint32_t words[WORDS];
+    take_words(function, call, words);
+    *place = (struct lent){ words[ADDRESS], words[LENGTH] };
+    return function->memory.form != MEMORY_BINDGEN || words[IS_FAULT] == 0 || bindgen_fail();
 }
 
 /* Finds the length of text that ends with a NUL. */
@@ -207,7 +234,9 @@ static bool copy_bytes(struct exported *function, struct lent *place)
 static bool take_bytes(struct exported *function, const struct export_call *call,
                        struct scalar *scalar)
 {
-    struct lent place = place_of(function, call);
+    struct lent place;
+    if (!find_place(function, call, &place))
+        return false;
     scalar->null = place.address == 0 && function->signature.result.nullable;
     if (!scalar->null && !copy_bytes(function, &place))
         return false;

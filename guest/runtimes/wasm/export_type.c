@@ -164,6 +164,15 @@ static enum export_form form_of(enum wasm_kind kind, bool text, enum memory_form
     return text ? EXPORT_TERMINATED : EXPORT_NOTHING;
 }
 
+/* Address and length, behind which wasm-bindgen may have an error and whether it is one. */
+static bool is_pair(const struct export_type *type, enum memory_form memory)
+{
+    bool words = type->result_count == 2 || (type->result_count == 4 && memory == MEMORY_BINDGEN);
+    for (size_t i = 0; i < type->result_count && words; i++)
+        words = type->results[i] == WASM_I32;
+    return words;
+}
+
 static bool plan_bytes(struct export_plan *plan, const struct export_type *type,
                        const struct slot *slot, const struct module_memory *memory)
 {
@@ -173,8 +182,7 @@ static bool plan_bytes(struct export_plan *plan, const struct export_type *type,
         plan->result = EXPORT_STORED;
     else if (type->result_count == 1)
         plan->result = form_of(type->results[0], text, memory->form);
-    else if (type->result_count == 2 && type->results[0] == WASM_I32 &&
-             type->results[1] == WASM_I32)
+    else if (is_pair(type, memory->form))
         plan->result = EXPORT_PAIR;
     return plan->result != EXPORT_NOTHING ||
            refuse("the result", text ? "an i32 (the address of text that ends with NUL), two i32 "

@@ -7,6 +7,7 @@
 
 #include "shared/compiled/failure.h"
 #include "utf8.h"
+#include "wasm/bindgen_import.h"
 #include "wasm/caller_memory.h"
 #include "wasm/script_import.h"
 #include "wasm/value_type.h"
@@ -21,23 +22,6 @@ static wasm_trap *trap_of(struct bytes *message)
     wasm_trap *trap = wasmtime.wasmtime_trap_new((const char *)message->at, message->length);
     bytes_free(message);
     return trap;
-}
-
-/* __wbindgen_throw(address, length): a panic or an error of Rust. */
-static wasm_trap *bindgen_throw(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
-                                size_t argument_count, wasmtime_val *results, size_t result_count)
-{
-    (void)data, (void)argument_count, (void)results, (void)result_count;
-    const struct linear linear = caller_memory(caller);
-    const uint32_t length = (uint32_t)arguments[1].of.i32;
-    const uint8_t *text = linear_at(&linear, (uint32_t)arguments[0].of.i32, length);
-    struct bytes message = { 0 };
-    bytes_text(&message, "the module threw: ");
-    if (text && length <= MAX_MESSAGE && utf8_is_valid(text, length))
-        bytes_put(&message, text, length);
-    else
-        bytes_text(&message, "?");
-    return trap_of(&message);
 }
 
 /* abort() of C, as Emscripten imports it. */
@@ -156,6 +140,9 @@ static wasm_trap *do_nothing(void *data, wasmtime_caller *caller, const wasmtime
     return NULL;
 }
 
+#define NUMBER_OF_TEXT    "(param i32 i32) (result i32)", bindgen_number_of_text
+#define REFERENCE_OF_TEXT "(param i32 i32) (result externref)", bindgen_reference_of_text
+
 static const struct {
     const char *module, *name; /* module "": any; the name may be followed by more */
     const char *type;
@@ -184,6 +171,20 @@ static const struct {
     { "", "__wbindgen_throw", "(param i32 i32)", bindgen_throw },
     { "", "__wbg___wbindgen_throw", "(param i32 i32)", bindgen_throw },
     { "", "__wbindgen_init_externref_table", "", do_nothing },
+    { "", "__wbindgen_object_drop_ref", "(param i32)", do_nothing },
+    { "", "__wbindgen_string_new", NUMBER_OF_TEXT },
+    { "", "__wbindgen_string_new", REFERENCE_OF_TEXT },
+    { "", "__wbindgen_error_new", NUMBER_OF_TEXT },
+    { "", "__wbindgen_error_new", REFERENCE_OF_TEXT },
+    { "", "__wbindgen_cast_", NUMBER_OF_TEXT },
+    { "", "__wbindgen_cast_", REFERENCE_OF_TEXT },
+    { "", "__wbg_Error_", NUMBER_OF_TEXT },
+    { "", "__wbg_Error_", REFERENCE_OF_TEXT },
+    { "", "__wbg_log_", "(param i32 i32)", bindgen_print },
+    { "", "__wbg_info_", "(param i32 i32)", bindgen_print },
+    { "", "__wbg_debug_", "(param i32 i32)", bindgen_print },
+    { "", "__wbg_warn_", "(param i32 i32)", bindgen_print_error },
+    { "", "__wbg_error_", "(param i32 i32)", bindgen_print_error },
 };
 
 static bool begins(const wasm_bytes *name, const char *with)

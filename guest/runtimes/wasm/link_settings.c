@@ -7,6 +7,7 @@
 
 #include "shared/compiled/failure.h"
 #include "udfvm_abi.h"
+#include "wasm/bindgen_import.h"
 #include "wasm/module.h"
 
 #define MAX_NAME_SHOWN 100
@@ -94,8 +95,8 @@ void link_settings_free(struct link_settings *settings)
     *settings = (struct link_settings){ 0 };
 }
 
-const struct host_function *link_settings_find(const struct link_settings *settings,
-                                               const char *name, size_t length)
+static const struct host_function *find(const struct link_settings *settings, const char *name,
+                                        size_t length)
 {
     for (size_t i = 0; i < settings->host_function_count; i++) {
         const char *known = settings->host_functions[i].name;
@@ -106,4 +107,13 @@ const struct host_function *link_settings_find(const struct link_settings *setti
             return &settings->host_functions[i];
     }
     return NULL;
+}
+
+const struct host_function *link_settings_find(const struct link_settings *settings,
+                                               const char *name, size_t length)
+{
+    const char *own;
+    const struct host_function *found = find(settings, name, length);
+    const size_t own_length = found ? 0 : bindgen_own_name(name, length, &own);
+    return own_length > 0 ? find(settings, own, own_length) : found;
 }

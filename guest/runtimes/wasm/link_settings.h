@@ -38,7 +38,8 @@ bool link_settings_take(struct link_settings *settings, uint8_t kind, const uint
 bool link_settings_compile(struct link_settings *settings);
 void link_settings_free(struct link_settings *settings);
 /* Returns the host function of that name; NULL if there is none. The names of WIT have hyphens,
- * and those of AssemblyScript dots, where those of the host have underscores. */
+ * and those of AssemblyScript dots, where those of the host have underscores. wasm-bindgen puts
+ * more around a name. */
 const struct host_function *link_settings_find(const struct link_settings *settings,
                                                const char *name, size_t length);
 

@@ -166,18 +166,29 @@ wasmtime_store *module_store(void)
     return wasmtime.wasmtime_store_new(engine, NULL, NULL);
 }
 
-/* Calls a reactor's _initialize(), which must run before its other functions (WASI application
- * ABI). */
+/* What must run before other functions, and runs the constructors of C++: that of WASI's
+ * application ABI, of wasm-bindgen, and of linkers that leave it to who loads the module. */
+static const char *const initializers[] = { "_initialize", "__wbindgen_start",
+                                            "__wasm_call_ctors" };
+
+/* Calls the first of the initializers that the module has. */
 static bool initialize(struct wasm_module *module)
 {
     wasmtime_extern function;
     wasm_trap *trap = NULL;
-    if (!module_export(module, "_initialize", WASMTIME_FUNC, &function))
+    size_t at = 0;
+    const size_t count = sizeof initializers / sizeof *initializers;
+    while (at < count && !module_export(module, initializers[at], WASMTIME_FUNC, &function))
+        at++;
+    if (at == count)
         return true;
     wasmtime_error *error = wasmtime.wasmtime_func_call(module->context, &function.of.func, NULL, 0,
                                                         NULL, 0, &trap);
-    return !wasmtime_failed("RuntimeError", error, trap) ||
-           failure_explain("its _initialize failed: ", "");
+    if (!wasmtime_failed("RuntimeError", error, trap))
+        return true;
+    failure_explain(" failed: ", "");
+    failure_explain(initializers[at], "");
+    return failure_explain("its ", "");
 }
 
 bool module_instantiate(const wasmtime_module *module, wasmtime_context *context,

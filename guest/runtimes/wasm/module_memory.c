@@ -59,6 +59,47 @@ static struct memory_function find(const struct wasm_module *module, const char 
     return function;
 }
 
+/* wasm-bindgen may call its functions __wbindgen_export_0, __wbindgen_export2 and so on. */
+static const char unnamed[] = "__wbindgen_export";
+
+/* Finds the only function of such a name that has so many words as parameters and results. */
+static struct memory_function find_unnamed(const struct wasm_module *module, size_t parameters,
+                                           size_t results)
+{
+    struct memory_function function = { .found = false };
+    wasm_exporttypes exports;
+    size_t count = 0;
+    wasmtime.wasmtime_module_exports(module->module, &exports);
+    for (size_t i = 0; i < exports.size; i++) {
+        const wasm_bytes *name = wasmtime.wasm_exporttype_name(exports.data[i]);
+        const wasm_externtype *what = wasmtime.wasm_exporttype_type(exports.data[i]);
+        wasmtime_extern export;
+        if (wasmtime.wasm_externtype_kind(what) != WASM_EXTERN_FUNC ||
+            name->size < strlen(unnamed) || memcmp(name->data, unnamed, strlen(unnamed)) != 0)
+            continue;
+        const wasm_functype *type = wasmtime.wasm_externtype_as_functype_const(what);
+        if (wasmtime.wasm_functype_params(type)->size == parameters &&
+            wasmtime.wasm_functype_results(type)->size == results &&
+            take_type(type, unnamed, &function) && ++count == 1 &&
+            wasmtime.wasmtime_instance_export_get(module->context, &module->instance, name->data,
+                                                  name->size, &export))
+            function.function = export.of.func;
+    }
+    wasmtime.wasm_exporttype_vec_delete(&exports);
+    function.found = count == 1;
+    return function;
+}
+
+/* Those of wasm-bindgen take size and alignment, and address, size and alignment. */
+static void find_by_types(struct module_memory *memory, const struct wasm_module *module)
+{
+    memory->allocate = find_unnamed(module, 2, 1);
+    if (memory->allocate.found) {
+        memory->form = MEMORY_BINDGEN;
+        memory->release = find_unnamed(module, 3, 0);
+    }
+}
+
 void module_memory_find(struct module_memory *memory, const struct wasm_module *module)
 {
     wasmtime_extern export;
@@ -72,8 +113,10 @@ void module_memory_find(struct module_memory *memory, const struct wasm_module *
         memory->release = find(module, allocators[i].release);
         memory->pin = find(module, allocators[i].pin);
     }
-    if (!memory->allocate.found)
-        memory->form = MEMORY_BYTES;
+    if (memory->allocate.found)
+        return;
+    memory->form = MEMORY_BYTES;
+    find_by_types(memory, module);
 }
 
 /* ---- Using them ---- */

@@ -51,6 +51,7 @@ typedef struct wasm_valtypes {
 
 enum wasm_kind { WASM_I32 = 0, WASM_I64 = 1, WASM_F32 = 2, WASM_F64 = 3, WASM_V128 = 4 };
 enum { WASM_EXTERNREF = 128, WASM_FUNCREF = 129 }; /* of wasm_valtype_new() alone */
+enum { WASMTIME_EXTERNREF = 6 };                   /* of wasmtime_val alone */
 enum wasm_extern_kind {
     WASM_EXTERN_FUNC = 0,
     WASM_EXTERN_GLOBAL = 1,
