@@ -83,12 +83,23 @@ def test_results_that_duckdb_has_not(con: duckdb.DuckDBPyConnection) -> None:
         ("list<duration[us]>", "no durations within a list, but intervals"),
         ("dense_union<a: int64>", "declare a sparse union"),
         ("decimal128(5, -2)", "at most 38 digits"),
+        ("struct<a: int64, A: int64>", "the names 'a' and 'A' of the fields of struct"),
+        (pa.list_(pa.struct([("", "int64")])), "no empty names"),
     ],
 )
-def test_types_that_are_not_there(con: duckdb.DuckDBPyConnection, type_: str, text: str) -> None:
+def test_types_that_are_not_there(con: duckdb.DuckDBPyConnection, type_: Any, text: str) -> None:
     function = udfvm.udf(lambda x: 1, name="f", input_types=[type_], output_type="int64")
     with pytest.raises(udfvm.TypeMappingError, match=f"UDF 'f': .*{text}"):
         udfvm.duckdb.register(con, function)
+
+
+def test_parameters_that_are_one_in_macros(con: duckdb.DuckDBPyConnection) -> None:
+    @udfvm.udf
+    def product(x: int, X: int = 3) -> int:  # noqa: N803
+        return x * X
+
+    with pytest.raises(udfvm.TypeMappingError, match="'x' and 'X' of the parameters for the same"):
+        udfvm.duckdb.register(con, product)
 
 
 def test_only_deterministic_functions_are_folded(con: duckdb.DuckDBPyConnection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from typing import Any
 
@@ -65,6 +66,20 @@ def test_text_and_lists(rows: Any) -> None:
     assert found == [["to", "be"], [], ["or"], None]
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_moments(unit: str) -> None:
+    type_ = pa.timestamp(unit)
+    made = udfvm.ibis.udf(
+        udfvm.udf(lambda x: [x], name="same", input_types=[type_], output_type=pa.list_(type_))
+    )
+    moments = pa.table({"x": pa.array([datetime.datetime(2026, 1, 2, 3, 4, 5), None], type_)})
+    connection = ibis.duckdb.connect()
+    connection.con.register("moments", moments)
+    for table in (connection.table("moments"), ibis.polars.connect().create_table("m", moments)):
+        found = table.select(r=made(table.x)).to_pyarrow()["r"].to_pylist()
+        assert found == [[datetime.datetime(2026, 1, 2, 3, 4, 5)], None]
+
+
 def test_errors(rows: Any) -> None:
     made = udfvm.ibis.udf(ratio)
     with pytest.raises(Exception, match=r"'ratio', row 0 of its batch: ValueError: negative"):
@@ -80,3 +95,8 @@ def test_what_ibis_cannot_have() -> None:
     none = udfvm.udf(lambda: 1, name="none", output_type="int64")
     with pytest.raises(udfvm.SignatureError, match="at least one"):
         udfvm.ibis.udf(none)
+    for type_ in (pa.list_(pa.decimal256(60, 2)), pa.struct([("a", "int64"), ("a", "int64")])):
+        for given, made in ((type_, "int64"), ("int64", type_)):
+            wrong = udfvm.udf(lambda x: x, name="f", input_types=[given], output_type=made)
+            with pytest.raises(udfvm.TypeMappingError, match="'f': Ibis has no type"):
+                udfvm.ibis.udf(wrong)

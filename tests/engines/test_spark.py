@@ -194,6 +194,15 @@ def test_local_times(session: Any) -> None:
         session.conf.set("spark.sql.session.timeZone", "UTC")
 
 
+def test_results_of_runs(frame: Any) -> None:
+    runs = pa.run_end_encoded(pa.int32(), pa.string())
+    options: dict[str, Any] = {"input_types": ["double"]}
+    flat = udfvm.udf(lambda a: "1", name="flat", output_type=runs, **options)
+    listed = udfvm.udf(lambda a: ["1"], name="listed", output_type=pa.list_(runs), **options)
+    found = frame.select(udfvm.spark.udf(flat)("a"), udfvm.spark.udf(listed)("a"))
+    assert rows(found) == [("1", ["1"]), ("1", ["1"]), (None, None), ("1", ["1"])]
+
+
 def test_what_spark_cannot_have(session: Any, frame: Any) -> None:
     spark = udfvm.spark
     whole = udfvm.udf(
@@ -217,6 +226,10 @@ def test_what_spark_cannot_have(session: Any, frame: Any) -> None:
             call()
     with pytest.raises(udfvm.TypeMappingError, match=r"'wide': the result: Spark has no type dec"):
         spark.udf(wide)
+    doubled = pa.struct([("a", "double"), ("a", "double")])
+    twice = udfvm.udf(lambda x: x, name="twice", input_types=["double"], output_type=doubled)
+    with pytest.raises(udfvm.TypeMappingError, match=r"'twice': .* no two fields of one name"):
+        spark.udf(twice)
     with pytest.raises(udfvm.TypeMappingError, match=r"argument 'a' .*declared double"):
         spark.map_in_arrow(frame, ratio, "key")
     with pytest.raises(udfvm.OptionError, match="no column of that name"):

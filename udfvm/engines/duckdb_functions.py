@@ -29,14 +29,15 @@ from udfvm.engines.duckdb_interrupts import (
 )
 from udfvm.engines.duckdb_types import (
     argument_converter,
+    check_names,
     duckdb_type,
     in_one_chunk,
     parameter_type,
     quoted,
-    readable,
     result_type,
     widened,
 )
+from udfvm.engines.results import readable
 from udfvm.errors import CallError, Error, SignatureError, TypeMappingError
 from udfvm.functions.function_names import checked_name
 from udfvm.functions.integration import bound_arguments, calls_of, defaults_of
@@ -158,6 +159,7 @@ class Registered:
         return ", ".join(texts)
 
     def _macro(self, body: str, table: str = "") -> str:
+        check_names([each.name for each in self.function.parameters], "the parameters")
         macro = f"temp.main.{quoted(self.name)}({self._parameters()})"
         return f"CREATE OR REPLACE TEMP MACRO {macro} AS {table}{body}"
 
@@ -205,7 +207,7 @@ class _Scalar(Registered):
             result = calls.call(tuple(columns))
         else:
             result = calls.call_columns([], Container.CHUNKED, rows=rows)
-        return readable(self.function.name, result, self._result_type)
+        return readable("DuckDB", self.function.name, result, self._result_type)
 
 
 class _Aggregate(Registered):
@@ -238,7 +240,7 @@ class _Aggregate(Registered):
         groups = pc.list_parent_indices(lists)
         columns = rows.flatten() if self._is_struct else [rows]
         result = aggregated_lists(self.function, self._converted(columns), groups, len(lists))
-        return readable(self.function.name, result, self._result_type)
+        return readable("DuckDB", self.function.name, result, self._result_type)
 
 
 class _Table(Registered):
@@ -264,7 +266,7 @@ class _Table(Registered):
         if not self.function.parameters:
             columns = []
         result = listed_rows(self.function, self._converted(columns), rows)
-        return readable(self.function.name, result, self._result_type)
+        return readable("DuckDB", self.function.name, result, self._result_type)
 
 
 class TableScan:
@@ -306,7 +308,11 @@ class TableScan:
                     batch = interruptible(self._database, self._name, fetch, may_repeat=False)
                     if batch is None:
                         return
-                    yield batch.cast(self._schema)
+                    columns = [
+                        readable("DuckDB", self._name, column, type_)
+                        for column, type_ in zip(batch.columns, self._schema.types, strict=True)
+                    ]
+                    yield pa.RecordBatch.from_arrays(columns, schema=self._schema)
         except Error as error:
             error.drop_frames()  # DuckDB puts the frames into the text of its error
             raise

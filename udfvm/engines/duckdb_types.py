@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,6 +46,7 @@ _FLAT: Final = {
     "null": '"NULL"',
 }
 _DECIMAL_DIGITS: Final = 38
+_LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _DAY: Final = 86_400 * 10**9  # nanoseconds
 _HALF: Final = (1 << 32) - 1
 
@@ -68,6 +70,26 @@ def duckdb_type(type_: Type) -> str:
     if _is_uuid(type_):
         return "UUID"
     return _name_of(type_.as_declared_decoded)
+
+
+def check_names(names: Sequence[str], what: str) -> None:
+    """Raises TypeMappingError where DuckDB cannot have these names beside each other: it compares
+    letters of ASCII without their case.
+
+    >>> check_names(["a", "A"], "the columns")
+    Traceback (most recent call last):
+    udfvm.errors.TypeMappingError: DuckDB takes the names 'a' and 'A' of the columns for the same
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        if not name:
+            raise TypeMappingError(f"DuckDB has no empty names, such as one of {what}")
+        key = name.translate(_LOWER)
+        if key in found:
+            raise TypeMappingError(
+                f"DuckDB takes the names {found[key]!r} and {name!r} of {what} for the same"
+            )
+        found[key] = name
 
 
 def parameter_type(type_: Type) -> str:
@@ -126,6 +148,7 @@ def _instead_of(type_: Any) -> str:
 
 def _fields(type_: Any) -> str:
     fields = [type_.field(index) for index in range(type_.num_fields)]
+    check_names([field.name for field in fields], f"the fields of {type_}")
     return ", ".join(f"{quoted(field.name)} {_name_of(field.type)}" for field in fields)
 
 
@@ -221,21 +244,6 @@ def _durations(column: Any, type_: Any) -> Any:
 def result_type(type_: Type) -> Any:
     """Returns the pyarrow type that DuckDB reads in the place of a result's."""
     return type_.exact if _is_uuid(type_) else _readable(type_.as_declared_decoded)
-
-
-def readable(function: str, column: Any, type_: Any) -> Any:
-    """Returns a result as the type that DuckDB reads. Raises TypeMappingError for a value that this
-    has not.
-    """
-    if column.type == type_:
-        return column
-    try:
-        return column.cast(type_)
-    except pa.ArrowInvalid as error:
-        raise TypeMappingError(
-            f"UDF {function!r}: DuckDB has no such value of the result: {error}: return one that"
-            f" {type_} has"
-        ) from error
 
 
 def _readable(type_: Any) -> Any:

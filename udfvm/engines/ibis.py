@@ -19,11 +19,11 @@ from udfvm.engines.duckdb_interrupts import (
 from udfvm.engines.duckdb_types import (
     argument_converter,
     in_one_chunk,
-    readable,
     result_type,
 )
 from udfvm.engines.failures import made_anew
 from udfvm.engines.packages import load_package
+from udfvm.engines.results import readable
 from udfvm.errors import (
     CallError,
     EngineError,
@@ -35,12 +35,14 @@ from udfvm.errors import (
 from udfvm.functions.engine_calls import call_of_engine
 from udfvm.functions.integration import check_functions
 from udfvm.functions.scalar import ScalarFunction
+from udfvm.types.nested_conversions import with_fields
 
 if TYPE_CHECKING:
     from udfvm.functions.function import Function
 
 __all__ = ["udf"]
 
+_DECIMAL_DIGITS: Final = 38
 _ibis: Final = load_package("ibis", engine="ibis", package="ibis-framework", oldest="12.0")
 with contextlib.suppress(EngineError):  # there is no back end of DuckDB
     watch_interrupts(load_package("duckdb", engine="duckdb", package="duckdb", oldest="2.0"))
@@ -90,7 +92,7 @@ def udf(function: Function, /) -> Any:
             " one"
         )
     parameters = [_dtype(function, each.type.as_declared_decoded) for each in function.parameters]
-    result = _dtype(function, function.result.type.as_declared_decoded)
+    result = _dtype(function, _in_milliseconds(function.result.type.as_declared_decoded))
     return _ibis.udf.scalar.pyarrow(
         _Called(function.prepare()),
         name=function.name,
@@ -101,10 +103,35 @@ def udf(function: Function, /) -> Any:
 
 
 def _dtype(function: Function, type_: pa.DataType) -> Any:
-    try:
-        return _ibis.expr.datatypes.DataType.from_pyarrow(type_)
-    except (KeyError, NotImplementedError, TypeError, ValueError) as error:
-        raise TypeMappingError(f"UDF {function.name!r}: Ibis has no type {type_}") from error
+    reason = None
+    if not _is_lacking(type_):
+        try:
+            return _ibis.expr.datatypes.DataType.from_pyarrow(type_)
+        except (KeyError, NotImplementedError, TypeError, ValueError) as error:
+            reason = error
+    raise TypeMappingError(f"UDF {function.name!r}: Ibis has no type {type_}") from reason
+
+
+def _is_lacking(type_: pa.DataType) -> bool:
+    """Whether a type has decimals that no back end has, or fields of which Ibis forgets some."""
+    if pa.types.is_decimal256(type_) and type_.precision > _DECIMAL_DIGITS:
+        return True
+    fields = [type_.field(index) for index in range(type_.num_fields)]
+    return len({each.name for each in fields}) < len(fields) or any(
+        _is_lacking(each.type) for each in fields
+    )
+
+
+def _in_milliseconds(type_: pa.DataType) -> pa.DataType:
+    """Ibis expects nanoseconds of Polars where a function has seconds, and Polars has neither the
+    seconds nor the years 2263 to 9999 in nanoseconds.
+    """
+    if pa.types.is_timestamp(type_) and type_.unit == "s":
+        return pa.timestamp("ms", type_.tz)
+    fields = [type_.field(index) for index in range(type_.num_fields)]
+    if not fields:
+        return type_
+    return with_fields(type_, [each.with_type(_in_milliseconds(each.type)) for each in fields])
 
 
 class _Called(OfAnyDatabase):
@@ -115,7 +142,7 @@ class _Called(OfAnyDatabase):
         self._function = function
         self._database = database
         self._converters = [argument_converter(each.type) for each in function.parameters]
-        self._type = result_type(function.result.type)
+        self._type = _in_milliseconds(result_type(function.result.type))
         is_read = self._type == function.result.type.arrow
         self._short = short_calls(function, database) if database and is_read else None
         self.__name__ = self.__qualname__ = function.name
@@ -157,4 +184,5 @@ class _Called(OfAnyDatabase):
             raise made_anew(error) from error.__cause__  # Polars makes errors of their texts
 
     def _call(self, columns: list[Any]) -> Any:
-        return readable(self._function.name, self._function(*columns), self._type)
+        engine = "DuckDB" if self._database else "Polars"
+        return readable(engine, self._function.name, self._function(*columns), self._type)

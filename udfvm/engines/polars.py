@@ -21,6 +21,7 @@ import pyarrow as pa
 from udfvm.codec.struct_columns import imported
 from udfvm.engines.failures import locate_in, made_anew
 from udfvm.engines.packages import load_package
+from udfvm.engines.results import decoded_column
 from udfvm.errors import Error, SignatureError, TypeMappingError, hides_frames
 from udfvm.functions.aggregate import AggregateFunction
 from udfvm.functions.engine_calls import call_of_engine
@@ -33,7 +34,7 @@ from udfvm.functions.integration import (
 )
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.functions.table import TableFunction
-from udfvm.types.polars_types import for_polars, is_lacking
+from udfvm.types.polars_types import for_polars, is_broken, is_lacking
 
 if TYPE_CHECKING:
     import polars as pl
@@ -230,6 +231,19 @@ def _dtype(function: str, type_: pa.DataType, what: str) -> pl.DataType:
     )
 
 
+def _decoded_series(name: str, column: Any, type_: pa.DataType) -> pl.Series:
+    """Returns a column of Arrow as a Series without encodings and extension types."""
+    return pl.Series(name, for_polars(decoded_column(column).cast(type_)))
+
+
+def _is_series(value: object) -> bool:
+    return isinstance(value, pl.Series)
+
+
+def _is_broken(value: object) -> bool:
+    return isinstance(value, pl.Series) and is_broken(value)
+
+
 class _Call:
     """What Polars calls with columns."""
 
@@ -259,12 +273,25 @@ class _Call:
                 return made if made.dtype == self.dtype else made.cast(self.dtype)
         with _errors_for_polars(of), call_of_engine("polars", raises=True):
             if isinstance(function, AggregateFunction):
-                made = pl.Series(for_polars(value_of_group(function, given)))
+                made = self._series(value_of_group(function, given))
             elif any(each is _COLUMN for each in self._values):
-                made = function(*given)
+                made = self._called(given)
             else:
-                made = pl.Series(for_polars(results_of_values(function, given, rows)))
+                made = self._series(results_of_values(function, given, rows))
         return made if made.dtype == self.dtype else made.cast(self.dtype)
+
+    def _called(self, given: Sequence[Any]) -> pl.Series:
+        """Polars has no runs, and casts no extension types: results that are declared so come as
+        arrays of Arrow.
+        """
+        declared = self._function.result.type
+        if declared.as_declared == declared.as_declared_decoded or any(map(_is_broken, given)):
+            return self._function(*given)
+        arrays = [pa.chunked_array(each) if _is_series(each) else each for each in given]
+        return self._series(self._function(*arrays)).alias(next(filter(_is_series, given)).name)
+
+    def _series(self, column: Any) -> pl.Series:
+        return _decoded_series("", column, self._function.result.type.as_declared_decoded)
 
     def _call_numbers(self, columns: Sequence[pl.Series]) -> Any:
         """Returns the result of a call by the short way; NotImplemented where nothing was called:
@@ -317,10 +344,10 @@ class _Source:
                     return
                 frame = pl.DataFrame(
                     {
-                        name: pl.Series(name, for_polars(column)).cast(dtype)
-                        for (name, dtype), column in zip(
-                            self._schema.items(), batch.columns, strict=True
-                        )
+                        each.name: _decoded_series(
+                            each.name, column, each.type.as_declared_decoded
+                        ).cast(self._schema[each.name])
+                        for each, column in zip(self._function.columns, batch.columns, strict=True)
                     }
                 )
                 if left is not None:

@@ -84,6 +84,8 @@ def _is_list(type_: Any) -> bool:
 
 def _fields(type_: Any) -> list[Any]:
     fields = [type_.field(index) for index in range(type_.num_fields)]
+    if len({each.name for each in fields}) < len(fields):
+        raise TypeMappingError(f"Spark has no two fields of one name, as {type_} has")
     return [pa.field(each.name, spark_form(each.type), each.nullable) for each in fields]
 
 
@@ -136,21 +138,3 @@ def _local(column: Any) -> Any:
     if pa.types.is_timestamp(column.type) and column.type.tz is not None:
         return pc.local_timestamp(column)
     return column
-
-
-# ---- Results ----
-
-
-def readable(function: str, column: Any, form: Any) -> Any:
-    """Returns a result as the type that Spark reads. Raises TypeMappingError for a value that this
-    has not.
-    """
-    if column.type == form:
-        return column
-    try:
-        return column.cast(form)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise TypeMappingError(
-            f"UDF {function!r}: Spark has no such value of the result: {error}: return one that"
-            f" {form} has"
-        ) from error

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from udfvm.engines.failures import locate_in, made_anew
-from udfvm.engines.spark_types import argument_converter, readable, spark_form
+from udfvm.engines.results import readable
+from udfvm.engines.spark_types import argument_converter, spark_form
 from udfvm.errors import CallError, TypeMappingError
 from udfvm.functions.integration import bound_arguments, value_of_group, value_of_parts
 from udfvm.functions.table import TableFunction
@@ -127,7 +128,7 @@ class ScalarCall(_ColumnsCall):
         function = self._function
         given = _converted(function, columns, keywords)
         with _ends_with_task(function, "batch"):
-            return readable(function.name, function(*given), self._form)
+            return readable("Spark", function.name, function(*given), self._form)
 
 
 def _takes_group(*columns: pa.Array, **keywords: pa.Array) -> pa.Scalar:
@@ -143,7 +144,7 @@ class AggregateCall(_ColumnsCall):
         function = self._function
         given = _converted(function, columns, keywords)
         with _ends_with_task(function, "group"):
-            return readable(function.name, value_of_group(function, given), self._form)[0]
+            return readable("Spark", function.name, value_of_group(function, given), self._form)[0]
 
 
 def _takes_groups(
@@ -181,7 +182,7 @@ class GroupCall(_Called):
         with _ends_with_task(function, "group"):
             value = value_of_parts(function, map(self._arguments, batches))
             columns = [_column_of_key(each) for each in key]
-            columns.append(readable(function.name, value, self._form))
+            columns.append(readable("Spark", function.name, value, self._form))
         yield pa.RecordBatch.from_arrays(columns, [*self._keys, function.name])
 
     def _arguments(self, batch: pa.RecordBatch) -> list[Any]:
@@ -366,5 +367,5 @@ def _in_task(
             return
         columns = batch.columns
         for at, field in enumerate(fields, kept):
-            columns[at] = readable(function.name, columns[at], field.type)
+            columns[at] = readable("Spark", function.name, columns[at], field.type)
         yield pa.RecordBatch.from_arrays(columns, batch.schema.names)
