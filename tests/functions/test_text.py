@@ -146,6 +146,7 @@ def test_expressions_with_declared_results() -> None:
         (("a", {"class": int}), {}, "'class' is not a valid parameter name"),
         (("a",), {"a": int, "result": 3}, "result="),
         ((b"a",), {}, "text must be text"),
+        (("fi", {"\ufb01": float}), {}, "the parameter '\ufb01' as 'fi'"),  # a ligature
     ],
 )
 def test_wrong_declarations(
@@ -153,6 +154,28 @@ def test_wrong_declarations(
 ) -> None:
     with pytest.raises((udfvm.SignatureError, udfvm.OptionError), match=message):
         udfvm.expression(*arguments, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ("*xs: float", "takes *xs, and annotations do not say how many arguments"),
+        ("x: float, **more: float", "takes **more, and"),
+        ("x: float, *, y: float", "takes 'y' by keyword alone"),
+    ],
+)
+def test_parameters_without_a_place(parameters: str, text: str) -> None:
+    source = f"def f({parameters}) -> float: return 1.0"
+    with pytest.raises(udfvm.UDFError, match=re.escape(text)) as caught:
+        udfvm.from_source(source)
+    assert caught.value.guest_type == "TypeError"
+
+
+def test_parameters_that_a_signature_tells() -> None:
+    total = udfvm.from_source("def f(*xs, scale=2): return scale * sum(xs)", "(int, int) -> int")
+    assert total(3, 4) == 14
+    scaled = udfvm.from_source("def f(x: int, *, scale: int = 2) -> int: return scale * x")
+    assert scaled(3) == 6
 
 
 @pytest.mark.parametrize(

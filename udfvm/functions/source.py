@@ -141,6 +141,8 @@ def python_signature(
     have defaults. Raises SignatureError for names that they cannot have.
     """
     known = defaults or {}
+    for label in parameters:
+        _check_as_read(name, label)
     try:
         return inspect.Signature(
             [
@@ -154,6 +156,18 @@ def python_signature(
         )
     except ValueError as error:
         raise SignatureError(f"UDF {name!r}: {error}") from error
+
+
+def _check_as_read(name: str, label: str) -> None:
+    """Python reads a name as its normal form, so no text could have another."""
+    if label.isascii():
+        return
+    from unicodedata import normalize
+
+    if (read := normalize("NFKC", label)) != label:
+        raise SignatureError(
+            f"UDF {name!r}: Python reads the name of the parameter {label!r} as {read!r}: pass that"
+        )
 
 
 class SourceProgram(Program):

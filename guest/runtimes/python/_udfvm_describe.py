@@ -79,6 +79,8 @@ def _module(request: dict[str, Any]) -> list[str]:
                 " it makes the function in another way"
             )
         return [chosen, ""]
+    if not request["result"]:
+        _check_parameters(chosen, functions[chosen].args)
     return [chosen, *_signature(functions[chosen])]
 
 
@@ -95,6 +97,23 @@ def _functions(statements: Sequence[ast.stmt]) -> dict[str, _Function]:
                     found.pop(target.id, None)
                     found[target.id] = statement.value
     return found
+
+
+def _check_parameters(name: str, taken: ast.arguments) -> None:
+    """Raises TypeError for parameters whose arguments have no place in what annotations say."""
+    if variable := taken.vararg or taken.kwarg:
+        stars = "*" if taken.vararg else "**"
+        raise TypeError(
+            f"{name}() takes {stars}{variable.arg}, and annotations do not say how many arguments that are:"
+            " pass a signature, such as '(double, double) -> double'"
+        )
+    given = zip(taken.kwonlyargs, taken.kw_defaults, strict=True)
+    missing = [each.arg for each, default in given if default is None]
+    if missing:
+        raise TypeError(
+            f"{name}() takes {missing[0]!r} by keyword alone, and arguments are passed by position:"
+            " move it before the *"
+        )
 
 
 def _signature(function: _Function) -> list[str]:
