@@ -91,6 +91,27 @@ def test_frames_come_as_they_are_and_leave_as_tables() -> None:
     assert kinds.value == kinds.outputs["kinds"] == ["pandas", "polars", "pyarrow"]
 
 
+def test_what_is_no_table_is_left_out() -> None:
+    script = (
+        "import numpy as np, pandas as pd, pyarrow as pa\n"
+        "mixed = pd.DataFrame({'a': [1, 'x']})\n"
+        "union = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])\n"
+        "cube, point = np.zeros((2, 2, 2)), np.array(1)\n"
+        "good = pd.DataFrame({'a': [1]})\n"
+        "print('so far')\n"
+        "cube"
+    )
+    result = udfvm.run(script, timeout=60)
+    assert {name: table.to_pydict() for name, table in result.tables.items()} == {
+        "good": {"a": [1]}
+    }
+    printed, mixed, union = result.text.splitlines()
+    assert printed == "so far"
+    assert mixed.startswith("udfvm: mixed of the script cannot leave as a table: ")
+    assert union.startswith("udfvm: union of the script") and "make it text" in union
+    assert isinstance(result.value, str) and result.value.startswith("array(")
+
+
 @pytest.mark.parametrize(
     ("script", "value"),
     [

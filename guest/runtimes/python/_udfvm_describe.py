@@ -104,8 +104,8 @@ def _check_parameters(name: str, taken: ast.arguments) -> None:
     if variable := taken.vararg or taken.kwarg:
         stars = "*" if taken.vararg else "**"
         raise TypeError(
-            f"{name}() takes {stars}{variable.arg}, and annotations do not say how many arguments that are:"
-            " pass a signature, such as '(double, double) -> double'"
+            f"{name}() takes {stars}{variable.arg}, and annotations do not say how many arguments"
+            " that are: pass a signature, such as '(double, double) -> double'"
         )
     given = zip(taken.kwonlyargs, taken.kw_defaults, strict=True)
     missing = [each.arg for each, default in given if default is None]

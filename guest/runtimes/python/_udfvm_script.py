@@ -105,7 +105,10 @@ def _reply(left: _Left, script: Mapping[str, Any]) -> tuple[int, int]:
         for name, value in left.namespace.items():
             is_new = name not in left.given or left.given[name] is not value
             if is_new and not name.startswith("_") and tables.is_table(value):
-                named.append((name, tables.add(name, value)))
+                try:
+                    named.append((name, tables.add(name, value)))
+                except TypeError as error:
+                    print(f"udfvm: {error}", file=sys.__stderr__)
     value = tables.shown("the value at the end", left.value)
     state, dropped = _state_of(left) if script["state"] else (b"", [])
     parts = [*tables.parts, state]
@@ -143,11 +146,13 @@ class _Tables:
 
     @staticmethod
     def is_table(value: object) -> bool:
-        """Returns True for frames, tables and columns."""
-        return _module_of(value) in ("pyarrow", "pandas", "polars", "numpy") and (
-            type(value).__name__
-            in ("Table", "RecordBatch", "DataFrame", "LazyFrame", "Series", "ndarray")
-            or type(value).__name__.endswith("Array")
+        """Returns True for frames, tables and columns, and arrays of one or two dimensions."""
+        module, name = _module_of(value), type(value).__name__
+        if module == "numpy":
+            return name == "ndarray" and getattr(value, "ndim", 0) in (1, 2)
+        return module in ("pyarrow", "pandas", "polars") and (
+            name in ("Table", "RecordBatch", "DataFrame", "LazyFrame", "Series")
+            or name.endswith("Array")
         )
 
     def add(self, name: str, value: Any) -> int:
@@ -161,12 +166,13 @@ class _Tables:
 
     def shown(self, name: str, value: Any) -> list[Any]:
         """Returns a value as JSON has it: ["json", value], ["table", index] or ["text", repr]."""
-        if self.is_table(value) and getattr(value, "ndim", True):
+        if self.is_table(value):
             try:
                 return ["table", self.add(name, value)]
             except (TypeError, ValueError):
                 pass  # its text stands for it
-        plain = value.item() if _module_of(value) == "numpy" and hasattr(value, "item") else value
+        is_scalar = _module_of(value) == "numpy" and getattr(value, "ndim", 1) == 0
+        plain = value.item() if is_scalar else value
         if _is_plain(plain, 32):
             return ["json", plain]
         text = repr(value)

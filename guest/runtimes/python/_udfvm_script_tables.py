@@ -12,7 +12,7 @@ from _udfvm_nested import type_name
 def described(name: str, value: Any) -> tuple[dict[str, Any], list[pa.Buffer]]:
     """Returns names and types of the columns of a table, and the stream of each column.
 
-    Raises TypeError or ValueError, which name the table, for what is no table after all.
+    Raises TypeError, which names the table, for what is no table after all.
     """
     try:
         table = _table_of(value)
@@ -63,8 +63,6 @@ def _column_table(value: Any) -> pa.Table:
     """Returns a column as a table: of its name, or else ``value``."""
     if getattr(value, "ndim", 1) == 2:  # of numpy
         return pa.table({str(index): column for index, column in enumerate(value.T)})
-    if getattr(value, "ndim", 1) != 1:
-        raise ValueError(f"it is an array of {value.ndim} dimensions")
     name = getattr(value, "name", None)
     column = value.to_arrow() if hasattr(value, "to_arrow") else pa.array(value)
     return pa.table({"value" if name in (None, "") else str(name): column})
