@@ -57,9 +57,11 @@ def _check(path: Path, replace: bool) -> None:
         return
     if not stat.S_ISREG(mode):
         found = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
-        raise SealError(f"{path} is {found}, which is never replaced: pass another --output")
+        raise SealError(
+            f"{path} is {found}, which is never replaced: pass the name of another file"
+        )
     if not replace:
-        raise SealError(f"{path} exists already: pass --replace, or another --output")
+        raise SealError(f"{path} exists already: pass --replace, or the name of another file")
 
 
 @contextlib.contextmanager
