@@ -100,34 +100,43 @@ static uint64_t beside_placed(const struct file_memory *memory, size_t first)
     return 0;
 }
 
-static uint64_t find_space(size_t count)
+static uint64_t find_space(size_t count, bool to_lend)
 {
+    if (to_lend)
+        return memory_over_limit(count * PAGE_SIZE)
+                   ? 0
+                   : place_mapping(0, count * PAGE_SIZE, MAP_PRIVATE | MAP_ANONYMOUS);
     return place_anonymous(0, count * PAGE_SIZE, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS);
 }
 
 /* Places the whole file, with room to grow, so that later mappings of other parts fit too. Returns
  * the address of page `first`, or 0. */
-static uint64_t place_file(struct file_memory *memory, size_t first, size_t count)
+static uint64_t place_file(struct file_memory *memory, size_t first, size_t count, bool to_lend)
 {
     size_t whole = memory->slots;
     while (whole > first + count && !memory->pages[whole - 1].number)
         whole--;
     whole += minimum(whole, ROOM);
-    const uint64_t address = file_memory_reserve(memory, whole) ? 0 : find_space(whole);
+    const uint64_t address = file_memory_reserve(memory, whole) ? 0 : find_space(whole, to_lend);
     return address && settle(memory, 0, whole, address) ? address + first * PAGE_SIZE : 0;
 }
 
+static bool may_lie_at(uint64_t address, size_t count, bool to_lend)
+{
+    return !to_lend || in_program_memory(address, count * PAGE_SIZE);
+}
+
 /* Brings pages of which none is mapped next to each other. Returns their address, or 0. */
-static uint64_t place_pages(struct file_memory *memory, size_t first, size_t count)
+static uint64_t place_pages(struct file_memory *memory, size_t first, size_t count, bool to_lend)
 {
     uint64_t address = beside_placed(memory, first);
-    if (address && fits(memory, first, count, address))
+    if (address && may_lie_at(address, count, to_lend) && fits(memory, first, count, address))
         return settle(memory, first, count, address) ? address : 0;
-    address = memory->mapped ? 0 : place_file(memory, first, count);
+    address = memory->mapped ? 0 : place_file(memory, first, count, to_lend);
     if (address)
         return address;
-    address = find_space(count);
+    address = find_space(count, to_lend);
     return address && settle(memory, first, count, address) ? address : 0;
 }
 
@@ -157,12 +166,13 @@ static int64_t place(struct file_memory *memory, const struct file_mapping *want
         return -ENOMEM;
     if (wanted->address || address) {
         address = wanted->address ? wanted->address : address;
-        return fits(memory, wanted->first, wanted->count, address) &&
+        return may_lie_at(address, wanted->count, wanted->to_lend) &&
+                       fits(memory, wanted->first, wanted->count, address) &&
                        settle(memory, wanted->first, wanted->count, address)
                    ? (int64_t)address
                    : -ENOMEM;
     }
-    address = place_pages(memory, wanted->first, wanted->count);
+    address = place_pages(memory, wanted->first, wanted->count, wanted->to_lend);
     return address ? (int64_t)address : -ENOMEM;
 }
 

@@ -26,6 +26,7 @@ struct file_memory {
 struct file_mapping {
     size_t first, count;
     uint64_t address; /* 0: wherever there is space; otherwise there, where the way was cleared */
+    bool to_lend;     /* the space is to be in program memory */
     int protection;
     bool may_write; /* mprotect(2) may make it writable */
     const char *path;
@@ -63,8 +64,17 @@ int64_t file_memory_unmap(uint64_t start, uint64_t end);
 /* Does so, and moves files' pages out of the range, whose regions the caller then removes. Returns
  * -EINVAL if other mappings need the pages there. */
 int64_t file_memory_make_way(uint64_t start, uint64_t end);
-/* Returns the file whose pages a mapping is; NULL: it has pages of its own. */
+/* Maps pages at an address of the reserve, where the way was cleared: their own place in program
+ * memory is mapped there once more, so other mappings may be anywhere. Takes over a reference to
+ * the name, which is not the file's. Returns the address or negative errno. */
+int64_t file_memory_lend(struct file_memory *memory, struct file_mapping wanted,
+                         struct region_name *name);
+/* Maps at [start, end) the pages of a file that follow those which lie in such a region up to
+ * `old_end`. 0 or negative errno. */
 struct region;
+int64_t file_memory_lend_more(const struct region *region, uint64_t old_end, uint64_t start,
+                              uint64_t end);
+/* Returns the file whose pages a mapping is; NULL: it has pages of its own. */
 struct file_memory *region_file(const struct region *region);
 /* As mremap(2), for a range in one such region. `address` 0: the new one may be anywhere;
  * otherwise there. */

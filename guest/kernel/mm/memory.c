@@ -165,10 +165,12 @@ static int64_t map_shared(uint64_t address, uint64_t length, int protection, int
                                          .protection = protection,
                                          .may_write = backing->writable,
                                          .path = backing->path };
-    if (fixed && in_reserve(address, length))
-        return -ENOMEM; /* the file's pages lie in program memory */
     const int64_t error = fixed ? clear_fixed(address, length, flags) : 0;
-    return error ? error : file_memory_map(backing->memory, &wanted);
+    if (error)
+        return error;
+    return fixed && in_reserve(address, length)
+               ? file_memory_lend(backing->memory, wanted, name_of(backing))
+               : file_memory_map(backing->memory, &wanted);
 }
 
 static int64_t check_map(uint64_t length, uint64_t longest, int flags, uint64_t offset)

@@ -134,8 +134,8 @@ static bool joinable(const struct region *low, const struct region *high)
     return low->name == high->name && low->protection == high->protection &&
            low->use == high->use && low->shared == high->shared &&
            low->may_write == high->may_write && low->pristine == high->pristine &&
-           low->wiped == high->wiped && low->lazy == high->lazy && low->access == high->access &&
-           follows(low, high);
+           low->wiped == high->wiped && low->lazy == high->lazy && low->lent == high->lent &&
+           low->access == high->access && follows(low, high);
 }
 
 /* Joins regions[index] to its lower neighbour where they are alike. */

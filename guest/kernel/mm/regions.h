@@ -28,6 +28,7 @@ struct region {
     bool pristine;  /* a file mapping that was never writable: it still holds what the file holds */
     bool wiped;     /* MADV_WIPEONFORK: a call finds zeros there */
     bool lazy;      /* in the reserve: its pages get frames when they are used */
+    bool lent;      /* in the reserve: its frames are a file's pages, which count a mapping */
     uint8_t access; /* UDFVM_MAP_ of the frames, which the program may have less of */
 };
 

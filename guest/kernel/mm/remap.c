@@ -92,15 +92,18 @@ static const struct region *region_of(uint64_t address, uint64_t length)
 
 /* ---- In the reserve ---- */
 
-/* Maps [start, end), as what lies at an address is mapped. */
-static int64_t extend(const struct region *like, uint64_t start, uint64_t end)
+/* Maps [start, end), as what ends at an address is mapped. */
+static int64_t extend(uint64_t old_end, uint64_t start, uint64_t end)
 {
+    const struct region *like = region_at(region_find(old_end - 1));
     struct region more = { .start = start,
                            .end = end,
                            .use = REGION_PROGRAM,
                            .protection = like->protection,
                            .shared = like->shared,
                            .wiped = like->wiped };
+    if (like->lent)
+        return file_memory_lend_more(like, old_end, start, end);
     region_insert(more);
     const int64_t error = reserve_give(start, end, more.protection);
     if (error)
@@ -135,8 +138,7 @@ static int64_t move_reserved(uint64_t address, uint64_t old_length, uint64_t new
     const uint64_t kept = minimum(old_length, new_length);
     int64_t error = imitate(target, address, kept);
     if (!error && new_length > old_length)
-        error = extend(region_at(region_find(address + old_length - 1)), target + old_length,
-                       target + new_length);
+        error = extend(address + old_length, target + old_length, target + new_length);
     if (!error)
         error = reserve_move(target, address, kept);
     if (error)
@@ -160,7 +162,7 @@ static int64_t grow_reserved(uint64_t address, uint64_t old_length, uint64_t new
 {
     const uint64_t old_end = address + old_length, new_end = address + new_length;
     if (in_reserve(address, new_length) && range_is_free(old_end, new_end)) {
-        const int64_t error = extend(region_at(region_find(old_end - 1)), old_end, new_end);
+        const int64_t error = extend(old_end, old_end, new_end);
         return error ? error : (int64_t)address;
     }
     const uint64_t target = may_move ? reserve_place(new_length) : 0;

@@ -6,6 +6,7 @@
  * C library, has frames ahead of what is accessible to the program. */
 #include "mm/reserve.h"
 #include "host/hypercall.h"
+#include "mm/file_memory.h"
 #include "mm/pages.h"
 #include "mm/regions.h"
 #include "mm/report.h"
@@ -220,9 +221,13 @@ void reserve_release(uint64_t start, uint64_t end)
         const struct region *region = region_at(index);
         const uint64_t from = maximum(region->start, start), to = minimum(region->end, end),
                        frame = frame_of(region, from);
+        const bool lent = region->lent;
         if (frame && regions_have_capacity(4)) {
             regions_set_frames(from, to, 0, UDFVM_MAP_NOTHING);
-            regions_remove(frame, frame + (to - from));
+            if (lent)
+                file_memory_unmap(frame, frame + (to - from));
+            else
+                regions_remove(frame, frame + (to - from));
         }
         start = to;
     }
