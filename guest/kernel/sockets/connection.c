@@ -21,27 +21,6 @@ static void add_pending(struct socket *listener, struct socket *socket)
     socket_changed(listener);
 }
 
-int64_t connection_listen(struct socket *socket, int backlog)
-{
-    if (!has_connections(socket))
-        return -EOPNOTSUPP;
-    if (socket->state != SOCKET_NEW && socket->state != SOCKET_LISTENING)
-        return -EINVAL;
-    if (is_local(socket) && !socket->owns_name)
-        return -EINVAL;
-    if (!is_local(socket)) {
-        const int64_t error = internet_bind_anywhere(socket);
-        if (error)
-            return error;
-    }
-    /* as in Linux, a negative number asks for the most */
-    socket->backlog = (unsigned)minimum((unsigned)backlog, MAX_BACKLOG);
-    if (socket->state == SOCKET_NEW)
-        socket->in_shut = socket->out_shut = false;
-    socket->state = SOCKET_LISTENING;
-    return 0;
-}
-
 void connection_pair(struct socket *one, struct socket *other)
 {
     one->peer = other;
@@ -68,8 +47,6 @@ static int64_t establish(struct socket *client, struct socket *listener)
     return 0;
 }
 
-/* ---- Connecting ---- */
-
 static void fail(struct socket *socket, int error)
 {
     socket->state = SOCKET_FAILED;
@@ -78,6 +55,46 @@ static void fail(struct socket *socket, int error)
     socket->in_shut = socket->out_shut = true;
     socket_changed(socket);
 }
+
+/* The sockets that wait for room get it in the order in which they were made. */
+static void admit(struct socket *listener)
+{
+    while (has_room(listener)) {
+        struct socket *found = NULL;
+        for (struct socket *socket = all_sockets; socket; socket = socket->next)
+            if (socket->state == SOCKET_CONNECTING && socket->listener == listener)
+                found = socket; /* the list begins with the last one made */
+        if (!found)
+            return;
+        found->listener = NULL;
+        if (establish(found, listener))
+            fail(found, ENOMEM);
+    }
+}
+
+int64_t connection_listen(struct socket *socket, int backlog)
+{
+    if (!has_connections(socket))
+        return -EOPNOTSUPP;
+    if (socket->state != SOCKET_NEW && socket->state != SOCKET_LISTENING)
+        return -EINVAL;
+    if (is_local(socket) && !socket->owns_name)
+        return -EINVAL;
+    if (!is_local(socket)) {
+        const int64_t error = internet_bind_anywhere(socket);
+        if (error)
+            return error;
+    }
+    /* as in Linux, a negative number asks for the most */
+    socket->backlog = (unsigned)minimum((unsigned)backlog, MAX_BACKLOG);
+    if (socket->state == SOCKET_NEW)
+        socket->in_shut = socket->out_shut = false;
+    socket->state = SOCKET_LISTENING;
+    admit(socket); /* there may be more room than before */
+    return 0;
+}
+
+/* ---- Connecting ---- */
 
 static int64_t failure(struct socket *socket)
 {
@@ -147,7 +164,16 @@ static int64_t await(struct socket *socket)
     return interrupted() ? -EINTR : is_local(socket) ? -EAGAIN : -EINPROGRESS;
 }
 
-static int64_t connect_again(struct socket *socket, bool wait)
+/* Linux looks at the listener before it looks whether a local socket is connected. */
+static int64_t refuse_other(struct socket *socket, const struct address *address, bool wait)
+{
+    int64_t error = 0;
+    struct address to = *address;
+    const struct socket *listener = is_local(socket) ? find_listener(socket, &to, &error) : NULL;
+    return error ? error : listener && !has_room(listener) && !wait ? -EAGAIN : -EISCONN;
+}
+
+static int64_t connect_again(struct socket *socket, const struct address *to, bool wait)
 {
     switch (socket->state) {
     case SOCKET_CONNECTING:
@@ -158,7 +184,7 @@ static int64_t connect_again(struct socket *socket, bool wait)
         return is_local(socket) ? -EINVAL : -EISCONN;
     default:
         if (!socket->unasked)
-            return -EISCONN;
+            return refuse_other(socket, to, wait);
         socket->unasked = false;
         return 0;
     }
@@ -167,7 +193,7 @@ static int64_t connect_again(struct socket *socket, bool wait)
 int64_t connection_connect(struct socket *socket, const struct address *to, bool wait)
 {
     if (socket->state != SOCKET_NEW)
-        return connect_again(socket, wait);
+        return connect_again(socket, to, wait);
     const int64_t error = begin(socket, to, wait);
     if (error)
         return error;
@@ -184,20 +210,6 @@ static bool can_accept(void *argument)
 {
     const struct socket *listener = argument;
     return listener->first_pending || listener->state != SOCKET_LISTENING || listener->in_shut;
-}
-
-/* The sockets that wait for room get it in the order in which they were made. */
-static void admit(struct socket *listener)
-{
-    struct socket *found = NULL;
-    for (struct socket *socket = all_sockets; socket; socket = socket->next)
-        if (socket->state == SOCKET_CONNECTING && socket->listener == listener)
-            found = socket; /* the list begins with the last one made */
-    if (!found || !has_room(listener))
-        return;
-    found->listener = NULL;
-    if (establish(found, listener))
-        fail(found, ENOMEM);
 }
 
 struct socket *connection_accept(struct socket *listener, bool wait, int64_t *error)
