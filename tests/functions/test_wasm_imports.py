@@ -239,6 +239,53 @@ def test_imports_that_compilers_add() -> None:
             udf(case)
 
 
+# Before version 4, Emscripten passes i64 to JavaScript, and to WASI, as two i32.
+HALVES = """(module
+  (import "wasi_snapshot_preview1" "fd_seek"
+    (func $seek (param i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "clock_time_get"
+    (func $clock (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+  (import "env" "emscripten_memcpy_big" (func $copy (param i32 i32 i32) (result i32)))
+  (import "env" "setTempRet0" (func $set (param i32)))
+  (import "env" "getTempRet0" (func $get (result i32)))
+  (import "env" "__cxa_allocate_exception" (func $exception (param i32) (result i32)))
+  (import "env" "__cxa_throw" (func $throw (param i32 i32 i32)))
+  (memory (export "memory") 1) (data (i32.const 16) "four")
+  (func (export "seek") (result i32)
+    (call $seek (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 64)))
+  (func (export "clock") (param i32 i32) (result i32)
+    (call $clock (local.get 0) (i32.const 0) (i32.const 0) (local.get 1)))
+  (func (export "now") (result i64)
+    (drop (call $clock (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64)))
+    (i64.load (i32.const 64)))
+  (func (export "copied") (result i32)
+    (i32.load (call $copy (i32.const 32) (i32.const 16) (i32.const 4))))
+  (func (export "upper") (param i32) (result i32) (call $set (local.get 0)) (call $get))
+  (func (export "throw") (call $throw (call $exception (i32.const 8)) (i32.const 0) (i32.const 0)))
+  (func (export "rethrow") (call $throw (i32.const 8) (i32.const 0) (i32.const 0))))"""
+
+
+def test_what_emscripten_imports_with_halves() -> None:
+    def function(name: str) -> udfvm.Function:
+        return udfvm.from_wasm(HALVES, name)
+
+    assert function("seek")() == 70, "the standard output has no places"
+    before = time.time_ns()
+    assert before <= function("now")() <= time.time_ns()
+    clock = function("clock")
+    assert [clock(0, 64), clock(1, 64), clock(2, 64), clock(-1, 64)] == [0, 0, 28, 28]
+    assert [clock(1, 65529), clock(1, -1)] == [21, 21], "outside of the memory"
+    assert function("copied")() == int.from_bytes(b"four", "little")
+    assert function("upper")(-7) == -7
+    for name in ("throw", "rethrow"):
+        with pytest.raises(udfvm.UDFError, match="the module threw an exception of C"):
+            function(name)()
+    module = HALVES.replace("(param i32 i32 i32 i32 i32)", "(param i32 i32)", 1)
+    with pytest.raises(udfvm.SignatureError, match="incompatible import type"):
+        udfvm.from_wasm(module.replace("(i32.const 0) (i32.const 1) (i32.const 64)", ""), "upper")
+
+
 def test_what_assemblyscript_prints_is_in_the_log() -> None:
     printed: list[tuple[str, str]] = []
     udf = udfvm.from_wasm(COMPILERS, "f", log=lambda text, stream: printed.append((stream, text)))

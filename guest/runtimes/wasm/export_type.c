@@ -187,7 +187,8 @@ static bool plan_bytes(struct export_plan *plan, const struct export_type *type,
     return plan->result != EXPORT_NOTHING ||
            refuse("the result", text ? "an i32 (the address of text that ends with NUL), two i32 "
                                        "(address and length), or both in an i64,"
-                                     : "two i32 (address and length), both in an i64, or v128");
+                                     : "two i32 (address and length), both in an i64, v128, or the "
+                                       "i32 of AssemblyScript with --exportRuntime,");
 }
 
 static bool plan_fields(const struct export_type *type, const struct type *declared)

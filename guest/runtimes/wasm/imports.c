@@ -133,6 +133,15 @@ static void list_missing(const struct linking *linking, const struct import_name
         bytes_text(list, " (which that module of modules= does not export)");
 }
 
+/* Returns true if WASI has a function of that name, but the module wants that of a compiler: its
+ * type is another. */
+static bool is_of_compiler(const struct import_name *import, const wasm_externtype *what)
+{
+    return wasi_is_module(import->module) &&
+           wasmtime.wasm_externtype_kind(what) == WASM_EXTERN_FUNC &&
+           known_import_is(import, wasmtime.wasm_externtype_as_functype_const(what));
+}
+
 /* Defines the imports of a module that are not defined yet, and lists those that nothing
  * provides. Returns false with a failure. */
 static bool define_imports(const struct linking *linking, const wasmtime_module *module,
@@ -146,7 +155,7 @@ static bool define_imports(const struct linking *linking, const wasmtime_module 
                                             wasmtime.wasm_importtype_name(imports.data[i]) };
         const wasm_externtype *what = wasmtime.wasm_importtype_type(imports.data[i]);
         const uint8_t kind = wasmtime.wasm_externtype_kind(what);
-        bool defined = is_defined(linking, &import);
+        bool defined = is_defined(linking, &import) && !is_of_compiler(&import, what);
         if (!defined && kind == WASM_EXTERN_MEMORY && !is_linked(linking, &import))
             done = defined = define_memory(linking, &import, what);
         if (!defined && kind == WASM_EXTERN_FUNC)

@@ -5,8 +5,8 @@
 #include "wasm/host_function.h"
 
 /* Defines an import if it is one of AssemblyScript's (script_import.h, and its clocks),
- * Emscripten's (aborting, growing and copying memory, clocks) or wasm-bindgen's (throwing, and its
- * table of references) with their type. *defined is true if it is. Returns false with a failure. */
+ * Emscripten's (emscripten_import.h) or wasm-bindgen's (bindgen_import.h) with their type.
+ * *defined is true if it is. Returns false with a failure. */
 bool known_import_define(wasmtime_linker *linker, const struct import_name *import,
                          const wasm_functype *type, bool *defined);
 

@@ -12,9 +12,6 @@
 #include "wasm/wasmtime_failure.h"
 #include "wasm/standard_error.h"
 
-#define WASI_MODULE "wasi_snapshot_preview1"
-#define WASI_FAULT  21 /* errno "fault" of preview 1 */
-
 bool wasi_is_module(const wasm_bytes *name)
 {
     return name->size == strlen(WASI_MODULE) && memcmp(name->data, WASI_MODULE, name->size) == 0;

@@ -5,6 +5,9 @@
 #include "wasm/settings.h"
 #include "wasm/wasmtime.h"
 
+#define WASI_MODULE "wasi_snapshot_preview1"
+enum { WASI_FAULT = 21, WASI_INVALID = 28, WASI_NO_SEEK = 70 }; /* errno of preview 1 */
+
 /* The input and output of a command. */
 struct wasi_streams {
     const uint8_t *input;
