@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import struct
 from pathlib import Path
@@ -166,11 +167,32 @@ def test_the_command_on_a_module(tmp_path: Path) -> None:
     [
         (b"no code", r"the module: the module is not valid: not a WebAssembly file"),
         (b"\x7fELF\2\1\1" + bytes(60), "the module: the file "),
+        (b"!<arch>\nx.o/", "the module: .* it is an archive of objects: link these"),
+        (gzip.compress(b"\0asm\1\0\0\0"), "the module: .* it is compressed: unpack it"),
+        (b"PK\3\4" + bytes(26), "the module: .* it is compressed: unpack it"),
+        (b"", "the module: .* it is empty"),
     ],
 )
 def test_what_is_no_code(code: bytes, message: str) -> None:
     with pytest.raises(errors.SignatureError, match=message):
         udfvm.wasm.exports(code)
+
+
+def test_a_shared_object_that_is_cut_short(tmp_path: Path) -> None:
+    """As a download is that broke: no code of the loader crashes on it."""
+    whole = build(tmp_path, ["gcc", "-shared", "-fPIC"], NATIVE).read_bytes()
+    ends = [
+        struct.unpack_from("<QQQQ", whole, 64 + 56 * index + 8)
+        for index in range(struct.unpack_from("<H", whole, 56)[0])
+        if struct.unpack_from("<I", whole, 64 + 56 * index) == (1,)
+    ]
+    end = max(offset + size for offset, _, _, size in ends)
+    assert {each.name for each in udfvm.wasm.exports(whole[:end])} <= {"plain", "score", "steps"}
+    for length in (end - 1, end // 2, 64 + 56 * 20):
+        with pytest.raises(errors.SignatureError, match="the file is cut short"):
+            udfvm.wasm.exports(whole[:length])
+        with pytest.raises(errors.SignatureError, match="the file is cut short"):
+            udfvm.from_elf(whole[:length], "plain", signature="(x: f64) -> f64")
 
 
 @pytest.mark.parametrize(

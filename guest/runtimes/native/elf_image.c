@@ -47,12 +47,32 @@ static bool is_program(struct elf_image *image)
     return image->file.interpreter[0] && !named;
 }
 
+/* Returns true if the file has the last byte of each segment. */
+static bool is_whole(struct elf_image *image)
+{
+    bool whole = true;
+    for (size_t i = 0; i < image->file.header.e_phnum && whole; i++) {
+        const Elf64_Phdr *segment = &image->file.segments[i];
+        char last;
+        whole = !elf_is_loaded(segment) || segment->p_filesz == 0 ||
+                read_exactly(&image->descriptor, segment->p_offset + segment->p_filesz - 1, &last,
+                             1);
+    }
+    return whole;
+}
+
+static const char *check(struct elf_image *image)
+{
+    if (image->descriptor < 0)
+        return "cannot be opened";
+    const char *error = elf_open(&image->file, read_exactly, &image->descriptor);
+    return error || is_whole(image) ? error : "is cut short: it ends before its segments do";
+}
+
 bool elf_image_open(struct elf_image *image, const char *path, const char *what)
 {
     *image = (struct elf_image){ .descriptor = open(path, O_RDONLY | O_CLOEXEC) };
-    const char *error = image->descriptor < 0
-                            ? "cannot be opened"
-                            : elf_open(&image->file, read_exactly, &image->descriptor);
+    const char *error = check(image);
     if (error) {
         failure_set("ImportError", "%s %s", what, error);
         elf_image_close(image);

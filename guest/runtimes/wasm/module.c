@@ -56,6 +56,23 @@ static bool is_binary(const uint8_t *code, size_t length)
     return length >= 4 && memcmp(code, "\0asm", 4) == 0;
 }
 
+static bool begins(const uint8_t *code, size_t length, const char *with)
+{
+    return length >= strlen(with) && memcmp(code, with, strlen(with)) == 0;
+}
+
+/* Returns what a file is that has no module. */
+static const char *what_else(const uint8_t *code, size_t length)
+{
+    if (length == 0)
+        return "it is empty";
+    if (begins(code, length, "!<arch>\n"))
+        return "it is an archive of objects: link these to a module or a shared object";
+    if (begins(code, length, "\x1f\x8b") || begins(code, length, "PK\x03\x04"))
+        return "it is compressed: unpack it";
+    return "it begins neither as a binary module (\\0asm) nor as text, \"(module\"";
+}
+
 /* Converts *code to binary if it is text. The caller deletes the binary. Returns false with a
  * failure. */
 static bool to_binary(const uint8_t **code, size_t *length, wasm_bytes *binary)
@@ -64,11 +81,7 @@ static bool to_binary(const uint8_t **code, size_t *length, wasm_bytes *binary)
     if (is_binary(*code, *length))
         return true;
     if (!is_text(*code, *length))
-        return failure_set(
-            "CompileError", "not a WebAssembly file: %s",
-            *length == 0
-                ? "it is empty"
-                : "it begins neither as a binary module (\\0asm) nor as text, \"(module\"");
+        return failure_set("CompileError", "not a WebAssembly file: %s", what_else(*code, *length));
     if (wasmtime_failed("CompileError",
                         wasmtime.wasmtime_wat2wasm((const char *)*code, *length, binary), NULL))
         return false;
