@@ -30,6 +30,10 @@ MODULE = """
   (func (export "of references") (param externref))
   (func (export "_start")))
 """
+NO_VALUE = (
+    "which cannot be a value outside of the module: export a function over i32, i64, f32, f64 and"
+    " v128"
+)
 COMPONENT = """
 (component
   (import "a:b/c" (instance $i (export "call-me" (func (result s8)))))
@@ -52,7 +56,7 @@ def test_functions_of_a_module() -> None:
         ("g", "function", "(a0: i64) -> bool?", True, needs),
         (
             "of references",
-            "it takes or returns a reference, or has more than 32 parameters",
+            f"parameter 1 is externref, {NO_VALUE}",
             None,
             False,
             needs,
@@ -145,7 +149,7 @@ def test_the_command_on_a_module(tmp_path: Path) -> None:
     assert inspected(str(tmp_path / "m.wat"), "--memory", "128MiB") == (
         "f (a0: i32, a1: blob) -> struct<0: int32, 1: float> [function]\n"
         "g (a0: i64) -> bool? [function]\n"
-        "of references [no: it takes or returns a reference, or has more than 32 parameters]\n"
+        f"of references [no: parameter 1 is externref, {NO_VALUE}]\n"
         "_start (stdin: text) -> text [WASI command]\n"
         "It needs, in host_functions= or modules=:\n"
         "  env.price (func (param f64 i32) (result f64))\n"
@@ -176,6 +180,19 @@ def test_the_command_on_a_module(tmp_path: Path) -> None:
 def test_what_is_no_code(code: bytes, message: str) -> None:
     with pytest.raises(errors.SignatureError, match=message):
         udfvm.wasm.exports(code)
+
+
+def test_functions_that_take_or_return_what_cannot_cross() -> None:
+    many = "i32 " * 33
+    exports = udfvm.wasm.exports(f"""(module
+      (func (export "many") (param {many}))
+      (func (export "one") (result i32 funcref) unreachable)
+      (func (export "two") (param i32 (ref null any))))""")
+    assert [(each.name, each.kind.partition(",")[0], each.usable) for each in exports] == [
+        ("many", "it has more than 32 parameters", False),
+        ("one", "result 2 is funcref", False),
+        ("two", "parameter 2 is a reference", False),
+    ]
 
 
 def test_a_shared_object_that_is_cut_short(tmp_path: Path) -> None:

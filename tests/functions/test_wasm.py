@@ -283,12 +283,12 @@ def test_pickle() -> None:
         (
             '(module (func (export "f") (param i32 externref)))',
             "f",
-            "parameter 2 of the export f is externref, which cannot be a value outside",
+            "parameter 2 is externref, which cannot be a value outside",
         ),
         (
             '(module (func (export "f") (result i32 anyref) unreachable))',
             "f",
-            "result 2 of the export f is a reference, which cannot be a value outside",
+            "result 2 is a reference, which cannot be a value outside",
         ),
         (
             f'(module (func (export "f") (param {"i32 " * 33})))',

@@ -325,6 +325,25 @@ MODULES = {
 }
 
 
+def test_a_module_is_linked_before_those_that_import_it() -> None:
+    backwards = dict(reversed(MODULES.items()))
+    with pytest.raises(
+        udfvm.SignatureError, match=r"counter\.next \(whose module is not before th"
+    ):
+        udfvm.from_wasm(USER, "f", modules=backwards)
+    lacking = MODULES | {"counter": "(module)"}
+    with pytest.raises(udfvm.SignatureError, match="which that module of modules= does not"):
+        udfvm.from_wasm(USER, "f", modules=lacking)
+
+
+def test_a_linked_module_that_does_not_start_is_named() -> None:
+    failing = {
+        "counter": MODULES["counter"].replace("(global.set $at (i64.const 41))", "unreachable")
+    }
+    with pytest.raises(udfvm.SignatureError, match="module counter of modules=: wasm `unreach"):
+        udfvm.from_wasm(USER, "f", modules=MODULES | failing)
+
+
 def test_modules_are_linked() -> None:
     udf = udfvm.from_wasm(USER, "f", modules=MODULES)
     assert [udf(), udf()] == [42 + 43] * 2

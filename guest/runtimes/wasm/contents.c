@@ -59,13 +59,14 @@ static void list_export(struct bytes *list, const wasmtime_module *module, const
     }
     if (list_table(list, module, name))
         return;
-    if (export_type_take(type, "", &found) && found.parameter_count <= MAX_PARAMETERS) {
+    const bool taken = export_type_take(type, "", &found);
+    if (taken && found.parameter_count <= MAX_PARAMETERS) {
         export_type_describe(&found, &signature);
         listing_function(list, name->data, name->size, &signature, false, "function");
         return;
     }
-    failure_set("TypeError", "it takes or returns a reference, or has more than %d parameters",
-                MAX_PARAMETERS);
+    if (taken)
+        failure_set("TypeError", "it has more than %d parameters", MAX_PARAMETERS);
     listing_unusable(list, name->data, name->size);
 }
 

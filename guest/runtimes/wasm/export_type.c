@@ -12,28 +12,28 @@
 
 /* ---- The type in the module ---- */
 
-static bool take_kinds(const wasm_valtypes *from, const char *name, const char *what,
-                       enum wasm_kind *kinds, size_t *count)
+static bool take_kinds(const wasm_valtypes *from, const char *what, enum wasm_kind *kinds,
+                       size_t *count)
 {
     if (from->size > MAX_EXPORT_VALUES)
-        return failure_set("TypeError", "the export %s has more than %d %ss", name,
-                           MAX_EXPORT_VALUES, what);
+        return failure_set("TypeError", "the export has more than %d %ss", MAX_EXPORT_VALUES, what);
     *count = from->size;
     for (size_t i = 0; i < from->size; i++)
         if (!value_type_kind(from->data[i], &kinds[i]))
             return failure_set("TypeError",
-                               "%s %zu of the export %s is %s, which cannot be a value outside of "
-                               "the module: export a function over i32, i64, f32, f64 and v128",
-                               what, i + 1, name, value_type_name(from->data[i]));
+                               "%s %zu is %s, which cannot be a value outside of the module: "
+                               "export a function over i32, i64, f32, f64 and v128",
+                               what, i + 1, value_type_name(from->data[i]));
     return true;
 }
 
 bool export_type_take(const wasm_functype *from, const char *name, void *into)
 {
     struct export_type *type = into;
-    return take_kinds(wasmtime.wasm_functype_params(from), name, "parameter", type->parameters,
+    (void)name;
+    return take_kinds(wasmtime.wasm_functype_params(from), "parameter", type->parameters,
                       &type->parameter_count) &&
-           take_kinds(wasmtime.wasm_functype_results(from), name, "result", type->results,
+           take_kinds(wasmtime.wasm_functype_results(from), "result", type->results,
                       &type->result_count);
 }
 

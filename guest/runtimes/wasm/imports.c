@@ -20,6 +20,7 @@ struct linking {
     wasmtime_linker *linker;
     wasmtime_context *context;
     const struct link_settings *settings;
+    size_t linked; /* so many modules of modules= */
 };
 
 bool imports_memory(const wasmtime_module *module)
@@ -94,16 +95,23 @@ static bool define_function(const struct linking *linking, const struct import_n
     return !wasmtime_failed("LinkError", define_missing(linking->linker, import, type), NULL);
 }
 
-/* Returns true if a module of the import's name is linked. */
-static bool is_linked(const struct linking *linking, const struct import_name *import)
+/* Returns the index in modules= of the import's module; their number if it is not there. */
+static size_t find_module(const struct linking *linking, const struct import_name *import)
 {
-    for (size_t i = 0; i < linking->settings->module_count; i++) {
-        const char *name = linking->settings->modules[i].name;
+    size_t index = 0;
+    for (; index < linking->settings->module_count; index++) {
+        const char *name = linking->settings->modules[index].name;
         if (strlen(name) == import->module->size &&
             memcmp(name, import->module->data, import->module->size) == 0)
-            return true;
+            break;
     }
-    return false;
+    return index;
+}
+
+/* Returns true if modules= has a module of the import's name. */
+static bool is_linked(const struct linking *linking, const struct import_name *import)
+{
+    return find_module(linking, import) < linking->settings->module_count;
 }
 
 /* Makes a memory as the import declares it. Returns false with a failure. */
@@ -129,8 +137,11 @@ static void list_missing(const struct linking *linking, const struct import_name
         bytes_text(list, interface_kind(kind));
         bytes_text(list, ")");
     }
-    if (is_linked(linking, import))
-        bytes_text(list, " (which that module of modules= does not export)");
+    if (!is_linked(linking, import))
+        return;
+    bytes_text(list, find_module(linking, import) < linking->linked
+                         ? " (which that module of modules= does not export)"
+                         : " (whose module is not before this one in modules=)");
 }
 
 /* Returns true if WASI has a function of that name, but the module wants that of a compiler: its
@@ -179,22 +190,26 @@ static bool provide_module(const struct linking *linking, const struct linked_mo
 {
     char what[MAX_NAME_SHOWN + 32];
     snprintf(what, sizeof what, "module %.*s of modules=", MAX_NAME_SHOWN, module->name);
-    return provide(linking, module->compiled, what) &&
-           !wasmtime_failed("LinkError",
-                            wasmtime.wasmtime_linker_module(linking->linker, linking->context,
-                                                            module->name, strlen(module->name),
-                                                            module->compiled),
-                            NULL);
+    if (!provide(linking, module->compiled, what))
+        return false;
+    if (!wasmtime_failed("LinkError",
+                         wasmtime.wasmtime_linker_module(linking->linker, linking->context,
+                                                         module->name, strlen(module->name),
+                                                         module->compiled),
+                         NULL))
+        return true;
+    failure_explain(": ", "");
+    return failure_explain(what, "");
 }
 
 wasmtime_linker *imports_link(wasmtime_context *context, const wasmtime_module *module,
                               const struct link_settings *settings)
 {
-    const struct linking linking = { wasmtime.wasmtime_linker_new((wasm_engine *)engine_used()),
-                                     context, settings };
+    struct linking linking = { wasmtime.wasmtime_linker_new((wasm_engine *)engine_used()), context,
+                               settings, 0 };
     bool done = !imports_wasi(module, settings) || wasi_define(linking.linker);
-    for (size_t i = 0; i < settings->module_count && done; i++)
-        done = provide_module(&linking, &settings->modules[i]);
+    for (; linking.linked < settings->module_count && done; linking.linked += done)
+        done = provide_module(&linking, &settings->modules[linking.linked]);
     if (done && provide(&linking, module, "the module"))
         return linking.linker;
     wasmtime.wasmtime_linker_delete(linking.linker);
