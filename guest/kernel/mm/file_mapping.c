@@ -155,6 +155,17 @@ static int64_t prepare(struct file_memory *memory, const struct file_mapping *wa
     return 0;
 }
 
+/* Brings the pages of a mapping to a place that it cannot choose. */
+static int64_t place_at(struct file_memory *memory, const struct file_mapping *wanted,
+                        uint64_t address)
+{
+    return may_lie_at(address, wanted->count, wanted->to_lend) &&
+                   fits(memory, wanted->first, wanted->count, address) &&
+                   settle(memory, wanted->first, wanted->count, address)
+               ? (int64_t)address
+               : -ENOMEM;
+}
+
 /* Brings the pages to where the mapping is to be, and returns the address. */
 static int64_t place(struct file_memory *memory, const struct file_mapping *wanted)
 {
@@ -164,14 +175,8 @@ static int64_t place(struct file_memory *memory, const struct file_mapping *want
         return -EINVAL;
     if (!together)
         return -ENOMEM;
-    if (wanted->address || address) {
-        address = wanted->address ? wanted->address : address;
-        return may_lie_at(address, wanted->count, wanted->to_lend) &&
-                       fits(memory, wanted->first, wanted->count, address) &&
-                       settle(memory, wanted->first, wanted->count, address)
-                   ? (int64_t)address
-                   : -ENOMEM;
-    }
+    if (wanted->address || address)
+        return place_at(memory, wanted, wanted->address ? wanted->address : address);
     address = place_pages(memory, wanted->first, wanted->count, wanted->to_lend);
     return address ? (int64_t)address : -ENOMEM;
 }

@@ -5,6 +5,7 @@
 
 #include "shared/compiled/demangle.h"
 #include "shared/compiled/failure.h"
+#include "shared/compiled/libraries.h"
 #include "wasm/standard_error.h"
 
 #define MAX_FRAMES 32
@@ -23,30 +24,63 @@ static bool is_of_runtime(const wasm_frame *frame)
            memcmp(module->data, RUNTIME_MODULE, module->size) == 0;
 }
 
-static void trace(const wasm_frames *frames)
+/* Returns true for a frame of the libraries of C++ and Rust, which are part of the module. */
+static bool is_of_library(const wasm_frame *frame)
 {
-    size_t shown = 0;
-    for (size_t i = 0; i < frames->size; i++) {
-        const wasm_bytes *name = wasmtime.wasmtime_frame_func_name(frames->data[i]);
+    char readable[MAX_NAME_SHOWN + 1];
+    const wasm_bytes *name = wasmtime.wasmtime_frame_func_name(frame);
+    if (!name)
+        return false;
+    demangle(name->data, name->size, readable, sizeof readable);
+    return is_library_function(readable, strlen(readable));
+}
+
+static void trace_frame(size_t number, const wasm_frame *frame)
+{
+    const wasm_bytes *name = wasmtime.wasmtime_frame_func_name(frame);
+    failure_trace("\n  #%zu ", number);
+    char readable[MAX_NAME_SHOWN + 1];
+    if (name)
+        demangle(name->data, name->size, readable, sizeof readable);
+    if (name)
+        failure_trace("%s", readable);
+    else
+        failure_trace("function %u", wasmtime.wasm_frame_func_index(frame));
+    failure_trace(" (offset 0x%zx of the module)", wasmtime.wasm_frame_module_offset(frame));
+}
+
+/* Adds frames of [first, end) until MAX_FRAMES are there; returns how many are. */
+static size_t trace_part(const wasm_frames *frames, size_t first, size_t end, size_t shown)
+{
+    for (size_t i = first; i < end && shown <= MAX_FRAMES; i++) {
         if (is_of_runtime(frames->data[i]))
             continue;
-        if (shown == 0)
-            failure_trace("Backtrace, innermost first:");
-        if (shown == MAX_FRAMES) {
+        if (shown == MAX_FRAMES)
             failure_trace("\n  ...");
-            break;
-        }
-        failure_trace("\n  #%zu ", shown++);
-        char readable[MAX_NAME_SHOWN + 1];
-        if (name)
-            demangle(name->data, name->size, readable, sizeof readable);
-        if (name)
-            failure_trace("%s", readable);
         else
-            failure_trace("function %u", wasmtime.wasm_frame_func_index(frames->data[i]));
-        failure_trace(" (offset 0x%zx of the module)",
-                      wasmtime.wasm_frame_module_offset(frames->data[i]));
+            trace_frame(shown, frames->data[i]);
+        shown++;
     }
+    return shown;
+}
+
+static void trace(const wasm_frames *frames)
+{
+    size_t own = 0;
+    while (own < frames->size &&
+           (is_of_runtime(frames->data[own]) || is_of_library(frames->data[own])))
+        own++;
+    if (own == frames->size)
+        own = 0;
+    size_t known = 0;
+    while (known < frames->size && is_of_runtime(frames->data[known]))
+        known++;
+    if (known < frames->size)
+        failure_trace("Backtrace, innermost first:");
+    const size_t shown = trace_part(frames, own, frames->size, 0);
+    if (known < own && shown < MAX_FRAMES)
+        failure_trace("\nIn libraries that #0 called, innermost first:");
+    trace_part(frames, 0, own, shown);
     standard_error_trace(shown > 0 ? "\n" : "");
 }
 

@@ -7,15 +7,9 @@
 
 #include "signal_names.h"
 
+#include "shared/compiled/backtrace.h"
 #include "shared/compiled/failure.h"
-#include "shared/compiled/objects.h"
 #include "shared/compiled/program.h"
-#include "shared/compiled/symbols.h"
-#include "shared/compiled/unwind.h"
-
-#define MAX_FRAMES 32
-
-extern char __executable_start[], etext[]; /* of this program, from the linker */
 
 /* the runtime's thread pointer, by which its C library finds the thread's data */
 static void *thread_pointer;
@@ -37,58 +31,6 @@ static void trace_registers(const greg_t *values)
     for (size_t i = 0; i < sizeof registers / sizeof *registers; i++)
         failure_trace("%s%s=0x%llx", i % 6 ? " " : "\n  ", registers[i].name,
                       (unsigned long long)values[registers[i].index]);
-}
-
-static void trace_frame(size_t number, const struct unwind_frame *frame)
-{
-    char text[512];
-    const uint64_t address = frame->registers[UNWIND_RIP];
-    symbol_describe(frame->exact ? address : address - 1, text,
-                    sizeof text); /* a return address may be past the end of its function */
-    failure_trace("\n  #%zu 0x%llx %s", number, (unsigned long long)address, text);
-}
-
-/* Returns true for a frame of this program. */
-static bool is_of_runtime(const struct unwind_frame *frame)
-{
-    const uint64_t address = frame->registers[UNWIND_RIP];
-    return address >= (uint64_t)__executable_start && address < (uint64_t)etext;
-}
-
-/* Returns true for a frame of the C library, which functions and this program call. */
-static bool is_of_c_library(const struct unwind_frame *frame)
-{
-    struct object object;
-    return object_at(frame->registers[UNWIND_RIP], &object) &&
-           strstr(object.path, "/libc.so.6") != NULL;
-}
-
-/* Steps to the next frame. Returns false at the end: at a frame of this program that called the
- * function, which nothing of interest called. Frames that the function called come before it. */
-static bool next_frame(struct unwind_frame *frame, bool *in_function)
-{
-    *in_function |= !is_of_runtime(frame) && !is_of_c_library(frame);
-    return unwind_step(frame) && !(*in_function && is_of_runtime(frame));
-}
-
-static void trace_frames(const greg_t *values)
-{
-    static const int numbers[UNWIND_REGISTERS] = { REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI,
-                                                   REG_RDI, REG_RBP, REG_RSP, REG_R8,  REG_R9,
-                                                   REG_R10, REG_R11, REG_R12, REG_R13, REG_R14,
-                                                   REG_R15, REG_RIP };
-    struct unwind_frame frame = { .exact = true };
-    size_t number = 0;
-    bool in_function = false;
-    for (size_t i = 0; i < UNWIND_REGISTERS; i++)
-        frame.registers[i] = (uint64_t)values[numbers[i]];
-    objects_read();
-    failure_trace("Backtrace, innermost first:");
-    do {
-        trace_frame(number++, &frame);
-    } while (number < MAX_FRAMES && next_frame(&frame, &in_function));
-    if (number == MAX_FRAMES)
-        failure_trace("\n  ...");
 }
 
 static const char *cause(int number, const siginfo_t *info, const greg_t *values)
@@ -137,7 +79,7 @@ static void report(int number, siginfo_t *info, void *context)
                     (unsigned long long)instruction);
     failure_signal((uint32_t)number, address, instruction);
     failure_add_refusal();
-    trace_frames(values);
+    backtrace_trace(values);
     if (!refused_memory())
         trace_registers(values);
     for (;;) /* the program cannot continue; further requests get the same answer */

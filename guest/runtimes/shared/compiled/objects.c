@@ -90,14 +90,33 @@ static bool begins_file(const struct mapping *mapping, const struct mapping *bef
            !(same_file(mapping, before) && before->end == mapping->start);
 }
 
+static bool has_segment_at(const struct object *object, uint64_t address)
+{
+    for (size_t i = 0; i < object->segment_count; i++) {
+        const Elf64_Phdr *segment = &object->segments[i];
+        if (segment->p_type == PT_LOAD &&
+            address - (object->bias + elf_page_down(segment->p_vaddr)) <
+                segment->p_vaddr + segment->p_memsz - elf_page_down(segment->p_vaddr))
+            return true;
+    }
+    return false;
+}
+
+/* The file may be mapped as a whole besides, right before the object: as readers of its symbols
+ * do. */
 bool object_at(uint64_t address, struct object *object)
 {
-    struct mapping mapping, first = { 0 };
+    struct mapping mapping, first = { 0 }, nearest = { 0 };
     for (const char *line = maps; next_mapping(&line, &mapping);) {
         if (begins_file(&mapping, &first))
             first = mapping;
-        if (address >= mapping.start && address < mapping.end)
-            return same_file(&mapping, &first) && take_object(first.start, &first, object);
+        if (mapping.offset == 0)
+            nearest = mapping;
+        if (address < mapping.start || address >= mapping.end)
+            continue;
+        return (same_file(&mapping, &first) && take_object(first.start, &first, object) &&
+                has_segment_at(object, address)) ||
+               (same_file(&mapping, &nearest) && take_object(nearest.start, &nearest, object));
     }
     return false;
 }
