@@ -109,6 +109,20 @@ def test_no_rows() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_lengths(engine: pl.EngineType) -> None:
+    frame = FRAME.lazy().select(a=pl.lit(4.0), b=pl.col("a"))
+    few = udfvm.polars.expr(ratio, pl.col("a").head(3), pl.col("b"))
+    wrong = (udfvm.TypeMappingError, pl.exceptions.ShapeError)  # the second is Polars' own
+    text = r"different lengths: 'a' has 3, 'b' has 4|non-equal length"
+    with pytest.raises(wrong, match=text):
+        frame.select(few).collect(engine=engine)
+    first = udfvm.polars.expr(ratio, pl.col("a").first(), pl.lit(2.0))
+    assert frame.select(first).collect(engine=engine).rows() == [(2.0,)]
+    none = frame.head(0).select(udfvm.polars.expr(ratio, pl.col("a"), pl.lit(2.0)))
+    assert none.collect(engine=engine).rows() == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_aggregates(engine: pl.EngineType) -> None:
     total = udfvm.polars.expr(Total, "a")
     groups = FRAME.lazy().group_by("key").agg(total, n=pl.len()).sort("key").collect(engine=engine)

@@ -259,7 +259,7 @@ class _Call:
 
     @hides_frames
     def __call__(self, columns: Sequence[pl.Series]) -> pl.Series:
-        rows = max(map(len, columns))
+        rows = self._rows(columns)
         left = iter(
             # A literal has one row.
             [each if len(each) == rows else each.new_from_index(0, rows) for each in columns]
@@ -279,6 +279,15 @@ class _Call:
             else:
                 made = self._series(results_of_values(function, given, rows))
         return made if made.dtype == self.dtype else made.cast(self.dtype)
+
+    def _rows(self, columns: Sequence[pl.Series]) -> int:
+        lengths = {len(each) for each in columns} - {1}
+        if len(lengths) > 1:
+            told = ", ".join(f"{each.name!r} has {len(each)}" for each in columns)
+            raise TypeMappingError(
+                f"UDF {self._function.name!r}: the expressions have different lengths: {told}"
+            )
+        return lengths.pop() if lengths else 1
 
     def _called(self, given: Sequence[Any]) -> pl.Series:
         """Polars has no runs, and casts no extension types: results that are declared so come as
