@@ -5,7 +5,6 @@
  * request there and waits for the reply's header in the guest kernel's memory. A guest that has
  * waited for long exits, and its thread sleeps until the next request. Replies are copied while the
  * guest runs, so the header is copied first, then checked, and what it says is copied once.
- *
  * Here is the caller's part. What the caller does between two exchanges, or between a request and
  * its reply, is not known, so the vCPU's thread (stream_thread.c) keeps deadlines itself.
  */
