@@ -135,11 +135,29 @@ struct request {
     void *block;      /* to be resized */
 };
 
+/* Small blocks come from the C library right away, until something was refused: then its answer is
+ * looked at, which costs a nanosecond. */
+static void *block_or_again(size_t size);
+static void *zeroed_or_again(size_t number, size_t size);
+static void *resized_or_again(void *block, size_t size);
+
+static void *(*small_block)(size_t) = __libc_malloc;
+static void *(*small_zeroed)(size_t, size_t) = __libc_calloc;
+static void *(*resized)(void *, size_t) = __libc_realloc;
+
+static void note_refusal(void)
+{
+    small_block = block_or_again;
+    small_zeroed = zeroed_or_again;
+    resized = resized_or_again;
+}
+
 /* What a program is told to have been refused is forgotten when it got it after all. */
 static __attribute__((noinline)) void *take_again(struct request request)
 {
     struct udfvm_refused_memory *told = (struct udfvm_refused_memory *)UDFVM_REFUSED_MEMORY;
     void *block = NULL;
+    note_refusal();
     for (unsigned attempt = 0; !block && udfvm_memory_refused; attempt++) {
         if (!udfvm_memory_refused(request.size, attempt, NULL))
             return NULL;
@@ -161,29 +179,42 @@ static void *take_block_again(const struct request *request)
     return take_block(request->size);
 }
 
-void *malloc(size_t size)
-{
-    count_if_not_small(size);
-    void *block = take_block(size);
-    if (__builtin_expect(!block, 0))
-        return take_again((struct request){ take_block_again, .size = size });
-    return block;
-}
-
 static void *take_zeroed(const struct request *request)
 {
     void *block = is_large(request->size) ? take(0, request->size) : NULL;
     return block ? block : __libc_calloc(1, request->size);
 }
 
+static void *block_or_again(size_t size)
+{
+    void *block = take_block(size);
+    return block ? block : take_again((struct request){ take_block_again, .size = size });
+}
+
+static void *zeroed_or_again(size_t number, size_t size)
+{
+    const struct request request = { take_zeroed, .size = number * size }; /* the caller looked */
+    void *block = take_zeroed(&request);
+    return block ? block : take_again(request);
+}
+
+void *malloc(size_t size)
+{
+    if (__builtin_expect(size < COUNTED, 1))
+        return small_block(size);
+    count(size);
+    return block_or_again(size);
+}
+
 void *calloc(size_t number, size_t size)
 {
-    struct request request = { take_zeroed, .size = 0 };
-    if (__builtin_mul_overflow(number, size, &request.size))
+    size_t bytes;
+    if (__builtin_mul_overflow(number, size, &bytes))
         return __libc_calloc(number, size);
-    count_if_not_small(request.size);
-    void *block = take_zeroed(&request);
-    return __builtin_expect(!block, 0) ? take_again(request) : block;
+    if (__builtin_expect(bytes < COUNTED, 1))
+        return small_zeroed(number, size);
+    count(bytes);
+    return zeroed_or_again(number, size);
 }
 
 static void *move(void *block, size_t have, size_t size)
@@ -212,6 +243,14 @@ static void *resize_again(const struct request *request)
     return __libc_realloc(request->block, request->size);
 }
 
+static void *resized_or_again(void *block, size_t size)
+{
+    void *moved = __libc_realloc(block, size);
+    return moved || !size
+               ? moved
+               : take_again((struct request){ resize_again, .size = size, .block = block });
+}
+
 void *realloc(void *block, size_t size)
 {
     if (in_scratch((uint64_t)block)) {
@@ -226,12 +265,9 @@ void *realloc(void *block, size_t size)
         return malloc(size);
     count_if_not_small(size);
     const size_t have = is_large(size) ? malloc_usable_size(block) : 0;
-    if (have)
-        return move(block, have, size);
-    void *resized = __libc_realloc(block, size);
-    if (__builtin_expect(!resized && size, 0))
-        return take_again((struct request){ resize_again, .size = size, .block = block });
-    return resized;
+    return have              ? move(block, have, size)
+           : size >= COUNTED ? resized_or_again(block, size)
+                             : resized(block, size);
 }
 
 static void *take_aligned(const struct request *request)
@@ -319,6 +355,8 @@ static void *map_for(const struct mapping *wanted, const void *mapper)
 {
     struct udfvm_refused_memory *told = (struct udfvm_refused_memory *)UDFVM_REFUSED_MEMORY;
     uint64_t mapped = map(wanted);
+    if (mapped == -(uint64_t)ENOMEM)
+        note_refusal();
     for (unsigned attempt = 0;
          mapped == -(uint64_t)ENOMEM && wanted->protection != PROT_NONE && udfvm_memory_refused &&
          udfvm_memory_refused(wanted->length, attempt, mapper);
