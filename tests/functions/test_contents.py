@@ -175,6 +175,10 @@ def test_the_command_on_a_module(tmp_path: Path) -> None:
         (gzip.compress(b"\0asm\1\0\0\0"), "the module: .* it is compressed: unpack it"),
         (b"PK\3\4" + bytes(26), "the module: .* it is compressed: unpack it"),
         (b"", "the module: .* it is empty"),
+        (
+            b'(module (import "env" "__linear_memory" (memory 0)) (func (export "f")))',
+            "the module: the module is not valid: it is an object: link it",
+        ),
     ],
 )
 def test_what_is_no_code(code: bytes, message: str) -> None:

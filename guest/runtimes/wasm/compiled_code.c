@@ -20,6 +20,35 @@ static bool take_compiled(const uint8_t *bytes, size_t length, struct compiled_c
     return failure_set("CompileError", "this is not compiled code");
 }
 
+static bool is_named(const wasm_bytes *name, const char *text)
+{
+    return name->size == strlen(text) && memcmp(name->data, text, name->size) == 0;
+}
+
+/* Returns true for what compilers leave to the linker, which imports the memory of the module that
+ * it will be part of. */
+static bool is_object(const wasmtime_module *module)
+{
+    wasm_importtypes imports;
+    bool found = false;
+    wasmtime.wasmtime_module_imports(module, &imports);
+    for (size_t i = 0; i < imports.size && !found; i++)
+        found = is_named(wasmtime.wasm_importtype_module(imports.data[i]), "env") &&
+                is_named(wasmtime.wasm_importtype_name(imports.data[i]), "__linear_memory");
+    wasmtime.wasm_importtype_vec_delete(&imports);
+    return found;
+}
+
+static wasmtime_module *compile_module(const struct load *load)
+{
+    wasmtime_module *module = module_compile(load->code, load->code_length);
+    if (!module || !is_object(module))
+        return module;
+    wasmtime.wasmtime_module_delete(module);
+    failure_set("CompileError", "it is an object: link it, as wasm-ld and compilers without -c do");
+    return NULL;
+}
+
 bool code_take(const struct load *load, bool compiled, struct compiled_code *code)
 {
     if (compiled)
@@ -28,7 +57,7 @@ bool code_take(const struct load *load, bool compiled, struct compiled_code *cod
     if (component_is(load->code, load->code_length))
         code->component = component_compile(load->code, load->code_length);
     else
-        code->module = module_compile(load->code, load->code_length);
+        code->module = compile_module(load);
     return code->module || code->component;
 }
 
