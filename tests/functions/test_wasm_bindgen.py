@@ -101,6 +101,15 @@ def test_an_error_whose_text_is_not_known() -> None:
         udf("")
 
 
+def test_the_long_text_of_an_error_is_cut() -> None:
+    """At a character: 1600 bytes would end within the last."""
+    module = bound().replace("(i32.const 16) (i32.const 5)", "(i32.const 2048) (i32.const 9001)")
+    module = module.removesuffix(")") + '(data (i32.const 2048) "x' + "é" * 4500 + '"))'
+    udf = udfvm.from_wasm(module, "twice", signature=TWICE)
+    with pytest.raises(udfvm.UDFError, match=r"an error: xé{799}$"):
+        udf("")
+
+
 @pytest.mark.parametrize("names", ["export_0 export_1", "export export2"])
 def test_allocators_without_names_are_told_by_their_types(names: str) -> None:
     udf = udfvm.from_wasm(bound(names=names), "twice", signature=TWICE)

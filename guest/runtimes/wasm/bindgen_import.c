@@ -31,6 +31,17 @@ static const uint8_t *text_of(const struct linear *linear, const wasmtime_val *a
     return text && utf8_is_valid(text, *length) ? text : NULL;
 }
 
+/* Returns the length of what of a text a message has, in whole characters. */
+static uint32_t shown_length(const uint8_t *text, uint32_t length)
+{
+    if (length <= MAX_MESSAGE)
+        return length;
+    length = MAX_MESSAGE;
+    while (length > 0 && (text[length] & 0xc0) == 0x80)
+        length--;
+    return length;
+}
+
 wasm_trap *bindgen_throw(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
                          size_t argument_count, wasmtime_val *results, size_t result_count)
 {
@@ -40,8 +51,8 @@ wasm_trap *bindgen_throw(void *data, wasmtime_caller *caller, const wasmtime_val
     const uint8_t *text = text_of(&linear, arguments, &length);
     struct bytes message = { 0 };
     bytes_text(&message, "the module threw: ");
-    if (text && length <= MAX_MESSAGE)
-        bytes_put(&message, text, length);
+    if (text)
+        bytes_put(&message, text, shown_length(text, length));
     else
         bytes_text(&message, "?");
     wasm_trap *trap = wasmtime.wasmtime_trap_new((const char *)message.at, message.length);
@@ -55,7 +66,8 @@ static void keep_text(wasmtime_caller *caller, const wasmtime_val *arguments)
     uint32_t length;
     const uint8_t *text = text_of(&linear, arguments, &length);
     last_text[0] = 0;
-    if (text && length <= MAX_MESSAGE && !memchr(text, 0, length)) {
+    if (text) {
+        length = shown_length(text, length);
         memcpy(last_text, text, length);
         last_text[length] = 0;
     }
