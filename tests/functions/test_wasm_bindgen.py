@@ -134,6 +134,26 @@ def test_what_it_logs() -> None:
     assert "".join(text for stream, text in printed if stream == "stderr") == "empty\n?\n"
 
 
+@pytest.mark.parametrize("kind", ["i32", "externref"])
+def test_the_hook_of_a_panic_tells_its_message(kind: str) -> None:
+    """console_error_panic_hook puts the stack of an Error behind it, for which there is a place."""
+    module = f"""(module
+  (import "./it_bg.js" "__wbg_new_693216e109162396" (func $new (result {kind})))
+  (import "./it_bg.js" "__wbg_stack_0ddaca5d1abfb52f" (func $stack (param i32 {kind})))
+  (import "./it_bg.js" "__wbg_error_09919627ac0992f5" (func $error (param i32 i32)))
+  (memory (export "memory") 1) (data (i32.const 16) "panicked at src/lib.rs:7: é")
+  (func (export "f") (param $to i32) (result i32)
+    (i64.store (i32.const 64) (i64.const -1))
+    (call $stack (local.get $to) (call $new))
+    (if (i32.load (i32.const 68)) (then (return (i32.const -1))))
+    (call $error (i32.const 16) (i32.add (i32.const 28) (i32.load (i32.const 68))))
+    unreachable))"""
+    udf = udfvm.from_wasm(module, "f")
+    with pytest.raises(udfvm.UDFError, match=r"Its standard error:\n *panicked at src/lib.rs:7: é"):
+        udf(64)
+    assert udf(-4) == -1, "outside of the memory"
+
+
 @pytest.mark.parametrize(
     ("replaced", "expected"),
     [("", 41), ("_initialize", 41), ("__wasm_call_ctors", 41), ("__another", 0)],

@@ -11,6 +11,9 @@
 wasmtime_callback bindgen_throw;
 /* (address, length) -> a string or an Error of JavaScript, as a number or a reference. */
 wasmtime_callback bindgen_number_of_text, bindgen_reference_of_text;
+/* new Error(), as a number or a reference, and its stack (to, it), which is empty: a panic's hook
+ * puts that behind the message. */
+wasmtime_callback bindgen_new_number, bindgen_new_reference, bindgen_stack;
 /* console.log(address, length) and its like, to the standard output, and console.error(), to the
  * standard error. */
 wasmtime_callback bindgen_print, bindgen_print_error;
