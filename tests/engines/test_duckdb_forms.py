@@ -114,6 +114,10 @@ def test_results(con: duckdb.DuckDBPyConnection, query: str) -> None:
             "'spread', row 6 of its batch: ValueError: neg",
         ),
         ("SELECT count(*) FROM words(100_001, '')", "'words': ValueError: too many"),
+        (
+            "SELECT count(*) FROM range(100_000, 100_003) t(r), LATERAL words(r, '')",
+            "'words', row 1 of its batch: ValueError: too many",
+        ),
     ],
 )
 def test_errors(con: duckdb.DuckDBPyConnection, query: str, text: str) -> None:

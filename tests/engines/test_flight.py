@@ -130,6 +130,8 @@ def test_table_functions(client: Any) -> None:
         {"i": 1, "text": "number 1"},
         {"i": 0, "text": "number 0"},
     ]
+    with pytest.raises(fl.FlightServerError, match=r"'upto', row 2 of its batch: ValueError: five"):
+        exchange_with(client, "upto", batch_of(pa.array([2, None, 5, 1])))
     many = exchange_with(client, "upto", batch_of(pa.array([40_000])))
     assert many.num_rows == 40_000 and many["upto"].num_chunks > 1
 

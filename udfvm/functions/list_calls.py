@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from udfvm.codec.any_columns import concatenated
 from udfvm.codec.arguments import columns_of
+from udfvm.errors import UDFError
 from udfvm.functions.aggregate import rows_that_count
 from udfvm.functions.group import group_of
 from udfvm.types.unions import null_count
@@ -73,7 +74,8 @@ def rows_of_each(
     that does not allow None makes no rows. The rows share a micro-VM, which is in use until the
     generator ends or is closed.
 
-    Raises what calls of the function raise.
+    Raises what calls of the function raise. An exception of the function has the row that it was
+    called with: the rows that may be to blame are called again, each by itself.
     """
     function._calls.follow()
     cast, _ = columns_of(function.name, function.parameters, columns, vectorized=False)
@@ -86,9 +88,34 @@ def rows_of_each(
         called, cast = called.filter(valid), [column.filter(valid) for column in cast]
     if not len(called):
         return
-    with contextlib.closing(function._fetch(function._calls, cast, len(called))) as fetched:
-        for made_for, batch in fetched:
-            yield called.take(pa.array(made_for, pa.int64())), batch
+    last = 0
+    try:
+        with contextlib.closing(function._fetch(function._calls, cast, len(called))) as fetched:
+            for made_for, batch in fetched:
+                yield called.take(pa.array(made_for, pa.int64())), batch
+                last = made_for[-1]
+    except UDFError as error:
+        if error.row is None and rows > 1:
+            if len(called) - last == 1:
+                error.locate(called[last].as_py())
+            elif function._declaration.host_functions is None:  # which would be called again
+                _check_each(function, cast, called, last)
+        raise
+
+
+def _check_each(function: TableFunction, columns: Sequence[Any], rows: Any, first: int) -> None:
+    """Calls a table function with each row from ``first`` on, and raises UDFError with its index
+    among ``rows`` for the first that fails.
+    """
+    for at in range(first, len(rows)):
+        row = [column.slice(at, 1) for column in columns]
+        try:
+            with contextlib.closing(function._fetch(function._calls, row, 1)) as fetched:
+                for _ in fetched:
+                    pass
+        except UDFError as error:
+            error.locate(rows[at].as_py())
+            raise
 
 
 def _offsets(sources: Any, rows: int) -> Any:
