@@ -9,6 +9,8 @@ import apsw
 import pytest
 from stored_functions import ROWS, created, error_of, opened
 
+import udfvm
+import udfvm.sqlite
 from udfvm.protocol import (
     OUTPUT_BASE,
     STATUS_OK,
@@ -158,3 +160,18 @@ def test_forged_replies(reply: bytes, result: object) -> None:
         found = connection.execute("SELECT vm_expr(?, ?)", (evil, reply)).fetchall()
         assert found == [(result,)]
     assert connection.execute("SELECT vm_expr('a', 1)").fetchall() == [(1,)]
+
+
+def test_more_texts_than_micro_vms() -> None:
+    with udfvm.Pool(size=2) as pool:
+        connection = apsw.Connection(":memory:")
+        udfvm.sqlite.register(connection, policy=Policy(pool=pool))
+        texts = "(SELECT value AS i FROM json_each('[1,2,3,4,5,6,7,8,9]'))"
+        query = f"SELECT group_concat(vm_expr('a * ' || (i % 4), i), ' ') FROM {texts}"
+        assert connection.execute(query).fetchall() == [("1 4 9 0 5 12 21 0 9",)]
+        open_ = connection.execute("SELECT vm_expr('a', 1) UNION ALL SELECT vm_expr('a + 0', 2)")
+        assert next(open_) == (1,)
+        assert connection.execute(query).fetchall() == [("1 4 9 0 5 12 21 0 9",)]
+        assert next(open_) == (2,)
+        open_.close()
+        connection.close()

@@ -208,12 +208,38 @@ static bool wait_is_over(struct session *session, uint64_t left, uint64_t deadli
     return true;
 }
 
+/* Gives back the VM of the expression that has had one for longest, since expressions hardly have a
+ * state. Returns false if none has one. */
+static bool spare_expression(const struct function_registry *registry, const udfvm_pool *pool)
+{
+    struct session *spared = NULL;
+    for (struct session *session = registry->sessions; session; session = session->next_of_registry)
+        if (session->vm && session->pool == pool && session->function->expression &&
+            !session->streams)
+            spared = session;
+    if (!spared)
+        return false;
+    udfvm_pool_give_small(spared->pool, spared->vm);
+    spared->vm = NULL;
+    return true;
+}
+
+/* Returns how many VMs of the pool the connection holds, so that the session can take one where an
+ * expression gives its own back. */
+static unsigned vms_left(const struct session *session)
+{
+    const struct function_registry *registry = session->function->registry;
+    const unsigned held = vms_held(registry, session->pool), limit = session->function->pool_limit;
+    const bool spares = limit && held >= limit && spare_expression(registry, session->pool);
+    return spares ? held - 1 : held;
+}
+
 udfvm_vm *session_take_vm(struct session *session, uint64_t length, struct udfvm_error *error)
 {
     const struct sql_function *function = session->function;
     struct udfvm_windows windows;
     const bool larger = larger_windows(session, length, &windows);
-    const unsigned held = vms_held(function->registry, session->pool);
+    const unsigned held = vms_left(session);
     /* Statements of one connection run on one thread at a time: waiting for its own VMs would never
      * end. */
     const bool hopeless = function->pool_limit && held >= function->pool_limit;
