@@ -241,7 +241,7 @@ def _is_series(value: object) -> bool:
 
 
 def _is_broken(value: object) -> bool:
-    return isinstance(value, pl.Series) and is_broken(value)
+    return _is_series(value) and is_broken(value)
 
 
 class _Call:

@@ -8,6 +8,7 @@
 #include "utf8.h"
 #include "wasm/caller_memory.h"
 #include "wasm/standard_error.h"
+#include "wasm/wasmtime_failure.h"
 
 #define MAX_MESSAGE 1600 /* bytes of what a module says of its end */
 #define DIGITS      16   /* of the hash behind the name of an import */
@@ -55,9 +56,7 @@ wasm_trap *bindgen_throw(void *data, wasmtime_caller *caller, const wasmtime_val
         bytes_put(&message, text, shown_length(text, length));
     else
         bytes_text(&message, "?");
-    wasm_trap *trap = wasmtime.wasmtime_trap_new((const char *)message.at, message.length);
-    bytes_free(&message);
-    return trap;
+    return trap_of(&message);
 }
 
 static void keep_text(wasmtime_caller *caller, const wasmtime_val *arguments)
@@ -125,7 +124,7 @@ wasm_trap *bindgen_stack(void *data, wasmtime_caller *caller, const wasmtime_val
 
 /* ---- Output ---- */
 
-static wasm_trap *print(bool error, wasmtime_caller *caller, const wasmtime_val *arguments)
+static wasm_trap *print(FILE *stream, wasmtime_caller *caller, const wasmtime_val *arguments)
 {
     const struct linear linear = caller_memory(caller);
     uint32_t length;
@@ -133,12 +132,9 @@ static wasm_trap *print(bool error, wasmtime_caller *caller, const wasmtime_val 
     struct bytes line = { 0 };
     if (text)
         bytes_put(&line, text, length);
-    bytes_text(&line, text ? "\n" : "?\n");
-    if (error)
-        standard_error_log(NULL, line.at, line.length);
     else
-        fwrite(line.at, 1, line.length, stdout);
-    bytes_free(&line);
+        bytes_text(&line, "?");
+    standard_print(stream, &line);
     return NULL;
 }
 
@@ -146,14 +142,14 @@ wasm_trap *bindgen_print(void *data, wasmtime_caller *caller, const wasmtime_val
                          size_t argument_count, wasmtime_val *results, size_t result_count)
 {
     (void)data, (void)argument_count, (void)results, (void)result_count;
-    return print(false, caller, arguments);
+    return print(stdout, caller, arguments);
 }
 
 wasm_trap *bindgen_print_error(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,
                                size_t argument_count, wasmtime_val *results, size_t result_count)
 {
     (void)data, (void)argument_count, (void)results, (void)result_count;
-    return print(true, caller, arguments);
+    return print(stderr, caller, arguments);
 }
 
 /* ---- Errors ---- */

@@ -8,6 +8,7 @@
 #include "utf8.h"
 #include "wasm/caller_memory.h"
 #include "wasm/wasi.h"
+#include "wasm/wasmtime_failure.h"
 
 #define MAX_PART  500 /* bytes of each part of what a module says of its end */
 #define WASM_PAGE 65536u
@@ -91,9 +92,7 @@ wasm_trap *emscripten_assert(void *data, wasmtime_caller *caller, const wasmtime
     write_text(&linear, arguments[1].of.i32, &message);
     snprintf(line, sizeof line, ":%d", arguments[2].of.i32);
     bytes_text(&message, line);
-    wasm_trap *trap = wasmtime.wasmtime_trap_new((const char *)message.at, message.length);
-    bytes_free(&message);
-    return trap;
+    return trap_of(&message);
 }
 
 wasm_trap *emscripten_throw(void *data, wasmtime_caller *caller, const wasmtime_val *arguments,

@@ -7,6 +7,7 @@
 
 #include "wasm/caller_memory.h"
 #include "wasm/standard_error.h"
+#include "wasm/wasmtime_failure.h"
 
 #define MAX_MESSAGE 1600 /* bytes of what a module says of its end */
 
@@ -36,9 +37,7 @@ wasm_trap *script_abort(void *data, wasmtime_caller *caller, const wasmtime_val 
     write_object(&linear, arguments[1].of.i32, MAX_MESSAGE, &message);
     snprintf(place, sizeof place, ":%d:%d", arguments[2].of.i32, arguments[3].of.i32);
     bytes_text(&message, place);
-    wasm_trap *trap = wasmtime.wasmtime_trap_new((const char *)message.at, message.length);
-    bytes_free(&message);
-    return trap;
+    return trap_of(&message);
 }
 
 /* The guest kernel's random numbers are new in every call. */
@@ -53,23 +52,12 @@ wasm_trap *script_seed(void *data, wasmtime_caller *caller, const wasmtime_val *
     return NULL;
 }
 
-/* Frees the line. */
-static void print(FILE *stream, struct bytes *line)
-{
-    bytes_text(line, "\n");
-    if (stream == stderr)
-        standard_error_log(NULL, line->at, line->length);
-    else
-        fwrite(line->at, 1, line->length, stream);
-    bytes_free(line);
-}
-
 static wasm_trap *print_object(FILE *stream, wasmtime_caller *caller, const wasmtime_val *object)
 {
     const struct linear linear = caller_memory(caller);
     struct bytes line = { 0 };
     write_object(&linear, object->of.i32, SIZE_MAX, &line);
-    print(stream, &line);
+    standard_print(stream, &line);
     return NULL;
 }
 
@@ -100,6 +88,6 @@ wasm_trap *script_trace(void *data, wasmtime_caller *caller, const wasmtime_val 
         snprintf(number, sizeof number, "%s%.17g", i > 2 ? ", " : " ", arguments[i].of.f64);
         bytes_text(&line, number);
     }
-    print(stderr, &line);
+    standard_print(stderr, &line);
     return NULL;
 }

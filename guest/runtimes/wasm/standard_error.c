@@ -48,6 +48,16 @@ ptrdiff_t standard_error_log(void *unused, const unsigned char *bytes, size_t le
     return write(STDERR_FILENO, bytes, length) < 0 ? -errno : (ptrdiff_t)length;
 }
 
+void standard_print(FILE *stream, struct bytes *line)
+{
+    bytes_text(line, "\n");
+    if (stream == stderr)
+        standard_error_log(NULL, line->at, line->length);
+    else
+        fwrite(line->at, 1, line->length, stream);
+    bytes_free(line);
+}
+
 /* Copies [from, end) as text, with '?' for each invalid byte of UTF-8. It omits the rest of a
  * character that was cut. */
 static void copy_text(char *to, const char *from, const char *end, bool cut)

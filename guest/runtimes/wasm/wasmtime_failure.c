@@ -188,3 +188,10 @@ bool wasmtime_failed(const char *type, wasmtime_error *error, wasm_trap *trap)
     }
     return error || trap;
 }
+
+wasm_trap *trap_of(struct bytes *message)
+{
+    wasm_trap *trap = wasmtime.wasmtime_trap_new((const char *)message->at, message->length);
+    bytes_free(message);
+    return trap;
+}

@@ -5,6 +5,7 @@
  * request there and waits for the reply's header in the guest kernel's memory. A guest that has
  * waited for long exits, and its thread sleeps until the next request. Replies are copied while the
  * guest runs, so the header is copied first, then checked, and what it says is copied once.
+ *
  * Here is the caller's part. What the caller does between two exchanges, or between a request and
  * its reply, is not known, so the vCPU's thread (stream_thread.c) keeps deadlines itself.
  */
@@ -259,8 +260,7 @@ static int accept_reply(struct stream *stream, struct udfvm_reply *reply, struct
     *reply = (struct udfvm_reply){ .status = (int)header.status,
                                    .data = stream->buffer,
                                    .length = header.length };
-    atomic_store_explicit(&stream->words->accepted, ++stream->accepted,
-                          memory_order_release); /* a full fence costs some nanoseconds a row */
+    atomic_store_explicit(&stream->words->accepted, ++stream->accepted, memory_order_release);
     return UDFVM_OK;
 }
 
