@@ -12,7 +12,11 @@
 #include "../../udfvm/vmm/jail/jail.h"
 #include "call/vm.h"
 #include "jail_tricks.h"
+#include "base/clock.h"
 #include "base/futex.h"
+
+#define LONGER_THAN_LOOKS 200000000u  /* ns: the program looks at an interrupt several times */
+#define LONGER_THAN_GRACE 1300000000u /* ns: JAIL_GRACE_NS of jail/cell.h, and some */
 
 void __real_give_answer(struct jail *jail, const struct jail_answer *answer);
 void __wrap_give_answer(struct jail *jail, const struct jail_answer *answer);
@@ -155,20 +159,36 @@ static void change(struct jail_answer *answer, uint64_t trick)
     }
 }
 
-/* The program looks at an interrupt several times meanwhile. */
-static void delay(void)
+/* A signal does not shorten it. */
+static void delay(uint64_t ns)
 {
+    const uint64_t end_ns = udfvm_monotonic_ns() + ns;
     atomic_uint never = 0;
-    futex_wait(&never, 0, 200000000);
+    for (uint64_t now = 0; (now = udfvm_monotonic_ns()) < end_ns;)
+        futex_wait(&never, 0, end_ns - now);
+}
+
+/* What it does, from the trick on, where it puts the VM back or moves it to another image. */
+static void hold_between_calls(uint32_t kind, uint64_t trick)
+{
+    static uint64_t slow_ns;
+    static unsigned lives;
+    if (trick == SLOW_BETWEEN_CALLS || trick == DIE_AFTER_NEXT_CALL)
+        slow_ns = LONGER_THAN_LOOKS;
+    if (trick == SLOWER_BETWEEN_CALLS)
+        slow_ns = LONGER_THAN_GRACE;
+    if (trick == DIE_AFTER_NEXT_CALL)
+        lives = 2;
+    if (kind == JAIL_CALL || kind == JAIL_BOOT)
+        return;
+    delay(slow_ns);
+    if (lives > 0 && --lives == 0)
+        syscall(SYS_exit_group, 0);
 }
 
 static void end(struct jail *jail, uint64_t trick)
 {
-    static bool slow;
-    const uint32_t kind = jail->control->message.kind;
-    slow |= trick == SLOW_BETWEEN_CALLS;
-    if (slow && kind != JAIL_CALL && kind != JAIL_BOOT)
-        delay();
+    hold_between_calls(jail->control->message.kind, trick);
     switch (trick) {
     case ANSWER_TOO_MUCH:
         jail->seen += 5;

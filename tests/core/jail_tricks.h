@@ -39,6 +39,8 @@ enum trick {
     OPEN_FILE,
     SLOW_BETWEEN_CALLS, /* from then on */
     TRICKS,
+    SLOWER_BETWEEN_CALLS = TRICKS, /* the same; this one and the next have tests of their own */
+    DIE_AFTER_NEXT_CALL,
 };
 
 #endif

@@ -2,36 +2,8 @@
  * beside a program udfvm-jail. Prints what holds and what failed. */
 #include <ctype.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <sys/wait.h>
-#include "jail_tricks.h"
-#include "raw_image.h"
-
-#define SECOND 1000000000ull
-
-static udfvm_pool *make_pool(const struct udfvm_files *files)
-{
-    udfvm_pool *pool = udfvm_pool_create(image, 1, files, NULL);
-    check_number(pool && udfvm_pool_jail(pool, 1, NULL, NULL) == UDFVM_OK, "a jailed pool", 0);
-    return pool;
-}
-
-static struct outcome call(udfvm_pool *pool, udfvm_image *of, const struct udfvm_limits *limits,
-                           const uint64_t *request, size_t words)
-{
-    static const struct udfvm_limits usual = { .timeout_ns = 20 * SECOND };
-    struct outcome got = { .code = 0 };
-    struct udfvm_pool_reply reply = { .output = got.words, .capacity = sizeof got.words };
-    got.code = udfvm_pool_call(pool, of, 0, UDFVM_REQUEST_ROW, request, words * 8,
-                               limits ? limits : &usual, &reply, &got.error);
-    got.length = reply.length;
-    if (reply.kept)
-        udfvm_pool_give(pool, reply.kept);
-    return got;
-}
-#define POOL_CALL(pool, of, limits, ...)                      \
-    call(pool, of, limits, (const uint64_t[]){ __VA_ARGS__ }, \
-         sizeof((const uint64_t[]){ __VA_ARGS__ }) / 8)
+#include "jail_pool.h"
 
 /* ---- Honest ---- */
 
@@ -223,31 +195,6 @@ static void test_a_long_reply_does_not_change(void)
     udfvm_pool_close(pool);
 }
 
-static atomic_int interrupts;
-
-static int interrupt_once(void)
-{
-    return atomic_fetch_add(&interrupts, 1) == 0;
-}
-
-/* The process still puts the VM back, or moves it to a layer: the interrupt is of the next call. */
-static void test_an_interrupt_between_calls_is_not_lost(void)
-{
-    udfvm_pool *pool = make_pool(NULL);
-    udfvm_image *seven = layer(7), *const images[] = { image, seven };
-    POOL_CALL(pool, image, NULL, RAW_ECHO, 3, (uint64_t)TRICK << 32 | SLOW_BETWEEN_CALLS);
-    udfvm_set_interrupt_hook(interrupt_once);
-    for (size_t i = 0; i < sizeof images / sizeof *images; i++) {
-        interrupts = 0;
-        const struct outcome got = POOL_CALL(pool, images[i], NULL, RAW_LOOP);
-        check(got.code == UDFVM_E_INTERRUPTED, "an endless loop: %d, %s", got.code,
-              got.error.message);
-    }
-    udfvm_set_interrupt_hook(NULL);
-    udfvm_image_close(seven);
-    udfvm_pool_close(pool);
-}
-
 /* ---- Builds ---- */
 
 /* A deadline ends it, if nothing else does. */
@@ -350,7 +297,6 @@ int main(int count, char **arguments)
           test_a_process_that_was_taken_over_ends_alone },
         { "it asks in vain", test_it_asks_in_vain },
         { "a long reply does not change", test_a_long_reply_does_not_change },
-        { "an interrupt between calls is not lost", test_an_interrupt_between_calls_is_not_lost },
         { "a base image boots in one", test_a_base_image_boots_in_one },
         { "a build that was taken over fails", test_a_build_that_was_taken_over_fails },
         { "a child has none", test_a_child_has_none },

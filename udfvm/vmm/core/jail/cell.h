@@ -18,6 +18,7 @@ struct cell {
     uint8_t *data;    /* of MAX_JAIL_DATA bytes, behind it */
     unsigned asked;   /* messages */
     bool pending;     /* the last is to be restored, and its answer was not looked at */
+    bool in_doubt;    /* that follows a call that failed */
     bool broken;      /* the process died, was killed, or said what makes no sense */
     bool large;       /* the last has megabytes */
     bool expired;     /* the call's deadline passed */

@@ -217,6 +217,7 @@ static int restore_cell(struct udfvm_vm *vm, struct udfvm_error *error)
     udfvm_log_clear(&vm->log);
     memset(cell->data, 0, cell->data_used);
     cell->data_used = 0;
+    cell->in_doubt = vm->state == VM_BROKEN;
     udfvm_cell_send(cell, &(struct jail_message){ .kind = JAIL_RESTORE });
     vm->state = VM_SEALED;
     return UDFVM_OK;
@@ -263,8 +264,9 @@ static pid_t cell_process(const struct udfvm_vm *vm)
 static bool cell_usable(struct udfvm_vm *vm)
 {
     struct cell *cell = cell_of(vm);
-    /* The restore may go on while a request is written. */
-    const bool settled = cell->pending && !udfvm_cell_answered(cell)
+    /* The restore may go on while a request is written. Where it may well fail, it does so before
+     * there is a call that would fail with it. */
+    const bool settled = cell->pending && !cell->in_doubt && !udfvm_cell_answered(cell)
                              ? !cell->broken
                              : udfvm_cell_settle(cell, NULL) == UDFVM_OK;
     return settled && !udfvm_cell_has_ended(cell);

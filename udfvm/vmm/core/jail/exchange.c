@@ -225,8 +225,16 @@ int udfvm_cell_settle(struct cell *cell, struct udfvm_error *error)
     return UDFVM_OK;
 }
 
+/* What ended the call before does not end what is asked for next. */
+static void forget_end(struct cell *cell)
+{
+    cell->host_failed = cell->expired = false;
+    atomic_store_explicit(&cell->control->stop, 0, memory_order_relaxed);
+}
+
 void udfvm_cell_send(struct cell *cell, const struct jail_message *message)
 {
+    forget_end(cell);
     post(cell, message);
     cell->pending = true;
 }
@@ -297,8 +305,7 @@ int udfvm_cell_exchange(struct cell *cell, const struct jail_message *message, i
     struct jail_message next = *message;
     unsigned refused = 0;
     UDFVM_TRY(udfvm_cell_settle(cell, error));
-    cell->host_failed = cell->expired = false;
-    atomic_store_explicit(&cell->control->stop, 0, memory_order_relaxed);
+    forget_end(cell);
     if (next.files && !udfvm_send_files(cell->socket, &(char){ 0 }, 1, files, next.files))
         return udfvm_cell_break(cell, "took no descriptors", error);
     for (;;) {

@@ -205,12 +205,13 @@ udfvm_vm *udfvm_pool_take_in_time(udfvm_pool *pool, udfvm_image *image, uint64_t
         udfvm_pool_close_vm(pool, vm, UDFVM_VM_ENDED_DIED);
         vm = NULL;
     }
-    if (vm && udfvm_vm_bind(vm, image, error) != UDFVM_OK) {
+    const int bound = vm ? udfvm_vm_bind(vm, image, error) : UDFVM_OK;
+    if (bound != UDFVM_OK) { /* so does one that an earlier call broke */
         udfvm_pool_close_vm(pool, vm, UDFVM_VM_ENDED_BROKEN);
         vm = NULL;
-    } else if (!vm) {
-        vm = open_vm(pool, image, NULL, error);
     }
+    if (!vm && bound != UDFVM_E_FORKED)
+        vm = open_vm(pool, image, NULL, error);
     return taken(pool, vm, since, waited);
 }
 

@@ -1,0 +1,87 @@
+/* What becomes of jailed VMs between two calls, while their process puts them back, in its own
+ * time: see hostile_jail.c. Usage: test_between_calls raw_guest.bin, beside a program udfvm-jail.
+ * Prints what holds and what failed. */
+#include <stdatomic.h>
+#include "jail_pool.h"
+
+static atomic_int interrupts;
+
+static int interrupt_once(void)
+{
+    return atomic_fetch_add(&interrupts, 1) == 0;
+}
+
+/* The process still puts the VM back, or moves it to a layer: the interrupt is of the next call. */
+static void test_an_interrupt_between_calls_is_not_lost(void)
+{
+    udfvm_pool *pool = make_pool(NULL);
+    udfvm_image *seven = layer(7), *const images[] = { image, seven };
+    POOL_CALL(pool, image, NULL, RAW_ECHO, 3, (uint64_t)TRICK << 32 | SLOW_BETWEEN_CALLS);
+    udfvm_set_interrupt_hook(interrupt_once);
+    for (size_t i = 0; i < sizeof images / sizeof *images; i++) {
+        interrupts = 0;
+        const struct outcome got = POOL_CALL(pool, images[i], NULL, RAW_LOOP);
+        check(got.code == UDFVM_E_INTERRUPTED, "an endless loop: %d, %s", got.code,
+              got.error.message);
+    }
+    udfvm_set_interrupt_hook(NULL);
+    udfvm_image_close(seven);
+    udfvm_pool_close(pool);
+}
+
+static int vms_started;
+
+static void count_vm(const struct udfvm_vm_notice *notice)
+{
+    vms_started += notice->event == UDFVM_VM_STARTED;
+}
+
+/* The process puts the VM back for longer than the grace that a call has which is to end. */
+static void test_a_deadline_ends_its_own_call_alone(void)
+{
+    const struct udfvm_limits soon = { .timeout_ns = SECOND / 20 };
+    udfvm_pool *pool = make_pool(NULL);
+    udfvm_image *seven = layer(7), *const images[] = { image, seven };
+    vms_started = 0;
+    udfvm_set_vm_hook(count_vm);
+    POOL_CALL(pool, image, NULL, RAW_ECHO, 3, (uint64_t)TRICK << 32 | SLOWER_BETWEEN_CALLS);
+    for (size_t i = 0; i < sizeof images / sizeof *images; i++) {
+        struct outcome got = POOL_CALL(pool, image, &soon, RAW_LOOP);
+        check(got.code == UDFVM_E_TIMEOUT, "an endless loop: %d, %s", got.code, got.error.message);
+        got = POOL_CALL(pool, images[i], NULL, RAW_COUNT);
+        check(got.code == UDFVM_OK, "the call after it: %d, %s", got.code, got.error.message);
+    }
+    check_number(vms_started == 1, "all calls had one process", vms_started);
+    udfvm_set_vm_hook(NULL);
+    udfvm_image_close(seven);
+    udfvm_pool_close(pool);
+}
+
+/* A process dies while it puts the VM back after a call that failed, or that another function's
+ * call follows. */
+static void test_a_death_between_calls_harms_none(void)
+{
+    const struct udfvm_limits soon = { .timeout_ns = SECOND / 20 };
+    udfvm_image *seven = layer(7);
+    for (int fails = 0; fails < 2; fails++) {
+        udfvm_pool *pool = make_pool(NULL);
+        POOL_CALL(pool, image, NULL, RAW_ECHO, 3, (uint64_t)TRICK << 32 | DIE_AFTER_NEXT_CALL);
+        struct outcome got = POOL_CALL(pool, image, fails ? &soon : NULL,
+                                       fails ? RAW_LOOP : RAW_COUNT);
+        check(got.code == (fails ? UDFVM_E_TIMEOUT : UDFVM_OK), "a call: %s", got.error.message);
+        got = POOL_CALL(pool, fails ? image : seven, NULL, RAW_COUNT);
+        check(got.code == UDFVM_OK, "the call after it: %d, %s", got.code, got.error.message);
+        udfvm_pool_close(pool);
+    }
+    udfvm_image_close(seven);
+}
+
+int main(int count, char **arguments)
+{
+    static const struct test tests[] = {
+        { "an interrupt between calls is not lost", test_an_interrupt_between_calls_is_not_lost },
+        { "a deadline ends its own call alone", test_a_deadline_ends_its_own_call_alone },
+        { "a death between calls harms none", test_a_death_between_calls_harms_none },
+    };
+    return run_on_raw_image(count, arguments, tests, sizeof tests / sizeof *tests);
+}
