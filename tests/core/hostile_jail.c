@@ -16,7 +16,7 @@
 #include "base/futex.h"
 
 #define LONGER_THAN_LOOKS 200000000u  /* ns: the program looks at an interrupt several times */
-#define LONGER_THAN_GRACE 1300000000u /* ns: JAIL_GRACE_NS of jail/cell.h, and some */
+#define LONGER_THAN_GRACE 2200000000u /* ns: more than JAIL_GRACE_NS of jail/cell.h */
 
 void __real_give_answer(struct jail *jail, const struct jail_answer *answer);
 void __wrap_give_answer(struct jail *jail, const struct jail_answer *answer);

@@ -36,10 +36,12 @@ static void count_vm(const struct udfvm_vm_notice *notice)
     vms_started += notice->event == UDFVM_VM_STARTED;
 }
 
-/* The process puts the VM back for longer than the grace that a call has which is to end. */
+/* The process puts the VM back for longer than the grace that a call has which is to end, and than
+ * the next call has time. */
 static void test_a_deadline_ends_its_own_call_alone(void)
 {
-    const struct udfvm_limits soon = { .timeout_ns = SECOND / 20 };
+    const struct udfvm_limits soon = { .timeout_ns = SECOND / 20 },
+                              less = { .timeout_ns = 2 * SECOND };
     udfvm_pool *pool = make_pool(NULL);
     udfvm_image *seven = layer(7), *const images[] = { image, seven };
     vms_started = 0;
@@ -48,8 +50,11 @@ static void test_a_deadline_ends_its_own_call_alone(void)
     for (size_t i = 0; i < sizeof images / sizeof *images; i++) {
         struct outcome got = POOL_CALL(pool, image, &soon, RAW_LOOP);
         check(got.code == UDFVM_E_TIMEOUT, "an endless loop: %d, %s", got.code, got.error.message);
-        got = POOL_CALL(pool, images[i], NULL, RAW_COUNT);
-        check(got.code == UDFVM_OK, "the call after it: %d, %s", got.code, got.error.message);
+        for (long after = 1; after <= 2; after++) { /* a call that failed, one that did not */
+            got = POOL_CALL(pool, images[i], &less, RAW_COUNT);
+            check(got.code == UDFVM_OK, "call %ld after it: %d, %s", after, got.code,
+                  got.error.message);
+        }
     }
     check_number(vms_started == 1, "all calls had one process", vms_started);
     udfvm_set_vm_hook(NULL);

@@ -263,7 +263,8 @@ struct udfvm_config {
 
 /* Where NULL is passed: no deadline, 64 KiB of log, no files. */
 struct udfvm_limits {
-    uint64_t timeout_ns;  /* wall clock, from udfvm_vm_call to its return; 0: none */
+    uint64_t timeout_ns;  /* wall clock, from udfvm_vm_call to its return, but for what the call
+                             before left to do; 0: none */
     uint64_t max_output;  /* bytes of the reply; 0: the output window, and scratch where the guest
                              leaves a result in place */
     uint64_t reply_frame; /* 0, or bytes that a reply may have beyond: what its format adds to the

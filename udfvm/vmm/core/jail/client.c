@@ -117,12 +117,15 @@ int udfvm_cell_call(struct cell *cell, struct jail_message *message, int *files,
                     struct udfvm_reply *reply, struct udfvm_error *error)
 {
     struct udfvm_vm *vm = &cell->vm;
-    udfvm_deadline_enter(&vm->deadline, udfvm_vm_time_left(vm));
     message->may_stop = cell->thread_count != 0;
     udfvm_cell_begin_call(cell, message->length);
-    const int code = udfvm_cell_exchange(cell, message, files, vm->deadline.end_ns, true, error);
+    int code = udfvm_cell_settle(cell, error); /* not in the time of this call */
+    if (code == UDFVM_OK) {
+        udfvm_deadline_enter(&vm->deadline, udfvm_vm_time_left(vm));
+        code = udfvm_cell_exchange(cell, message, files, vm->deadline.end_ns, true, error);
+        udfvm_deadline_leave(&vm->deadline);
+    }
     udfvm_cell_end_call(cell);
-    udfvm_deadline_leave(&vm->deadline);
     UDFVM_TRY(code);
     if (cell->answer.stops) /* it is continued only where it stood still */
         UDFVM_TRY(udfvm_cell_freeze(cell, error));
