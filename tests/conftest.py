@@ -37,6 +37,16 @@ def sigint_as_in_the_foreground() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(autouse=True)
+def standard_descriptors_stay() -> Iterator[None]:
+    """Nothing closes the program's own descriptors: who frees a structure that was only zeroed
+    closes number 0.
+    """
+    yield
+    for number in range(3):
+        os.fstat(number)
+
+
 def session_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of a session share, where pytest-xdist starts more."""
     base = tmp_path_factory.getbasetemp()

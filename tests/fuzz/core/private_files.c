@@ -55,6 +55,13 @@ static void take_text(struct input *input, char *text, size_t size)
     text[used] = 0;
 }
 
+static void check_descriptors(void)
+{
+    for (int i = 0; i < 3; i++)
+        if (fcntl(i, F_GETFD) < 0)
+            defect("a descriptor of the program was closed");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char directory[MAX_TEXT], name[MAX_TEXT], target[MAX_TEXT];
@@ -69,6 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             defect("a link was left");
     }
     const int fd = udfvm_private_open(directory, name, O_RDONLY, &error);
+    check_descriptors();
     if ((fd < 0) != (error.code != UDFVM_OK))
         defect("a file and an error, or neither");
     if (fd >= 0) {

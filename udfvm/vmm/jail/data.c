@@ -23,18 +23,19 @@ int take_data(struct jail *jail, const struct jail_message *message, int file,
               struct udfvm_error *error)
 {
     const size_t index = message->slot, count = message->bytes;
-    if (count > UDFVM_MAX_DATA_FILES || index >= count)
-        return udfvm_fail(error, UDFVM_E_PROTOCOL, "there are no so many data files");
+    if (count > UDFVM_MAX_DATA_FILES || index >= count || index != jail->source_count)
+        return udfvm_fail(error, UDFVM_E_PROTOCOL, "that is not the next data file");
     struct data_source *source = &jail->sources[index];
     memcpy(source->name, jail->data, sizeof source->name);
     source->name[UDFVM_MAX_DATA_NAME] = 0;
     source->fd = fcntl(file, F_DUPFD_CLOEXEC, 0);
     if (source->fd < 0)
         return udfvm_fail_errno(error, "keeping a data file");
+    jail->source_count++;
     if (index + 1 < count)
         return UDFVM_OK;
     const int code = give_all(jail, count, error);
-    for (size_t i = 0; i < count; i++)
-        close(jail->sources[i].fd);
+    while (jail->source_count)
+        close(jail->sources[--jail->source_count].fd);
     return code;
 }

@@ -45,6 +45,7 @@ struct jail {
         char name[UDFVM_MAX_DATA_NAME + 1];
         int fd;
     } sources[UDFVM_MAX_DATA_FILES]; /* that came, before all are there */
+    size_t source_count;
     struct udfvm_files files;
     struct udfvm_host_functions host_functions;
     struct udfvm_log_sink log_sink;

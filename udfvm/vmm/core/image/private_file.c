@@ -175,9 +175,6 @@ static int step(struct walk *walk, const char *name, struct udfvm_error *error)
 static int walk_to(struct walk *walk, const char *directory, struct udfvm_error *error)
 {
     char name[NAME_MAX + 1];
-    walk->fd = -1;
-    walk->links = 0;
-    walk->rest[0] = 0;
     if (directory[0] != '/' && !getcwd(walk->rest, PATH_MAX))
         return refuse_errno(error, directory);
     if (strlen(walk->rest) + strlen(directory) + 2 > sizeof walk->rest) {
@@ -248,6 +245,7 @@ int udfvm_private_open(const char *directory, const char *name, int flags,
         udfvm_fail_errno(error, "opening a file of the image cache");
         return -1;
     }
+    walk->fd = -1;
     if (name && (strchr(name, '/') || strlen(name) > NAME_MAX || name[0] == 0))
         refuse(error, name, "is not the name of a file", "pass one without a directory");
     else if (walk_to(walk, directory, error) == UDFVM_OK) {
