@@ -18,7 +18,7 @@ BEGIN = """
     import os, signal, threading, time
     import pyarrow as pa
     import pyarrow.dataset as ds
-    from scan_functions import number, text
+    from scan_functions import number, text, waiting, waits
 
     pa.set_cpu_count(2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -79,6 +79,27 @@ LATE = """
     print("ended")
 """
 
+BEGINS = """
+    # The signal comes while a thread is about to take it, once another one's call has begun.
+    from udfvm.functions import arrow_interrupts
+
+    take = arrow_interrupts.take
+
+    def take_slowly():
+        time.sleep(0.5)
+        return take()
+
+    arrow_interrupts.take = take_slowly
+    assert interrupted(lambda: scan(number, 0), lambda: is_busy(number))
+    print("ended")
+"""
+
+WAITS = """
+    # No second signal comes where the calls need longer to end than the scan.
+    assert interrupted(lambda: scan(waits, 0), waiting.is_set)
+    print("ended")
+"""
+
 PASSES_ON = """
     assert scan(number, 2)["y"].to_pylist() == [2] * 20
     # The signal is still taken, and nobody waits for a scan.
@@ -119,10 +140,12 @@ HANDLES = """
     [
         (ENDS, ["ended"]),
         (LATE, ["ended"]),
+        (BEGINS, ["ended"]),
+        (WAITS, ["ended"]),
         (PASSES_ON, ["went on", "ended"]),
         (HANDLES, ["went on", "ended"]),
     ],
-    ids=["ends", "is late", "is passed on", "has another handler"],
+    ids=["ends", "is late", "begins", "calls wait", "is passed on", "has another handler"],
 )
 def test_control_c(program: str, said: list[str]) -> None:
     tests = Path(__file__).parent.parent

@@ -23,6 +23,8 @@ constexpr int64_t SECOND = 1000000000;
 
 struct {
     std::atomic<pid_t> taken;     // the process in which SIGINT comes here first; 0: none
+    std::atomic<pid_t> ready;     // the same, once the handler is there
+    std::atomic<pid_t> taking;    // the process in which a thread is about to take it; 0: none
     std::atomic<int64_t> last_ns; // when a call was made for the main thread
     std::atomic<int64_t> next_ns; // when to ask again whether it may be taken
     std::atomic<int> pass_on;     // the next one goes where it would have gone
@@ -68,20 +70,24 @@ PyObject *take_interrupts(PyObject *, PyObject *event)
     sigaction(SIGINT, nullptr, &action);
     if (PyErr_Occurred())
         return nullptr;
-    if (is_taken(action))
+    if (is_taken(action)) {
+        interrupts.taken = getpid();
         Py_RETURN_TRUE;
+    }
     if (!(action.sa_flags & SA_SIGINFO) &&
         (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN))
         Py_RETURN_FALSE;
     interrupts.before = action;
     action.sa_flags |= SA_SIGINFO;
     action.sa_sigaction = on_interrupt;
+    interrupts.taken = getpid();
     return PyBool_FromLong(sigaction(SIGINT, &action, nullptr) == 0);
 }
 
 PyObject *give_interrupts_back(PyObject *, PyObject *)
 {
     struct sigaction action;
+    interrupts.ready = 0;
     if (sigaction(SIGINT, nullptr, &action) == 0 && is_taken(action))
         sigaction(SIGINT, &interrupts.before, nullptr);
     interrupts.taken = 0;
@@ -115,7 +121,13 @@ PyObject *interruption_is_raised(PyObject *, PyObject *)
 
 PyObject *call_for_main_thread(PyObject *, PyObject *)
 {
-    call_for_main();
+    if (interrupts.ready == getpid()) {
+        call_for_main();
+    } else {
+        Py_BEGIN_ALLOW_THREADS; // for the thread that it may wait for
+        call_for_main();
+        Py_END_ALLOW_THREADS;
+    }
     Py_RETURN_NONE;
 }
 
@@ -132,7 +144,9 @@ arrow::Status watch()
     arrow::py::OwnedRef taken(module.obj() ? PyObject_CallMethod(module.obj(), "take", nullptr)
                                            : nullptr);
     PyErr_Clear(); // without threads or descriptors, calls go on without
-    if (taken.obj() != Py_True) {
+    if (taken.obj() == Py_True) {
+        interrupts.ready = getpid();
+    } else {
         interrupts.next_ns = now_ns() + SECOND;
         interrupts.taken = 0;
     }
@@ -148,13 +162,22 @@ bool is_main_thread()
 
 void call_for_main()
 {
+    constexpr timespec LOOK = { 0, 100000 };
     const int64_t now = now_ns();
     const pid_t process = getpid(); // a forked child has no thread that watches
-    pid_t taken = interrupts.taken;
-    interrupts.last_ns = now;
-    if (taken != process && now >= interrupts.next_ns &&
-        interrupts.taken.compare_exchange_strong(taken, process))
+    interrupts.last_ns = now;       // before `ready` is read: see give_interrupts_back
+    if (interrupts.ready == process || now < interrupts.next_ns)
+        return;
+    pid_t taking = interrupts.taking;
+    if (taking != process && interrupts.taking.compare_exchange_strong(taking, process)) {
         (void)arrow::py::SafeCallIntoPython(watch);
+        interrupts.taking = 0;
+    } else {
+        // A signal in a call that began before the handler is there would wait for the scan's end.
+        // The other thread does not come back where the interpreter ends meanwhile.
+        while (interrupts.taking == process && now_ns() < now + SECOND)
+            nanosleep(&LOOK, nullptr);
+    }
 }
 
 PyMethodDef interrupt_methods[] = {

@@ -20,7 +20,8 @@ from udfvm.functions import _arrow_functions, engine_calls
 
 _LEASE: Final = 1.0  # seconds after a call for which the signal is taken
 _SHORT: Final = 0.2  # seconds that a scan has to make a call that raises the exception
-_LONG: Final = 1.0  # seconds that a scan has to end by it
+_LONG: Final = 1.0  # seconds that a scan has to end by it, once its calls have ended
+_LONGEST: Final = 10.0  # seconds that its calls have to end
 _LOOK: Final = 0.005  # seconds between two looks
 
 
@@ -58,10 +59,12 @@ def _watch(event: int) -> None:
                 os.eventfd_read(event)
                 _interrupt()
             elif _arrow_functions.seconds_since_call() > _LEASE and not engine_calls.calls_run():
-                return
+                break
     finally:
         _arrow_functions.give_interrupts_back()
         os.close(event)
+    if _arrow_functions.seconds_since_call() <= _LEASE:  # a call that took it for taken
+        _arrow_functions.call_for_main()
 
 
 def _interrupt() -> None:
@@ -72,11 +75,16 @@ def _interrupt() -> None:
     begun = time.monotonic()
     is_raised = False
     if _arrow_functions.interrupt_scans(interruption):
-        while not is_raised and time.monotonic() < begun + (
-            _LONG if _arrow_functions.is_interrupting() else _SHORT
-        ):
+        while not is_raised and _may_be_raised(begun):
             time.sleep(_LOOK)
             is_raised = interruption.__traceback__ is not None
     _arrow_functions.end_interrupt()
     if not is_raised:
         _arrow_functions.pass_interrupt_on()
+
+
+def _may_be_raised(begun: float) -> bool:
+    """Whether a scan that was to end at ``begun`` may still raise the exception."""
+    passed = time.monotonic() - begun
+    idle = min(passed, _arrow_functions.seconds_since_call())
+    return passed < _LONGEST and idle < (_LONG if _arrow_functions.is_interrupting() else _SHORT)

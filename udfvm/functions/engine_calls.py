@@ -31,7 +31,8 @@ try:
 except ImportError:  # as in arrow_registry
     _arrow_functions = None  # type: ignore[assignment]
 
-_LONG: Final = 1.0  # seconds that an engine has to end by an exception of its calls
+_LONG: Final = 1.0  # seconds that an engine has to end, once its calls ended by an exception
+_LONGEST: Final = 10.0  # seconds that its calls have to end
 _LOOK: Final = 0.005  # seconds between two looks
 _SETTLES: Final = 0.1  # seconds in which an engine's thread makes its own error of an exception
 
@@ -179,7 +180,7 @@ def _end_all() -> None:
     the engine's threads take note of it. Those that come back to Python after that would end in the
     middle of the engine's code, which crashes the process.
     """
-    end = time.monotonic() + _LONG
+    end = time.monotonic() + _LONGEST
     while (running := _all_running()) and time.monotonic() < end:
         for each in running:
             each.cancel()
@@ -206,11 +207,12 @@ def interrupt(pass_on: Callable[[], None]) -> bool:
     passes = not all(engine.raises for engine in engines if engine.package == package)
     if passes:
         pass_on()
-    end = time.monotonic() + _LONG
-    while time.monotonic() < end:
+    begun = last = time.monotonic()
+    while (now := time.monotonic()) < min(begun + _LONGEST, last + _LONG):
         for each, engine in _all_running().items():  # it may begin others meanwhile
             if engine.package == package:
                 each.cancel()
+                last = now
         time.sleep(_LOOK)
         if not any(found is frame for found in _frames_of_main()):
             return True
