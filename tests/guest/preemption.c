@@ -182,7 +182,7 @@ static void registers_stay(void)
         holders[i].kind = vector_kind();
         CHECK(pthread_create(&holders[i].thread, NULL, compute, &holders[i]) == 0);
     }
-    while (turns[0] + turns[1] < TURNS && failures == 0) {
+    while ((turns[0] + turns[1] < TURNS || signals[0] == 0 || signals[1] == 0) && failures == 0) {
         pause_for(100000);
         for (int i = 0; i < 2; i++)
             CHECK(pthread_kill(holders[i].thread, SIGUSR1) == 0);

@@ -21,6 +21,7 @@ def _collection(seed: int, options: Sequence[str]) -> subprocess.Popen[str]:
         ],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": str(ROOT / "tests")},
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
     )

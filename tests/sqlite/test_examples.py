@@ -91,9 +91,9 @@ def test_example(file: Path, example_udfs: ModuleType, flights_db: Path, tmp_pat
     shutil.copyfile(flights_db, database)
     connection = apsw.Connection(str(database))
     try:
-        udfvm.sqlite.register(
-            connection, *example_udfs.ALL, policy=udfvm.sqlite.Policy(allow_create=True)
-        )
+        # A row that fills its memory may take longer than the usual limit on a busy machine.
+        policy = udfvm.sqlite.Policy(allow_create=True, row_timeout=100)
+        udfvm.sqlite.register(connection, *example_udfs.ALL, policy=policy)
         udfvm.sqlite.register(connection, *example_udfs.IN_SCHEMA, in_schema=True)
         for step in steps(text):
             if step.error is not None:
