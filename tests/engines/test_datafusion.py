@@ -262,6 +262,37 @@ def test_calls_end_with_a_stream_that_is_dropped() -> None:
     assert done.stdout == "ends\n" and not done.returncode, done.stderr
 
 
+LATE = """
+    import threading
+    from udfvm.engines import datafusion_queries, datafusion_streams
+
+    asked, query = threading.Semaphore(0), datafusion_queries._query
+    initialise = datafusion.record_batch.RecordBatchStream.__init__
+
+    def begins_late(self, *arguments):
+        for _ in range(2):
+            asked.acquire()
+        initialise(self, *arguments)
+
+    def is_noted_late():
+        found = query()
+        asked.release()
+        while not datafusion_streams.only_stream():
+            time.sleep(0.001)
+        return found
+
+    datafusion.record_batch.RecordBatchStream.__init__ = begins_late
+    datafusion_queries._query = is_noted_late
+    context = datafusion.SessionContext()
+"""
+
+
+def test_calls_that_begin_before_their_stream_end_with_it() -> None:
+    """A call is told which query it belongs to, and before it is noted, the stream is made."""
+    done = run_program(DROPPED.replace("    context = datafusion.SessionContext()\n", LATE))
+    assert done.stdout == "ends\n" and not done.returncode, done.stderr
+
+
 def test_all_calls_of_a_query_end_when_one_fails() -> None:
     context = datafusion.SessionContext()
     udfvm.datafusion.register(context, negative)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import ipaddress
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -294,6 +296,41 @@ def test_a_stop_at_once_ends_batches() -> None:
     server.stop(at_once=True)
     assert isinstance(running.outcome(), fl.FlightUnavailableError)
     assert stopping.outcome() is None and busy(half) == 0
+
+
+@pytest.fixture
+def without_ctrl_c() -> Iterator[None]:
+    """A client of pyarrow whose call is cancelled takes it for Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("without_ctrl_c")
+def test_a_stop_cancels_no_call() -> None:
+    """Clients that call again and again are told that the server stops, or find it closed. But for
+    a call that comes in the instant in which gRPC closes the port, which is seldom.
+    """
+
+    answered: list[pa.Table] = []
+
+    def called_until_refused(location: str) -> fl.FlightError:
+        while True:
+            try:
+                answered.append(exchange(location, "half", BATCH))
+            except fl.FlightError as error:
+                return error
+
+    found = []
+    for _ in range(10):
+        with serving() as server:
+            call = functools.partial(called_until_refused, server.location)
+            clients = [Background(call) for _ in range(4)]
+            wait_until(lambda: len(answered) >= 8)
+        answered.clear()
+        found += [type(each.outcome()) for each in clients]
+    assert set(found) <= {fl.FlightUnavailableError, fl.FlightCancelledError}
+    assert found.count(fl.FlightCancelledError) <= 2
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Final
 
-from udfvm.engines.datafusion_streams import only_stream, stream_in, when_dropped
+from udfvm.engines.datafusion_streams import only_stream, stream_in, stream_made_in, when_dropped
 from udfvm.engines.failures import locate_in, with_whole_text
 from udfvm.errors import Error
 from udfvm.functions.engine_calls import call_of_engine
@@ -59,6 +59,8 @@ def calls_of_query(of: str = "batch") -> Iterator[None]:
     """
     call = _Call(_query())
     _running.add(call)
+    if isinstance(call.query, FrameType) and (stream := stream_made_in(call.query)) is not None:
+        call.of(stream)  # which began before the call was noted
     try:
         with call_of_engine(_PACKAGE, raises=False, has_frames=False, cancellation=call):
             yield

@@ -11,11 +11,14 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Final
 
 #: The streams that there are, by their id().
 _streams: Final[dict[int, weakref.ref[Any]]] = {}
+#: The stream that a frame made, by the id() of the frame; and where it did, which tells the frame
+#: from a later one that has its id().
+_made: Final[dict[int, tuple[CodeType, int, weakref.ref[Any]]]] = {}
 
 
 def watch_streams(streams: Any, begun: Callable[[FrameType, weakref.ref[Any]], None]) -> None:
@@ -29,17 +32,31 @@ def watch_streams(streams: Any, begun: Callable[[FrameType, weakref.ref[Any]], N
     @functools.wraps(initialise)
     def watched(self: Any, *arguments: Any, **named: Any) -> None:
         initialise(self, *arguments, **named)
-        key = id(self)
-        _streams[key] = weakref.ref(self, lambda _: _streams.pop(key, None))
-        begun(sys._getframe(1), _streams[key])
+        frame = sys._getframe(1)
+        key, maker = id(self), id(frame)
+
+        def forget(stream: weakref.ref[Any]) -> None:
+            _streams.pop(key, None)
+            if maker in _made and _made[maker][2] is stream:
+                del _made[maker]
+
+        _streams[key] = weakref.ref(self, forget)
+        _made[maker] = frame.f_code, frame.f_lasti, _streams[key]
+        begun(frame, _streams[key])
 
     vars(watched)["is_watched"] = True
     streams.__init__ = watched
 
 
 def stream_in(frame: FrameType) -> weakref.ref[Any] | None:
-    """Returns the stream whose method a frame is. It is not kept by that."""
-    return _streams.get(id(frame.f_locals.get("self")))
+    """Returns the stream whose method a frame is, or that it made. It is not kept by that."""
+    return _streams.get(id(frame.f_locals.get("self"))) or stream_made_in(frame)
+
+
+def stream_made_in(frame: FrameType) -> weakref.ref[Any] | None:
+    """Returns the stream that a frame made."""
+    code, place, stream = _made.get(id(frame), (None, 0, None))
+    return stream if code is frame.f_code and frame.f_lasti >= place else None
 
 
 def only_stream() -> weakref.ref[Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
@@ -20,6 +21,8 @@ _FRAME: Final = 1 << 16  # bytes of a message beside its batch
 _FOREVER: Final = 1e8  # seconds
 _LOOK: Final = 0.2  # seconds between two looks whether calls go on
 _TO_TELL: Final = 1.0  # seconds that clients have to hear why their calls end
+_QUIET: Final = 0.1  # seconds without a call, after which clients know that the server stops
+_TO_BE_QUIET: Final = 2.0  # seconds that clients have to be
 
 
 class Certificate(NamedTuple):
@@ -111,13 +114,14 @@ class RunningServer:
         finally:
             service.end()
             await server.stop(0)
+            await self._have_ended()
             service.close()
 
     async def _end(self, server: Any, service: Service) -> None:
         """Waits for the batches that run, for their clients to read the results, or for an end at
         once.
         """
-        stopped = asyncio.ensure_future(server.stop(_FOREVER))
+        stopped = asyncio.ensure_future(self._take_no_calls(server, service))
         read = asyncio.ensure_future(self._are_read(service, stopped))
         while self._stops < 2 and not read.done():
             self._stop_changed.clear()
@@ -129,6 +133,24 @@ class RunningServer:
             service.end()
             await service.rested()
             await asyncio.wait([stopped], timeout=_TO_TELL)
+
+    async def _take_no_calls(self, server: Any, service: Service) -> None:
+        """Refuses calls for as long as they come, closes the port, and waits for those that run.
+
+        A call that comes while gRPC closes the port is cancelled, and pyarrow takes that for Ctrl-C
+        in its client: it raises KeyboardInterrupt in the client's main thread.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(service.quiet(_QUIET), _TO_BE_QUIET)
+        await server.stop(_FOREVER)
+
+    async def _have_ended(self) -> None:
+        """Waits for the calls, which gRPC does not: one that ends with the event loop never has an
+        answer.
+        """
+        calls = asyncio.all_tasks() - {asyncio.current_task()}
+        if calls:
+            await asyncio.wait(calls, timeout=_TO_TELL)
 
     async def _are_read(self, service: Service, stopped: asyncio.Future[Any]) -> None:
         """Waits until all calls have ended, or those that are left do not go on."""

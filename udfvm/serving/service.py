@@ -67,6 +67,7 @@ class Service(grpc.GenericRpcHandler):
         self._rested = asyncio.Event()
         self._rested.set()
         self._progress = 0.0  # when a step ended, or a client took a message
+        self._asked = 0.0  # when a call came
         self.stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         one, many = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
         self._methods = {
@@ -80,6 +81,7 @@ class Service(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: Any) -> Any:
         """Returns the handler of a method; None if there is no such method."""
+        self._asked = asyncio.get_running_loop().time()
         service, _, method = handler_call_details.method.strip("/").partition("/")
         return self._methods.get(method) if service == SERVICE else None
 
@@ -87,6 +89,8 @@ class Service(grpc.GenericRpcHandler):
         """Lets no batch begin any more. Calls that wait for their client end."""
         if not self.stopping.done():
             self.stopping.set_result(None)
+            self._asked = asyncio.get_running_loop().time()
+            self._note_progress()  # clients have their time from now on
 
     def end(self) -> None:
         """Ends the micro-VMs of the batches that run."""
@@ -96,6 +100,11 @@ class Service(grpc.GenericRpcHandler):
     async def rested(self) -> None:
         """Waits until no micro-VM runs."""
         await self._rested.wait()
+
+    async def quiet(self, seconds: float) -> None:
+        """Waits until no call has come for a while, since ``refuse``."""
+        while (left := self._asked + seconds - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(left)
 
     def is_stuck(self) -> bool:
         """Whether no micro-VM runs, and no client has taken a message for too long."""
