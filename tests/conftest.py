@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import worker_crashes
 from hypothesis import settings
 
 from udfvm.cli import flights
@@ -105,6 +106,12 @@ def flights_db(flights_files: tuple[Path, Path]) -> Path:
 def flights_parquet(flights_files: tuple[Path, Path]) -> Path:
     """The Parquet file."""
     return flights_files[1]
+
+
+@pytest.hookimpl(trylast=True)  # after pytest's own faulthandler
+def pytest_configure(config: pytest.Config) -> None:
+    if (plugin := worker_crashes.plugin(config)) is not None:
+        config.pluginmanager.register(plugin)
 
 
 @pytest.hookimpl(tryfirst=True)
