@@ -106,7 +106,7 @@ OTHERS = {
     "test_deadline_signals": CoreProgram(5),
     "test_failing_life": CoreProgram(1, WRAP_ALL, long=True),
     "test_failing_steps": CoreProgram(18, WRAP_ALL),
-    "test_hot_set": CoreProgram(3, WRAP_MADVISE),
+    "test_hot_set": CoreProgram(4, WRAP_MADVISE),
     "test_layer": CoreProgram(9),
     "test_parting": CoreProgram(5, raw_guest=False),
     "test_streaming": CoreProgram(4),

@@ -67,6 +67,7 @@
 #define UDFVM_REFUSED_MEMORY UDFVM_U64(0x101400) /* struct udfvm_refused_memory */
 #define UDFVM_TIMER          UDFVM_U64(0x101600) /* struct udfvm_timer */
 #define UDFVM_PEAK_MEMORY    UDFVM_U64(0x101700) /* uint64_t: bytes in use at most in this call */
+#define UDFVM_RANDOM         UDFVM_U64(0x101740) /* 16 bytes: what AT_RANDOM points to */
 #define UDFVM_STREAM_REPLY   UDFVM_U64(0x101800) /* struct udfvm_stream_reply */
 #define UDFVM_FAULT_STACK    UDFVM_U64(0x104000) /* grows down to 0x102000 */
 #define UDFVM_BOOT_STACK     UDFVM_U64(0x108000) /* grows down to 0x104000 */

@@ -89,6 +89,24 @@ static void test_few_cold_pages_stay(void)
     udfvm_vm_close(vm);
 }
 
+/* They are written by each call, with the zeros that they hold: they cool once, and come back. */
+static void test_pages_that_stay_the_same_return_once(void)
+{
+    udfvm_vm *vm = open_vm(image);
+    size_t returned = 0, cold = 0;
+    for (int i = 0; i < 4 * COOLING; i++) {
+        write_pages(vm, FEW, FEW_PAGES, 0);
+        const size_t now = vm->memory.hot.cold_count;
+        returned += now < cold && cold >= FEW_PAGES;
+        cold = now;
+    }
+    check(returned == 1, "pages that calls write with what they hold came back %zu times",
+          returned);
+    write_pages(vm, FEW, FEW_PAGES, MARK);
+    check(count(vm, FEW, FEW_PAGES, MARK) == 0, "a page that came back was not restored");
+    udfvm_vm_close(vm);
+}
+
 static void test_many_cold_pages_go(void)
 {
     udfvm_vm *vm = open_vm(image);
@@ -133,6 +151,7 @@ int main(int count_of, char **arguments)
 {
     static const struct test tests[] = {
         { "few", test_few_cold_pages_stay },
+        { "same", test_pages_that_stay_the_same_return_once },
         { "many", test_many_cold_pages_go },
         { "layers", test_a_layers_pages_stay },
     };

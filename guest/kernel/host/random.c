@@ -12,8 +12,11 @@ static HOT_DATA struct {
 } stream;
 
 /* Linux gives the program these bytes on its stack, so it may write there, and the runtime of Go
- * does. */
-static HOT_DATA uint8_t auxiliary[sizeof((struct udfvm_call *)0)->random];
+ * does. They lie in a page that most calls write anyway: another one is another one to put back. */
+static uint8_t *auxiliary(void)
+{
+    return (uint8_t *)UDFVM_RANDOM;
+}
 
 void random_bytes(void *buffer, size_t length)
 {
@@ -41,12 +44,12 @@ void random_prepare_seal(void)
 
 const uint8_t *random_auxiliary(void)
 {
-    return auxiliary;
+    return auxiliary();
 }
 
 void random_begin_call(void)
 {
-    memcpy(auxiliary, call_page()->random, sizeof auxiliary);
+    memcpy(auxiliary(), call_page()->random, sizeof call_page()->random);
 }
 
 void random_begin_row(void)

@@ -4,8 +4,9 @@
  * writes). Bits are read but not cleared, so a page that was written once stays writable and never
  * faults again; instead it belongs to the hot set, whose pages are all copied back from the image
  * after every call, neighbours in one go. Pages that calls have stopped writing leave the set:
- * their bits are cleared, which write-protects them again. Their memory is given back once there
- * are more than a few of them.
+ * their bits are cleared, which write-protects them again. A page that calls write with what it
+ * holds seems to be one: it comes back unchanged, and stays longer. The memory of pages that left
+ * is given back once there are more than a few of them.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 
 #define SAMPLE_EVERY 64u   /* restores between two looks at which hot pages were really written */
 #define SAMPLES_IDLE 4u    /* a page not written in so many samples cools */
-#define COOL_ABOVE   16u   /* not worth it for a smaller set */
+#define SAME_IDLE    32u   /* the same, of a page that calls write with what it holds */
 #define LARGE_SET    1024u /* pages; copying them costs more than the call itself */
 #define MAX_COLD                                                                                   \
     384u /* cooled pages whose memory is kept: many are soon hot again, and each run of them costs \
@@ -75,6 +76,7 @@ static int add_page(struct guest_memory *memory, uint32_t number, struct udfvm_e
         set->capacity *= 2;
     }
     set->pages[set->count++] = (struct hot_page){ .number = number,
+                                                  .patience = SAMPLES_IDLE,
                                                   .pristine = pristine(memory, number) };
     set->bits[number / 64] |= 1ull << number % 64;
     set->cold_count -= set->cold[number / 64] >> number % 64 & 1;
@@ -96,6 +98,24 @@ static int by_number(const void *left, const void *right)
     return (one > other) - (one < other);
 }
 
+static bool is_unchanged(const struct guest_memory *memory, const struct hot_page *hot)
+{
+    const uint8_t *page = memory->machine->memory + hot->number * PAGE;
+    return hot->pristine ? memcmp(page, hot->pristine, PAGE) == 0 : udfvm_page_is_zero(page);
+}
+
+/* A page that the guest wrote. */
+static int add_written(struct guest_memory *memory, uint32_t number, struct udfvm_error *error)
+{
+    struct hot_set *set = &memory->hot;
+    const bool returned = set->cold[number / 64] >> number % 64 & 1;
+    UDFVM_TRY(add_page(memory, number, error));
+    struct hot_page *hot = &set->pages[set->count - 1];
+    if (returned && is_unchanged(memory, hot))
+        hot->patience = SAME_IDLE;
+    return UDFVM_OK;
+}
+
 /* Whether a bit is set. `count` is a multiple of 8, as in all slots. */
 static bool any_bit(const uint64_t *words, size_t count)
 {
@@ -114,8 +134,8 @@ static int collect_chunk(struct guest_memory *memory, size_t first, size_t count
         return UDFVM_OK;
     for (size_t word = first; word < first + count; word++)
         for (uint64_t fresh = set->dirty[word] & ~set->bits[word]; fresh; fresh &= fresh - 1)
-            UDFVM_TRY(
-                add_page(memory, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(fresh), error));
+            UDFVM_TRY(add_written(memory, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(fresh),
+                                  error));
     return UDFVM_OK;
 }
 
@@ -183,16 +203,16 @@ static int drop_cold(struct guest_memory *memory, struct udfvm_error *error)
     return drop_run(memory, first, pages, error);
 }
 
-/* Lets the pages go that have been idle for long. They are pristine now and the guest does not run.
- */
-static int cool(struct guest_memory *memory, uint32_t samples_idle, struct udfvm_error *error)
+/* Lets the pages go that have been idle for as long as their patience, or as a lesser one. They are
+ * pristine now and the guest does not run. */
+static int cool(struct guest_memory *memory, uint32_t patience, struct udfvm_error *error)
 {
     struct hot_set *set = &memory->hot;
     size_t kept = 0;
     memset(set->dirty, 0, set->words * sizeof *set->dirty);
     for (size_t i = 0; i < set->count; i++) {
         const uint32_t number = set->pages[i].number;
-        if (set->pages[i].idle >= samples_idle)
+        if (set->pages[i].idle >= patience || set->pages[i].idle >= set->pages[i].patience)
             set->dirty[number / 64] |= 1ull << number % 64;
         else
             set->pages[kept++] = set->pages[i];
@@ -215,10 +235,7 @@ static void sample_pages(struct guest_memory *memory)
 {
     for (size_t i = 0; i < memory->hot.count; i++) {
         struct hot_page *hot = &memory->hot.pages[i];
-        const uint8_t *page = memory->machine->memory + hot->number * PAGE;
-        const bool written = hot->pristine ? memcmp(page, hot->pristine, PAGE) != 0
-                                           : !udfvm_page_is_zero(page);
-        hot->idle = written ? 0 : hot->idle + 1;
+        hot->idle = is_unchanged(memory, hot) ? hot->idle + 1 : 0;
     }
 }
 
@@ -291,9 +308,9 @@ int udfvm_hot_set_restore(struct guest_memory *memory, struct udfvm_error *error
     memory->large = memory->large || large || memory->spans.input > HUGE_PAGE;
     if (set->count > DROP_SET)
         return drop_set(memory, error);
-    const bool sample = large || (set->restores % SAMPLE_EVERY == 0 && set->count > COOL_ABOVE);
+    const bool sample = large || (set->restores % SAMPLE_EVERY == 0);
     if (sample)
         sample_pages(memory);
     copy_back(memory);
-    return sample ? cool(memory, large ? 1 : SAMPLES_IDLE, error) : UDFVM_OK;
+    return sample ? cool(memory, large ? 1 : UINT32_MAX, error) : UDFVM_OK;
 }

@@ -13,6 +13,7 @@ struct udfvm_error;
 struct hot_page {
     uint32_t number;
     uint32_t idle;           /* samples since the guest wrote it last */
+    uint32_t patience;       /* so many, and it cools */
     const uint8_t *pristine; /* NULL: zeros (output window) */
 };
 struct hot_set {
