@@ -12,7 +12,7 @@ static HOT_DATA struct {
 } stream;
 
 /* Linux gives the program these bytes on its stack, so it may write there, and the runtime of Go
- * does. They lie in a page that most calls write anyway: another one is another one to put back. */
+ * does. A page that calls write is put back after each: they share that of faults and timers. */
 static uint8_t *auxiliary(void)
 {
     return (uint8_t *)UDFVM_RANDOM;

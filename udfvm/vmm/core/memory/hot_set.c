@@ -308,7 +308,7 @@ int udfvm_hot_set_restore(struct guest_memory *memory, struct udfvm_error *error
     memory->large = memory->large || large || memory->spans.input > HUGE_PAGE;
     if (set->count > DROP_SET)
         return drop_set(memory, error);
-    const bool sample = large || (set->restores % SAMPLE_EVERY == 0);
+    const bool sample = large || set->restores % SAMPLE_EVERY == 0;
     if (sample)
         sample_pages(memory);
     copy_back(memory);
