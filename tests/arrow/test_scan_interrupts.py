@@ -135,6 +135,18 @@ HANDLES = """
 """
 
 
+ENDS_LATE = """
+    # The signal is no longer taken when its handler comes to tell of it.
+    from udfvm.functions import arrow_interrupts
+
+    arrow_interrupts._LEASE = 0.1
+    assert scan(number, 2)["y"].to_pylist() == [2] * 20
+    begun = threading.Event()
+    assert interrupted(lambda: (begun.set(), time.sleep(60)), begun.is_set)
+    print("ended")
+"""
+
+
 @pytest.mark.parametrize(
     ("program", "said"),
     [
@@ -148,10 +160,23 @@ HANDLES = """
     ids=["ends", "is late", "begins", "calls wait", "is passed on", "has another handler"],
 )
 def test_control_c(program: str, said: list[str]) -> None:
+    run(program, said)
+
+
+@pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="sanitizers are preloaded")
+def test_control_c_as_the_lease_ends(tmp_path: Path) -> None:
+    preloaded = tmp_path / "slow_handler.so"
+    source = Path(__file__).parent / "slow_handler.c"
+    flags = ["-std=gnu17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    subprocess.run(["gcc", *flags, source, "-o", preloaded, "-ldl"], check=True)
+    run(ENDS_LATE, ["ended"], LD_PRELOAD=str(preloaded))
+
+
+def run(program: str, said: list[str], **environment: str) -> None:
     tests = Path(__file__).parent.parent
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(BEGIN) + textwrap.dedent(program)],
-        env={**os.environ, "PYTHONPATH": str(tests)},
+        env={**os.environ, "PYTHONPATH": str(tests), **environment},
         capture_output=True,
         text=True,
         timeout=100,

@@ -20,6 +20,7 @@ namespace
 {
 
 constexpr int64_t SECOND = 1000000000;
+constexpr timespec LOOK = { 0, 100000 };
 
 struct {
     std::atomic<pid_t> taken;     // the process in which SIGINT comes here first; 0: none
@@ -29,6 +30,8 @@ struct {
     std::atomic<int64_t> next_ns; // when to ask again whether it may be taken
     std::atomic<int> pass_on;     // the next one goes where it would have gone
     std::atomic<int> event;       // an eventfd that tells of others
+    std::atomic<int> telling;     // how many threads are about to add to it
+    pid_t process;                // whose threads those are
     struct sigaction before;
 } interrupts;
 
@@ -39,22 +42,28 @@ int64_t now_ns()
     return now.tv_sec * SECOND + now.tv_nsec;
 }
 
+// Tells Python code of a signal. False: it is for the handler of before.
+bool tell()
+{
+    const uint64_t one = 1;
+    // With the interpreter's lock, Python code runs, and notices it at once.
+    return interrupts.taken == getpid() && !interrupts.pass_on.exchange(0) &&
+           !(is_main_thread() && PyGILState_Check()) &&
+           write(interrupts.event, &one, sizeof one) == sizeof one;
+}
+
 void on_interrupt(int signal, siginfo_t *info, void *context)
 {
     const int error = errno;
-    // With the interpreter's lock, Python code runs, and notices it at once.
-    if (interrupts.taken == getpid() && !interrupts.pass_on.exchange(0) &&
-        !(is_main_thread() && PyGILState_Check())) {
-        const uint64_t one = 1;
-        if (write(interrupts.event, &one, sizeof one) == sizeof one) {
-            errno = error;
-            return;
-        }
+    interrupts.telling++; // before `taken` is read: see give_interrupts_back
+    const bool told = tell();
+    interrupts.telling--;
+    if (!told) {
+        if (interrupts.before.sa_flags & SA_SIGINFO)
+            interrupts.before.sa_sigaction(signal, info, context);
+        else
+            interrupts.before.sa_handler(signal);
     }
-    if (interrupts.before.sa_flags & SA_SIGINFO)
-        interrupts.before.sa_sigaction(signal, info, context);
-    else
-        interrupts.before.sa_handler(signal);
     errno = error;
 }
 
@@ -70,6 +79,10 @@ PyObject *take_interrupts(PyObject *, PyObject *event)
     sigaction(SIGINT, nullptr, &action);
     if (PyErr_Occurred())
         return nullptr;
+    if (interrupts.process != getpid()) { // a forked child has none of its parent's threads
+        interrupts.process = getpid();
+        interrupts.telling = 0;
+    }
     if (is_taken(action)) {
         interrupts.taken = getpid();
         Py_RETURN_TRUE;
@@ -91,6 +104,10 @@ PyObject *give_interrupts_back(PyObject *, PyObject *)
     if (sigaction(SIGINT, nullptr, &action) == 0 && is_taken(action))
         sigaction(SIGINT, &interrupts.before, nullptr);
     interrupts.taken = 0;
+    Py_BEGIN_ALLOW_THREADS; // the descriptor's number may be another file's after this
+    while (interrupts.telling)
+        nanosleep(&LOOK, nullptr);
+    Py_END_ALLOW_THREADS;
     Py_RETURN_NONE;
 }
 
@@ -162,7 +179,6 @@ bool is_main_thread()
 
 void call_for_main()
 {
-    constexpr timespec LOOK = { 0, 100000 };
     const int64_t now = now_ns();
     const pid_t process = getpid(); // a forked child has no thread that watches
     interrupts.last_ns = now;       // before `ready` is read: see give_interrupts_back
@@ -186,7 +202,8 @@ PyMethodDef interrupt_methods[] = {
       "Makes SIGINT add 1 to an eventfd where the main thread runs no Python code. False: the "
       "program has no handler for it." },
     { "give_interrupts_back", give_interrupts_back, METH_NOARGS,
-      "give_interrupts_back()\n--\n\nEnds what take_interrupts() began." },
+      "give_interrupts_back()\n--\n\n"
+      "Ends what take_interrupts() began. Nothing adds to the eventfd after that." },
     { "pass_interrupt_on", pass_interrupt_on, METH_NOARGS,
       "pass_interrupt_on()\n--\n\nLets the handler of the program have a SIGINT that came." },
     { "seconds_since_call", seconds_since_call, METH_NOARGS,

@@ -17,12 +17,10 @@ import time
 from typing import Final
 
 from udfvm.functions import _arrow_functions, engine_calls
+from udfvm.functions.engine_calls import CALLS_END, ENGINE_ENDS, LOOK
 
 _LEASE: Final = 1.0  # seconds after a call for which the signal is taken
 _SHORT: Final = 0.2  # seconds that a scan has to make a call that raises the exception
-_LONG: Final = 1.0  # seconds that a scan has to end by it, once its calls have ended
-_LONGEST: Final = 10.0  # seconds that its calls have to end
-_LOOK: Final = 0.005  # seconds between two looks
 
 
 def take() -> bool:
@@ -62,7 +60,10 @@ def _watch(event: int) -> None:
                 break
     finally:
         _arrow_functions.give_interrupts_back()
+        came_late = bool(poll.poll(0))
         os.close(event)
+    if came_late:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     if _arrow_functions.seconds_since_call() <= _LEASE:  # a call that took it for taken
         _arrow_functions.call_for_main()
 
@@ -76,7 +77,7 @@ def _interrupt() -> None:
     is_raised = False
     if _arrow_functions.interrupt_scans(interruption):
         while not is_raised and _may_be_raised(begun):
-            time.sleep(_LOOK)
+            time.sleep(LOOK)
             is_raised = interruption.__traceback__ is not None
     _arrow_functions.end_interrupt()
     if not is_raised:
@@ -87,4 +88,5 @@ def _may_be_raised(begun: float) -> bool:
     """Whether a scan that was to end at ``begun`` may still raise the exception."""
     passed = time.monotonic() - begun
     idle = min(passed, _arrow_functions.seconds_since_call())
-    return passed < _LONGEST and idle < (_LONG if _arrow_functions.is_interrupting() else _SHORT)
+    longest_idle = ENGINE_ENDS if _arrow_functions.is_interrupting() else _SHORT
+    return passed < CALLS_END and idle < longest_idle

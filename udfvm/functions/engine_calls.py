@@ -31,9 +31,9 @@ try:
 except ImportError:  # as in arrow_registry
     _arrow_functions = None  # type: ignore[assignment]
 
-_LONG: Final = 1.0  # seconds that an engine has to end, once its calls ended by an exception
-_LONGEST: Final = 10.0  # seconds that its calls have to end
-_LOOK: Final = 0.005  # seconds between two looks
+ENGINE_ENDS: Final = 1.0  # seconds that an engine has to end, once its calls ended by an exception
+CALLS_END: Final = 10.0  # seconds that its calls have to end
+LOOK: Final = 0.005  # seconds between two looks
 _SETTLES: Final = 0.1  # seconds in which an engine's thread makes its own error of an exception
 
 
@@ -180,13 +180,13 @@ def _end_all() -> None:
     the engine's threads take note of it. Those that come back to Python after that would end in the
     middle of the engine's code, which crashes the process.
     """
-    end = time.monotonic() + _LONGEST
+    end = time.monotonic() + CALLS_END
     while (running := _all_running()) and time.monotonic() < end:
         for each in running:
             each.cancel()
-        time.sleep(_LOOK)
+        time.sleep(LOOK)
     while time.monotonic() < min(end, _failures.last + _SETTLES):
-        time.sleep(_LOOK)
+        time.sleep(LOOK)
 
 
 def calls_run() -> bool:
@@ -208,12 +208,12 @@ def interrupt(pass_on: Callable[[], None]) -> bool:
     if passes:
         pass_on()
     begun = last = time.monotonic()
-    while (now := time.monotonic()) < min(begun + _LONGEST, last + _LONG):
+    while (now := time.monotonic()) < min(begun + CALLS_END, last + ENGINE_ENDS):
         for each, engine in _all_running().items():  # it may begin others meanwhile
             if engine.package == package:
                 each.cancel()
                 last = now
-        time.sleep(_LOOK)
+        time.sleep(LOOK)
         if not any(found is frame for found in _frames_of_main()):
             return True
     return passes
@@ -225,12 +225,12 @@ def _interrupt_without_frames(pass_on: Callable[[], None]) -> bool:
         return False
     place = _place_of_main()
     pass_on()
-    end = time.monotonic() + _LONG
+    end = time.monotonic() + ENGINE_ENDS
     while time.monotonic() < end:
         for each, engine in _all_running().items():
             if not engine.has_frames:
                 each.cancel()
-        time.sleep(_LOOK)
+        time.sleep(LOOK)
         if _place_of_main() != place:
             break
     return True
