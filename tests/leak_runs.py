@@ -38,11 +38,13 @@ class Interrupted(Exception):
 FAILURES = (errors.Error, apsw.Error, pa.ArrowException, StopIteration)
 
 
-def expected(end: str) -> tuple[type[Exception], ...]:
+def expected(
+    end: str, failures: tuple[type[Exception], ...] = FAILURES
+) -> tuple[type[Exception], ...]:
     """How a call may fail. Where a handler raises in the midst of the standard library, as in
     ``Thread.start``, that may come as another exception.
     """
-    return (Exception,) if end == "interrupt" else FAILURES
+    return (Exception,) if end == "interrupt" else failures
 
 
 def hidden(mark: bytes) -> bytes:
@@ -116,10 +118,13 @@ class Runs:
         places: Sequence[str],
         ends: Mapping[str, int],
         everything: float = 0.05,
+        failures: tuple[type[Exception], ...] = FAILURES,
     ) -> None:
         """``marking``, ``searching``: the ways of each tenant; ``ends``: with their weights;
-        ``everything``: the share of searches of all memory, whose first takes seconds.
+        ``everything``: the share of searches of all memory, whose first takes seconds;
+        ``failures``: how calls may fail.
         """
+        self.failures = failures
         self.everything = everything
         self.marking, self.searching = marking, searching
         self.places, self.ends = places, ends
@@ -153,7 +158,7 @@ class Runs:
         try:
             with interrupts(end == "interrupt"):
                 call(task)
-        except expected(end) as error:
+        except expected(end, self.failures) as error:
             failure = type(error).__name__
         self.counts.update([way, end, failure, *places])
         return f"{way}, {places}, {end}, {failure}"

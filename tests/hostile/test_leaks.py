@@ -17,6 +17,7 @@ import apsw
 import pytest
 from click.testing import CliRunner
 from leak_compiled import NATIVE, NATIVE_ENDS, WASM, WASM_ENDS
+from leak_engines import EngineWays
 from leak_guest import ENDS, PLACES
 from leak_runs import Runs, run_numbers, times
 from leak_search import MARK
@@ -91,6 +92,24 @@ def test_functions_in_python(tenants: list[Ways], pool: udfvm.Pool) -> None:
             print(f"{runs.done} of {count}: {runs.counts}")
     if count > 1000:
         assert {*marking, *PLACES, *ENDS} <= set(runs.counts)
+
+
+def test_functions_in_engines(pool: udfvm.Pool) -> None:
+    """Their calls run on other threads, which no handler of a signal interrupts, and they raise
+    exceptions of their own.
+    """
+    tenants = [EngineWays(name, pool, PATIENCE) for name in ("a", "b")]
+    ways = {f"{way} of {each.name}": [call] for each in tenants for way, call in each.ways.items()}
+    ends = {end: WEIGHTS.get(end, 2) for end in ENDS if end not in ("timeout", "interrupt")}
+    runs = Runs(ways, ways, list(PLACES), ends, failures=(Exception,))
+    count = times(20, pool)
+    try:
+        runs.run(count, SEED)
+    finally:
+        for each in tenants:
+            each.close()
+    if count > 1000:
+        assert {*ways, *PLACES, *ends} <= set(runs.counts)
 
 
 def _run_compiled(

@@ -2,7 +2,6 @@
  * program for in the middle of a call, and numbers of messages that were not sent. A thread is that
  * process. */
 #include <pthread.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -16,6 +15,7 @@
 
 #define CONTROL_BYTES (JAIL_DATA_OFFSET + MAX_JAIL_DATA)
 #define TIMEOUT_NS    2000000u /* of a call; a process that does not answer has a second more */
+#define LOOK_NS       1000000u /* of the process, whether it is to end */
 #define MAX_ASKED     16u      /* things that it asks for in a call */
 
 static udfvm_image *base;
@@ -90,7 +90,7 @@ static void *be_process(void *unused)
     answer_with(control, &ready, number);
     while (!atomic_load(&process.ends)) {
         if (atomic_load(&control->asked.number) == number) {
-            sched_yield();
+            udfvm_baton_sleep(&control->asked, number + 1, LOOK_NS);
             continue;
         }
         number = atomic_load(&control->asked.number);
