@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -18,6 +17,7 @@ import grpc.aio
 import pyarrow as pa
 
 from udfvm.keywords import nearest
+from udfvm.serving.call_threads import CallThreads
 from udfvm.serving.client_batches import NOT_VALID, batch_in, types_in
 from udfvm.serving.clients import ClientLimits, Gate, Tokens, address_of
 from udfvm.serving.exchange import Exchange
@@ -61,7 +61,7 @@ class Service(grpc.GenericRpcHandler):
         self._limits = limits
         self._tokens = tokens
         self._gate = Gate(limits)
-        self._threads = ThreadPoolExecutor(limits.calls, "udfvm-flight-call")
+        self._threads = CallThreads(limits.calls)
         self._begun: set[Cancellation] = set()  # of the batches that are being answered
         self._steps = 0  # that threads take now
         self._rested = asyncio.Event()
@@ -113,7 +113,7 @@ class Service(grpc.GenericRpcHandler):
 
     def close(self) -> None:
         """Waits for the threads."""
-        self._threads.shutdown()
+        self._threads.close()
 
     # ---- What calls have in common ----
 
@@ -271,10 +271,11 @@ class Service(grpc.GenericRpcHandler):
         """Returns what a thread takes of the answers to a batch. If the client goes away meanwhile,
         its micro-VM ends.
         """
-        loop = asyncio.get_running_loop()
+        taken = asyncio.wrap_future(
+            self._threads.begin(lambda: _taken(take, made, cancellation))
+        )  # fails where the system has no thread
         self._steps += 1
         self._rested.clear()
-        taken = loop.run_in_executor(self._threads, _taken, take, made, cancellation)
         try:
             return await asyncio.shield(taken)
         except asyncio.CancelledError:
@@ -283,7 +284,7 @@ class Service(grpc.GenericRpcHandler):
             take_exception(taken)
             raise
         finally:
-            self._progress = loop.time()
+            self._note_progress()
             self._steps -= 1
             if not self._steps:
                 self._rested.set()
