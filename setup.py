@@ -13,7 +13,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from build_native.command import BuildNative
 
-EXTENSIONS = ("udfvm.call._fast_path", "udfvm.load._bindings", "udfvm.vmm._core")
+EXTENSIONS = (
+    "udfvm.call._fast_path",
+    "udfvm.functions._frames",
+    "udfvm.load._bindings",
+    "udfvm.vmm._core",
+)
 
 setup(
     ext_modules=[Extension(name, []) for name in EXTENSIONS],

@@ -2,14 +2,13 @@
 
 DataFusion does not wait for the calls of a query that has failed, and does not say which query a
 call belongs to. However, a thread of Python waits for each query, in code of DataFusion's package.
-So calls that began while the same frame was the only one that waited are of the same query. Frames
-of methods of a stream stand for the stream.
+So calls that began while the same frame was the only one that waited are of the same query. A
+thread in a stream's ``__next__`` waits for the stream.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import time
 import weakref
@@ -17,9 +16,15 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Final
 
-from udfvm.engines.datafusion_streams import only_stream, stream_in, stream_made_in, when_dropped
+from udfvm.engines.datafusion_streams import (
+    only_stream,
+    stream_made_in,
+    stream_of_thread,
+    when_dropped,
+)
 from udfvm.engines.failures import locate_in, with_whole_text
 from udfvm.errors import Error
+from udfvm.functions import _frames
 from udfvm.functions.engine_calls import call_of_engine
 from udfvm.vmm.cancellation import Cancellation
 
@@ -100,15 +105,7 @@ def _query() -> _Query | None:
 
 def _queries() -> list[_Query]:
     """Returns the queries that threads wait for."""
-    return [stream_in(frame) or frame for frame in _frames_of_package()]
-
-
-def _frames_of_package() -> Iterator[FrameType]:
-    """Yields the innermost frame of DataFusion's code of each thread that has one."""
-    for frame in sys._current_frames().values():
-        at: FrameType | None = frame
-        while at is not None:
-            if str(at.f_globals.get("__name__", "")).partition(".")[0] == _PACKAGE:
-                yield at
-                break
-            at = at.f_back
+    return [
+        stream_of_thread(thread) or stream_made_in(frame) or frame
+        for thread, frame in _frames.innermost_of(_PACKAGE).items()
+    ]

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 #: The streams that there are, by their id().
 _streams: Final[dict[int, weakref.ref[Any]]] = {}
 #: The stream that a frame made, by the id() of the frame; and where it did, which tells the frame
 #: from a later one that has its id().
 _made: Final[dict[int, tuple[CodeType, int, weakref.ref[Any]]]] = {}
+#: The stream that a thread waits for, by the thread's number.
+_awaited: Final[dict[int, weakref.ref[Any] | None]] = {}
+_Batch = TypeVar("_Batch")
 
 
 def watch_streams(streams: Any, begun: Callable[[FrameType, weakref.ref[Any]], None]) -> None:
@@ -46,11 +50,31 @@ def watch_streams(streams: Any, begun: Callable[[FrameType, weakref.ref[Any]], N
 
     vars(watched)["is_watched"] = True
     streams.__init__ = watched
+    streams.__next__ = _noting_its_thread(streams.__next__)
 
 
-def stream_in(frame: FrameType) -> weakref.ref[Any] | None:
-    """Returns the stream whose method a frame is, or that it made. It is not kept by that."""
-    return _streams.get(id(frame.f_locals.get("self"))) or stream_made_in(frame)
+def _noting_its_thread(next_of: Callable[[Any], _Batch]) -> Callable[[Any], _Batch]:
+    """Returns a method of a stream during which the thread waits for the stream."""
+
+    @functools.wraps(next_of)
+    def noting(self: Any) -> _Batch:
+        thread = threading.get_ident()
+        outer = _awaited.get(thread)
+        _awaited[thread] = _streams.get(id(self))
+        try:
+            return next_of(self)
+        finally:
+            if outer is None:
+                del _awaited[thread]
+            else:
+                _awaited[thread] = outer
+
+    return noting
+
+
+def stream_of_thread(thread: int) -> weakref.ref[Any] | None:
+    """Returns the stream in whose ``__next__`` a thread waits. It is not kept by that."""
+    return _awaited.get(thread)
 
 
 def stream_made_in(frame: FrameType) -> weakref.ref[Any] | None:

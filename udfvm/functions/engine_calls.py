@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import sys
 import threading
 import time
 import weakref
@@ -23,6 +22,7 @@ from typing import Final
 import pyarrow as pa  # noqa: F401 - what the functions of Arrow are linked with, and the next one
 
 from udfvm.call import _fast_path  # noqa: F401
+from udfvm.functions import _frames
 from udfvm.tuples import NamedTuple
 from udfvm.vmm.cancellation import Cancellation, cancellation_of_thread
 
@@ -237,7 +237,7 @@ def _interrupt_without_frames(pass_on: Callable[[], None]) -> bool:
 
 
 def _place_of_main() -> tuple[FrameType | None, int]:
-    frame = next(_frames_of_main(), None)
+    frame = next(iter(_frames_of_main()), None)
     return frame, -1 if frame is None else frame.f_lasti
 
 
@@ -250,8 +250,6 @@ def _frame_of(packages: set[str]) -> tuple[FrameType, str] | None:
     return None
 
 
-def _frames_of_main() -> Iterator[FrameType]:
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
+def _frames_of_main() -> list[FrameType]:
+    """Returns the frames of the main thread, the innermost first."""
+    return _frames.of_thread(threading.main_thread().ident or 0)
