@@ -1,10 +1,10 @@
 """Runs everything that udfvm does, at once and for long, and judges whether anything grows:
 ``python bench/soak.py --minutes 60 --output docs``.
 
-Threads call functions of every kind and language (``soaking/functions.py``), from Python, Arrow and
-SQL, with VMs of three pools: the usual one, one whose VMs live as long as the soak, and one whose
-VMs are jailed. Calls fail, time out, crash and are interrupted. Functions, images, pools, threads
-and children come and go. Every result is compared.
+Threads call functions of every kind and language (``soaking/functions.py``), from Python, Arrow,
+SQL and engines, with VMs of three pools: the usual one, one whose VMs live as long as the soak, and
+one whose VMs are jailed. Calls fail, time out, crash and are interrupted. Functions, images, pools,
+threads and children come and go. Every result is compared.
 
 After some seconds of work all threads end, idle VMs are closed, and a sample is taken at rest:
 
@@ -24,6 +24,7 @@ leaks. ``--output`` also writes ``soak.json``, with all samples, and their plot,
 from __future__ import annotations
 
 import dataclasses
+import faulthandler
 import json
 import os
 import random
@@ -38,7 +39,7 @@ from typing import Any
 
 import click
 import numpy as np
-from soaking import calls, ends, leaks, lives, statements
+from soaking import calls, ends, engines, leaks, lives, statements
 from soaking.flatness import judge
 from soaking.functions import Functions, of_pool
 from soaking.samples import Sample, descendants, on_disk, resident, settle
@@ -65,7 +66,9 @@ ALLOWED: dict[str, tuple[float, float]] = {
 ALLOWED_TIMES: dict[str, tuple[float, float]] = {"median": (0, 0.15), "p99": (0, 0.5)}
 
 Work = Callable[[Functions], None]
-WORK: tuple[Work, ...] = (*calls.WORK, *statements.WORK, *ends.WORK, *lives.WORK)
+WORK: tuple[Work, ...] = (
+    *calls.WORK, *statements.WORK, *engines.WORK, *ends.WORK, *lives.WORK,
+)  # fmt: skip
 
 
 class Soak:
@@ -238,6 +241,7 @@ def main(
     cache: Path | None,
     output: Path | None,
 ) -> None:
+    faulthandler.enable()
     with tempfile.TemporaryDirectory(prefix="udfvm-soak-") as name:
         os.environ["UDFVM_CACHE"] = str(cache or Path(name) / "cache")
         os.environ["UDFVM_CACHE_SIZE"] = str(CACHE_BYTES)

@@ -27,6 +27,7 @@ def rows(functions: Functions) -> None:
         equal(functions.wasm_sum(number, 0.5), number + 0.5)
     equal(functions.prints(1), 1)
     equal(functions.quarter(4.0), 1.0)
+    equal(functions.lines("@udfvm.table_function("), 1)
 
 
 def arrays(functions: Functions) -> None:

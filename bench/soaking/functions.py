@@ -118,6 +118,13 @@ def quarter(x: float) -> float:
     return half(half(x))
 
 
+@udfvm.udf(data={"functions": __file__})
+def lines(text: str) -> int:
+    """How many lines of this file have a text."""
+    with open("/data/functions", encoding="utf-8") as file:
+        return sum(text in line for line in file)
+
+
 @dataclass(frozen=True)
 class Functions:
     """The functions, with VMs of one pool."""
@@ -136,6 +143,7 @@ class Functions:
     prints: Any
     long_text: Any
     quarter: Any
+    lines: Any
     native_sum: Any
     native_crash: Any
     wasm_sum: Any
@@ -145,7 +153,7 @@ class Functions:
 TIMEOUT = 600.0  # of calls that are to end well, also on a machine that stands still for a while
 PYTHON = (
     plus, shout, twice, count_to, spread, fails, endless, slow, crashes, leaves, prints, long_text,
-    quarter,
+    quarter, lines,
 )  # fmt: skip
 
 
