@@ -97,6 +97,8 @@ static void echo(const volatile uint64_t *arguments)
 static void seal(const volatile uint64_t *arguments)
 {
     counter = arguments[0];
+    seal_info.fs_base += arguments[1];
+    seal_info.gs_base += arguments[1];
     hypercall(UDFVM_HYPERCALL_SEAL, (uint64_t)&seal_info, 0, 0, 0, 0, 0);
 }
 

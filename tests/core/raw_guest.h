@@ -18,7 +18,7 @@ enum {
     RAW_FIND,       /* from, to, value; reply: how many */
     RAW_ECHO,       /* words; reply: so many words of the request */
     RAW_SYSCALL_LOOP,
-    RAW_SEAL,        /* value of the counter to seal */
+    RAW_SEAL,        /* value of the counter to seal; what is added to the bases of FS and GS */
     RAW_DESCRIPTORS, /* table indicator: 0 GDT, 4 LDT; reply: how many selectors of it name
                         something that ring 3 sees */
     RAW_SELECTOR,    /* enum raw_use, selector */

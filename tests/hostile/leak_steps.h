@@ -7,9 +7,12 @@
 #define MEMORY (96ull << 20)
 #include "snapshot.h"
 
+#include "base/pages.h"
+
 #define SCRATCH_BYTES WINDOW
 #define FAR      (UDFVM_PROGRAM_BASE + (5ull << 20)) /* where hypercalls have their arguments */
-#define STREAMED 12u                                 /* exchanges, of which the last are streamed */
+#define RESERVED (UDFVM_RESERVE_BASE + (5ull << 30) - 4 * PAGE) /* and on: the end of a GiB */
+#define STREAMED 12u /* exchanges, of which the last are streamed */
 #define WORDS_OF(array) (sizeof(array) / sizeof *(array))
 
 enum step {
@@ -18,7 +21,8 @@ enum step {
     STEP_FILE,          /* the host writes a file's status and content */
     STEP_HOST_FUNCTION, /* the host writes its reply */
     STEP_LOG,
-    STEP_REPLY, /* borrowed, and written by the host */
+    STEP_RESERVE, /* pages of it are mapped, written, taken away */
+    STEP_REPLY,   /* borrowed, and written by the host */
     STEP_DISTURBANCE,
     STEPS
 };
@@ -33,8 +37,9 @@ enum last {
     LASTS
 };
 
-static uint64_t state; /* of the random numbers of this program */
-static uint64_t mark;  /* of the call */
+static uint64_t state;    /* of the random numbers of this program */
+static uint64_t mark;     /* of the call */
+static uint64_t reserved; /* an address of the reserve that the call used; 0: none */
 
 static inline uint64_t any(void)
 {
@@ -158,6 +163,17 @@ static inline int step_log(udfvm_vm *vm)
     return EXCHANGE(vm, &patient, RAW_HYPERCALL, UDFVM_HYPERCALL_LOG, 1 + below(2), FAR, 4096, 0);
 }
 
+static inline int step_reserve(udfvm_vm *vm)
+{
+    const uint64_t at = RESERVED + below(8) * PAGE, pages = 1 + below(4), access = below(3);
+    const int code = EXCHANGE(vm, &patient, RAW_HYPERCALL, UDFVM_HYPERCALL_MAP, at,
+                              FAR + below(256) * PAGE, pages, access, 0, 0);
+    reserved = at + below(pages) * PAGE;
+    return code == UDFVM_OK && access == UDFVM_MAP_WRITE
+               ? EXCHANGE(vm, &patient, RAW_FILL, at, at + pages * PAGE, mark)
+               : code;
+}
+
 static inline int step_reply(udfvm_vm *vm)
 {
     struct udfvm_reply reply;
@@ -183,6 +199,8 @@ static inline int take_step(udfvm_vm *vm, enum step step)
         return step_host_function(vm);
     case STEP_LOG:
         return step_log(vm);
+    case STEP_RESERVE:
+        return step_reserve(vm);
     case STEP_REPLY:
         return step_reply(vm);
     default:

@@ -43,7 +43,7 @@ MARKED: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "borrowed replies, which a program reads in guest memory": ("STEP_REPLY", "LAST_BORROWED"),
         "the input window": ("STEP_REQUEST", "STEP_IN_PLACE", "LAST_UNSENT", "LAST_STREAM"),
-        "what is mapped of the reserve": ("test_reserve.c",),
+        "what is mapped of the reserve": ("STEP_RESERVE", "test_reserve.c"),
         "the processor": ("RAW_PLACE_REGISTERS", "registers"),
         "output (log)": ("STEP_LOG", "output"),
         "open files of the guest": ("STEP_FILE",),
