@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include "jail_pool.h"
 
+#include "jail/cell.h"
+
 /* ---- Honest ---- */
 
 static void expect_honest(udfvm_pool *pool, long after)
@@ -68,6 +70,32 @@ static void test_nothing_stays(void)
         check(got.code == 0 && got.words[1] == 0, "what was not sent: %llu words",
               (unsigned long long)got.words[1]);
     }
+    udfvm_pool_give(pool, vm);
+    udfvm_pool_close(pool);
+}
+
+/* The process of the next call finds nothing of what was sealed where messages have their data. */
+static void test_no_metadata_stay(void)
+{
+    static const char metadata[] = "what the function printed as it was built";
+    const uint64_t seal[] = { RAW_SEAL, 7 };
+    struct udfvm_reply reply;
+    struct udfvm_error error;
+    udfvm_pool *pool = make_pool(NULL);
+    udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
+    FILE *file = tmpfile();
+    check(vm && file &&
+              udfvm_vm_call(vm, UDFVM_REQUEST_LOAD, seal, sizeof seal, NULL, &reply, &error) ==
+                  UDFVM_OK &&
+              udfvm_vm_seal(vm, fileno(file), metadata, sizeof metadata, &error) == UDFVM_OK,
+          "a seal: %s", error.message);
+    check_number(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restoring", 0);
+    const uint8_t *data = cell_of(vm)->data;
+    unsigned long left = 0;
+    for (size_t i = 0; i < JAIL_NAME_BYTES + sizeof metadata; i++)
+        left += data[i] != 0;
+    check_number(left == 0, "bytes of what was sealed", (long)left);
+    fclose(file);
     udfvm_pool_give(pool, vm);
     udfvm_pool_close(pool);
 }
@@ -293,6 +321,7 @@ int main(int count, char **arguments)
     static const struct test tests[] = {
         { "calls are as elsewhere", test_calls_are_as_elsewhere },
         { "nothing stays", test_nothing_stays },
+        { "no metadata stay", test_no_metadata_stay },
         { "a process that was taken over ends alone",
           test_a_process_that_was_taken_over_ends_alone },
         { "it asks in vain", test_it_asks_in_vain },

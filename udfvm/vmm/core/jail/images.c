@@ -112,6 +112,8 @@ int udfvm_cell_seal(struct udfvm_vm *vm, int fd, const uint8_t *name, const void
             memcpy(cell->data, name, 32);
         memcpy(cell->data + JAIL_NAME_BYTES, metadata, metadata_length);
         code = udfvm_cell_operate(cell, &message, &file, JAIL_SEAL_NS, error);
+        if (!udfvm_vm_forked(&cell->vm)) /* a child has not that memory */
+            memset(cell->data, 0, JAIL_NAME_BYTES + metadata_length);
     }
     if (code == UDFVM_OK)
         code = copy_image(file, fd, error);
