@@ -6,24 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "base/pages.h"
 #include "udfvm_abi.h"
 
-#define SLOTS     6u
 #define LOGGED    1u /* the number of the slot, as in machine.h */
 #define INPUT     2u
 #define UNLOGGED  3u
 #define MAX_STEPS 64u
-#define TSC_KHZ   2000000u
+#define MAX_PAGES 4096u /* of unlogged memory */
+#define WRITTEN   17u   /* pages from an address on that a hypercall may have the host write to */
 
 struct hypervisor {
     struct registers registers;
-    struct memory_slot slots[SLOTS];
+    struct memory_slot slots[MAX_MEMORY_SLOTS];
     uint64_t *dirty, *touched; /* bitmaps of the logged slot: see udfvm_hypervisor_dirty_pages; of
                                   what was written since the last check */
     uint64_t words;
-    uint64_t answered; /* the last request of a streaming call */
+    uint64_t unlogged[MAX_PAGES / 64]; /* a bitmap of it, as "touched" is of the logged slot */
+    unsigned mapped;                   /* of the reserve, before a seal */
+    uint64_t answered;                 /* the last request of a streaming call */
     bool unlogged_open;
     atomic_bool stopped;
 };
@@ -34,7 +35,7 @@ struct guest guest;
 
 static const struct memory_slot *slot_of(const struct hypervisor *hypervisor, uint32_t number)
 {
-    for (size_t i = 0; i < SLOTS; i++)
+    for (size_t i = 0; i < MAX_MEMORY_SLOTS; i++)
         if (hypervisor->slots[i].bytes && hypervisor->slots[i].number == number)
             return &hypervisor->slots[i];
     return NULL;
@@ -45,12 +46,11 @@ static uint8_t *place_of(const struct memory_slot *slot, uint64_t offset)
     return (uint8_t *)(uintptr_t)(slot->host + offset);
 }
 
-static void mark(const struct hypervisor *hypervisor, uint64_t offset, uint64_t length)
+static void mark(uint64_t *bitmap, uint64_t bytes, uint64_t offset, uint64_t length)
 {
-    for (uint64_t page = offset / PAGE; page * PAGE < offset + length; page++) {
-        hypervisor->dirty[page / 64] |= 1ull << page % 64;
-        hypervisor->touched[page / 64] |= 1ull << page % 64;
-    }
+    for (uint64_t page = offset / PAGE; page * PAGE < offset + length && page * PAGE < bytes;
+         page++)
+        bitmap[page / 64] |= 1ull << page % 64;
 }
 
 static bool inside(uint64_t address, uint64_t length, uint64_t start, uint64_t bytes)
@@ -58,33 +58,69 @@ static bool inside(uint64_t address, uint64_t length, uint64_t start, uint64_t b
     return address >= start && address - start <= bytes && length <= bytes - (address - start);
 }
 
-/* At an address of the guest, if ring 3 can write there. */
-static void guest_write(const struct hypervisor *hypervisor, uint64_t address, const void *data,
-                        uint64_t length)
+/* Where ring 3 can write. */
+struct place {
+    const struct memory_slot *slot; /* NULL: nowhere */
+    uint64_t offset;
+};
+
+static struct place find_place(const struct hypervisor *hypervisor, uint64_t address,
+                               uint64_t length)
 {
     const struct memory_slot *logged = slot_of(hypervisor, LOGGED),
                              *unlogged = slot_of(hypervisor, UNLOGGED);
     const uint64_t memory = logged->bytes - UDFVM_LOGGED_OUTPUT,
                    past = UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT;
-    uint64_t offset;
-    if (length == 0)
+    if (inside(address, length, SYSTEM_SIZE, memory))
+        return (struct place){ logged, address - SYSTEM_SIZE };
+    if (inside(address, length, UDFVM_OUTPUT_BASE, UDFVM_LOGGED_OUTPUT))
+        return (struct place){ logged, memory + (address - UDFVM_OUTPUT_BASE) };
+    if (unlogged && hypervisor->unlogged_open && inside(address, length, past, unlogged->bytes))
+        return (struct place){ unlogged, address - past };
+    return (struct place){ NULL, 0 };
+}
+
+static void mark_touched(struct hypervisor *hypervisor, struct place place, uint64_t length)
+{
+    if (place.slot)
+        mark(place.slot->number == LOGGED ? hypervisor->touched : hypervisor->unlogged,
+             place.slot->bytes, place.offset, length);
+}
+
+static void guest_write(struct hypervisor *hypervisor, uint64_t address, const void *data,
+                        uint64_t length)
+{
+    const struct place place = find_place(hypervisor, address, length);
+    if (length == 0 || !place.slot)
         return;
-    if (inside(address, length, SYSTEM_SIZE, memory)) {
-        offset = address - SYSTEM_SIZE;
-    } else if (inside(address, length, UDFVM_OUTPUT_BASE, UDFVM_LOGGED_OUTPUT)) {
-        offset = memory + (address - UDFVM_OUTPUT_BASE);
-    } else {
-        if (unlogged && hypervisor->unlogged_open && inside(address, length, past, unlogged->bytes))
-            memcpy(place_of(unlogged, address - past), data, length);
-        return;
-    }
-    memcpy(place_of(logged, offset), data, length);
-    mark(hypervisor, offset, length);
+    memcpy(place_of(place.slot, place.offset), data, length);
+    mark_touched(hypervisor, place, length);
+    if (place.slot->number == LOGGED)
+        mark(hypervisor->dirty, place.slot->bytes, place.offset, length);
+}
+
+/* What the host writes for a hypercall is not in the log of what the guest wrote. */
+static void mark_written_by_host(struct hypervisor *hypervisor, uint64_t address)
+{
+    mark_touched(hypervisor, find_place(hypervisor, address, 1), WRITTEN * PAGE);
+}
+
+static void check_unlogged(const udfvm_vm *vm, struct hypervisor *hypervisor)
+{
+    if (udfvm_unlogged_settle((struct guest_memory *)(uintptr_t)&vm->memory, NULL) != UDFVM_OK)
+        defect("unlogged memory is not zeroed");
+    for (uint64_t page = 0; page < MAX_PAGES; page++)
+        if (!hypervisor->unlogged[page / 64])
+            page |= 63;
+        else if (hypervisor->unlogged[page / 64] >> page % 64 & 1 &&
+                 !udfvm_page_is_zero(vm->machine.unlogged + page * PAGE))
+            defect("unlogged memory that a call wrote was not zeroed");
+    memset(hypervisor->unlogged, 0, sizeof hypervisor->unlogged);
 }
 
 void guest_check_restored(const udfvm_vm *vm)
 {
-    const struct hypervisor *hypervisor = vm->machine.hypervisor;
+    struct hypervisor *hypervisor = vm->machine.hypervisor;
     const uint64_t pages = vm->machine.memory_bytes / PAGE;
     for (uint64_t word = 0; word < hypervisor->words; word++)
         for (unsigned bit = 0; hypervisor->touched[word] && bit < 64; bit++) {
@@ -99,6 +135,11 @@ void guest_check_restored(const udfvm_vm *vm)
                 defect("a page that a call wrote was not restored");
         }
     memset(hypervisor->touched, 0, hypervisor->words * sizeof *hypervisor->touched);
+    check_unlogged(vm, hypervisor);
+    if (!udfvm_reserve_is_expected(&vm->machine))
+        defect("what a call mapped of the reserve is still mapped");
+    if (vm->handles_open)
+        defect("a file that a call opened is still open");
 }
 
 /* ---- How the guest ends an entry ---- */
@@ -112,8 +153,28 @@ static enum hypervisor_exit complete(struct hypervisor *hypervisor, uint64_t sta
     return EXIT_HYPERCALL;
 }
 
+/* What an image maps of the reserve, before it is sealed. */
+static bool map_once(struct hypervisor *hypervisor)
+{
+    static const uint64_t maps[][4] = {
+        { UDFVM_RESERVE_BASE, GUEST_PLACE + PAGE, 2, UDFVM_MAP_WRITE },
+        { UDFVM_RESERVE_BASE + (1ull << 30) - PAGE, GUEST_PLACE + PAGE, 3, UDFVM_MAP_READ },
+    };
+    if (hypervisor->mapped == sizeof maps / sizeof *maps)
+        return false;
+    const uint64_t *map = maps[hypervisor->mapped++];
+    hypervisor->registers.rax = UDFVM_HYPERCALL_MAP;
+    hypervisor->registers.rdi = map[0];
+    hypervisor->registers.rsi = map[1];
+    hypervisor->registers.rdx = map[2];
+    hypervisor->registers.r10 = map[3];
+    return true;
+}
+
 static enum hypervisor_exit seal(struct hypervisor *hypervisor)
 {
+    if (guest.maps && map_once(hypervisor))
+        return EXIT_HYPERCALL;
     const struct udfvm_seal_info info = { .resume_rip = GUEST_PLACE,
                                           .xsave_area = GUEST_PLACE + 8192,
                                           .xsave_length = 576 };
@@ -133,6 +194,8 @@ static enum hypervisor_exit make_hypercall(struct hypervisor *hypervisor, struct
                                   : input_number(input);
     for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++)
         *arguments[i] = input_number(input);
+    for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++)
+        mark_written_by_host(hypervisor, *arguments[i]);
     hypervisor->unlogged_open |= registers->rax == UDFVM_HYPERCALL_OPEN_UNLOGGED;
     return EXIT_HYPERCALL;
 }
@@ -193,7 +256,7 @@ static bool put_reply(struct hypervisor *hypervisor, struct input *input, uint64
 }
 
 /* Writes length and status again while the host may read them. */
-static void change_reply(const struct hypervisor *hypervisor, uint64_t turn)
+static void change_reply(struct hypervisor *hypervisor, uint64_t turn)
 {
     const uint64_t length = turn % 2 ? UINT64_MAX : 4;
     const uint32_t status = turn % 2 ? UINT32_MAX : 0;
@@ -287,7 +350,7 @@ int udfvm_hypervisor_add_slot(struct hypervisor *hypervisor, const struct memory
                               struct udfvm_error *error)
 {
     (void)error;
-    for (size_t i = 0; i < SLOTS; i++)
+    for (size_t i = 0; i < MAX_MEMORY_SLOTS; i++)
         if (hypervisor->slots[i].bytes == 0) {
             hypervisor->slots[i] = *slot;
             return UDFVM_OK;
@@ -295,42 +358,9 @@ int udfvm_hypervisor_add_slot(struct hypervisor *hypervisor, const struct memory
     defect("more slots than there can be");
 }
 
-void udfvm_hypervisor_ask(void)
-{
-}
-
-void udfvm_hypervisor_lead_calls(struct hypervisor *hypervisor, uint64_t system_call_entry)
-{
-    (void)hypervisor, (void)system_call_entry;
-}
-
-void udfvm_hypervisor_forget_memory(struct hypervisor *hypervisor)
-{
-    (void)hypervisor;
-}
-
 struct registers *udfvm_hypervisor_registers(const struct hypervisor *hypervisor)
 {
     return (struct registers *)(uintptr_t)&hypervisor->registers;
-}
-
-void udfvm_hypervisor_load_registers(struct hypervisor *hypervisor)
-{
-    (void)hypervisor;
-}
-
-int udfvm_hypervisor_fail_exit(const struct hypervisor *hypervisor, enum hypervisor_exit last,
-                               struct udfvm_error *error)
-{
-    (void)hypervisor;
-    return udfvm_fail(error, last == EXIT_FAILED ? UDFVM_E_SYSTEM : UDFVM_E_PROTOCOL,
-                      "the guest left otherwise");
-}
-
-bool udfvm_hypervisor_refused_entry(const struct hypervisor *hypervisor)
-{
-    (void)hypervisor;
-    return false;
 }
 
 void udfvm_hypervisor_stop(struct hypervisor *hypervisor)
@@ -341,37 +371,6 @@ void udfvm_hypervisor_stop(struct hypervisor *hypervisor)
 void udfvm_hypervisor_allow(struct hypervisor *hypervisor)
 {
     atomic_store(&hypervisor->stopped, false);
-}
-
-int udfvm_hypervisor_block_signals(const struct hypervisor *hypervisor, const sigset_t *blocked,
-                                   struct udfvm_error *error)
-{
-    (void)hypervisor, (void)blocked, (void)error;
-    return UDFVM_OK;
-}
-
-bool udfvm_hypervisor_events_left(const struct hypervisor *hypervisor)
-{
-    (void)hypervisor;
-    return false;
-}
-
-int udfvm_hypervisor_reset(struct hypervisor *hypervisor, struct udfvm_error *error)
-{
-    (void)hypervisor, (void)error;
-    return UDFVM_OK;
-}
-
-const uint32_t *udfvm_hypervisor_entry_requests(size_t *count)
-{
-    *count = 0;
-    return NULL;
-}
-
-uint32_t udfvm_hypervisor_tsc_khz(const struct hypervisor *hypervisor, struct udfvm_error *error)
-{
-    (void)hypervisor, (void)error;
-    return TSC_KHZ;
 }
 
 int udfvm_hypervisor_dirty_pages(const struct hypervisor *hypervisor, uint32_t slot,

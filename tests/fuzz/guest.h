@@ -22,6 +22,7 @@ enum guest_kind {
 struct guest {
     enum guest_kind kind;
     uint64_t status;
+    bool maps;          /* SEALS: pages of the reserve are mapped then */
     unsigned replies;   /* COMPLETES: so many replies, then empty ones */
     struct input input; /* COMPLETES: each reply */
 };
@@ -31,7 +32,8 @@ extern struct guest guest;
  * the caller closes the descriptor. */
 int guest_seal_base(void);
 int guest_seal_layer(udfvm_image *base);
-/* Fails the run where restored memory is not what the image has. */
+/* Fails the run where a VM that is restored is not as the image has it: in what the guest wrote,
+ * and the host for it. */
 void guest_check_restored(const udfvm_vm *vm);
 
 #endif

@@ -15,6 +15,8 @@ int sqlite3_udfvmsqlite_init(sqlite3 *connection, char **error,
 
 const char *const sql_functions[] = { "f_int",  "f_real", "f_text",   "f_blob", "f_bool",
                                       "f_json", "f_date", "f_moment", "f_time" };
+const char *const sql_takers[] = { "p_real", "p_single", "p_text", "p_blob",
+                                   "p_bool", "p_date",   "p_time", "p_moment" };
 
 static struct sql_images files = { -1, -1 };
 static udfvm_image *base, *layer;
@@ -64,6 +66,26 @@ static const struct udfvm_sqlite_parameter parameter = { .name = "x",
 static const struct udfvm_sqlite_times date = DATE,
                                        moment = { UDFVM_SQLITE_MOMENT_TEXT, 1, 1000000 },
                                        time_of_day = { UDFVM_SQLITE_TIME_COUNT, 0, 1000000000 };
+/* Of the takers, in their order. */
+static const struct udfvm_value noon = { .type = UDFVM_TYPE_INT64, .integer = 43200000000 };
+static const struct udfvm_sqlite_parameter taken[] = {
+    { .name = "x", .type = UDFVM_TYPE_FLOAT64 },
+    { .name = "x", .type = UDFVM_TYPE_FLOAT64, .single = 1 },
+    { .name = "x", .type = UDFVM_TYPE_TEXT },
+    { .name = "x", .type = UDFVM_TYPE_BLOB },
+    { .name = "x", .type = UDFVM_TYPE_BOOL },
+    { .name = "x", .type = UDFVM_TYPE_INT64, .kind = UDFVM_SQLITE_DATE, .times = DATE },
+    { .name = "x",
+      .type = UDFVM_TYPE_TEXT,
+      .kind = UDFVM_SQLITE_TIME,
+      .times = { UDFVM_SQLITE_TIME_COUNT, 0, 1000000000 } },
+    { .name = "x",
+      .type = UDFVM_TYPE_INT64,
+      .kind = UDFVM_SQLITE_MOMENT,
+      .fallback = &noon,
+      .fallback_length = sizeof noon,
+      .times = { UDFVM_SQLITE_MOMENT_TEXT, 1, 1000000 } },
+};
 static const struct udfvm_sqlite_column columns[] = {
     { .name = "i", .type = UDFVM_TYPE_INT64 },
     { .name = "r", .type = UDFVM_TYPE_FLOAT64 },
@@ -105,7 +127,7 @@ static void offer(sqlite3 **connection)
 {
     const uint32_t scalar = UDFVM_SQLITE_SCALAR;
     const struct udfvm_sqlite_times none = { 0 };
-    const struct udfvm_sqlite_function functions[] = {
+    struct udfvm_sqlite_function functions[] = {
         function(sql_functions[0], scalar, UDFVM_TYPE_INT64, 0, none),
         function(sql_functions[1], scalar, UDFVM_TYPE_FLOAT64, 0, none),
         function(sql_functions[2], scalar, UDFVM_TYPE_TEXT, 0, none),
@@ -117,7 +139,13 @@ static void offer(sqlite3 **connection)
         function(sql_functions[8], scalar, UDFVM_TYPE_TEXT, 0, time_of_day),
         function("t", UDFVM_SQLITE_TABLE, UDFVM_TYPE_INT64, 0, none),
         function("a", UDFVM_SQLITE_AGGREGATE, UDFVM_TYPE_TEXT, UDFVM_SQLITE_INVERSE, none),
+        [SQL_FUNCTIONS + 2 + SQL_TAKERS - 1] = { .name = NULL },
     };
+    for (size_t i = 0; i < SQL_TAKERS; i++) {
+        struct udfvm_sqlite_function *taker = &functions[SQL_FUNCTIONS + 2 + i];
+        *taker = function(sql_takers[i], scalar, UDFVM_TYPE_INT64, 0, none);
+        taker->parameters = &taken[i];
+    }
     const struct udfvm_sqlite_policy policy = {
         .languages = UDFVM_SQLITE_PYTHON | UDFVM_SQLITE_WASM | UDFVM_SQLITE_NATIVE,
         .allow_create = 1,
@@ -163,6 +191,28 @@ sqlite3_stmt *sql_prepare(sqlite3 *connection, const char *text)
     if (sqlite3_prepare_v2(connection, text, -1, &statement, NULL) != SQLITE_OK)
         defect(sqlite3_errmsg(connection));
     return statement;
+}
+
+void sql_bind(sqlite3_stmt *statement, int index, const uint8_t *bytes, size_t length)
+{
+    enum { BLOB = 1, INTEGER, REAL, NONE };
+    struct input number = { bytes + (length > 0), length - (length > 0) };
+    switch (length ? bytes[0] : 0) {
+    case BLOB:
+        sqlite3_bind_blob(statement, index, bytes + 1, (int)length - 1, SQLITE_STATIC);
+        return;
+    case INTEGER:
+        sqlite3_bind_int64(statement, index, (sqlite3_int64)input_number(&number));
+        return;
+    case REAL:
+        sqlite3_bind_double(statement, index, (double)input_number(&number) / 1024);
+        return;
+    case NONE:
+        sqlite3_bind_null(statement, index);
+        return;
+    default:
+        sqlite3_bind_text(statement, index, (const char *)bytes, (int)length, SQLITE_STATIC);
+    }
 }
 
 void sql_run(sqlite3_stmt *statement, unsigned rows)

@@ -12,10 +12,16 @@
  * the aggregate `a`. */
 extern const char *const sql_functions[];
 #define SQL_FUNCTIONS 9u
+/* Others, each with one parameter of another type and a result of INTEGER; the last with a default,
+ * too. */
+extern const char *const sql_takers[];
+#define SQL_TAKERS 8u
 
 /* What a program offers, or (false) nothing, as in the shell. */
 sqlite3 *sql_open(bool offers);
 sqlite3_stmt *sql_prepare(sqlite3 *connection, const char *text);
+/* Binds bytes as TEXT, or as what the first of them says. */
+void sql_bind(sqlite3_stmt *statement, int index, const uint8_t *bytes, size_t length);
 /* Steps to the end, or so many rows, reads all that there is, and resets. */
 void sql_run(sqlite3_stmt *statement, unsigned rows);
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from fuzz_programs import (
     digest,
     fuzzing,
     load,
+    parsers,
     run,
     targets,
 )
@@ -61,6 +64,38 @@ def test_a_parser_in_python_withstands_its_corpus(target: Target) -> None:
     assert target.inputs()
     for data in target.inputs():
         one_input(data)
+
+
+def _files_reached(target: Target) -> set[Path]:
+    """The files in which its corpus ran a line of a function."""
+    one_input, inputs = load(target).one_input, target.inputs()
+    reached: set[Path] = set()
+    before = sys.gettrace()
+
+    def trace(frame: types.FrameType, _event: str, _argument: object) -> None:
+        if frame.f_code.co_name != "<module>":
+            reached.add(Path(frame.f_code.co_filename))
+
+    sys.settrace(trace)
+    try:
+        for data in inputs:
+            one_input(data)
+    finally:
+        sys.settrace(before)
+    return reached
+
+
+@pytest.mark.parametrize("target", targets("python"), ids=lambda target: target.title)
+def test_a_corpus_reaches_the_parsers_that_the_table_names_it_for(target: Target) -> None:
+    """A fuzzer that takes its inputs apart in another way than before has no use for old ones."""
+    named = {
+        path
+        for path, titles in parsers().items()
+        if target.title in titles and path.suffix == ".py"
+    }
+    assert named
+    missed = named - _files_reached(target)
+    assert not missed
 
 
 def test_corpora_are_small_and_of_fuzzers() -> None:

@@ -12,7 +12,8 @@ from sources import check, name, sources
 READS = {
     ".c": re.compile(
         r"\bmachine_address\(|udfvm_machine_address\(|\breply(->|\.)data\b|"
-        r"_(value|column)_(text|blob)\(|\bnote_value\(|\bp?read\(|\bstrtoull\(|scanf\(|\bfgets\("
+        r"\bcell->answer\b|_(value|column)_(text|blob)\(|\bnote_value\(|\bp?read\(|"
+        r"\bstrtoull\(|scanf\(|\bfgets\("
     ),
     ".cpp": re.compile(r"\breply(->|\.)data\b|\bp?read\("),
     ".py": re.compile(

@@ -39,6 +39,11 @@ static struct sealed keep(int fd, size_t longest)
     return sealed;
 }
 
+static const struct image_header *header_of_sealed(const struct sealed *sealed)
+{
+    return (const struct image_header *)sealed->start;
+}
+
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
     (void)count, (void)arguments;
@@ -46,7 +51,10 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     base = udfvm_image_open(sealed_base.fd, NULL, NULL);
     if (!base)
         defect("no base image");
+    guest.maps = true; /* which a change of the layer finds, and makes other than it is */
     sealed_layer = keep(guest_seal_layer(base), 65536);
+    if (header_of_sealed(&sealed_layer)->run_count == 0)
+        defect("a layer without what it mapped");
     return 0;
 }
 
@@ -84,9 +92,17 @@ static void set_field(struct image_file *file, uint8_t field, uint64_t number)
         header->kind = (uint32_t)number;
 }
 
+/* A word of one of the first runs. */
+static void set_run(struct image_file *file, uint8_t word, uint64_t number)
+{
+    const uint64_t offset = header_of(file)->runs_offset + word % 16 * sizeof number;
+    if (offset <= file->length && sizeof number <= file->length - offset)
+        memcpy(file->bytes + offset, &number, sizeof number);
+}
+
 static void change(struct image_file *file, struct input *input)
 {
-    enum { FIELD, BYTES, NUMBERS, SIZE, RUNS, WAYS };
+    enum { FIELD, BYTES, NUMBERS, SIZE, RUNS, RUN, WAYS };
     size_t length;
     uint64_t offset;
     uint8_t field;
@@ -94,6 +110,9 @@ static void change(struct image_file *file, struct input *input)
     case FIELD:
         field = input_byte(input) % (FIELDS + 2);
         set_field(file, field, input_number(input));
+        return;
+    case RUN:
+        set_run(file, input_byte(input), input_number(input));
         return;
     case SIZE:
         file->size = input_number(input) % MAX_FILE;

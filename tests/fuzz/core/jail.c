@@ -15,8 +15,10 @@
 
 #define CONTROL_BYTES (JAIL_DATA_OFFSET + MAX_JAIL_DATA)
 #define TIMEOUT_NS    2000000u /* of a call; a process that does not answer has a second more */
-#define LOOK_NS       1000000u /* of the process, whether it is to end */
-#define MAX_ASKED     16u      /* things that it asks for in a call */
+#define SPIN_NS       20000u
+#define WAIT_NS       1000000u
+#define FILLED        65536u /* bytes that are written of a buffer, and its last */
+#define MAX_ASKED     16u    /* things that it asks for in a call */
 
 static udfvm_image *base;
 static udfvm_vm *vm;
@@ -28,7 +30,9 @@ static struct {
     int socket;
     pthread_t thread;
     atomic_bool ends;
-    unsigned left; /* that it may still ask for in this call */
+    unsigned left;        /* that it may still ask for in this call */
+    bool lies;            /* also where it answers that something is done */
+    uint64_t host_length; /* of data that the program wrote */
 } process;
 
 static uint32_t any_kind(struct input *input)
@@ -48,6 +52,7 @@ static struct jail_answer any_answer(struct input *input)
     answer.status = how & 4 ? (int32_t)input_number(input) : 0;
     answer.sealed = how >> 3 & 1;
     answer.unlogged_open = how >> 4 & 1;
+    answer.stops = how >> 6 & 1;
     size_t length = sizeof answer.message;
     if (how & 32)
         memcpy(answer.message, input->at, length < input->left ? length : input->left);
@@ -87,10 +92,12 @@ static void *be_process(void *unused)
     const struct jail_answer ready = { .kind = JAIL_READY },
                              done = { .kind = JAIL_DONE, .tsc_khz = 2000000 };
     unsigned number = 1;
-    answer_with(control, &ready, number);
+    const struct jail_answer first = process.lies ? any_answer(&guest.input) : ready;
+    answer_with(control, &first, number);
     while (!atomic_load(&process.ends)) {
         if (atomic_load(&control->asked.number) == number) {
-            udfvm_baton_sleep(&control->asked, number + 1, LOOK_NS);
+            if (!udfvm_baton_spin(&control->asked, number + 1, SPIN_NS))
+                udfvm_baton_sleep(&control->asked, number + 1, WAIT_NS);
             continue;
         }
         number = atomic_load(&control->asked.number);
@@ -99,7 +106,10 @@ static void *be_process(void *unused)
             process.left = MAX_ASKED;
         if (kind == JAIL_CALL || kind == JAIL_GOT)
             answer_call(control, number);
-        else
+        else if (process.lies && guest.input.left) {
+            const struct jail_answer answer = any_answer(&guest.input);
+            answer_with(control, &answer, number);
+        } else
             answer_with(control, &done, number);
     }
     return unused;
@@ -148,10 +158,32 @@ static int64_t file_stat(void *context, const char *path, int follow, struct udf
     return file_open(context, path, stat);
 }
 
+/* Data of the control area have to be put back. */
+static void note_written(const void *buffer, uint64_t length)
+{
+    const uint8_t *const data = (const uint8_t *)process.control + JAIL_DATA_OFFSET, *to = buffer;
+    if (to < data || to >= data + MAX_JAIL_DATA)
+        return;
+    const uint64_t end = (uint64_t)(to - data) + length;
+    process.host_length = end > process.host_length ? end : process.host_length;
+}
+
 static int64_t filled(void *buffer, uint64_t length)
 {
-    memset(buffer, 'r', length);
+    memset(buffer, 'r', length < FILLED ? length : FILLED);
+    if (length)
+        ((uint8_t *)buffer)[length - 1] = 'r';
+    note_written(buffer, length);
     return (int64_t)length;
+}
+
+static void check_data_put_back(void)
+{
+    const uint8_t *data = (const uint8_t *)process.control + JAIL_DATA_OFFSET;
+    const uint64_t length = process.host_length;
+    process.host_length = 0;
+    if (length && (data[0] || memcmp(data, data + 1, length - 1) != 0))
+        defect("what the program passed to the process is still there");
 }
 
 static int64_t file_read(void *context, int64_t handle, uint64_t offset, void *buffer,
@@ -190,6 +222,7 @@ static int64_t host_call(void *context, const char *name, const void *arguments,
     (void)context, (void)failure;
     read_all(name, strlen(name));
     read_all(arguments, length);
+    note_written((const uint8_t *)process.control + JAIL_DATA_OFFSET + JAIL_NAME_BYTES, capacity);
     return filled(reply, capacity);
 }
 
@@ -205,21 +238,35 @@ static const struct udfvm_files files = { NULL,       file_open, file_stat,    f
 static const struct udfvm_host_functions functions = { NULL, host_call, 4 };
 static const struct udfvm_log_sink sink = { NULL, take_log };
 
-static void open_vm(void)
+static void end_process(void)
 {
-    struct udfvm_error error = { .message = "" };
-    vm = udfvm_jail_open(base, NULL, &files, NULL, NULL, &error);
-    if (!vm)
-        defect(error.message);
-}
-
-static void close_vm(void)
-{
+    process.lies = false;
+    process.host_length = 0;
     atomic_store(&process.ends, true);
     pthread_join(process.thread, NULL);
     munmap(process.control, CONTROL_BYTES);
     close(process.socket);
+}
+
+/* With a process that lies from its first answer on there may be none. */
+static void open_vm(bool lies)
+{
+    struct udfvm_error error = { .message = "" };
+    process.lies = lies;
+    vm = udfvm_jail_open(base, NULL, &files, NULL, NULL, &error);
+    if (!vm && (!lies || !error.message[0]))
+        defect(error.message);
+    if (!vm) {
+        end_process();
+        open_vm(false);
+    }
+}
+
+static void open_again(bool lies)
+{
+    end_process();
     udfvm_vm_close(vm);
+    open_vm(lies);
 }
 
 int LLVMFuzzerInitialize(int *count, char ***arguments)
@@ -228,8 +275,28 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     const int fd = guest_seal_base();
     base = udfvm_image_open(fd, NULL, NULL);
     close(fd);
-    open_vm();
+    open_vm(false);
     return 0;
+}
+
+/* A long reply is read where it lies, and may be written there. */
+static void use_reply(const struct udfvm_reply *reply)
+{
+    uint8_t *borrowed = reply->length ? udfvm_vm_borrow(vm, 0, reply->length, NULL) : NULL;
+    read_all(reply->data, reply->length);
+    if (borrowed)
+        borrowed[0] = borrowed[reply->length - 1] = 'b';
+}
+
+/* What is asked of the process between calls, and whether it can go on. */
+static bool put_back(bool moves, struct udfvm_error *error)
+{
+    if (udfvm_vm_restore(vm, error) != UDFVM_OK || cell_of(vm)->broken)
+        return false;
+    check_data_put_back();
+    /* The process answers in its own time, with what is left of the input. */
+    return udfvm_cell_settle(cell_of(vm), error) == UDFVM_OK &&
+           (!moves || udfvm_vm_shrink(vm, error) == UDFVM_OK) && !cell_of(vm)->broken;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -244,15 +311,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                          .files = !(how & 2),
                                          .host_functions = how & 4 ? NULL : &functions,
                                          .log_sink = how & 8 ? NULL : &sink };
+    if (how & 128)
+        open_again(true);
+    process.lies = how & 32;
+    process.host_length = 0;
     const uint32_t request = how & 16 ? UDFVM_REQUEST_LOAD : UDFVM_REQUEST_ROW;
     const int code = udfvm_vm_call(vm, request, "x", 1, &limits, &reply, &error);
     if (code != UDFVM_OK && (error.code != code || !error.message[0]))
         defect("a failure that does not say why");
     if (code == UDFVM_OK && !reply.sealed)
-        read_all(reply.data, reply.length);
-    if (udfvm_vm_restore(vm, &error) != UDFVM_OK || cell_of(vm)->broken) {
-        close_vm();
-        open_vm();
+        use_reply(&reply);
+    if (!put_back(how & 64, &error)) {
+        open_again(false);
     }
     return 0;
 }

@@ -3,7 +3,7 @@
 
 #include "udfvm_abi.h"
 
-#define WAYS        (SQL_FUNCTIONS + 3u)
+#define WAYS        (SQL_FUNCTIONS + 5u)
 #define MAX_REPLIES 4u
 #define MAX_ROWS    64u
 
@@ -16,6 +16,9 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
         "SELECT * FROM t(1)",
         "SELECT a(value) FROM json_each('[1,2,3]')",
         "SELECT a(value) OVER (ORDER BY value ROWS 1 PRECEDING) FROM json_each('[1,2,3,4]')",
+        ("SELECT * FROM vm_map('f_int', 'SELECT column1, 1 FROM (VALUES (1), (2.5), (''a''), "
+         "(x''00''), (NULL))')"),
+        "SELECT * FROM vm_map('p_text', 'SELECT 1, value FROM json_each(''[\"x\",\"yy\"]'')')",
     };
     sqlite3 *connection = sql_open(true);
     for (unsigned i = 0; i < SQL_FUNCTIONS; i++) {

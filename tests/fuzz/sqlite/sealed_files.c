@@ -68,9 +68,10 @@ static void write_note(struct input *input)
 
 /* ---- Calls ---- */
 
-static char *attach(sqlite3 *connection)
+static char *attach(sqlite3 *connection, bool in_schema)
 {
-    sqlite3_stmt *statement = sql_prepare(connection, "SELECT vm_attach(?1)");
+    sqlite3_stmt *statement = sql_prepare(
+        connection, in_schema ? "SELECT vm_attach(?1, 'in_schema')" : "SELECT vm_attach(?1)");
     char path[64], *name = NULL;
     snprintf(path, sizeof path, "/proc/self/fd/%d", file);
     sqlite3_bind_text(statement, 1, path, -1, SQLITE_STATIC);
@@ -104,9 +105,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     guest = (struct guest){ .kind = GUEST_COMPLETES,
                             .input = { (const uint8_t *)&one, sizeof one } };
     sqlite3 *connection = sql_open(false);
-    char *name = attach(connection);
+    char *name = attach(connection, size % 2);
     for (size_t i = 0; name && i < sizeof queries / sizeof *queries; i++)
         run_with(connection, queries[i], name);
+    sqlite3_free(attach(connection, false)); /* the same function once more */
     sqlite3_free(name);
     sqlite3_close(connection);
     return 0;

@@ -55,36 +55,13 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     return 0;
 }
 
-/* A field is TEXT, unless its first byte is that of another type. */
-static void bind(sqlite3_stmt *statement, int index, const uint8_t *field, size_t length)
-{
-    enum { BLOB = 1, INTEGER, REAL, NONE };
-    struct input number = { field + (length > 0), length - (length > 0) };
-    switch (length ? field[0] : 0) {
-    case BLOB:
-        sqlite3_bind_blob(statement, index, field + 1, (int)length - 1, SQLITE_STATIC);
-        return;
-    case INTEGER:
-        sqlite3_bind_int64(statement, index, (sqlite3_int64)input_number(&number));
-        return;
-    case REAL:
-        sqlite3_bind_double(statement, index, (double)input_number(&number) / 1024);
-        return;
-    case NONE:
-        sqlite3_bind_null(statement, index);
-        return;
-    default:
-        sqlite3_bind_text(statement, index, (const char *)field, (int)length, SQLITE_STATIC);
-    }
-}
-
 static void bind_fields(sqlite3_stmt *statement, const uint8_t *at, size_t left)
 {
     const int count = sqlite3_bind_parameter_count(statement);
     for (int index = 1; index <= count; index++) {
         const uint8_t *end = left ? memchr(at, 255, left) : NULL;
         const size_t length = end ? (size_t)(end - at) : left, taken = end ? length + 1 : length;
-        bind(statement, index, at, length);
+        sql_bind(statement, index, at, length);
         at += taken;
         left -= taken;
     }
