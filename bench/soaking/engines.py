@@ -15,11 +15,6 @@ from soaking.checks import equal, fails_with
 from soaking.functions import Functions
 
 import udfvm
-import udfvm.datafusion
-import udfvm.duckdb
-import udfvm.flight
-import udfvm.pandas
-import udfvm.polars
 
 ROWS = 5000  # several batches of each engine
 NUMBERS = np.arange(float(ROWS))

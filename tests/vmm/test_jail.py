@@ -26,7 +26,7 @@ def test_a_process_that_was_taken_over_harms_its_own_calls_alone(
     )
     quick = [] if sanitizers == "plain" else ["--quick"]
     output = run(program, programs.raw_guest(), *quick)
-    assert output.count("holds") == len(output.splitlines()) == (7 if quick else 8)
+    assert output.count("holds") == len(output.splitlines()) == (8 if quick else 9)
 
 
 @pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
