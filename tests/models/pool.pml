@@ -21,6 +21,7 @@
 #define SILENT_SHRINK  9  /* a VM that was shrunk wakes nobody */
 #define SILENT_FORGET  10 /* a VM that is closed wakes nobody */
 #define COUNTS_LATE    11 /* a new VM counts as live once it is open */
+#define ROOM_COUNTS    12 /* a VM that is closed for another counts as gone before that is open */
 
 mtype:where = { NONE, IDLE, TAKEN };
 mtype:state = { SEALED, STOPPED, BROKEN };
@@ -151,17 +152,28 @@ inline open_vm()
     }
 }
 
+/* Another VM is opened in the place of one that is closed, which counts on. */
+inline make_room(vm)
+{
+    atomic {
+        place[vm] = NONE;
+        live = live - is(ROOM_COUNTS);
+        vm = NOBODY;
+        opens = true
+    }
+}
+
 /* udfvm_pool_take_in_time() in pool/take.c, udfvm_pool_take_windows() in pool/take.c */
 inline take()
 {
     reserve();
     if
-    :: vm != NOBODY && once -> atomic { place[vm] = NONE; vm = NOBODY; opens = true }
-    :: vm != NOBODY && !once -> /* udfvm_vm_bind() in call/restore.c */
+    :: vm != NOBODY && once -> make_room(vm)
+    :: vm != NOBODY && !once -> /* udfvm_vm_usable() in call/vm.c, udfvm_vm_bind() in call/restore.c */
         if
         :: !is(NOT_BOUND) -> image[vm] = wanted
         :: is(NOT_BOUND)
-        :: close_vm(vm) /* it could not be moved */
+        :: make_room(vm) /* it died while it was idle, or could not be moved */
         fi
     :: else
     fi;
