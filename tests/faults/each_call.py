@@ -28,6 +28,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
+import numpy as np
+from jailed_calls import fork_with_a_result, jails_have_nothing_of_the_program
 
 import udfvm
 import udfvm.sqlite
@@ -131,8 +133,6 @@ class Call(Scenario):
         assert self.twice(self.with_null).to_pylist() == [2, None, 6]
 
     def act(self) -> None:
-        import numpy as np
-
         assert self.twice(21) == 42
         assert self.twice(np.arange(3, dtype=np.int32)).tolist() == [0, 2, 4]
         assert self.twice(self.with_null).to_pylist() == [2, None, 6]
@@ -149,6 +149,11 @@ class Jailed(Call):
 
     def prepare(self) -> None:
         self.twice = self.function()
+
+    def act(self) -> None:
+        super().act()
+        fork_with_a_result(self.twice)
+        assert jails_have_nothing_of_the_program()
 
 
 class Given(Scenario):

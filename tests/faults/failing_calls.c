@@ -9,14 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -319,32 +317,4 @@ EXPORT ssize_t pwritev64(int fd, const struct iovec *parts, int count, off_t off
     return BY_FD("pwritev", fd, ENOSPC) ? -1 : next(fd, parts, count, offset);
 }
 
-/* ---- What jailed VMs need ---- */
-
-EXPORT int socketpair(int domain, int type, int protocol, int ends[2])
-{
-    NEXT(socketpair);
-    return fails("socketpair", HERE, 0, false, EMFILE) ? -1 : next(domain, type, protocol, ends);
-}
-
-EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
-{
-    NEXT(sendmsg);
-    return fails("sendmsg", HERE, 0, false, EPIPE) ? -1 : next(fd, message, flags);
-}
-
-EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags)
-{
-    NEXT(recvmsg);
-    return fails("recvmsg", HERE, 0, false, ECONNRESET) ? -1 : next(fd, message, flags);
-}
-
-EXPORT int posix_spawn(pid_t *process, const char *path, const posix_spawn_file_actions_t *actions,
-                       const posix_spawnattr_t *attributes, char *const arguments[],
-                       char *const environment[])
-{
-    NEXT(posix_spawn);
-    return fails("clone", HERE, 1, false, EAGAIN)
-               ? EAGAIN
-               : next(process, path, actions, attributes, arguments, environment);
-}
+#include "failing_process_calls.h"

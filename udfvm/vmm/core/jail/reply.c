@@ -134,6 +134,8 @@ static void put_copy(struct cell *cell)
     memcpy(copy, window, bytes);
     borrowing->copied = mremap(copy, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, window) !=
                         MAP_FAILED;
+    if (!borrowing->copied)
+        munmap(copy, bytes);
 }
 
 void udfvm_jail_before_fork(void)

@@ -56,6 +56,22 @@ static int find_program(char path[4096], struct udfvm_error *error)
     return UDFVM_OK;
 }
 
+/* What the child has open: the socket, and nothing of the program's. Returns the error, as all of
+ * these functions do: what is left out of the list would be the program's in the child. */
+static int choose_files(posix_spawn_file_actions_t *files, int socket)
+{
+    int failed = posix_spawn_file_actions_init(files);
+    if (failed)
+        return failed;
+    for (int i = 0; i < JAIL_SOCKET && !failed; i++)
+        failed = posix_spawn_file_actions_addopen(files, i, "/dev/null", O_RDWR, 0);
+    if (!failed)
+        failed = posix_spawn_file_actions_adddup2(files, socket, JAIL_SOCKET);
+    if (failed)
+        posix_spawn_file_actions_destroy(files);
+    return failed;
+}
+
 /* Nothing of the program's comes along: no descriptor, no signal settings, no environment, not its
  * terminal's process group. */
 static int spawn(char *path, int socket)
@@ -68,16 +84,15 @@ static int spawn(char *path, int socket)
     pid_t child;
     sigemptyset(&none);
     sigfillset(&all);
-    posix_spawn_file_actions_init(&files);
-    for (int i = 0; i < JAIL_SOCKET; i++)
-        posix_spawn_file_actions_addopen(&files, i, "/dev/null", O_RDWR, 0);
-    posix_spawn_file_actions_adddup2(&files, socket, JAIL_SOCKET);
+    int failed = choose_files(&files, socket);
+    if (failed)
+        return failed;
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setflags(&attributes,
                              POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);
-    const int failed = posix_spawn(&child, path, &files, &attributes, arguments, environment);
+    failed = posix_spawn(&child, path, &files, &attributes, arguments, environment);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
     if (failed == 0)
