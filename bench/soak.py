@@ -11,7 +11,8 @@ After some seconds of work all threads end, idle VMs are closed, and a sample is
     resident         bytes of memory of this process and its children
     descriptors      open ones
     mappings         lines of /proc/self/maps
-    threads, children
+    threads          without those that engines keep for a while
+    children
     cache            bytes of the image cache on disk, which has a bound
     median, p99      microseconds of a reference call, on a VM that lives as long as the soak;
                      judged in exits of that moment, whose times are ``exit_median``, ``exit_p99``

@@ -1,4 +1,5 @@
-"""Work of a soak that Python asks for: single calls, arrays, Arrow's kernels, scans, pipelines."""
+"""Work of a soak that Python asks for: single calls, arrays, Arrow's kernels, scans, pipelines,
+scripts."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from soaking.checks import equal
-from soaking.functions import Functions
+from soaking.functions import TIMEOUT, Functions
 
 import udfvm.arrow
 
@@ -27,7 +28,9 @@ def rows(functions: Functions) -> None:
         equal(functions.wasm_sum(number, 0.5), number + 0.5)
     equal(functions.prints(1), 1)
     equal(functions.quarter(4.0), 1.0)
+    equal(functions.product({"x": 3.0, "y": 4.0}), 12.0)
     equal(functions.lines("@udfvm.table_function("), 1)
+    equal(functions.in_turns(300), 300)
 
 
 def arrays(functions: Functions) -> None:
@@ -72,14 +75,29 @@ def pipelines(functions: Functions) -> None:
 
 
 def tables(functions: Functions) -> None:
-    equal(sum(value for (value,) in functions.count_to(100)), 5050)
+    for function in (functions.count_to, functions.native_count, functions.wasm_count):
+        equal(sum(value for (value,) in function(100)), 5050)
     for batch in functions.count_to.batches(1_000_000):  # the rest is never computed
         equal(batch.column(0)[0].as_py(), 1)
         break
 
 
 def aggregates(functions: Functions) -> None:
-    equal(functions.spread(np.arange(float(ROWS))), ROWS - 1.0)
+    numbers = np.arange(float(ROWS))
+    equal(functions.spread(numbers), ROWS - 1.0)
+    for function in (functions.native_total, functions.wasm_total):
+        equal(function(numbers), float(np.sum(numbers)))
 
 
-WORK: tuple[Any, ...] = (rows, arrays, many_rows, kernels, pipelines, tables, aggregates)
+def scripts(functions: Functions) -> None:
+    """A script over a table, whose state goes on to a second one."""
+    table = pa.table({"x": np.arange(float(ROWS))})
+    script = "half = table.slice(0, table.num_rows // 2); rows = half.num_rows; print(rows)"
+    first = udfvm.run(script, table=table, state=b"", pool=functions.pool, timeout=TIMEOUT)
+    equal(first.text, f"{ROWS // 2}\n")
+    equal(first.tables["half"].num_rows, ROWS // 2)
+    again = udfvm.run("rows + 1", state=first.state, pool=functions.pool, timeout=TIMEOUT)
+    equal(again.value, ROWS // 2 + 1)
+
+
+WORK: tuple[Any, ...] = (rows, arrays, many_rows, kernels, pipelines, tables, aggregates, scripts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import dask.dataframe as engine_dask
 import datafusion as engine_datafusion
 import duckdb as engine_duckdb
 import numpy as np
@@ -74,6 +75,24 @@ def pandas(functions: Functions) -> None:
     fails_with(udfvm.UDFError, FAILURE, lambda: functions.fails(engine_pandas.Series([1, 3])))
 
 
+def dask(functions: Functions) -> None:
+    frame = engine_pandas.DataFrame({"x": NUMBERS, "y": NUMBERS})
+    parts = engine_dask.from_pandas(frame, npartitions=4)
+    added = udfvm.dask.map_partitions(functions.plus, parts, "x", "y")
+    equal(float(added.sum().compute(scheduler="threads", num_workers=2)), TOTAL)
+
+
+def timeouts(functions: Functions) -> None:
+    """Those of calls on an engine's threads."""
+    with engine_duckdb.connect() as opened:
+        udfvm.duckdb.register(opened, functions.endless)
+        late = "SELECT endless(3)"
+        fails_with(engine_duckdb.Error, "within", lambda: opened.execute(late).fetchall())
+    late_frame = engine_polars.DataFrame({"x": [3]})
+    expr = udfvm.polars.expr(functions.endless, "x")
+    fails_with(udfvm.CallTimeoutError, "within", lambda: late_frame.select(expr))
+
+
 def flight(functions: Functions) -> None:
     """A server, its clients, and one that goes away in the middle of its call."""
     batch = pa.record_batch({"a": NUMBERS, "b": NUMBERS})
@@ -100,4 +119,4 @@ def _asked(client: Any, name: str, batch: pa.RecordBatch) -> pa.RecordBatch:
         return reader.read_chunk().data
 
 
-WORK: tuple[Any, ...] = (duckdb, polars, datafusion, pandas, flight)
+WORK: tuple[Any, ...] = (duckdb, polars, datafusion, pandas, dask, timeouts, flight)

@@ -14,10 +14,37 @@ C = """
 #include <udfvm.h>
 UDFVM_SCALAR(native_sum, f64, (f64, a), (f64, b)) { return a + b + SHIFT; }
 UDFVM_SCALAR(native_crash, i64, (i64, address)) { return *(volatile int64_t *)address; }
+UDFVM_AGGREGATE(native_total, double, f64, (f64, value)) { *group += value; }
+UDFVM_FINISH(native_total) { return *group; }
+UDFVM_INVERSE(native_total, (f64, value)) { *group -= value; }
+UDFVM_MERGE(native_total) { *group += *other; }
+UDFVM_TABLE(native_count, i64, (i64, last))
+{
+    for (int64_t value = 1; value <= last; value++)
+        udfvm_emit_native_count(value);
+}
 """
 WASM = """(module
+    (import "udfvm" "emit_wasm_count" (func $emit (param i64)))
     (func (export "wasm_sum") (param f64 f64) (result f64) local.get 0 local.get 1 f64.add)
-    (func (export "wasm_trap") (param i64) (result i64) unreachable))"""
+    (func (export "wasm_trap") (param i64) (result i64) unreachable)
+    (func (export "wasm_total_init") (result f64) f64.const 0)
+    (func (export "wasm_total_step") (param f64 f64) (result f64)
+        local.get 0 local.get 1 f64.add)
+    (func (export "wasm_total_finish") (param f64) (result f64) local.get 0)
+    (func (export "wasm_count") (param $last i64) (local $value i64)
+        (loop $again
+            (local.set $value (i64.add (local.get $value) (i64.const 1)))
+            (call $emit (local.get $value))
+            (br_if $again (i64.lt_s (local.get $value) (local.get $last))))))"""
+COMPONENT = """(component
+    (core module $m
+        (func (export "product") (param f64 f64) (result f64) local.get 0 local.get 1 f64.mul))
+    (core instance $i (instantiate $m))
+    (type $pair (record (field "x" f64) (field "y" f64)))
+    (export $exported "pair" (type $pair))
+    (func (export "product") (param "of" $exported) (result f64)
+        (canon lift (core func $i "product"))))"""
 
 
 @udfvm.udf
@@ -125,6 +152,29 @@ def lines(text: str) -> int:
         return sum(text in line for line in file)
 
 
+@udfvm.udf
+def in_turns(count: int) -> int:
+    """Threads of the guest, which a timer preempts, and a socket between them."""
+    import socket
+    import threading
+
+    here, there = socket.socketpair()
+
+    def send() -> None:
+        for number in range(count):
+            there.send(bytes([number % 256]))
+        there.close()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    received = 0
+    while part := here.recv(16):
+        received += len(part)
+    sender.join()
+    here.close()
+    return received
+
+
 @dataclass(frozen=True)
 class Functions:
     """The functions, with VMs of one pool."""
@@ -144,17 +194,30 @@ class Functions:
     long_text: Any
     quarter: Any
     lines: Any
+    in_turns: Any
     native_sum: Any
     native_crash: Any
+    native_total: Any
+    native_count: Any
     wasm_sum: Any
     wasm_trap: Any
+    wasm_total: Any
+    wasm_count: Any
+    product: Any
 
 
 TIMEOUT = 600.0  # of calls that are to end well, also on a machine that stands still for a while
 PYTHON = (
     plus, shout, twice, count_to, spread, fails, endless, slow, crashes, leaves, prints, long_text,
-    quarter, lines,
+    quarter, lines, in_turns,
 )  # fmt: skip
+NATIVE = ("native_sum", "native_crash", "native_total", "native_count")
+WASM_SIGNATURES = {
+    "wasm_sum": None,
+    "wasm_trap": None,
+    "wasm_total": None,
+    "wasm_count": "(last: i64) ->> struct<value: i64>",
+}
 
 
 def of_pool(pool: udfvm.Pool) -> Functions:
@@ -163,14 +226,15 @@ def of_pool(pool: udfvm.Pool) -> Functions:
         each.name: each.with_options(pool=pool, timeout=TIMEOUT) for each in PYTHON
     }
     made["endless"] = endless.with_options(pool=pool)
-    for name in ("native_sum", "native_crash"):
+    for name in NATIVE:
         made[name] = native(name, 0, pool)
-    for name in ("wasm_sum", "wasm_trap"):
-        made[name] = udfvm.from_wasm(WASM, name, pool=pool, timeout=TIMEOUT)
+    for name, signature in WASM_SIGNATURES.items():
+        made[name] = udfvm.from_wasm(WASM, name, signature=signature, pool=pool, timeout=TIMEOUT)
+    made["product"] = udfvm.from_wasm(COMPONENT, "product", pool=pool, timeout=TIMEOUT)
     return Functions(pool=pool, **made)
 
 
-def native(name: str, shift: int, pool: udfvm.Pool) -> udfvm.ScalarFunction:
+def native(name: str, shift: int, pool: udfvm.Pool) -> Any:
     """Returns a function in C, which the compiler makes now."""
     flags = (f"-DSHIFT={shift}",)
     return udfvm.from_c(C, name, flags=flags, pool=pool, timeout=TIMEOUT, log="drop")

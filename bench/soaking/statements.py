@@ -27,6 +27,8 @@ def connection(functions: Functions) -> Iterator[apsw.Connection]:
             opened,
             *(functions.plus, functions.twice, functions.native_sum, functions.wasm_sum),
             *(functions.count_to, functions.spread, functions.fails, functions.crashes),
+            *(functions.native_total, functions.native_count, functions.wasm_total),
+            *(functions.wasm_count, functions.quarter),
             policy=udfvm.sqlite.Policy(allow_create=True, pool=functions.pool, row_timeout=TIMEOUT),
         )
         yield opened
@@ -46,6 +48,8 @@ def rows(functions: Functions) -> None:
         for name in ("plus", "native_sum", "wasm_sum"):
             found = first(opened, f"{NUMBERS.format(ROWS)} SELECT total({name}(i, i)) FROM n")
             equal(found, float(total))
+        found = first(opened, f"{NUMBERS.format(20)} SELECT total(quarter(4)) FROM n")
+        equal(found, 20.0)
         unfinished = opened.cursor()
         for _ in unfinished.execute(f"{NUMBERS.format(ROWS)} SELECT plus(i, i) FROM n"):
             break
@@ -61,7 +65,8 @@ def batches(functions: Functions) -> None:
 
 def tables(functions: Functions) -> None:
     with connection(functions) as opened:
-        equal(first(opened, "SELECT sum(value) FROM count_to(1000)"), 500_500)
+        for name in ("count_to", "native_count", "wasm_count"):
+            equal(first(opened, f"SELECT sum(value) FROM {name}(1000)"), 500_500)
         few = opened.execute("SELECT c1 FROM vm_table('count_to', 100000) LIMIT 3").fetchall()
         equal(few, [(1,), (2,), (3,)])
 
@@ -70,6 +75,8 @@ def aggregates(functions: Functions) -> None:
     numbers = NUMBERS.format(ROWS)
     with connection(functions) as opened:
         equal(first(opened, f"{numbers} SELECT spread(i) FROM n"), ROWS - 1.0)
+        for name in ("native_total", "wasm_total"):
+            equal(first(opened, f"{numbers} SELECT {name}(i) FROM n"), ROWS * (ROWS + 1) / 2)
         groups = opened.execute(f"{numbers} SELECT spread(i) FROM n GROUP BY i % 40").fetchall()
         equal(groups, [(ROWS - 40.0,)] * 40)
         window = f"{numbers} SELECT spread(i) OVER (ORDER BY i ROWS 3 PRECEDING) AS s FROM n"

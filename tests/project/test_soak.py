@@ -37,11 +37,13 @@ def soak(cache: Path, *options: str) -> tuple[int, dict[str, Any]]:
 
 @pytest.mark.long
 def test_nothing_grows(cache: Path) -> None:
+    for engine in ("dask", "datafusion", "duckdb", "grpc", "pandas", "polars", "wasmtime"):
+        pytest.importorskip(engine)
     status, found = soak(cache, "--rounds", "3")
     assert (status, found["leaks"]) == (0, []), found["verdicts"]
     assert set(found["verdicts"]) == set(COUNTS)
     rounds = set(found["done"].values())
-    assert len(found["done"]) > 20 and rounds == {12}  # everything, with each pool, each time
+    assert len(found["done"]) > 30 and rounds == {12}  # everything, with each pool, each time
 
 
 def test_a_planted_leak_of_each_kind_is_found(cache: Path, tmp_path: Path) -> None:
