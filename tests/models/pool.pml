@@ -169,7 +169,8 @@ inline take()
     reserve();
     if
     :: vm != NOBODY && once -> make_room(vm)
-    :: vm != NOBODY && !once -> /* udfvm_vm_usable() in call/vm.c, udfvm_vm_bind() in call/restore.c */
+    :: vm != NOBODY && !once ->
+        /* udfvm_vm_usable() in call/vm.c, udfvm_vm_bind() in call/restore.c */
         if
         :: !is(NOT_BOUND) -> image[vm] = wanted
         :: is(NOT_BOUND)
