@@ -12,8 +12,11 @@ from pathlib import Path
 LOOK_SECONDS = 0.25
 SAME_LOOKS = 6  # longer than threads of the core stay without work
 MOST_LOOKS = 80
-# Threads that gRPC, Polars and DataFusion keep for a while after their work, by their names.
-OF_ENGINES = ("event_engine", "lifeguard", "grpc_global_tim", "tokio-rt-worker", "async-executor-")
+# Threads that engines and allocators begin and end as they like, by their names.
+OF_ENGINES = (
+    *("event_engine", "lifeguard", "grpc_global_tim"),
+    *("tokio-rt-worker", "async-executor-", "jemalloc_bg_thd"),
+)
 
 
 @dataclass(frozen=True)
