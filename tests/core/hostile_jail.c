@@ -75,6 +75,12 @@ static void ask_for_more(struct jail *jail, uint64_t trick)
     case READ_MUCH:
         ask(jail, JAIL_FILE_READ, UINT64_MAX, 0, 0);
         break;
+    case LOG_NOTHING:
+        for (;;)
+            ask(jail, JAIL_LOG, 0, 1, 0);
+    case ASK_ALWAYS:
+        for (;;)
+            ask(jail, JAIL_FILE_CLOSE, 0, 77, 0);
     case UNKNOWN_QUESTION:
         ask(jail, 77, 0, 0, 0);
         break;
@@ -110,6 +116,19 @@ static void begin_to_write(const struct jail *jail, uint64_t trick)
     for (int i = 0; i < 2 && !begun; i++)
         pthread_create(&thread, NULL, write_reply, (void *)(uintptr_t)jail->vm->machine.output);
     begun = true;
+}
+
+static void *want_turns(void *wanted)
+{
+    for (atomic_bool *asks = wanted;;)
+        atomic_store(asks, true);
+    return NULL;
+}
+
+static void begin_to_want_turns(const struct jail *jail)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, want_turns, &jail->control->stream.asks);
 }
 
 static void change(struct jail_answer *answer, uint64_t trick)
@@ -205,6 +224,22 @@ static void end(struct jail *jail, uint64_t trick)
     }
 }
 
+static unsigned answers_left[2]; /* until it dies before one, and behind one; 0: it does not */
+
+static void choose_end(uint64_t trick)
+{
+    if (trick >= DIE_BEHIND_ANSWER)
+        answers_left[1] = (unsigned)(trick - DIE_BEHIND_ANSWER) + 1;
+    else if (trick >= DIE_BEFORE_ANSWER)
+        answers_left[0] = (unsigned)(trick - DIE_BEFORE_ANSWER) + 1;
+}
+
+static void live_on(bool behind)
+{
+    if (answers_left[behind] > 0 && --answers_left[behind] == 0)
+        syscall(SYS_exit_group, 0);
+}
+
 static bool writes(uint64_t trick)
 {
     return trick == LONG_REPLY_CHANGES || trick == LONG_REPLY_CONTINUES;
@@ -218,8 +253,13 @@ void __wrap_give_answer(struct jail *jail, const struct jail_answer *answer)
     change(&changed, trick);
     if (writes(trick))
         begin_to_write(jail, trick);
+    if (trick == WANT_TURNS)
+        begin_to_want_turns(jail);
     end(jail, trick);
+    choose_end(trick);
+    live_on(false);
     __real_give_answer(jail, &changed);
+    live_on(true);
     if (writes(trick))
         signal_own_process(SIGSTOP);
 }

@@ -32,6 +32,7 @@ enum trick {
     LONG_PATH,
     READ_FAR,
     READ_MUCH,
+    LOG_NOTHING, /* again and again */
     UNKNOWN_QUESTION,
     ANSWER_TOO_MUCH,
     NO_ANSWER,
@@ -39,8 +40,12 @@ enum trick {
     OPEN_FILE,
     SLOW_BETWEEN_CALLS, /* from then on */
     TRICKS,
-    SLOWER_BETWEEN_CALLS = TRICKS, /* the same; this one and the next have tests of their own */
+    SLOWER_BETWEEN_CALLS = TRICKS, /* the same; this one and those behind have tests of their own */
     DIE_AFTER_NEXT_CALL,
+    ASK_ALWAYS,        /* for what takes no time, and is nothing */
+    WANT_TURNS,        /* of streaming calls, from then on */
+    DIE_BEFORE_ANSWER, /* and so many answers */
+    DIE_BEHIND_ANSWER = DIE_BEFORE_ANSWER + 64,
 };
 
 #endif

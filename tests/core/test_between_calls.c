@@ -81,12 +81,51 @@ static void test_a_death_between_calls_harms_none(void)
     udfvm_image_close(seven);
 }
 
+/* Questions that take no time, for ever: no deadline is there to end them. */
+static void test_an_interrupt_ends_a_call_that_always_asks(void)
+{
+    static const struct udfvm_files files = { .open = NULL };
+    const struct udfvm_limits limits = { .files = 1 };
+    udfvm_pool *pool = make_pool(&files);
+    interrupts = 0;
+    udfvm_set_interrupt_hook(interrupt_once);
+    const struct outcome got = POOL_CALL(pool, image, &limits, RAW_ECHO, 3,
+                                         (uint64_t)TRICK << 32 | ASK_ALWAYS);
+    check(got.code == UDFVM_E_INTERRUPTED, "it ended: %d, %s", got.code, got.error.message);
+    udfvm_set_interrupt_hook(NULL);
+    udfvm_pool_close(pool);
+}
+
+static void test_an_interrupt_ends_a_stream_that_always_asks(void)
+{
+    static const uint64_t want[] = { RAW_ECHO, 3, (uint64_t)TRICK << 32 | WANT_TURNS },
+                          loop[] = { RAW_LOOP };
+    struct udfvm_reply reply;
+    struct udfvm_error error;
+    udfvm_pool *pool = make_pool(NULL);
+    udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
+    udfvm_vm_call(vm, UDFVM_REQUEST_ROW, want, sizeof want, NULL, &reply, NULL);
+    if (udfvm_vm_stream_send(vm, UDFVM_REQUEST_ROW, loop, sizeof loop, NULL, NULL) == UDFVM_OK) {
+        interrupts = 0; /* elsewhere there is one processor */
+        udfvm_set_interrupt_hook(interrupt_once);
+        const int code = udfvm_vm_stream_receive(vm, &reply, &error);
+        check(code == UDFVM_E_INTERRUPTED, "it ended: %d, %s", code, error.message);
+        udfvm_set_interrupt_hook(NULL);
+    }
+    udfvm_pool_give(pool, vm);
+    udfvm_pool_close(pool);
+}
+
 int main(int count, char **arguments)
 {
     static const struct test tests[] = {
         { "an interrupt between calls is not lost", test_an_interrupt_between_calls_is_not_lost },
         { "a deadline ends its own call alone", test_a_deadline_ends_its_own_call_alone },
         { "a death between calls harms none", test_a_death_between_calls_harms_none },
+        { "an interrupt ends a call that always asks",
+          test_an_interrupt_ends_a_call_that_always_asks },
+        { "an interrupt ends a stream that always asks",
+          test_an_interrupt_ends_a_stream_that_always_asks },
     };
     return run_on_raw_image(count, arguments, tests, sizeof tests / sizeof *tests);
 }

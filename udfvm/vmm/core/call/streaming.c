@@ -117,13 +117,9 @@ static int start_stream(struct udfvm_vm *vm, struct stream_words *words, struct 
     stream->posted_at = stream->asked = __rdtsc();
     stream->has_processor = true;
     vm->stream = stream;
-    int code;
-    if (vm->remote)
-        UDFVM_TRY_GOTO(code, failed, vm->remote->stream_begin(vm, error));
-    else
-        UDFVM_TRY_GOTO(code, failed, start_here(stream, error));
-    return UDFVM_OK;
-failed:
+    const int code = vm->remote ? vm->remote->stream_begin(vm, error) : start_here(stream, error);
+    if (code == UDFVM_OK)
+        return UDFVM_OK;
     vm->stream = NULL;
     udfvm_stream_let_processor_go(stream);
     udfvm_span_call_page(&vm->memory)->stream_reply = 0;
@@ -203,13 +199,14 @@ static int look_up(struct stream *stream, uint64_t now, uint64_t until, struct u
         return fail_ended(stream, error);
     if (now >= until)
         return udfvm_vm_fail_own_timeout(stream->vm, error);
-    if (atomic_load(&stream->words->asks))
-        return stream->vm->remote ? stream->vm->remote->stream_serve(stream->vm, error)
-                                  : udfvm_stream_serve(stream, error);
-    if (udfvm_ticks_between(stream->asked, now) <= stream_ticks(stream->vm, INTERRUPT_ASK_US))
+    if (udfvm_ticks_between(stream->asked, now) > stream_ticks(stream->vm, INTERRUPT_ASK_US)) {
+        stream->asked = now; /* whatever is asked for, and however often */
+        UDFVM_TRY(ask_outside(stream->vm, error));
+    }
+    if (!atomic_load(&stream->words->asks))
         return UDFVM_OK;
-    stream->asked = now;
-    return ask_outside(stream->vm, error);
+    return stream->vm->remote ? stream->vm->remote->stream_serve(stream->vm, error)
+                              : udfvm_stream_serve(stream, error);
 }
 
 static int wait_for_reply(struct stream *stream, struct udfvm_error *error)

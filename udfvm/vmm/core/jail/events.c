@@ -53,7 +53,8 @@ static int serve_log(struct cell *cell, struct udfvm_error *error)
     struct udfvm_vm *vm = &cell->vm;
     const uint64_t length = cell->answer.length, most = vm->limits.max_log;
     const size_t before = atomic_load(&vm->log.length);
-    if (length > MAX_JAIL_DATA || before > most + LOG_SLACK || length > most + LOG_SLACK - before)
+    if (length == 0 || length > MAX_JAIL_DATA || before > most + LOG_SLACK ||
+        length > most + LOG_SLACK - before)
         return fail_nonsense(cell, error);
     const int stream = cell->answer.values[0] == 2 ? 2 : 1;
     if (udfvm_log_add(&vm->log, stream, (const char *)cell->data, length))

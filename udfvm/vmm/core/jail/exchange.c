@@ -66,7 +66,7 @@ static bool spin(const struct cell *cell)
                             cell->large ? LARGE_NS : SPIN_NS);
 }
 
-/* How long an answer is waited for. */
+/* How long the answer to a message is waited for, whatever the process asks for meanwhile. */
 struct patience {
     uint64_t end_ns;   /* then the call is to end */
     uint64_t until_ns; /* then the process is killed */
@@ -75,6 +75,14 @@ struct patience {
     uint64_t look_ns;  /* when to look at the process, and whether something ends the call */
     struct ticker ticker;
 };
+
+static struct patience patience_until(uint64_t end_ns, bool of_user)
+{
+    return (struct patience){ .end_ns = end_ns,
+                              .until_ns = UDFVM_NEVER,
+                              .of_user = of_user,
+                              .look_ns = udfvm_monotonic_ns() + UDFVM_WATCH_NS };
+}
 
 /* Where its guest says when it wants to be interrupted; NULL: there is none, or it is not. */
 static const struct udfvm_timer *timer_of(const struct udfvm_vm *vm)
@@ -134,11 +142,21 @@ static int look_outside(struct cell *cell, struct patience *patience, struct udf
     return UDFVM_OK;
 }
 
-static int fail_patience(struct cell *cell, struct udfvm_error *error)
+/* It is killed, and the call ends with what ended it first. */
+static int fail_unended(struct cell *cell, const char *why, struct udfvm_error *error)
 {
-    udfvm_cell_break(cell, "did not answer", error);
-    return cell->expired ? udfvm_vm_fail_timeout(&cell->vm, error)
-                         : udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
+    udfvm_cell_break(cell, why, error);
+    if (cell->expired)
+        return udfvm_vm_fail_timeout(&cell->vm, error);
+    if (!cell->host_failed)
+        return udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
+    *error = cell->failure;
+    return error->code;
+}
+
+static bool is_due(const struct patience *patience, uint64_t now)
+{
+    return patience->told || now >= patience->end_ns || now >= patience->look_ns;
 }
 
 static int look(struct cell *cell, struct patience *patience, bool signalled,
@@ -146,7 +164,7 @@ static int look(struct cell *cell, struct patience *patience, bool signalled,
 {
     const uint64_t now = udfvm_monotonic_ns();
     tick(cell, patience);
-    if (!signalled && !patience->told && now < patience->look_ns && now < patience->end_ns)
+    if (!signalled && !is_due(patience, now))
         return UDFVM_OK;
     patience->look_ns = now + UDFVM_WATCH_NS;
     const unsigned answered = atomic_load(&cell->control->answered.number);
@@ -155,35 +173,38 @@ static int look(struct cell *cell, struct patience *patience, bool signalled,
     if (udfvm_cell_has_ended(cell) && !udfvm_cell_answered(cell))
         return udfvm_cell_break(cell, "ended", error);
     if (udfvm_monotonic_ns() >= patience->until_ns)
-        return fail_patience(cell, error);
+        return fail_unended(cell, "did not answer", error);
     return look_outside(cell, patience, error);
+}
+
+static void note_interrupt(struct cell *cell)
+{
+    cell->host_failed = true;
+    udfvm_fail(&cell->failure, UDFVM_E_INTERRUPTED, "the call was interrupted");
 }
 
 /* The interrupt hook tells of an interrupt once. So it is asked only where the call that would be
  * lost with it can fail (`of_user`): what is asked of the process between two calls takes no time,
- * and the next call sees the interrupt. */
-static int wait_for_answer(struct cell *cell, uint64_t end_ns, bool of_user,
-                           struct udfvm_error *error)
+ * and the next call sees the interrupt.
+ *
+ * The time to look may have come as the program did what it was asked for. A process that goes on
+ * asking, and so never lets the program wait, puts off nothing. */
+static int wait_for_answer(struct cell *cell, struct patience *patience, struct udfvm_error *error)
 {
-    struct patience patience = { .end_ns = end_ns, .until_ns = UDFVM_NEVER, .of_user = of_user };
     const uint64_t begin = udfvm_monotonic_ns();
-    int code = UDFVM_OK;
-    if (begin >= end_ns) /* as the program did what it was asked for */
-        code = look_outside(cell, &patience, error);
-    else if (spin(cell))
+    const bool due = is_due(patience, begin);
+    if (!due && spin(cell))
         return UDFVM_OK;
-    patience.look_ns = begin + UDFVM_WATCH_NS;
-    udfvm_ticker_start(&patience.ticker, of_user ? timer_of(&cell->vm) : NULL, begin);
+    udfvm_ticker_start(&patience->ticker, patience->of_user ? timer_of(&cell->vm) : NULL, begin);
+    int code = due ? look(cell, patience, false, error) : UDFVM_OK;
     while (code == UDFVM_OK && !udfvm_cell_answered(cell)) {
         const bool signalled = udfvm_baton_sleep(&cell->control->answered, cell->asked,
-                                                 time_to_look(&patience));
+                                                 time_to_look(patience));
         if (!udfvm_cell_answered(cell))
-            code = look(cell, &patience, signalled, error);
+            code = look(cell, patience, signalled, error);
     }
-    if (code == UDFVM_OK && patience.told && !cell->expired) {
-        cell->host_failed = true;
-        udfvm_fail(&cell->failure, UDFVM_E_INTERRUPTED, "the call was interrupted");
-    }
+    if (code == UDFVM_OK && patience->told && !cell->expired)
+        note_interrupt(cell);
     return code;
 }
 
@@ -215,7 +236,8 @@ int udfvm_cell_settle(struct cell *cell, struct udfvm_error *error)
         return fail_broken(error);
     if (!cell->pending)
         return UDFVM_OK;
-    UDFVM_TRY(wait_for_answer(cell, udfvm_monotonic_ns() + JAIL_SOON_NS, false, error));
+    struct patience patience = patience_until(udfvm_monotonic_ns() + JAIL_SOON_NS, false);
+    UDFVM_TRY(wait_for_answer(cell, &patience, error));
     cell->pending = false;
     take_answer(cell);
     if (cell->answer.kind != JAIL_DONE || cell->answer.code != UDFVM_OK)
@@ -241,8 +263,9 @@ void udfvm_cell_send(struct cell *cell, const struct jail_message *message)
 
 int udfvm_cell_greet(struct cell *cell, struct udfvm_error *error)
 {
+    struct patience patience = patience_until(udfvm_monotonic_ns() + JAIL_SOON_NS, false);
     cell->asked = 1; /* of nothing: the process answers first */
-    UDFVM_TRY(wait_for_answer(cell, udfvm_monotonic_ns() + JAIL_SOON_NS, false, error));
+    UDFVM_TRY(wait_for_answer(cell, &patience, error));
     take_answer(cell);
     return cell->answer.kind == JAIL_READY
                ? UDFVM_OK
@@ -280,7 +303,7 @@ static int answer_question(struct cell *cell, struct jail_message *next, unsigne
     if ((cell->host_failed || cell->expired) && cell->answer.kind != JAIL_LOG) {
         *next = (struct jail_message){ .kind = JAIL_GOT, .failed = 1 };
         return ++*refused <= MAX_REFUSED ? UDFVM_OK
-                                         : udfvm_cell_break(cell, "did not end its call", error);
+                                         : fail_unended(cell, "did not end its call", error);
     }
     serve(cell, next, &failure);
     note_data(cell, next->length);
@@ -306,17 +329,18 @@ int udfvm_cell_exchange(struct cell *cell, const struct jail_message *message, i
     unsigned refused = 0;
     UDFVM_TRY(udfvm_cell_settle(cell, error));
     forget_end(cell);
+    struct patience patience = patience_until(end_ns, of_user);
     if (next.files && !udfvm_send_files(cell->socket, &(char){ 0 }, 1, files, next.files))
         return udfvm_cell_break(cell, "took no descriptors", error);
     for (;;) {
         post(cell, &next);
-        UDFVM_TRY(wait_for_answer(cell, end_ns, of_user, error));
+        UDFVM_TRY(wait_for_answer(cell, &patience, error));
         take_answer(cell);
         if (cell->answer.kind == JAIL_DONE)
             return UDFVM_OK;
         UDFVM_TRY(answer_question(cell, &next, &refused, error));
         if (of_user) /* a file that was opened may have moved it */
-            end_ns = cell->vm.deadline.end_ns;
+            patience.end_ns = cell->vm.deadline.end_ns;
     }
 }
 
