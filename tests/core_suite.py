@@ -114,7 +114,7 @@ OTHERS = {
 }
 # Programs that need the parts of udfvm-jail, or one beside them.
 JAIL = {
-    "test_between_calls": CoreProgram(5),
+    "test_between_calls": CoreProgram(8),
     "test_jail": CoreProgram(9),
     "test_pool_operations": CoreProgram(2),
     "test_walls": CoreProgram(5, raw_guest=False),

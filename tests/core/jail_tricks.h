@@ -43,6 +43,7 @@ enum trick {
     SLOWER_BETWEEN_CALLS = TRICKS, /* the same; this one and those behind have tests of their own */
     DIE_AFTER_NEXT_CALL,
     ASK_ALWAYS,        /* for what takes no time, and is nothing */
+    ASK_AND_DIE,       /* for a host function */
     WANT_TURNS,        /* of streaming calls, from then on */
     DIE_BEFORE_ANSWER, /* and so many answers */
     DIE_BEHIND_ANSWER = DIE_BEFORE_ANSWER + 64,

@@ -22,6 +22,7 @@ const struct jail_message *next_message(struct jail *jail)
             udfvm_baton_sleep(asked, next, 0);
     jail->in_row = udfvm_monotonic_ns() - begin < LONG_SPIN_NS;
     jail->seen = next;
+    atomic_store_explicit(&jail->control->taken, next, memory_order_relaxed);
     return &jail->control->message;
 }
 

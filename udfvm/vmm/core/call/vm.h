@@ -67,6 +67,8 @@ struct udfvm_vm {
     uint64_t calls, exits;
     uint32_t tsc_khz;               /* 0: there is no vCPU */
     uint64_t begun_ns, begun_ticks; /* when it was opened */
+    uint64_t renewed_ns; /* that a process took to start which took the place of the VM's; 0: the
+                            pool knows of it, or there was none */
 
     /* What the embedder set for it. */
     int (*watch)(void *context); /* see udfvm_vm_set_watch; NULL: none */

@@ -44,6 +44,7 @@ struct cell {
     uint8_t *buffer; /* the last reply, for the caller */
     uint64_t capacity;
     struct udfvm_vm_statistics counters;
+    char *cgroup;          /* of the process; NULL: none */
     int output_file;       /* of the output window and scratch */
     bool frozen;           /* the process stands still, for a reply that is read in place */
     uint64_t input_joined; /* bytes of the input window that were made huge pages */
@@ -97,6 +98,12 @@ struct jail_message udfvm_cell_message(const struct udfvm_vm *vm, enum jail_requ
 /* Makes the call. */
 int udfvm_cell_call(struct cell *cell, struct jail_message *message, int *files,
                     struct udfvm_reply *reply, struct udfvm_error *error);
+
+/* ---- renew.c ---- */
+
+/* Another process takes the place of one that is broken, for a call that has not begun: with the
+ * same image and data, and the request that lies in the input window. */
+int udfvm_cell_renew(struct cell *cell, struct udfvm_error *error);
 
 /* ---- images.c ---- */
 

@@ -113,18 +113,47 @@ struct jail_message udfvm_cell_message(const struct udfvm_vm *vm, enum jail_requ
     };
 }
 
+static int exchange_in_time(struct cell *cell, const struct jail_message *message, int *files,
+                            struct udfvm_error *error)
+{
+    struct udfvm_vm *vm = &cell->vm;
+    UDFVM_TRY(udfvm_cell_settle(cell, error)); /* not in the time of this call */
+    udfvm_deadline_enter(&vm->deadline, udfvm_vm_time_left(vm));
+    const int code = udfvm_cell_exchange(cell, message, files, vm->deadline.end_ns, true, error);
+    udfvm_deadline_leave(&vm->deadline);
+    return code;
+}
+
+/* Whether the process has not looked at the call's first message, which is the `first`; nor may it
+ * have been answered a question, which is another. */
+static bool is_unseen(const struct cell *cell, unsigned first)
+{
+    return cell->asked == first && atomic_load(&cell->control->taken) != first;
+}
+
+/* A call that begins does not end with what went wrong before it: with a process that could not be
+ * put back, or ended without a look at the call. */
+static int exchange_or_renew(struct cell *cell, const struct jail_message *message, int *files,
+                             struct udfvm_error *error)
+{
+    const bool begins = cell->vm.state == VM_SEALED;
+    const unsigned before = cell->asked;
+    const int code = exchange_in_time(cell, message, files, error);
+    if (code == UDFVM_OK || code == UDFVM_E_FORKED || !begins || !cell->broken)
+        return code;
+    if (cell->asked != before && (code != UDFVM_E_CRASH || !is_unseen(cell, before + 1)))
+        return code;
+    UDFVM_TRY(udfvm_cell_renew(cell, error));
+    return exchange_in_time(cell, message, files, error);
+}
+
 int udfvm_cell_call(struct cell *cell, struct jail_message *message, int *files,
                     struct udfvm_reply *reply, struct udfvm_error *error)
 {
     struct udfvm_vm *vm = &cell->vm;
     message->may_stop = cell->thread_count != 0;
     udfvm_cell_begin_call(cell, message->length);
-    int code = udfvm_cell_settle(cell, error); /* not in the time of this call */
-    if (code == UDFVM_OK) {
-        udfvm_deadline_enter(&vm->deadline, udfvm_vm_time_left(vm));
-        code = udfvm_cell_exchange(cell, message, files, vm->deadline.end_ns, true, error);
-        udfvm_deadline_leave(&vm->deadline);
-    }
+    const int code = exchange_or_renew(cell, message, files, error);
     udfvm_cell_end_call(cell);
     UDFVM_TRY(code);
     if (cell->answer.stops) /* it is continued only where it stood still */

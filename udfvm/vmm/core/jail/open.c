@@ -25,7 +25,7 @@ static uint64_t output_bytes(const struct udfvm_config *config)
 }
 
 /* Behind the output window lies the page that streaming calls reply in. */
-static uint64_t output_file_bytes(const struct udfvm_config *config)
+uint64_t udfvm_cell_output_bytes(const struct udfvm_config *config)
 {
     return output_bytes(config) + UDFVM_PAGE_SIZE;
 }
@@ -38,8 +38,9 @@ static int map_windows(struct cell *cell, struct shared_windows *files, struct u
     UDFVM_TRY(udfvm_jail_file("udfvm-input", config->input_window, &files->input, error));
     UDFVM_TRY(udfvm_jail_map(files->input, config->input_window, &input, error));
     machine->input = input;
-    UDFVM_TRY(udfvm_jail_file("udfvm-output", output_file_bytes(config), &files->output, error));
-    UDFVM_TRY(udfvm_jail_map(files->output, output_file_bytes(config), &output, error));
+    UDFVM_TRY(
+        udfvm_jail_file("udfvm-output", udfvm_cell_output_bytes(config), &files->output, error));
+    UDFVM_TRY(udfvm_jail_map(files->output, udfvm_cell_output_bytes(config), &output, error));
     machine->output = output;
     machine->unlogged = machine->output + UDFVM_LOGGED_OUTPUT;
     return UDFVM_OK;
@@ -98,6 +99,9 @@ static int start(struct cell *cell, const char *cgroup, struct udfvm_error *erro
 int udfvm_cell_start(struct cell *cell, struct shared_windows *windows, const char *cgroup,
                      struct udfvm_error *error)
 {
+    cell->cgroup = cgroup ? strdup(cgroup) : NULL;
+    if (cgroup && !cell->cgroup)
+        return udfvm_fail_errno(error, "keeping the name of a cgroup");
     UDFVM_TRY(map_windows(cell, windows, error));
     return start(cell, cgroup, error);
 }
@@ -198,7 +202,7 @@ void udfvm_cell_close(struct udfvm_vm *vm)
         if (vm->machine.input)
             udfvm_machine_unmap(vm->machine.input, vm->config.input_window);
         if (vm->machine.output)
-            udfvm_machine_unmap(vm->machine.output, output_file_bytes(&vm->config));
+            udfvm_machine_unmap(vm->machine.output, udfvm_cell_output_bytes(&vm->config));
         if (cell->control)
             munmap(cell->control, CONTROL_BYTES);
     }
@@ -214,5 +218,6 @@ void udfvm_cell_close(struct udfvm_vm *vm)
     udfvm_log_destroy(&vm->log);
     free(vm->seal_info);
     free(cell->buffer);
+    free(cell->cgroup);
     free(cell);
 }

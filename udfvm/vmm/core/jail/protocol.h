@@ -24,7 +24,7 @@
 #include "base/baton.h"
 #include "call/stream.h"
 
-#define JAIL_VERSION     0x4a41494c00000001ull
+#define JAIL_VERSION     0x4a41494c00000002ull
 #define JAIL_NAME_BYTES  256u /* of data, for the name of a host function */
 #define MAX_JAIL_DATA    (JAIL_NAME_BYTES + (uint64_t)UDFVM_MAX_HOST_MESSAGE)
 #define JAIL_DATA_OFFSET 4096u      /* of the file that begins with struct jail_control */
@@ -118,6 +118,7 @@ struct jail_control {
     struct jail_message message;
     /* By the process. */
     alignas(64) struct baton answered;
+    atomic_uint taken; /* the last message that it has seen */
     struct jail_answer answer;
     /* Of a streaming call: by each what call/stream.h says. */
     struct stream_words stream;

@@ -44,12 +44,26 @@ static enum udfvm_vm_event put_back(struct udfvm_pool *pool, struct udfvm_vm *vm
     return put_idle(pool, vm, too_many, large) ? UDFVM_VM_STARTED : UDFVM_VM_ENDED_SHUT;
 }
 
+/* A jailed VM whose process died got another in the middle of its use: one VM less, and one more.
+ */
+static void tell_renewed(const struct udfvm_pool *pool, struct udfvm_vm *vm)
+{
+    if (vm->renewed_ns == 0)
+        return;
+    udfvm_pool_tell(pool, vm, UDFVM_VM_ENDED_DIED);
+    vm->calls = 0;
+    vm->begun_ns = udfvm_monotonic_ns() - vm->renewed_ns;
+    udfvm_pool_tell(pool, vm, UDFVM_VM_STARTED);
+    vm->renewed_ns = 0;
+}
+
 static int give(struct udfvm_pool *pool, struct udfvm_vm *vm)
 {
     bool large = false;
     const bool own = pool->generation == udfvm_fork_generation();
     unsigned keep = UINT_MAX;
     forget_user(vm);
+    tell_renewed(pool, vm);
     const enum udfvm_vm_event event = put_back(pool, vm, own, &keep, &large);
     if (event != UDFVM_VM_STARTED) {
         udfvm_pool_close_vm(pool, vm, event);
