@@ -101,7 +101,7 @@ PROCESSOR = {
 }
 OTHERS = {
     "test_data": CoreProgram(6, WRAP_ALL),
-    "test_harden": CoreProgram(5, WRAP_ENTRY),
+    "test_harden": CoreProgram(6, WRAP_ENTRY),
     "test_deadline": CoreProgram(6),
     "test_deadline_signals": CoreProgram(5),
     "test_failing_life": CoreProgram(1, WRAP_ALL, long=True),
@@ -117,7 +117,7 @@ JAIL = {
     "test_between_calls": CoreProgram(8),
     "test_jail": CoreProgram(9),
     "test_pool_operations": CoreProgram(2),
-    "test_walls": CoreProgram(5, raw_guest=False),
+    "test_walls": CoreProgram(6, raw_guest=False),
 }
 ATTACKS = {
     "attacks": CoreProgram(1, WRAP_IOCTL, ("10000",), quick=("1000",), folder=HOSTILE),

@@ -38,7 +38,7 @@ def test_what_goes_wrong_between_calls_harms_none(programs: Programs, sanitizers
 
 
 def test_each_wall_from_inside(programs: Programs) -> None:
-    assert run(programs.inside_jail("test_walls")).count("holds") == 5
+    assert run(programs.inside_jail("test_walls")).count("holds") == 6
 
 
 def test_the_core_tells_all_that_it_asks_of_the_hypervisor() -> None:

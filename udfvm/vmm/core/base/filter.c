@@ -86,6 +86,8 @@ static void allow_looks(struct program *program)
 static void add_check(struct program *program, enum filter_check check)
 {
     const uint32_t thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+    const uint32_t beside = CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
+                            CLONE_CHILD_CLEARTID | CLONE_DETACHED; /* by some C libraries */
     switch (check) {
     case FILTER_ANY:
         end_with(program, SECCOMP_RET_ALLOW);
@@ -97,7 +99,7 @@ static void add_check(struct program *program, enum filter_check check)
         allow_if(program, 2, PROT_EXEC, 0);
         break;
     case FILTER_OWN_THREAD:
-        allow_if(program, 0, thread, thread);
+        allow_if(program, 0, ~beside, thread);
         break;
     case FILTER_OWN_PROCESS:
         allow_if(program, 0, UINT32_MAX, (uint32_t)getpid());
