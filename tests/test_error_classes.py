@@ -159,3 +159,12 @@ def test_no_failure_has_the_base_class_alone() -> None:
         if re.search(r"raise (errors\.|udfvm\.)?Error\(", line)
     ]
     assert raised == []
+
+
+def test_the_security_model_lists_how_calls_end() -> None:
+    """Each exception that a call can end with is in its table."""
+    page = (Path(__file__).parents[1] / "docs" / "security.md").read_text()
+    table = page.split("\n## How a call ends\n", 1)[1].split("| exit | then |", 1)[0]
+    ends = {udfvm.DataFileChangedError, udfvm.ForkedError, udfvm.HostError}
+    ends |= set(udfvm.CallError.__subclasses__())
+    assert {end.__name__ for end in ends if f"`{end.__name__}`" not in table} == set()

@@ -74,18 +74,22 @@ def _hashes(path: Path) -> list[dict[str, str]]:
 
 
 def _own_parts() -> Iterator[dict[str, Any]]:
-    """Yields the files of the build that go into guests, and the core, which has the stubs of ring
-    0.
+    """Yields the files of the build that go into guests, and those that have the stubs of ring 0:
+    the core, and the program of jailed VMs, which has a core of its own.
     """
-    core = PACKAGE / "vmm" / "libudfvm.so"
+    cores = {
+        PACKAGE / "vmm" / "libudfvm.so": ("the core, with", "library"),
+        PACKAGE / "vmm" / "udfvm-jail": ("the program of jailed VMs, with", "application"),
+    }
     files = [
         path for path in GUEST.rglob("*") if path.is_file() and "__pycache__" not in path.parts
     ]
-    for path in (core, *sorted(files)):
+    for path in (*cores, *sorted(files)):
         name = str(path.relative_to(PACKAGE))
         described, kind = _KINDS.get(path.name, ("file for guests", "file"))
-        if path == core:
-            described, kind = "the core, with the stubs that guests enter ring 0 by", "library"
+        if path in cores:
+            described, kind = cores[path]
+            described += " the stubs that guests enter ring 0 by"
         component = {
             "type": kind,
             "bom-ref": f"udfvm/{name}",
