@@ -17,6 +17,8 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "variadic.h"
+
 static _Thread_local long left =
     -1; /* calls that succeed before the one that fails; -1: none fails */
 static _Thread_local bool failed;
@@ -231,11 +233,7 @@ int __wrap_pthread_attr_setaffinity_np(pthread_attr_t *attributes, size_t size, 
 int __wrap_prctl(int option, ...)
 {
     unsigned long arguments[4];
-    va_list given;
-    va_start(given, option);
-    for (int i = 0; i < 4; i++)
-        arguments[i] = va_arg(given, unsigned long);
-    va_end(given);
+    READ_ARGUMENTS(arguments, option);
     return fails(EINVAL)
                ? -1
                : __real_prctl(option, arguments[0], arguments[1], arguments[2], arguments[3]);

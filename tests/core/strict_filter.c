@@ -3,9 +3,10 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/syscall.h>
+
+#include "variadic.h"
 
 long __real_syscall(long, ...);
 long __wrap_syscall(long number, ...);
@@ -24,11 +25,7 @@ static long install_strictly(long operation, long flags, const struct sock_fprog
 long __wrap_syscall(long number, ...)
 {
     long arguments[6];
-    va_list given;
-    va_start(given, number);
-    for (int i = 0; i < 6; i++)
-        arguments[i] = va_arg(given, long);
-    va_end(given);
+    READ_ARGUMENTS(arguments, number);
     if (number == SYS_seccomp)
         return install_strictly(arguments[0], arguments[1],
                                 (const struct sock_fprog *)arguments[2]);

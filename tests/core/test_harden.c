@@ -15,11 +15,8 @@
 #include <sys/wait.h>
 
 #include "raw_image.h"
+#include "system_calls.h"
 
-#define CALLS 480
-#define URETPROBE \
-    335            /* no filter sees these two: Linux, kernel/seccomp.c. This one ends who calls */
-#define UPROBE 336 /* it, and this one fails: arch/x86/kernel/uprobes.c */
 #define SECOND 1000000000ull
 
 int __real_ioctl(int, unsigned long, ...);
@@ -178,10 +175,7 @@ static bool gets_through(long number)
         SYS_getrandom,     SYS_rseq,          SYS_sigaltstack,     SYS_rt_sigprocmask, SYS_getcpu,
         SYS_rt_sigpending, SYS_clock_gettime, SYS_rt_sigtimedwait, SYS_sched_yield,
     };
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (numbers[i] == number)
-            return true;
-    return false;
+    return is_among(number, numbers, LENGTH_OF(numbers));
 }
 
 /* No number but those of the table gets through. Without the filter nothing is tried. */
@@ -190,9 +184,8 @@ static void try_all_numbers(void)
     if (number_of(SYS_getppid, 0) != EPERM)
         return;
     for (long number = 0; number < CALLS; number++) {
-        if (number == SYS_rt_sigreturn || number == SYS_exit || number == SYS_restart_syscall ||
-            number == URETPROBE || number == UPROBE)
-            continue; /* which do not come back, or go on with another */
+        if (!comes_back(number))
+            continue;
         /* Arguments that no check of the filter takes, and no call either. */
         const int code = number_of(number, -1);
         check((code == EPERM) != gets_through(number), "system call %ld: %d", number, code);

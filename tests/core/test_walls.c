@@ -20,12 +20,9 @@
 
 #include "../../udfvm/vmm/jail/jail.h"
 #include "check.h"
+#include "system_calls.h"
 
-#define CALLS  480
 #define THREAD (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
-#define URETPROBE \
-    335            /* no filter sees these two: Linux, kernel/seccomp.c. This one ends who calls */
-#define UPROBE 336 /* it, and this one fails: arch/x86/kernel/uprobes.c */
 
 /* How a child ended: the signal, or 1000 and the status. */
 static int ended(pid_t child)
@@ -196,19 +193,15 @@ static bool gets_through(long number)
         SYS_pwritev,
         SYS_ftruncate,
     };
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (numbers[i] == number)
-            return true;
-    return false;
+    return is_among(number, numbers, LENGTH_OF(numbers));
 }
 
 /* No other number gets through, whatever it may be one day. */
 static void test_the_filter_lets_few_through(void)
 {
     for (long number = 0; number < CALLS; number++) {
-        if (number == SYS_rt_sigreturn || number == SYS_exit || number == SYS_restart_syscall ||
-            number == URETPROBE || number == UPROBE)
-            continue; /* which do not come back */
+        if (!comes_back(number))
+            continue;
         /* Arguments that no check of the filter takes, and no call either. */
         const int end = behind_filter((const long[7]){ number, -1, -1, -1, -1, -1, -1 });
         check(gets_through(number) ? end >= 1000 : end == SIGSYS, "system call %ld: %d", number,

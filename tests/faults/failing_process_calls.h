@@ -10,6 +10,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "../core/variadic.h"
+
 EXPORT int socketpair(int domain, int type, int protocol, int ends[2])
 {
     NEXT(socketpair);
@@ -131,11 +133,7 @@ static bool may_fail(long number, const long *arguments)
 EXPORT long syscall(long number, ...)
 {
     long arguments[6];
-    va_list given;
-    va_start(given, number);
-    for (int i = 0; i < 6; i++)
-        arguments[i] = va_arg(given, long);
-    va_end(given);
+    READ_ARGUMENTS(arguments, number);
     NEXT(syscall);
     return may_fail(number, arguments) && fails("syscall", HERE, (uint64_t)number, false, EAGAIN)
                ? -1
@@ -146,11 +144,7 @@ EXPORT long syscall(long number, ...)
 EXPORT int prctl(int option, ...)
 {
     unsigned long arguments[4];
-    va_list given;
-    va_start(given, option);
-    for (int i = 0; i < 4; i++)
-        arguments[i] = va_arg(given, unsigned long);
-    va_end(given);
+    READ_ARGUMENTS(arguments, option);
     NEXT(prctl);
     return fails("prctl", HERE, (uint64_t)option, false, EINVAL)
                ? -1

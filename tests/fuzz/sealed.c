@@ -23,8 +23,8 @@ int guest_seal_base(void)
                                          .output_window = 2 * GUEST_WINDOW };
     const struct udfvm_boot boot = { .memory_end = GUEST_MEMORY };
     guest.kind = GUEST_SEALS;
-    prctl(PR_SET_THP_DISABLE, 1, 0, 0,
-          0); /* a huge page takes long to zero, for a call's few bytes */
+    /* A huge page takes long to zero, for a call's few bytes. */
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     return seal_to_file(
         udfvm_vm_boot(&config, "kernel", 6, &boot, sizeof boot, NULL, NULL, NULL, NULL));
 }

@@ -25,7 +25,13 @@ from udfvm import __version__
 from udfvm.cli.program import json_option, print_json
 from udfvm.installation import GUEST, PACKAGE
 
+_STUBS: Final = ("libudfvm.so", "udfvm-jail")  # which have the stubs of ring 0
 _KINDS: Final = {
+    "libudfvm.so": ("the core, with the stubs that guests enter ring 0 by", "library"),
+    "udfvm-jail": (
+        "the program of jailed VMs, with the stubs that guests enter ring 0 by",
+        "application",
+    ),
     "kernel.bin": ("guest kernel", "operating-system"),
     "native": ("runtime of native code", "application"),
     "wasm": ("runtime of WebAssembly", "application"),
@@ -77,19 +83,12 @@ def _own_parts() -> Iterator[dict[str, Any]]:
     """Yields the files of the build that go into guests, and those that have the stubs of ring 0:
     the core, and the program of jailed VMs, which has a core of its own.
     """
-    cores = {
-        PACKAGE / "vmm" / "libudfvm.so": ("the core, with", "library"),
-        PACKAGE / "vmm" / "udfvm-jail": ("the program of jailed VMs, with", "application"),
-    }
     files = [
         path for path in GUEST.rglob("*") if path.is_file() and "__pycache__" not in path.parts
     ]
-    for path in (*cores, *sorted(files)):
+    for path in (*(PACKAGE / "vmm" / name for name in _STUBS), *sorted(files)):
         name = str(path.relative_to(PACKAGE))
         described, kind = _KINDS.get(path.name, ("file for guests", "file"))
-        if path in cores:
-            described, kind = cores[path]
-            described += " the stubs that guests enter ring 0 by"
         component = {
             "type": kind,
             "bom-ref": f"udfvm/{name}",

@@ -65,7 +65,7 @@ def _noting_its_thread(next_of: Callable[[Any], _Batch]) -> Callable[[Any], _Bat
             return next_of(self)
         finally:
             if outer is None:
-                del _awaited[thread]
+                _awaited.pop(thread, None)
             else:
                 _awaited[thread] = outer
 

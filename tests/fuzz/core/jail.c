@@ -106,11 +106,11 @@ static void *be_process(void *unused)
             process.left = MAX_ASKED;
         if (kind == JAIL_CALL || kind == JAIL_GOT)
             answer_call(control, number);
-        else if (process.lies && guest.input.left) {
-            const struct jail_answer answer = any_answer(&guest.input);
+        else {
+            const bool lies = process.lies && guest.input.left;
+            const struct jail_answer answer = lies ? any_answer(&guest.input) : done;
             answer_with(control, &answer, number);
-        } else
-            answer_with(control, &done, number);
+        }
     }
     return unused;
 }
@@ -321,8 +321,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         defect("a failure that does not say why");
     if (code == UDFVM_OK && !reply.sealed)
         use_reply(&reply);
-    if (!put_back(how & 64, &error)) {
+    if (!put_back(how & 64, &error))
         open_again(false);
-    }
     return 0;
 }

@@ -27,9 +27,7 @@ struct cell *udfvm_cell_begin(const struct udfvm_config *config, struct udfvm_im
 /* Gives it both. */
 int udfvm_cell_start(struct cell *cell, struct shared_windows *windows, const char *cgroup,
                      struct udfvm_error *error);
-/* Of the file that the output window and scratch lie in, and the page that streaming calls reply
- * in.
- */
+/* Of the file of the output window, scratch and the page that streaming calls reply in. */
 uint64_t udfvm_cell_output_bytes(const struct udfvm_config *config);
 /* The process has its windows now, or never will. */
 void udfvm_cell_keep_windows(struct cell *cell, const struct shared_windows *windows);

@@ -44,8 +44,7 @@ static enum udfvm_vm_event put_back(struct udfvm_pool *pool, struct udfvm_vm *vm
     return put_idle(pool, vm, too_many, large) ? UDFVM_VM_STARTED : UDFVM_VM_ENDED_SHUT;
 }
 
-/* A jailed VM whose process died got another in the middle of its use: one VM less, and one more.
- */
+/* A jailed VM whose process died got another while it was in use: one VM less, and one more. */
 static void tell_renewed(const struct udfvm_pool *pool, struct udfvm_vm *vm)
 {
     if (vm->renewed_ns == 0)
